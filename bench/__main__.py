@@ -1,0 +1,50 @@
+"""Runs every module of this folder that has a `main()`: `python -m bench [NAME ...]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from bench.table import table
+
+_OWN = {"__init__", "__main__", "table"}
+
+
+def names() -> list[str]:
+    """Return the modules that measure something."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _OWN)
+
+
+def main(chosen: list[str]) -> int:
+    """Run the chosen benchmarks, all by default; each prints its own table."""
+    known = names()
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    rows: list[tuple[str, float, str]] = []
+    for name in chosen or known:
+        run = cast("Callable[[], object] | None", getattr(import_module(f"bench.{name}"), "main", None))
+        if run is None:
+            continue
+        print(f"\n{name}", flush=True)
+        started = time.perf_counter()
+        try:
+            run()
+        except Exception:  # noqa: BLE001 — the others are still worth running
+            traceback.print_exc()
+            ending = "failed"
+        else:
+            ending = "ok"
+        rows.append((name, time.perf_counter() - started, ending))
+    print("\n" + (table(["benchmark", "seconds", "ended"], rows) if rows else "no benchmark yet"))
+    return int(any(ending == "failed" for *_, ending in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

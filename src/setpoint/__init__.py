@@ -1,0 +1,101 @@
+"""Setpoint: the control system for models in production.
+
+Importing this costs nothing: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from setpoint.answers.answer import Answer
+    from setpoint.connect.asgi import SetpointMiddleware
+    from setpoint.connect.estimator import wrap
+    from setpoint.core.errors import SetpointError, StoreError, UsageError
+    from setpoint.core.model import (
+        BusinessMetric,
+        Cohort,
+        Expectation,
+        Feature,
+        Model,
+        Owner,
+        Rates,
+        Success,
+        Task,
+    )
+    from setpoint.core.verdict import Verdict
+    from setpoint.core.window import Window
+    from setpoint.predictions.recorder import Recorder
+    from setpoint.project.log import Log
+    from setpoint.project.reading import diff_tables as diff
+    from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
+    from setpoint.project.reading import read
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "answers.answer",
+    "BusinessMetric": "core.model",
+    "Cohort": "core.model",
+    "Expectation": "core.model",
+    "Feature": "core.model",
+    "Log": "project.log",
+    "Model": "core.model",
+    "Owner": "core.model",
+    "Rates": "core.model",
+    "Recorder": "predictions.recorder",
+    "SetpointError": "core.errors",
+    "SetpointMiddleware": "connect.asgi",
+    "StoreError": "core.errors",
+    "Success": "core.model",
+    "Task": "core.model",
+    "UsageError": "core.errors",
+    "Verdict": "core.verdict",
+    "Window": "core.window",
+    "diff": "project.reading:diff_tables",
+    "open": "project.log:open_log",
+    "read": "project.reading",
+    "wrap": "connect.estimator",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'setpoint' has no attribute {name!r}"
+        raise AttributeError(msg)
+    module, _, original = home.partition(":")
+    value = getattr(import_module(f"setpoint.{module}"), original or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "Answer",
+    "BusinessMetric",
+    "Cohort",
+    "Expectation",
+    "Feature",
+    "Log",
+    "Model",
+    "Owner",
+    "Rates",
+    "Recorder",
+    "SetpointError",
+    "SetpointMiddleware",
+    "StoreError",
+    "Success",
+    "Task",
+    "UsageError",
+    "Verdict",
+    "Window",
+    "diff",
+    "open",
+    "read",
+    "wrap",
+]

@@ -1,0 +1,247 @@
+"""What changed in the data between two windows?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.core.clock import DAY
+from setpoint.core.clock import text as time_text
+from setpoint.core.errors import UsageError
+from setpoint.core.metric import number
+from setpoint.core.verdict import Verdict
+from setpoint.core.window import Window
+from setpoint.inputs.drift import FeatureChange, compare, top_values
+from setpoint.inputs.profiles import QUANTILES, Profile, profiles
+from setpoint.store.evidence import PREDICTION, SCORE, Change, RowEvidence
+
+_SHOWN = 8
+_LABELS = {SCORE: "score", PREDICTION: "prediction"}
+COLUMNS = (
+    "feature",
+    "impact",
+    "moved_ratio",
+    "importance",
+    "note",
+    *(f"{window}_{what}" for window in ("reference", "current") for what in (
+        "rows", "missing_ratio", "mean", "sd", "minimum", "p5", "p25", "p50", "p75", "p95", "maximum", "top"
+    )),
+    "mean_shift_sd",
+    "mean_shift_low",
+    "mean_shift_high",
+    "missing_shift",
+    "missing_shift_low",
+    "missing_shift_high",
+    *(f"{name}{part}" for name in ("psi", "jensen_shannon", "wasserstein", "total_variation")
+      for part in ("", "_expected", "_noise")),
+    "new_values",
+    "vanished_values",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The two windows of a comparison, and what stands in them."""
+
+    reference: dict[str, Profile]
+    current: dict[str, Profile]
+    named: tuple[str, str]
+    changes: tuple[Change, ...] = ()
+
+
+def diff(
+    evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None
+) -> Answer:
+    """Return what changed between two windows of a model.
+
+    Args:
+        evidence: The model's states.
+        current: The later window; the last seven days by default.
+        reference: The earlier one; the same length just before by default.
+
+    Raises:
+        UsageError: The predictions have no times, so there are no two windows.
+    """
+    span = evidence.span
+    if span is None:
+        msg = "the predictions have no times, so there are no two windows to compare"
+        raise UsageError(msg, hint="name the time column, or compare two files: setpoint.diff(train, current)")
+    if current is None:
+        current = Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
+        if current.length > span.length // 2:
+            current = Window(span.start + span.length // 2, span.end)
+    reference = reference or current.before()
+    zone = evidence.model.timezone
+    sides = Sides(
+        profiles(evidence.profile(reference), evidence.definition),
+        profiles(evidence.profile(current), evidence.definition),
+        (reference.text(zone), current.text(zone)),
+        tuple(evidence.changes(Window(reference.start, current.end))),
+    )
+    return compared(evidence, sides)
+
+
+def compared(evidence: RowEvidence, sides: Sides) -> Answer:
+    """Return the comparison of two sets of profiles, ranked by impact."""
+    names = list(dict.fromkeys([*sides.reference, *sides.current]))
+    importances = _importances(evidence, names)
+    found = [
+        compare(name, sides.reference.get(name), sides.current.get(name), importances[name])
+        for name in names
+        if _has_any(sides.reference.get(name)) or _has_any(sides.current.get(name))
+    ]
+    found.sort(key=lambda change: (-change.impact, change.feature))
+    moved = [change for change in found if change.moved > 0]
+    rows = tuple(max((p.rows for p in side.values()), default=0.0) for side in (sides.reference, sides.current))
+    is_unknown = min(rows) == 0
+    return Answer(
+        question="diff",
+        model=evidence.model.name,
+        verdict=Verdict.UNKNOWN if is_unknown else (Verdict.WARNING if moved else Verdict.OK),
+        headline=_headline(evidence.model.name, found, moved, rows),
+        because=_because(evidence, sides, rows),
+        unknowns=_unknowns(sides, rows),
+        as_of=evidence.as_of,
+        zone=evidence.model.timezone,
+        tables=(_table(found),),
+    )
+
+
+def _has_any(profile: Profile | None) -> bool:
+    return profile is not None and profile.present > 0
+
+
+def _importances(evidence: RowEvidence, names: list[str]) -> dict[str, float]:
+    """Return declared importances; undeclared ones share what is left, the model's answers get none."""
+    inputs = [name for name in names if name not in _LABELS]
+    declared = {
+        feature.name: feature.importance for feature in evidence.model.features if feature.importance is not None
+    }
+    rest = [name for name in inputs if name not in declared]
+    left = max(1.0 - sum(declared.get(name, 0.0) for name in inputs), 0.0)
+    share = left / len(rest) if rest else 0.0
+    return {name: 0.0 if name in _LABELS else declared.get(name, share) for name in names}
+
+
+def _headline(name: str, found: list[FeatureChange], moved: list[FeatureChange], rows: tuple[float, ...]) -> str:
+    subject = f"{name}: " if name else ""
+    if min(rows) == 0:
+        empty = "reference" if rows[0] == 0 else "current"
+        return f"{subject}cannot compare: the {empty} window has no predictions"
+    inputs = [change for change in moved if change.feature not in _LABELS]
+    total = sum(change.feature not in _LABELS for change in found)
+    if not moved:
+        return f"{subject}nothing changed beyond chance in {total} features"
+    if not inputs:
+        return f"{subject}no input changed beyond chance, but the model's answers did"
+    named = ", ".join(_said(change) for change in inputs[:3])
+    more = f" and {len(inputs) - 3} more" if len(inputs) > 3 else ""  # noqa: PLR2004 — three are named
+    return f"{subject}{len(inputs)} of {total} features changed beyond chance: {named}{more}"
+
+
+def _said(change: FeatureChange) -> str:
+    name = _LABELS.get(change.feature, change.feature)
+    if change.note:
+        return f"{name} {change.note}"
+    before, after = change.reference, change.current
+    if before is None or after is None:
+        return name
+    missing = (before.missing_ratio or 0.0, after.missing_ratio or 0.0)
+    if change.missing_shift.value is not None and abs(missing[1] - missing[0]) >= 0.5 * change.moved:
+        return f"{name} missing {number(missing[0], 'share')} → {number(missing[1], 'share')}"
+    if before.mean is not None and after.mean is not None:
+        return f"{name} mean {before.mean:.4g} → {after.mean:.4g}"
+    if change.new_values:
+        return f"{name} has new values"
+    return f"{name} mix moved by {number(change.moved, 'share')}"
+
+
+def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tuple[str, ...]:
+    lines = [f"{sides.named[1]} ({rows[1]:,.0f} rows) against {sides.named[0]} ({rows[0]:,.0f} rows)"]
+    zone = evidence.model.timezone
+    for change in sides.changes[:4]:
+        expected = f", expected to move {change.expected}" if change.expected else ""
+        lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}{expected}".rstrip())
+    return tuple(lines)
+
+
+def _unknowns(sides: Sides, rows: tuple[float, ...]) -> tuple[str, ...]:
+    if min(rows) == 0:
+        return ()
+    return ("whether this does harm: quality is in `setpoint status`, drift alone is not harm",)
+
+
+def _table(found: list[FeatureChange]) -> Table:
+    rows = [_row(change) for change in found]
+    lines = [_line(change) for change in found if change.moved > 0][:_SHOWN]
+    shown = ("feature", "reference", "current", "rows moved", "PSI", "PSI by chance", "note")
+    return Table("features", COLUMNS, rows, shown, lines)
+
+
+def _line(change: FeatureChange) -> tuple[str, ...]:
+    psi = change.distances.get("psi")
+    measured = "" if psi is None or psi.value is None else f"{psi.value:.3f}"
+    chance = "" if psi is None or psi.noise is None else f"up to {psi.noise:.3f}"
+    notes = [change.note] if change.note else []
+    if change.new_values:
+        notes.append("new: " + ", ".join(change.new_values[:3]))
+    if change.vanished_values:
+        notes.append("gone: " + ", ".join(change.vanished_values[:3]))
+    return (
+        _LABELS.get(change.feature, change.feature),
+        _brief(change.reference),
+        _brief(change.current),
+        number(change.moved, "share"),
+        measured,
+        chance,
+        "; ".join(notes),
+    )
+
+
+def _brief(profile: Profile | None) -> str:
+    if profile is None or not profile.rows:
+        return "absent"
+    missing = f", {number(profile.missing_ratio or 0.0, 'share')} missing" if profile.missing else ""
+    if profile.kind == "categorical":
+        named = top_values(profile, 2)
+        return ", ".join(f"{value} {number(share, 'share')}" for value, share in named[:2]) + missing
+    if profile.mean is None:
+        return f"no value{missing}"
+    spread = "" if profile.sd is None else f" ± {profile.sd:.3g}"
+    return f"{profile.mean:.4g}{spread}{missing}"
+
+
+def _row(change: FeatureChange) -> tuple[Cell, ...]:
+    cells: list[Cell] = [
+        _LABELS.get(change.feature, change.feature),
+        change.impact,
+        change.moved,
+        change.importance,
+        change.note or None,
+    ]
+    for profile in (change.reference, change.current):
+        cells += _profile_cells(profile)
+    for shift in (change.mean_shift, change.missing_shift):
+        cells += [shift.value, shift.low, shift.high]
+    for name in ("psi", "jensen_shannon", "wasserstein", "total_variation"):
+        distance = change.distances.get(name)
+        cells += [None] * 3 if distance is None else [distance.value, distance.expected, distance.noise]
+    cells += [", ".join(change.new_values) or None, ", ".join(change.vanished_values) or None]
+    return tuple(cells)
+
+
+def _profile_cells(profile: Profile | None) -> list[Cell]:
+    if profile is None:
+        return [None] * 12
+    quantiles = [profile.quantile(probability) for probability in QUANTILES]
+    top = ", ".join(f"{value}: {share:.4f}" for value, share in top_values(profile)) or None
+    return [
+        profile.rows,
+        profile.missing_ratio,
+        profile.mean,
+        profile.sd,
+        profile.minimum,
+        *quantiles,
+        profile.maximum,
+        top,
+    ]

@@ -1,0 +1,267 @@
+"""Is this model still working as expected?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.groups import groups
+from setpoint.core.clock import DAY, HOUR, duration_text
+from setpoint.core.clock import text as time_text
+from setpoint.core.metric import Metric, number
+from setpoint.core.model import Expectation
+from setpoint.core.verdict import Verdict, worst
+from setpoint.core.window import Window
+from setpoint.feedback.quality import Arrival, arrival, headline, judge, quality
+from setpoint.predictions.meter import Traffic, traffic
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.states import StateTable
+
+DEFAULT_LENGTH = 7 * DAY
+_ROOTS = {"is_root": True, "cohort": None}
+METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "expected", "verdict", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    metric: Metric
+    bar: str
+    verdict: Verdict
+
+
+def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -> Answer:
+    """Return whether a model keeps what it promised in a window.
+
+    Args:
+        evidence: The model's states.
+        window: The window; by default the last seven days, or without a declaration the last quarter
+            of the data against the rest.
+        by: `endpoint`, `version` or a cohort's name: one row of the table a group.
+    """
+    model = evidence.model
+    now, reference = _windows(evidence, window)
+    state = evidence.quality(now)
+    overall = _roots(state)
+    seen = traffic(evidence.traffic(now), now or Window(0, 0))
+    known = arrival(overall)
+    metrics = quality(overall, model, outcome_shift=evidence.definition.outcome_shift)
+    judged = _judge(evidence, metrics, reference)
+    silent = _silence(evidence, seen, known)
+    verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
+    tables = [_metrics_table(judged, seen, known)]
+    if by:
+        tables.insert(0, _group_table(evidence, state, by))
+    return Answer(
+        question="status",
+        model=model.name,
+        verdict=verdict,
+        headline=_headline(model.name, verdict, judged, silent, model.timezone),
+        because=_because(evidence, now, reference, seen, known, judged),
+        unknowns=_unknowns(metrics, judged, known, now),
+        as_of=evidence.as_of,
+        zone=model.timezone,
+        tables=tuple(tables),
+        is_silent=bool(silent),
+    )
+
+
+def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | None, Window | None]:
+    """Return the window in question and, without a declared bar, the one it is held against."""
+    span = evidence.span
+    if span is None:
+        return None, None
+    if window is None and evidence.model.expectations:
+        return Window(evidence.as_of - DEFAULT_LENGTH, evidence.as_of), None
+    if window is None:
+        start = span.end - span.length // 4
+        return Window(start, span.end), Window(span.start, start)
+    rest = Window(min(span.start, window.start), window.start)
+    return window, rest if rest.length and not evidence.model.expectations else None
+
+
+def _roots(state: StateTable) -> StateTable:
+    return state.where(lambda key: key["is_root"] is True and key["cohort"] is None)
+
+
+def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | None) -> list[_Judged]:
+    bars = {expectation.metric: expectation for expectation in evidence.model.expectations}
+    judged = [
+        _Judged(metric, _bar(bars[metric.name]), judge(metric, bars[metric.name]))
+        if metric.name in bars
+        else _Judged(metric, "", Verdict.UNKNOWN)
+        for metric in metrics
+    ]
+    if bars or reference is None:
+        return judged
+    before = {
+        metric.name: metric
+        for metric in quality(
+            _roots(evidence.quality(reference)), evidence.model, outcome_shift=evidence.definition.outcome_shift
+        )
+    }
+    first = headline(evidence.model)
+    return [
+        _Judged(j.metric, f"before {before[j.metric.name].text()}", _fell(before[j.metric.name], j.metric))
+        if j.metric.name == first
+        else j
+        for j in judged
+    ]
+
+
+def _fell(before: Metric, after: Metric) -> Verdict:
+    """Return a warning when the intervals of before and after lie apart, on the worse side."""
+    ends = (before.low, before.high, after.low, after.high)
+    if before.value is None or after.value is None or any(end is None for end in ends):
+        return Verdict.UNKNOWN
+    before_low, before_high, after_low, after_high = (float(end or 0.0) for end in ends)
+    worse = after_high < before_low if after.better == "higher" else after_low > before_high
+    return Verdict.WARNING if worse else Verdict.OK
+
+
+def _bar(expectation: Expectation) -> str:
+    parts = []
+    if expectation.at_least is not None:
+        parts.append(f"at least {expectation.at_least:g}")
+    if expectation.at_most is not None:
+        parts.append(f"at most {expectation.at_most:g}")
+    return " and ".join(parts)
+
+
+def _silence(evidence: RowEvidence, seen: Traffic, known: Arrival) -> str:
+    """Return why the source counts as silent; empty when it does not."""
+    if seen.requests == 0 and known.predictions == 0:
+        span = evidence.span
+        zone = evidence.model.timezone
+        return f"no prediction since {time_text(span.end, zone)}" if span else "no prediction was ever recorded"
+    return ""
+
+
+def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _zone: str) -> str:
+    subject = f"{name}: " if name else ""
+    barred = [j for j in judged if j.bar]
+    bad = [j for j in barred if j.verdict in {Verdict.BREACH, Verdict.WARNING}]
+    if silent:
+        return f"{subject}cannot say: {silent}"
+    if verdict is Verdict.BREACH:
+        found = next(j for j in bad if j.verdict is Verdict.BREACH)
+        return f"{subject}NOT working as expected: {found.metric.name} {found.metric.text()}, expected {found.bar}"
+    if verdict is Verdict.WARNING:
+        found = bad[0]
+        said = found.bar if found.bar.startswith("before") else f"expected {found.bar}"
+        return f"{subject}may be slipping: {found.metric.name} {found.metric.text()}, {said}"
+    if verdict is Verdict.OK:
+        said = ", ".join(f"{j.metric.name} {j.metric.text()} ({j.bar})" for j in barred)
+        return f"{subject}working as expected: {said}"
+    missing = next((j.metric.unknown for j in judged if j.metric.unknown), "")
+    why = missing or "no expectation is declared and there is nothing to compare with"
+    return f"{subject}cannot say whether it works: {why}"
+
+
+def _because(
+    evidence: RowEvidence,
+    now: Window | None,
+    reference: Window | None,
+    seen: Traffic,
+    known: Arrival,
+    judged: list[_Judged],
+) -> tuple[str, ...]:
+    zone = evidence.model.timezone
+    lines: list[str] = []
+    if now is None:
+        lines.append("the file has no time column: all of it is one window")
+    else:
+        lines.append(f"{now.text(zone)} ({zone})" + (f", against {reference.text(zone)}" if reference else ""))
+    share = known.share
+    if share is not None:
+        lines.append(
+            f"{number(known.predictions, 'rows')} predictions, outcomes have arrived for {number(share, 'share')}"
+        )
+    if seen.requests and seen.metrics:
+        rate, errors, median, slow, _ = seen.metrics
+        lines.append(
+            f"{seen.requests:,} requests ({_rate(rate)}), errors {errors.text()}, "
+            f"latency P50 {median.text()}, P95 {slow.text()}"
+        )
+    if seen.dropped:
+        lines.append(f"{seen.dropped:,} events were dropped because a queue was full: no number here counts them")
+    sources = {e.source for e in evidence.model.expectations if e.source}
+    lines += [f"expectation: {source}" for source in sorted(sources)]
+    if not evidence.model.expectations and any(j.bar for j in judged):
+        lines.append("no expectation is declared: the end of the data is held against what came before")
+    for change in evidence.changes(now)[:3]:
+        lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}".rstrip())
+    return tuple(lines)
+
+
+def _rate(rate: Metric) -> str:
+    value = rate.value or 0.0
+    return f"{value:.3g}/s" if value >= 1 else f"{value * 3600:.3g}/h"
+
+
+def _unknowns(
+    metrics: list[Metric], judged: list[_Judged], known: Arrival, now: Window | None
+) -> tuple[str, ...]:
+    if known.predictions == 0:
+        return ()
+    if known.rows == 0:
+        return ("quality: no outcome has arrived for this window",)
+    found: list[str] = []
+    barred = {j.metric.name for j in judged if j.bar}
+    for metric in metrics:
+        if metric.unknown:
+            eta = _eta(metric.unknown, known, now) if metric.name in barred else ""
+            found.append(f"{metric.name}: {metric.unknown}{eta}")
+    return tuple(found)
+
+
+def _eta(reason: str, known: Arrival, now: Window | None) -> str:
+    """Return about how long until the missing outcomes are in, at the pace of this window."""
+    words = reason.split()
+    missing = next((int(word) for word in words if word.isdigit()), 0)
+    if not missing or now is None or known.rows == 0:
+        return ""
+    return f", about {duration_text(max(missing * now.length // known.rows, HOUR))} at this pace"
+
+
+def _metrics_table(judged: list[_Judged], seen: Traffic, known: Arrival) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    for j in judged:
+        rows.append(_row(j.metric, j.bar, j.verdict if j.bar else None))
+        if j.metric.value is not None:
+            lines.append((j.metric.name, j.metric.text(), j.bar, j.verdict.value if j.bar else ""))
+    rows += [_row(metric, "", None) for metric in seen.metrics]
+    arrived = Metric("outcome_share", known.share, None, None, "share", "higher", known.rows, "no predictions")
+    rows.append(_row(arrived, "", None))
+    shown = ("quality", "value and 95 % interval", "expected", "verdict")
+    return Table("metrics", METRIC_COLUMNS, rows, shown, lines)
+
+
+def _row(metric: Metric, bar: str, verdict: Verdict | None) -> tuple[Cell, ...]:
+    return (
+        metric.name,
+        metric.value,
+        metric.low,
+        metric.high,
+        metric.unit,
+        metric.better,
+        metric.rows,
+        bar or None,
+        verdict.value if verdict else None,
+        metric.unknown if metric.value is None else None,
+    )
+
+
+def _group_table(evidence: RowEvidence, state: StateTable, by: str) -> Table:
+    first = headline(evidence.model)
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    for name, part in groups(state, by, evidence.model):
+        known = arrival(part)
+        metrics = quality(part, evidence.model, outcome_shift=evidence.definition.outcome_shift)
+        metric = next(m for m in metrics if m.name == first)
+        rows.append((name, known.predictions, known.share, *_row(metric, "", None)[:7]))
+        share = "" if known.share is None else number(known.share, "share")
+        lines.append((name, number(known.predictions, "rows"), share, metric.text()))
+    columns = (by, "predictions", "outcome_share", *METRIC_COLUMNS[:7])
+    return Table(f"by_{by}", columns, rows, (by, "predictions", "with outcome", first), lines)

@@ -1,0 +1,48 @@
+"""The command line: parse, call, print. No logic.
+
+Data goes to stdout, words to stderr. Exit codes: 0 ok or warning, 1 breach, 2 usage, 3 not enough
+evidence, 4 source silent, 5 internal error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from setpoint.core.errors import SetpointError
+from setpoint.core.verdict import EXIT_INTERNAL, EXIT_USAGE
+
+app = typer.Typer(
+    name="setpoint",
+    help="Is this model still working? What changed? What does a correct prediction cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+change = typer.Typer(help="Say what was changed on purpose.", no_args_is_help=True)
+app.add_typer(change, name="change")
+
+
+def main() -> None:
+    """Run the command line; every failure becomes words and an exit code, never a traceback."""
+    from setpoint.cli import commands  # noqa: F401, PLC0415 — registers the commands; `--help` needs little else
+
+    try:
+        app()
+    except SetpointError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        raise SystemExit(EXIT_USAGE) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:  # the last resort: whatever it is, the user gets words
+        if os.environ.get("SETPOINT_DEBUG"):
+            raise
+        print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print("hint: run it again with SETPOINT_DEBUG=1 and report what it prints", file=sys.stderr)
+        raise SystemExit(EXIT_INTERNAL) from None

@@ -1,0 +1,5 @@
+"""Registers every command group."""
+
+from setpoint.cli import declarations, demos, keeping, questions
+
+__all__ = ["declarations", "demos", "keeping", "questions"]

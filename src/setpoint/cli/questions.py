@@ -1,0 +1,67 @@
+"""The questions: status, diff and cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from setpoint.cli import app
+from setpoint.cli.options import AsOf, By, Json, ModelName, Over, Store, chosen_store, show
+from setpoint.project.log import open_log
+from setpoint.project.overview import overview
+from setpoint.project.keeping import ship_if_free
+
+
+@app.command()
+def status(
+    model: ModelName = "",
+    over: Over = None,
+    by: By = "",
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Is this model still working as expected? Without a name: all models, worst first."""
+    path = chosen_store(store)
+    ship_if_free(path)
+    with open_log(path) as log:
+        if not model and len(log.models()) > 1:
+            show(overview(log, as_of=as_of), as_json=json)
+        show(log.status(model, over=over, by=by, as_of=as_of), as_json=json)
+
+
+@app.command()
+def diff(
+    model: ModelName = "",
+    current: Annotated[str | None, typer.Option("--current", help="The later window. [default: 7d]")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
+    ] = None,
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """What changed in the data between two windows?"""
+    path = chosen_store(store)
+    ship_if_free(path)
+    with open_log(path) as log:
+        show(log.diff(model, current=current, reference=reference, as_of=as_of), as_json=json)
+
+
+@app.command()
+def cost(
+    model: ModelName = "",
+    over: Over = None,
+    by: Annotated[str, typer.Option("--by", help="One row a group: endpoint, version, day, or a cohort.")] = "",
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """What is our all-in cost per correct prediction?"""
+    path = chosen_store(store)
+    ship_if_free(path)
+    with open_log(path) as log:
+        show(log.cost(model, over=over, by=by, as_of=as_of), as_json=json)
+
+

@@ -1,0 +1,1 @@
+"""LOOP 4. Decides how far what happens is from what was promised, and acts."""

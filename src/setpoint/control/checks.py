@@ -1,0 +1,235 @@
+"""The checks that `tick` runs: each reads a model's events and returns what it noticed.
+
+A check returns episodes of the whole history it sees, not just of now. So running it once a day or
+once a minute, late or twice, gives the same findings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
+from setpoint.core.finding import Finding, Severity
+from setpoint.store.engines.duck import rows
+from setpoint.store.evidence import RowEvidence
+
+QUIET = DAY
+_FUTURE = 300 * MICROS
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A stretch of time in which something was wrong.
+
+    Attributes:
+        kind: Such as `quarantined_rows`.
+        cause: What it is put down to.
+        subject: What it is about.
+        started_at: Start of its first hour.
+        ended_at: When it was over; None while it goes on.
+        severity: How bad.
+        said: One sentence.
+        evidence: The numbers behind it.
+    """
+
+    kind: str
+    cause: str
+    subject: str
+    started_at: int
+    ended_at: int | None
+    severity: Severity
+    said: str
+    evidence: dict[str, object]
+
+    def findings(self, model: str, now: int) -> list[Finding]:
+        """Return the rows of the findings table: one when it opened, one when it closed."""
+        opened = Finding(
+            model=model,
+            kind=self.kind,
+            cause=self.cause,
+            subject=self.subject,
+            started_at=self.started_at,
+            ended_at=None,
+            severity=self.severity,
+            state="open",
+            said=self.said,
+            evidence="{}",
+            recorded_at=_next_hour(self.started_at),
+            revision=0,
+        )
+        if opened.recorded_at > now:
+            return []
+        if self.ended_at is None or self.ended_at > now:
+            return [opened]
+        details = json.dumps(self.evidence, sort_keys=True)
+        closed = {"ended_at": self.ended_at, "state": "closed", "revision": 1, "recorded_at": self.ended_at}
+        return [opened, Finding(**{**_fields(opened), **closed, "evidence": details})]  # pyright: ignore[reportArgumentType] — the fields of a Finding
+
+
+Check = Callable[[RowEvidence, int], list[Episode]]
+
+
+def missed_runs(evidence: RowEvidence, now: int) -> list[Episode]:
+    """A batch-scoring job that did not run when its schedule says it must have."""
+    schedule = evidence.model.schedule
+    if schedule is None:
+        return []
+    found = rows(
+        evidence.connection,
+        "SELECT min(epoch_us(predicted_at)) AS ran FROM predictions WHERE run_id IS NOT NULL GROUP BY run_id ORDER BY ran",
+    )
+    runs = [cast("int", row[0]) for row in found]
+    episodes: list[Episode] = []
+    for n, ran in enumerate(runs):
+        due = ran + schedule.every + schedule.grace
+        following = runs[n + 1] if n + 1 < len(runs) else None
+        if due > now or (following is not None and following <= due):
+            continue
+        said = (
+            f"the scoring job last ran {text(ran, evidence.model.timezone)}; the next run was due"
+            f" {text(due, evidence.model.timezone)} at the latest"
+        )
+        ended = following
+        episodes.append(
+            Episode("missed_run", "", "schedule", due, ended, "breach", said, {"last_run_at": ran, "due_at": due})
+        )
+    return episodes
+
+
+def quarantined_rows(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Rows that fit no table any more: kept, with their reason."""
+    return _counted(
+        evidence,
+        now,
+        "quarantined_rows",
+        "SELECT epoch_us(recorded_at), source_table || ': ' || reason FROM quarantine",
+        lambda subject: f"rows were put aside, {subject}; read them in the quarantine table",
+    )
+
+
+def dropped_events(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Events lost because a recorder's queue was full."""
+    return _counted(
+        evidence,
+        now,
+        "dropped_events",
+        "SELECT epoch_us(recorded_at), 'queue full' FROM tallies WHERE dropped > 0",
+        lambda _: "a recorder's queue was full and events were dropped; raise queue_limit or record less",
+    )
+
+
+def future_times(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Predictions or outcomes from the future: a clock is wrong."""
+    return _counted(
+        evidence,
+        now,
+        "future_time",
+        f"""
+        SELECT epoch_us(recorded_at), 'predicted_at' FROM predictions
+        WHERE epoch_us(predicted_at) > epoch_us(recorded_at) + {_FUTURE}
+        UNION ALL SELECT epoch_us(recorded_at), 'observed_at' FROM outcomes
+        WHERE epoch_us(observed_at) > epoch_us(recorded_at) + {_FUTURE}
+        """,
+        lambda subject: f"{subject} lies more than five minutes after it was recorded; check that machine's clock",
+    )
+
+
+def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Outcomes that happened before the prediction they name."""
+    return _counted(
+        evidence,
+        now,
+        "early_outcome",
+        """
+        SELECT epoch_us(o.recorded_at), 'observed_at' FROM outcomes AS o
+        JOIN predictions AS p ON p.prediction_id = o.prediction_id WHERE o.observed_at < p.predicted_at
+        """,
+        lambda _: "outcomes were observed before their prediction was made; check observed_at",
+    )
+
+
+def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Outcomes that belong to no prediction, an hour after they came."""
+    return _counted(
+        evidence,
+        now,
+        "stray_outcome",
+        f"""
+        SELECT epoch_us(o.recorded_at), 'prediction_id' FROM outcomes AS o
+        ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id
+        WHERE o.prediction_id IS NOT NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
+        UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
+        ANTI JOIN predictions AS p ON p.key = o.key
+        WHERE o.prediction_id IS NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
+        """
+        if evidence.model.keep >= 1.0
+        else "SELECT 0, '' WHERE false",
+        lambda subject: f"outcomes name a {subject} that no prediction has; check how the {subject} is passed on",
+    )
+
+
+def odd_scores(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Scores that are no probability: outside [0, 1], or not a number."""
+    return _counted(
+        evidence,
+        now,
+        "odd_score",
+        "SELECT epoch_us(recorded_at), 'score' FROM predictions WHERE score < 0 OR score > 1 OR isnan(score)",
+        lambda _: "scores outside [0, 1] were recorded; they count in no quality number",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    missed_runs,
+    quarantined_rows,
+    dropped_events,
+    future_times,
+    early_outcomes,
+    stray_outcomes,
+    odd_scores,
+)
+
+
+def _counted(
+    evidence: RowEvidence, now: int, kind: str, sql: str, said: Callable[[str], str]
+) -> list[Episode]:
+    """Return an episode for each stretch of bad rows of a subject; a quiet day ends it."""
+    found = rows(
+        evidence.connection,
+        f"SELECT subject, happened // {HOUR} * {HOUR} AS hour, count(*) FROM ({sql}) AS bad(happened, subject)"
+        " GROUP BY subject, hour ORDER BY subject, hour",
+    )
+    episodes: list[Episode] = []
+    hours = cast("list[tuple[str, int, int]]", found)
+    start, last, count = 0, 0, 0
+    for n, (subject, hour, rows_here) in enumerate(hours):
+        if n == 0 or hours[n - 1][0] != subject or hour - last > QUIET:
+            start, count = hour, 0
+        last, count = hour, count + rows_here
+        is_last = n + 1 == len(hours) or hours[n + 1][0] != subject or hours[n + 1][1] - hour > QUIET
+        if is_last:
+            over = last + HOUR + QUIET
+            episodes.append(
+                Episode(
+                    kind,
+                    "",
+                    subject,
+                    start,
+                    over if over <= now else None,
+                    "warning",
+                    said(subject),
+                    {"rows_total": count, "lasted": duration_text(last + HOUR - start)},
+                )
+            )
+    return episodes
+
+
+def _next_hour(at: int) -> int:
+    return at // HOUR * HOUR + HOUR
+
+
+def _fields(finding: Finding) -> dict[str, object]:
+    return {name: getattr(finding, name) for name in finding.__struct_fields__}

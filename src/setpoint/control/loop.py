@@ -1,0 +1,101 @@
+"""The loop: ship, close hours, run the checks up to now, write findings exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from setpoint.control.checks import CHECKS, Check
+from setpoint.core.errors import StoreBusy
+from setpoint.core.finding import Finding
+from setpoint.core.model import Model
+from setpoint.store.engines.duck import literal, rows
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.findings import write_findings
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout
+from setpoint.store.refresh import refresh
+from setpoint.store.shipper import Shipment, ship
+from setpoint.store.snapshot import Snapshot
+
+LEASE = "tick"
+
+
+@dataclass(slots=True)
+class Tick:
+    """What one run of the loop did.
+
+    Attributes:
+        shipment: What was shipped; None when another process ships.
+        buckets: Hours that were closed or recomputed.
+        findings: Rows that were added to the findings.
+        versions: Versions seen for the first time, each now a change.
+    """
+
+    shipment: Shipment | None = None
+    buckets: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+    versions: list[str] = field(default_factory=list[str])
+
+
+def tick(layout: Layout, *, checks: Sequence[Check] = CHECKS) -> Tick:
+    """Run the loop once for every model of a store.
+
+    Run it as often as you like: twice, late or in parallel it leaves the same tables.
+
+    Args:
+        layout: The store.
+        checks: What to look for.
+
+    Raises:
+        StoreBusy: Another process runs the loop.
+        StoreReadOnly: The store cannot be written.
+    """
+    done = Tick()
+    with layout.lease(LEASE):
+        try:
+            done.shipment = ship(layout)
+        except StoreBusy:
+            done.shipment = None
+        now = layout.clock.now()
+        for name in layout.models():
+            model = layout.model(name)
+            with Snapshot(layout, name) as snapshot:
+                evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
+                done.versions += _note_versions(layout, model, evidence)
+                found = [
+                    finding
+                    for check in checks
+                    for episode in check(evidence, now)
+                    for finding in episode.findings(name, now)
+                ]
+            done.findings += write_findings(layout, name, found)
+            done.buckets += refresh(layout, model, now)
+    return done
+
+
+def _note_versions(layout: Layout, model: Model, evidence: RowEvidence) -> list[str]:
+    """Write a change for each version in traffic that none names yet."""
+    seen = rows(
+        evidence.connection,
+        "SELECT version, min(epoch_us(predicted_at)), min(epoch_us(recorded_at)) FROM predictions"
+        " WHERE version IS NOT NULL AND version NOT IN"
+        " (SELECT subject FROM changes WHERE kind = 'version' AND subject IS NOT NULL)"
+        " GROUP BY version ORDER BY 2",
+    )
+    if not seen:
+        return []
+    lake = LakeTable(layout.lake(model.name, "changes"))
+    values: list[str] = []
+    for version, first, recorded in cast("list[tuple[str, int, int]]", seen):
+        name = hashlib.blake2b(f"{model.name}/{version}".encode(), digest_size=15).hexdigest()
+        values.append(
+            f"({literal(name)}, 'version', {literal(version)}, make_timestamptz({first}), NULL::TIMESTAMPTZ,"
+            f" make_timestamptz({recorded}), NULL::VARCHAR, 'first seen in traffic', 'setpoint',"
+            f" CAST(make_timestamptz({recorded}) AS DATE), {lake.ship + 1}::BIGINT)"
+        )
+    names = "change_id, kind, subject, started_at, ended_at, recorded_at, expected, note, author, day, ship"
+    lake.append(evidence.connection.sql(f"SELECT * FROM (VALUES {', '.join(values)}) AS seen({names})"), {})
+    return [cast("str", row[0]) for row in seen]

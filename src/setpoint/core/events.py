@@ -1,0 +1,213 @@
+"""What is recorded: one struct a table, the single source of every column name and type.
+
+Times are integers in microseconds since 1970, UTC; the store keeps them as timestamps. A field left
+at its default is not written to the spool; the lake has the default.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import cache
+
+import msgspec
+import msgspec.structs
+
+InputValue = str | float | bool | None
+
+
+class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """One input → output event. `inputs` becomes a STRUCT with one typed field a feature."""
+
+    prediction_id: str
+    root_id: str
+    parent_id: str | None = None
+    key: str | None = None
+    unit: str | None = None
+    predicted_at: int
+    recorded_at: int
+    version: str | None = None
+    endpoint: str | None = None
+    role: str | None = None
+    assignment_probability: float | None = None
+    inputs: dict[str, InputValue] | None = None
+    prediction: float | str | None = None
+    score: float | None = None
+    latency_seconds: float | None = None
+    error: str | None = None
+    compute_seconds: float | None = None
+    keep_probability: float | None = None
+    feature_version: str | None = None
+    contract_violations: str | None = None
+    source: str | None = None
+    trace_id: str | None = None
+    run_id: str | None = None
+
+
+class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free."""
+
+    call_id: str
+    prediction_id: str
+    called_at: int
+    recorded_at: int
+    attempt: int = 1
+    provider: str | None = None
+    provider_model: str | None = None
+    tier: str | None = None
+    input_tokens: int | None = None
+    cached_read_tokens: int | None = None
+    cached_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    output_tokens: int | None = None
+    price_id: str | None = None
+    cost_nano_usd: int | None = None
+    latency_seconds: float | None = None
+    error: str | None = None
+
+
+class Outcome(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """What really happened. Append-only: a later revision wins, a retraction removes."""
+
+    outcome_id: str
+    prediction_id: str | None = None
+    key: str | None = None
+    kind: str
+    observed_at: int
+    recorded_at: int
+    revision: int = 0
+    retracted: bool = False
+    outcome: float | str | None = None
+    value_usd: float | None = None
+    source: str | None = None
+
+
+class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """What one process counted of a quarter of an hour since its last flush: increments, to be summed.
+
+    Every prediction counts here, kept or not. `latency_bins` counts floor(32·log2 seconds),
+    `score_bins` floor(32·logit score), `missing` the rows in which a feature had no value.
+    """
+
+    process: str
+    sequence: int
+    bucket_at: int
+    recorded_at: int
+    version: str | None = None
+    endpoint: str | None = None
+    role: str | None = None
+    requests: int = 0
+    errors: int = 0
+    not_kept: int = 0
+    dropped: int = 0
+    compute_seconds: float | None = None
+    latency_bins: dict[int, int] | None = None
+    score_bins: dict[int, int] | None = None
+    missing: dict[str, int] | None = None
+
+
+class Change(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """Something that was changed on purpose: a mark on charts, a suspect in `why`."""
+
+    change_id: str
+    kind: str
+    subject: str | None = None
+    started_at: int
+    ended_at: int | None = None
+    recorded_at: int
+    expected: str | None = None
+    note: str | None = None
+    author: str | None = None
+
+
+class Quarantined(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """A row that no longer fits its table: kept as text with the reason, counted, never lost."""
+
+    quarantine_id: str
+    source_table: str
+    recorded_at: int
+    reason: str
+    raw: str
+    process: str | None = None
+    line_number: int | None = None
+
+
+Event = Prediction | Call | Outcome | Tally | Change | Quarantined
+
+TABLES: dict[str, type[Event]] = {
+    "predictions": Prediction,
+    "calls": Call,
+    "outcomes": Outcome,
+    "tallies": Tally,
+    "changes": Change,
+    "quarantine": Quarantined,
+}
+TABLE_OF: dict[type[Event], str] = {event: table for table, event in TABLES.items()}
+
+# The column by whose UTC day a table is partitioned.
+PARTITIONED_BY = {
+    "predictions": "predicted_at",
+    "calls": "called_at",
+    "outcomes": "recorded_at",
+    "tallies": "bucket_at",
+    "changes": "recorded_at",
+    "quarantine": "recorded_at",
+}
+
+# A line without its table's identifier is not a row: a segment's header, or a torn line.
+IDENTIFIER = {
+    "predictions": "prediction_id",
+    "calls": "call_id",
+    "outcomes": "outcome_id",
+    "tallies": "bucket_at",
+    "changes": "change_id",
+    "quarantine": "quarantine_id",
+}
+
+TIMESTAMP = "TIMESTAMP WITH TIME ZONE"
+_SQL_TYPES: dict[object, str] = {
+    str: "VARCHAR",
+    float: "DOUBLE",
+    int: "BIGINT",
+    bool: "BOOLEAN",
+    dict[int, int]: "MAP(BIGINT, BIGINT)",
+    dict[str, int]: "MAP(VARCHAR, BIGINT)",
+}
+
+
+@cache
+def column_types(table: str) -> dict[str, str]:
+    """Return the fixed columns of a table with their SQL types, in order.
+
+    `inputs` is left out, and `prediction` and `outcome` read DOUBLE: what fills those is known
+    only when rows have been seen.
+
+    Example:
+        >>> column_types("outcomes")["observed_at"]
+        'TIMESTAMP WITH TIME ZONE'
+    """
+    hints = typing.get_type_hints(TABLES[table])
+    return {
+        name: TIMESTAMP if name.endswith("_at") else _sql_type(hint)
+        for name, hint in hints.items()
+        if name != "inputs"
+    }
+
+
+@cache
+def column_defaults(table: str) -> dict[str, str]:
+    """Return the SQL of each default that is not null: what a line without the field means.
+
+    Example:
+        >>> column_defaults("outcomes")
+        {'revision': '0', 'retracted': 'false'}
+    """
+    fields = msgspec.structs.fields(TABLES[table])
+    spelled = {field.name: str(field.default).lower() for field in fields if not field.required}
+    return {name: text for name, text in spelled.items() if text != "none"}
+
+
+def _sql_type(hint: object) -> str:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    known = [_SQL_TYPES[option] for option in options if option in _SQL_TYPES]
+    return "DOUBLE" if "DOUBLE" in known else known[0]

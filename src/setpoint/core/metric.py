@@ -1,0 +1,68 @@
+"""A number that says its unit, its direction and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["higher", "lower", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measured number with its 95 % interval.
+
+    Attributes:
+        name: Such as `auc` or `latency_p95_seconds`.
+        value: The point estimate; None when it is unknown.
+        low: Lower end of the 95 % interval; None when there is none.
+        high: Upper end of the 95 % interval; None when it is unbounded or unknown.
+        unit: `ratio`, `seconds`, `usd`, `per_second` or the outcome's own unit.
+        better: Which direction is better.
+        rows: Rows the number rests on, before weighting.
+        unknown: Why there is no value, and what is missing; empty when there is one.
+
+    Example:
+        >>> Metric("auc", 0.7, 0.68, 0.72, "ratio", "higher", rows=900).text()
+        '0.700 [0.680, 0.720]'
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    better: Direction
+    rows: int
+    unknown: str = ""
+
+    def text(self) -> str:
+        """Return the number and its interval, or why there is none."""
+        if self.value is None:
+            return f"unknown: {self.unknown}"
+        if self.low is None and self.high is None:
+            return number(self.value, self.unit)
+        low, high = (number(end, self.unit) if end is not None else "∞" for end in (self.low, self.high))
+        return f"{number(self.value, self.unit)} [{low}, {high}]"
+
+
+def number(value: float, unit: str) -> str:
+    """Return a number with the digits that its unit deserves.
+
+    Example:
+        >>> number(0.0123, "seconds"), number(0.00042, "usd"), number(0.1234, "share")
+        ('12.3 ms', '$0.00042', '12.3 %')
+    """
+    match unit:
+        case "seconds":
+            return f"{value * 1000:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
+        case "usd":
+            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.2g}"
+        case "share":
+            return f"{value:.1%}".replace("%", " %")
+        case "ratio":
+            return f"{value:.3f}"
+        case "rows":
+            return f"{value:,.0f}"
+        case _:
+            return f"{value:.4g}"

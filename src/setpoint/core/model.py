@@ -1,0 +1,193 @@
+"""A model and what it promises: plain frozen values, whether declared in YAML or in Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from setpoint.core.clock import DAY
+from setpoint.core.metric import Direction
+
+
+class Task(StrEnum):
+    """What kind of answer the model gives."""
+
+    BINARY = "binary"
+    REGRESSION = "regression"
+
+
+FeatureKind = Literal["numeric", "integer", "categorical", "boolean"]
+Policy = Literal["keep", "hash", "redact", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for a model, and who is woken."""
+
+    team: str
+    on_call: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessMetric:
+    """The number the business watches, such as `fraud_loss_usd`."""
+
+    name: str
+    unit: str = "usd"
+    better: Direction = "higher"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One declared input.
+
+    Attributes:
+        name: As the recorder sees it.
+        kind: `integer` refuses fractions; `numeric` is kept as a double.
+        importance: Share of the model's skill it carries, 0 to 1; None when unknown.
+        policy: What happens to its values before they are queued.
+    """
+
+    name: str
+    kind: FeatureKind = "numeric"
+    importance: float | None = None
+    policy: Policy = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A named condition on predictions: one cohort a value of `by`, or the rows where `where` holds."""
+
+    name: str
+    by: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A declared bar for one quality metric.
+
+    Attributes:
+        metric: Such as `auc` or `rmse`.
+        at_least: The lowest value that is fine; None when higher is not better.
+        at_most: The highest value that is fine; None when lower is not better.
+        source: Where the bar comes from, in words.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeKind:
+    """One kind of outcome; exactly one of a model's kinds is final, others are proxies."""
+
+    name: str = "final"
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What counts as a correct prediction.
+
+    Attributes:
+        threshold: Binary: a score at or above it predicts the positive class; None uses the
+            recorded prediction.
+        tolerance: Regression: correct when |prediction - outcome| is at most this.
+    """
+
+    threshold: float | None = None
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Flat cost rates in USD; None means not declared."""
+
+    per_prediction_usd: float | None = None
+    per_compute_second_usd: float | None = None
+    per_month_usd: float | None = None
+    per_outcome_usd: float | None = None
+
+    @property
+    def declared(self) -> bool:
+        """Whether any rate is known."""
+        rates = (self.per_prediction_usd, self.per_compute_second_usd, self.per_month_usd, self.per_outcome_usd)
+        return any(rate is not None for rate in rates)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a batch-scoring job must have run: every `every`, at most `grace` late (microseconds)."""
+
+    every: int = DAY
+    grace: int = DAY // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Absence as an outcome: no outcome `after` this long means `value`."""
+
+    value: float
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long and how much to keep; None keeps everything."""
+
+    age: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A named production responsibility with an owner.
+
+    Attributes:
+        name: Letters, digits, dot, dash and underscore.
+        task: What kind of answer it gives.
+        positive: Binary: the value of prediction and outcome that means yes, as text; empty when they are 0/1.
+        cost_unit: What one unit of work is called: prediction, ticket, session.
+        reference: The window comparisons start from, as `Window.parse` reads it; empty when undeclared.
+        timezone: Days, weeks and seasons are local to it.
+        outcome_horizon: An outcome by key belongs to the latest prediction at most this much older.
+        trained_until: End of the training window, microseconds; None when unknown.
+        keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
+    """
+
+    name: str
+    task: Task = Task.BINARY
+    endpoint: str = ""
+    owner: Owner | None = None
+    business_metric: BusinessMetric | None = None
+    positive: str = ""
+    success: Success = field(default_factory=Success)
+    cost_unit: str = "prediction"
+    features: tuple[Feature, ...] = ()
+    cohorts: tuple[Cohort, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    reference: str = ""
+    timezone: str = "UTC"
+    outcomes: tuple[OutcomeKind, ...] = (OutcomeKind(),)
+    outcome_horizon: int = 30 * DAY
+    outcome_if_silent: Silence | None = None
+    rates: Rates = field(default_factory=Rates)
+    schedule: Schedule | None = None
+    retention: Retention = field(default_factory=Retention)
+    trained_until: int | None = None
+    keep: float = 1.0
+    keep_where: str = ""
+    free_text: Policy = "drop"
+
+    @property
+    def final_kind(self) -> str:
+        """The kind of outcome that quality is judged by."""
+        return next(kind.name for kind in self.outcomes if kind.final)
+
+    def feature(self, name: str) -> Feature | None:
+        """Return the declared feature of this name, if any."""
+        return next((feature for feature in self.features if feature.name == name), None)

@@ -1,0 +1,104 @@
+"""A half-open stretch of time, and how people name one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from setpoint.core.clock import micros, moment, parse_duration, parse_time, text, time_zone
+from setpoint.core.errors import TimeError
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The time range `[start, end)` in microseconds since 1970, UTC.
+
+    Example:
+        >>> week = Window.parse("2013-07-01..2013-07-08", now=0)
+        >>> week.text()
+        '2013-07-01 00:00 – 2013-07-08 00:00'
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        """Refuse a window that ends before it starts."""
+        if self.end < self.start:
+            msg = f"the window ends before it starts: {self.text()}"
+            raise TimeError(msg)
+
+    @property
+    def length(self) -> int:
+        """Length in microseconds."""
+        return self.end - self.start
+
+    def text(self, zone: str = "UTC") -> str:
+        """Return both ends as people read them, in `zone`."""
+        return f"{text(self.start, zone)} – {text(self.end, zone)}"
+
+    def before(self) -> Window:
+        """Return the window of the same length that ends where this one starts."""
+        return Window(self.start - self.length, self.start)
+
+    @classmethod
+    def parse(cls, value: str, *, now: int, zone: str = "UTC") -> Window:
+        """Read a window as people write one.
+
+        Args:
+            value: `7d` (the last seven days), `today`, `yesterday`, `this week`,
+                `last week`, `this month`, `last month`, or `START..END` in ISO 8601.
+            now: The present, in microseconds.
+            zone: The zone whose days and weeks are meant.
+
+        Raises:
+            TimeError: The text names no window.
+        """
+        if ".." in value:
+            start, end = value.split("..", 1)
+            return cls(parse_time(start, zone), parse_time(end, zone))
+        named = _named(value.strip().lower().replace("-", " "), now, zone)
+        if named is not None:
+            return named
+        try:
+            return cls(now - parse_duration(value), now)
+        except TimeError as error:
+            msg = f"not a window: {value!r}"
+            raise TimeError(msg, hint='write 7d, "last week", yesterday or START..END') from error
+
+
+def _named(name: str, now: int, zone: str) -> Window | None:
+    today = local_midnight(now, zone)
+    local = moment(today, zone)
+    monday = shift_days(today, -local.weekday(), zone)
+    month = _first_of_month(local)
+    match name:
+        case "today":
+            return Window(today, now)
+        case "yesterday":
+            return Window(shift_days(today, -1, zone), today)
+        case "this week":
+            return Window(monday, now)
+        case "last week":
+            return Window(shift_days(monday, -7, zone), monday)
+        case "this month":
+            return Window(micros(month), now)
+        case "last month":
+            return Window(micros(_first_of_month(month - timedelta(days=1))), micros(month))
+        case _:
+            return None
+
+
+def _first_of_month(day: datetime) -> datetime:
+    return day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def local_midnight(at: int, zone: str) -> int:
+    """Return the start of the local day that holds `at`."""
+    return micros(moment(at, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0))
+
+
+def shift_days(at: int, days: int, zone: str) -> int:
+    """Return the same local clock time some days later; a day may have 23 or 25 hours."""
+    local = moment(at, zone).replace(tzinfo=None) + timedelta(days=days)
+    return micros(local.replace(tzinfo=time_zone(zone)))

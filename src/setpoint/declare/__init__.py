@@ -1,0 +1,1 @@
+"""Declarations in YAML become core nouns; what does not hold is refused with file, line, key and a hint."""

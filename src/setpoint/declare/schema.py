@@ -1,0 +1,377 @@
+"""What a declaration may say: the shape of a model's YAML file, key by key.
+
+The models below mirror `core.model` with spellings for people: `30d` for a duration, a list of names where
+names are enough. Their docstrings are the descriptions in the JSON Schema that editors read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from setpoint.core import model as core
+from setpoint.core.clock import parse_duration, parse_time
+from setpoint.declare.spellings import (
+    Condition,
+    Duration,
+    Name,
+    ScalarText,
+    Size,
+    TimeText,
+    WindowText,
+    Word,
+    ZoneName,
+    refuse,
+    shape,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Usd = Annotated[float, Field(ge=0)]
+Policy = Literal["keep", "hash", "redact", "drop"]
+_LIST, _MAPPING, _TEXT = Tag("(list)"), Tag("(mapping)"), Tag("(text)")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class OwnerDeclaration(_Part):
+    """Who answers for the model, and who is woken."""
+
+    team: Word
+    """The team that owns the model."""
+    on_call: str = ""
+    """Where alerts go, such as a rota or a channel."""
+
+    def to_core(self) -> core.Owner:
+        """Return the core noun."""
+        return core.Owner(self.team, self.on_call)
+
+
+class BusinessMetricDeclaration(_Part):
+    """The number the business watches."""
+
+    name: Word
+    """Such as fraud_loss_usd."""
+    unit: Word = "usd"
+    """The unit it is counted in."""
+    better: Literal["higher", "lower", "none"] = "higher"
+    """Which direction is better."""
+
+    def to_core(self) -> core.BusinessMetric:
+        """Return the core noun."""
+        return core.BusinessMetric(self.name, self.unit, self.better)
+
+
+class FeatureDeclaration(_Part):
+    """One input of the model."""
+
+    kind: Literal["numeric", "integer", "categorical", "boolean"] = "numeric"
+    """integer refuses fractions; numeric is kept as a double."""
+    importance: Share | None = None
+    """Share of the model's skill it carries, 0 to 1."""
+    policy: Policy = "keep"
+    """What happens to its values before they are recorded."""
+
+
+class CohortDeclaration(_Part):
+    """A named group of predictions: one for each value of `by`, or the rows where `where` holds."""
+
+    name: Word
+    """What reports call it."""
+    by: str = ""
+    """A column: one cohort for each of its values."""
+    where: Condition = ""
+    """A condition, such as: carrier = 'AA' AND delay > 60."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if bool(self.by) == bool(self.where):
+            found = "both by and where" if self.by else "neither by nor where"
+            refuse(f"found {found}, expected one of them", whole=True)
+        return self
+
+
+class QualityDeclaration(_Part):
+    """The bar for one quality metric."""
+
+    at_least: float | None = None
+    """The lowest value that is fine."""
+    at_most: float | None = None
+    """The highest value that is fine."""
+    source: str = ""
+    """Where the bar comes from, in words."""
+
+    @model_validator(mode="after")
+    def _has_a_bar(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            refuse("found no bar, expected at_least or at_most", whole=True)
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            refuse(f"found at_least {self.at_least:g} above at_most {self.at_most:g}", whole=True)
+        return self
+
+
+class OutcomeDeclaration(_Part):
+    """One kind of outcome."""
+
+    final: bool = False
+    """Whether quality is judged by it; exactly one kind is final, others are proxies."""
+
+
+class NamedOutcomeDeclaration(OutcomeDeclaration):
+    """One kind of outcome, named."""
+
+    name: Word
+    """Such as arrived or refunded."""
+
+
+class SuccessDeclaration(_Part):
+    """What counts as a correct prediction."""
+
+    threshold: float | None = None
+    """Binary: a score at or above it predicts yes; without it the recorded prediction counts."""
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    """Regression: correct when prediction and outcome differ by at most this."""
+
+
+class SilenceDeclaration(_Part):
+    """Absence as an outcome."""
+
+    value: float
+    """The outcome that silence stands for."""
+    after: Duration
+    """How long to wait before silence counts."""
+
+
+class RatesDeclaration(_Part):
+    """Flat cost rates in US dollars; what is left out is unknown, not free."""
+
+    per_prediction_usd: Usd | None = None
+    """Cost of one prediction."""
+    per_compute_second_usd: Usd | None = None
+    """Cost of one second of compute."""
+    per_month_usd: Usd | None = None
+    """Fixed cost of a month."""
+    per_outcome_usd: Usd | None = None
+    """Cost of learning one outcome, such as a human label."""
+
+
+class ScheduleDeclaration(_Part):
+    """When a batch-scoring job must have run."""
+
+    every: Duration = "1d"
+    """Time between two runs."""
+    grace: Duration = "6h"
+    """How late a run may be."""
+
+
+class RetentionDeclaration(_Part):
+    """How long and how much to keep; what is left out keeps everything."""
+
+    age: Duration | None = None
+    """Rows older than this are deleted."""
+    size: Size | None = None
+    """The oldest rows are deleted beyond this size, such as 50GB."""
+
+
+Features = Annotated[
+    Annotated[list[Word], _LIST] | Annotated[dict[Word, FeatureDeclaration | None], _MAPPING],
+    Discriminator(shape, custom_error_type="shape", custom_error_message="a list of names or a mapping"),
+]
+Cohorts = list[
+    Annotated[
+        Annotated[Word, _TEXT] | Annotated[CohortDeclaration, _MAPPING],
+        Discriminator(
+            shape, custom_error_type="shape", custom_error_message="a column or a mapping with name"
+        ),
+    ]
+]
+Outcomes = Annotated[
+    Annotated[
+        list[
+            Annotated[
+                Annotated[Word, _TEXT] | Annotated[NamedOutcomeDeclaration, _MAPPING],
+                Discriminator(shape, custom_error_type="shape", custom_error_message="a name or a mapping"),
+            ]
+        ],
+        _LIST,
+    ]
+    | Annotated[dict[Word, OutcomeDeclaration | None], _MAPPING],
+    Discriminator(shape, custom_error_type="shape", custom_error_message="a list of names or a mapping"),
+]
+
+
+class ModelDeclaration(_Part):
+    """What a team declares about a model in production."""
+
+    name: Name | None = None
+    """The model's name; must equal the file's name without .yaml."""
+    task: Literal["binary", "regression"] = "binary"
+    """What kind of answer the model gives."""
+    endpoint: str = ""
+    """Where the model is served."""
+    owner: OwnerDeclaration | None = None
+    """Who answers for the model."""
+    business_metric: BusinessMetricDeclaration | None = None
+    """The number the business watches."""
+    positive: ScalarText = ""
+    """Binary: the value of prediction and outcome that means yes; leave out when they are 0 and 1."""
+    success: SuccessDeclaration = SuccessDeclaration()
+    """What counts as a correct prediction."""
+    cost_unit: Word = "prediction"
+    """What one unit of work is called."""
+    features: Features = Field(default_factory=list[str])
+    """The model's inputs: a list of names, or a mapping from name to kind, importance and policy."""
+    cohorts: Cohorts = Field(default_factory=list)
+    """The groups that are looked at one by one: columns, or conditions with a name."""
+    quality: dict[Word, QualityDeclaration] = Field(default_factory=dict[str, QualityDeclaration])
+    """The bar for each quality metric, such as auc or rmse."""
+    reference: WindowText = ""
+    """The window comparisons start from: 2013-01-01..2013-04-01, 30d, last month."""
+    timezone: ZoneName = "UTC"
+    """Days, weeks and seasons are local to it; an IANA name such as Europe/Berlin."""
+    outcomes: Outcomes = Field(default_factory=lambda: ["final"])
+    """The kinds of outcome; exactly one is final."""
+    outcome_horizon: Duration = "30d"
+    """An outcome by key belongs to the latest prediction at most this much older."""
+    outcome_if_silent: SilenceDeclaration | None = None
+    """What the absence of an outcome means."""
+    rates: RatesDeclaration = RatesDeclaration()
+    """Flat cost rates."""
+    schedule: ScheduleDeclaration | None = None
+    """When a batch-scoring job must have run."""
+    retention: RetentionDeclaration = RetentionDeclaration()
+    """How long and how much to keep."""
+    trained_until: TimeText | None = None
+    """End of the training data: 2013-04-01 (in the model's timezone) or a time with an offset."""
+    keep: Share = 1.0
+    """Share of predictions whose rows are kept; all are counted."""
+    keep_where: Condition = ""
+    """Rows where this holds are always kept."""
+    free_text: Policy = "drop"
+    """What happens to text inputs that no feature declares."""
+
+    @field_validator("features")
+    @classmethod
+    def _features_once(cls, features: list[str] | dict[str, FeatureDeclaration | None]) -> object:
+        if isinstance(features, list):
+            _once("feature", features)
+        return features
+
+    @field_validator("cohorts")
+    @classmethod
+    def _cohorts_once(cls, cohorts: list[str | CohortDeclaration]) -> object:
+        _once("cohort", [cohort if isinstance(cohort, str) else cohort.name for cohort in cohorts])
+        return cohorts
+
+    @field_validator("outcomes")
+    @classmethod
+    def _one_final(cls, outcomes: object) -> object:
+        kinds = _outcome_kinds(outcomes)
+        _once("outcome", [kind.name for kind in kinds])
+        final = [kind.name for kind in kinds if kind.final]
+        if len(final) != 1:
+            found = " and ".join(final) if final else "none"
+            refuse(f"found {found} marked final, expected exactly one", "write `final: true` at one kind")
+        return outcomes
+
+    @model_validator(mode="after")
+    def _success_fits_task(self) -> Self:
+        unfit = "tolerance" if self.task == "binary" else "threshold"
+        if getattr(self.success, unfit) is not None:
+            fit = "threshold" if self.task == "binary" else "tolerance"
+            refuse(
+                f"found {unfit} for a {self.task} model",
+                f"use {fit}, or change task",
+                at=("success", unfit),
+                whole=True,
+            )
+        return self
+
+    def to_model(self, name: str) -> core.Model:
+        """Return the core noun under a name.
+
+        Example:
+            >>> ModelDeclaration(features=["delay"]).to_model("flights").features[0].name
+            'delay'
+        """
+        silence, schedule, zone = self.outcome_if_silent, self.schedule, self.timezone
+        return core.Model(
+            name=name,
+            task=core.Task(self.task),
+            endpoint=self.endpoint,
+            owner=self.owner and self.owner.to_core(),
+            business_metric=self.business_metric and self.business_metric.to_core(),
+            positive=self.positive,
+            success=core.Success(self.success.threshold, self.success.tolerance),
+            cost_unit=self.cost_unit,
+            features=self._features(),
+            cohorts=self._cohorts(),
+            expectations=tuple(
+                core.Expectation(metric, bar.at_least, bar.at_most, bar.source)
+                for metric, bar in self.quality.items()
+            ),
+            reference=self.reference,
+            timezone=zone,
+            outcomes=_outcome_kinds(self.outcomes),
+            outcome_horizon=parse_duration(self.outcome_horizon),
+            outcome_if_silent=silence and core.Silence(silence.value, parse_duration(silence.after)),
+            rates=core.Rates(**self.rates.model_dump()),
+            schedule=schedule
+            and core.Schedule(parse_duration(schedule.every), parse_duration(schedule.grace)),
+            retention=self._retention(),
+            trained_until=None if self.trained_until is None else parse_time(self.trained_until, zone),
+            keep=self.keep,
+            keep_where=self.keep_where,
+            free_text=self.free_text,
+        )
+
+    def _retention(self) -> core.Retention:
+        age = self.retention.age
+        return core.Retention(None if age is None else parse_duration(age), self.retention.size)
+
+    def _features(self) -> tuple[core.Feature, ...]:
+        if isinstance(self.features, list):
+            return tuple(core.Feature(name) for name in self.features)
+        told = {name: feature or FeatureDeclaration() for name, feature in self.features.items()}
+        return tuple(core.Feature(name, one.kind, one.importance, one.policy) for name, one in told.items())
+
+    def _cohorts(self) -> tuple[core.Cohort, ...]:
+        return tuple(
+            core.Cohort(cohort, by=cohort)
+            if isinstance(cohort, str)
+            else core.Cohort(cohort.name, cohort.by, cohort.where)
+            for cohort in self.cohorts
+        )
+
+
+class ProjectDeclaration(_Part):
+    """A project: where its store is and where its models are declared."""
+
+    store: Word = "./store"
+    """The store's folder, relative to this file, or a URL."""
+    models: Word | None = None
+    """The folder of model declarations, relative to this file; models when left out."""
+
+
+def _once(noun: str, names: list[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        refuse(f"found the {noun} {twice[0]} twice")
+
+
+def _outcome_kinds(outcomes: object) -> tuple[core.OutcomeKind, ...]:
+    """Return declared outcomes as core nouns; a kind that is alone and silent about it is final."""
+    pairs: list[tuple[str, OutcomeDeclaration | None]] = []
+    if isinstance(outcomes, dict):
+        pairs.extend(outcomes.items())
+    elif isinstance(outcomes, list):
+        pairs.extend((one, None) if isinstance(one, str) else (one.name, one) for one in outcomes)
+    alone = len(pairs) == 1
+    return tuple(
+        core.OutcomeKind(name, one.final if one is not None and "final" in one.model_fields_set else alone)
+        for name, one in pairs
+    )

@@ -1,0 +1,219 @@
+"""A model as YAML to read, edit and load again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, cast
+
+import yaml
+
+from setpoint.core.clock import MICROS, moment
+from setpoint.core.model import Model, OutcomeKind
+from setpoint.declare.source import is_text
+from setpoint.declare.spellings import SIZES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SCHEMA_FILE = "../model.schema.json"
+
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w ./()-]*[\w./()-])?|\d+(?:\.\d+)?[A-Za-z]{1,3}", re.ASCII)
+_OLD_YAML_WORDS = {"y", "n", "yes", "no", "on", "off"}  # text here, but not to every reader of YAML
+_WIDE = 1 << 30
+
+
+def to_yaml(model: Model, notes: Mapping[str, str], schema: str = SCHEMA_FILE) -> str:
+    """Return a declaration that reads back as the same model.
+
+    Args:
+        model: What to declare. Keys at their default are left out, unless there is a note on them.
+        notes: Comments by dotted key, such as `positive` or `features.delay.kind`, for example to mark a
+            guess. A note on a key that is not printed stands above all keys.
+        schema: Where editors find the JSON Schema, relative to the file.
+
+    Example:
+        >>> print(to_yaml(Model("flights", positive="late"), {"positive": "guessed: the rarer value"}))
+        # yaml-language-server: $schema=../model.schema.json
+        name: flights
+        task: binary
+        positive: late  # guessed: the rarer value
+        <BLANKLINE>
+    """
+    told, unset = _declared(model), _declared(Model(model.name))
+    kept = {key: value for key, value in told.items() if value != unset.get(key) or _noted(key, notes)}
+    kept = {"name": model.name, "task": told["task"], **kept}
+    writer = _Writer(notes)
+    body = list(writer.mapping(kept, "", ""))
+    above = [
+        f"# {_one_line(key)}: {_one_line(note)}" for key, note in notes.items() if key not in writer.used
+    ]
+    return "\n".join([f"# yaml-language-server: $schema={schema}", *above, *body, ""])
+
+
+def _noted(key: str, notes: Mapping[str, str], *, inside: bool = False) -> bool:
+    return any((noted == key and not inside) or noted.startswith((f"{key}.", f"{key}[")) for noted in notes)
+
+
+def _declared(model: Model) -> dict[str, object]:
+    """Return a model as the values of its declaration; None where nothing is declared."""
+    owner, metric, silence, schedule = (
+        model.owner,
+        model.business_metric,
+        model.outcome_if_silent,
+        model.schedule,
+    )
+    return {
+        "name": model.name,
+        "task": model.task.value,
+        "endpoint": model.endpoint,
+        "owner": owner and {"team": owner.team, "on_call": owner.on_call or None},
+        "business_metric": metric and {"name": metric.name, "unit": metric.unit, "better": metric.better},
+        "positive": model.positive,
+        "success": {"threshold": model.success.threshold, "tolerance": model.success.tolerance},
+        "cost_unit": model.cost_unit,
+        "features": _features(model),
+        "cohorts": [
+            one.name
+            if one.by == one.name and not one.where
+            else {"name": one.name, "by": one.by or None, "where": one.where or None}
+            for one in model.cohorts
+        ],
+        "quality": {
+            one.metric: {"at_least": one.at_least, "at_most": one.at_most, "source": one.source or None}
+            for one in model.expectations
+        },
+        "reference": model.reference,
+        "timezone": model.timezone,
+        "outcomes": _outcomes(model.outcomes),
+        "outcome_horizon": duration_spelling(model.outcome_horizon),
+        "outcome_if_silent": silence and {"value": silence.value, "after": duration_spelling(silence.after)},
+        "rates": {
+            "per_prediction_usd": model.rates.per_prediction_usd,
+            "per_compute_second_usd": model.rates.per_compute_second_usd,
+            "per_month_usd": model.rates.per_month_usd,
+            "per_outcome_usd": model.rates.per_outcome_usd,
+        },
+        "schedule": schedule
+        and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},
+        "retention": {
+            "age": None if model.retention.age is None else duration_spelling(model.retention.age),
+            "size": None if model.retention.size_bytes is None else size_spelling(model.retention.size_bytes),
+        },
+        "trained_until": None if model.trained_until is None else moment(model.trained_until).isoformat(),
+        "keep": model.keep,
+        "keep_where": model.keep_where,
+        "free_text": model.free_text,
+    }
+
+
+def _features(model: Model) -> dict[str, object]:
+    return {
+        one.name: {
+            "kind": one.kind,
+            "importance": one.importance,
+            "policy": None if one.policy == "keep" else one.policy,
+        }
+        for one in model.features
+    }
+
+
+def _outcomes(kinds: tuple[OutcomeKind, ...]) -> object:
+    if len(kinds) == 1:
+        return [kinds[0].name]
+    return {kind.name: {"final": kind.final} for kind in kinds}
+
+
+def duration_spelling(length: int) -> str:
+    """Return a duration exactly, in its largest whole unit.
+
+    Example:
+        >>> duration_spelling(90 * MICROS), duration_spelling(14 * 86400 * MICROS), duration_spelling(1500)
+        ('90s', '14d', '0.001500s')
+    """
+    seconds, rest = divmod(length, MICROS)
+    if rest:
+        return f"{seconds}.{rest:06d}s"
+    unit, size = next(
+        (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0
+    )
+    return f"{seconds // size}{unit}"
+
+
+def size_spelling(size: int) -> str:
+    """Return a size exactly, in its largest whole unit.
+
+    Example:
+        >>> size_spelling(50 * 10**9), size_spelling(3 * 2**30), size_spelling(7)
+        ('50GB', '3GiB', '7B')
+    """
+    return next(f"{size // unit}{name}" for name, unit in SIZES.items() if size % unit == 0)
+
+
+class _Writer:
+    """Yields the lines of values, with notes beside their keys."""
+
+    def __init__(self, notes: Mapping[str, str]) -> None:
+        self.notes = notes
+        self.used: set[str] = set()
+
+    def mapping(self, values: dict[str, object], at: str, indent: str) -> Iterator[str]:
+        """Yield the lines of a mapping; a value of None is left out unless there is a note on it."""
+        for key, value in values.items():
+            path = f"{at}.{key}" if at else key
+            if value is not None or path in self.notes:
+                yield from self.entry(f"{indent}{_scalar(key)}:", value, path, indent)
+
+    def entry(self, lead: str, value: object, path: str, indent: str) -> Iterator[str]:
+        """Yield the lines of one key or list item: in one line where no note stands inside."""
+        comment = f"  # {_one_line(self.notes[path])}" if path in self.notes else ""
+        self.used.update({path} & self.notes.keys())
+        if isinstance(value, dict):
+            told = cast("dict[str, object]", value)
+            if not _noted(path, self.notes, inside=True) and not any(
+                isinstance(one, dict) for one in told.values()
+            ):
+                yield f"{lead} {_flow(told)}{comment}"
+            else:
+                yield from self.below(lead, comment, self.mapping(told, path, f"{indent}  "))
+        elif isinstance(value, list) and value:
+            yield f"{lead}{comment}"
+            for index, item in enumerate(cast("list[object]", value)):
+                yield from self.entry(f"{indent}  -", item, f"{path}[{index}]", f"{indent}  ")
+        else:
+            yield f"{lead} {_flow(value)}{comment}"
+
+    @staticmethod
+    def below(lead: str, comment: str, lines: Iterator[str]) -> Iterator[str]:
+        """Yield a mapping's lines below its key, or beside the dash of its list item."""
+        if lead.endswith("-") and not comment:
+            yield f"{lead} {next(lines, '').lstrip()}"
+        else:
+            yield f"{lead}{comment}"
+        yield from lines
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        told = cast("dict[str, object]", value)
+        pairs = [f"{_scalar(key)}: {_scalar(one)}" for key, one in told.items() if one is not None]
+        return "{" + ", ".join(pairs) + "}"
+    return "[]" if isinstance(value, list) else _scalar(value)
+
+
+def _scalar(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case _:
+            text = str(value)
+    if _PLAIN.fullmatch(text) and is_text(text) and text.lower() not in _OLD_YAML_WORDS:
+        return text
+    return yaml.dump(text, default_style='"', allow_unicode=True, width=_WIDE).rstrip("\n")
+
+
+def _one_line(note: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in note).split())

@@ -1,0 +1,1 @@
+"""Replayed incidents on real data."""

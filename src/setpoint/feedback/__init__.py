@@ -1,0 +1,1 @@
+"""LOOP 3. What really happened, and how good the predictions were."""

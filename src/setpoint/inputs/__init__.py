@@ -1,0 +1,1 @@
+"""LOOP 1. What goes into a model, and how that changes."""

@@ -1,0 +1,215 @@
+"""How one feature differs between two windows: the numbers, beside what chance alone would show.
+
+Distances are measured on ten bins of equal mass of the reference, with missing as a bin of its own:
+most tools drop missing rows first and cannot see a missing rate that doubles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from setpoint.inputs.profiles import NAMES_OF_REST, Profile
+from setpoint.stats import bins, distances
+from setpoint.stats.estimate import Estimate
+from setpoint.store.measures import OTHER, UNSEEN, Scale
+
+_GROUPS = 10
+_TOP = 5
+_NEW_ROWS = 1.0
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """A distance between two windows, beside what it reads when nothing changed.
+
+    Attributes:
+        value: As measured; None when one window is empty.
+        expected: Its mean at these sample sizes if nothing had changed.
+        noise: Its 95 % quantile if nothing had changed.
+    """
+
+    value: float | None
+    expected: float | None
+    noise: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChange:
+    """One feature in two windows.
+
+    Attributes:
+        feature: Its name; `$score` and `$prediction` are the model's own answers.
+        reference: Its profile in the reference window; None when it was not there.
+        current: Its profile in the current window; None when it has gone.
+        importance: Declared share of the model's skill; an equal share when undeclared.
+        moved: Share of rows that moved to another bin beyond what chance shows, 0 to 1.
+        mean_shift: Difference of means in standard deviations, with its interval.
+        missing_shift: Difference of missing ratios, with its interval.
+        distances: `psi`, `jensen_shannon`, `wasserstein`, `total_variation` by name.
+        new_values: Categories that the reference never had.
+        vanished_values: Categories that the current window lacks, though it should have some.
+        note: What is special about it, in words: it appeared, vanished or is constant.
+    """
+
+    feature: str
+    reference: Profile | None
+    current: Profile | None
+    importance: float
+    moved: float
+    mean_shift: Estimate
+    missing_shift: Estimate
+    distances: Mapping[str, Distance]
+    new_values: tuple[str, ...]
+    vanished_values: tuple[str, ...]
+    note: str
+
+    @property
+    def impact(self) -> float:
+        """What it is ranked by: the share of rows that moved times the importance."""
+        return self.moved * self.importance
+
+
+def compare(
+    feature: str, reference: Profile | None, current: Profile | None, importance: float
+) -> FeatureChange:
+    """Return how a feature differs between two windows."""
+    if reference is None or current is None or not reference.rows or not current.rows:
+        return _one_sided(feature, reference, current, importance)
+    if reference.kind == "numeric":
+        before, after, positions = _numeric_groups(reference, current)
+        new: tuple[str, ...] = ()
+        gone: tuple[str, ...] = ()
+    else:
+        before, after, new, gone = _categories(reference, current)
+        positions = None
+    found = _distances(before, after, positions, reference)
+    variation = found["total_variation"]
+    moved = max((variation.value or 0.0) - (variation.noise or 0.0), 0.0)
+    left, right = reference.moments, current.moments
+    shift = (
+        distances.pooled_effect(left, right)
+        if left is not None and right is not None and (left.sd > 0 or right.sd > 0)
+        else Estimate.unknown("not a number, or it does not vary")
+    )
+    missing = distances.proportion_difference(
+        (reference.missing, reference.rows), (current.missing, current.rows)
+    )
+    return FeatureChange(
+        feature, reference, current, importance, moved, shift, missing, found, new, gone, _note(reference, current)
+    )
+
+
+def top_values(profile: Profile, limit: int = _TOP) -> list[tuple[str, float]]:
+    """Return the most frequent categories with their share of rows, the rest under a name of its own."""
+    ranked = sorted(profile.values.items(), key=lambda item: (-item[1], item[0]))
+    named = [(value, count / profile.rows) for value, count in ranked if value not in NAMES_OF_REST]
+    rest = [(NAMES_OF_REST[value], count / profile.rows) for value, count in ranked if value in NAMES_OF_REST]
+    return [*named[:limit], *rest]
+
+
+def _one_sided(
+    feature: str, reference: Profile | None, current: Profile | None, importance: float
+) -> FeatureChange:
+    unknown = Estimate.unknown("only one of the windows has it")
+    has_before = reference is not None and reference.present > 0
+    has_after = current is not None and current.present > 0
+    note = "" if has_before == has_after else ("vanished" if has_before else "appeared")
+    moved = 1.0 if note else 0.0
+    return FeatureChange(feature, reference, current, importance, moved, unknown, unknown, {}, (), (), note)
+
+
+def _note(reference: Profile, current: Profile) -> str:
+    if current.present == 0 < reference.present:
+        return "vanished"
+    if reference.present == 0 < current.present:
+        return "appeared"
+    constant = [_is_constant(profile) for profile in (reference, current)]
+    if constant[0] and not constant[1]:
+        return "was constant and now varies"
+    return "is constant now" if constant[1] and not constant[0] else ""
+
+
+def _is_constant(profile: Profile) -> bool:
+    if profile.kind == "numeric":
+        return profile.minimum is not None and profile.minimum == profile.maximum
+    return len(profile.values) == 1 and not set(profile.values) & {OTHER, UNSEEN}
+
+
+def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Floats, Floats]:
+    """Return counts of both windows on bins of equal reference mass, missing last, and the bins' places."""
+    index = np.union1d(reference.index, current.index)
+    before = _aligned(index, reference)
+    after = _aligned(index, current)
+    total = before.sum()
+    if total > 0:
+        reached = np.cumsum(before) - before / 2
+        group = np.minimum((reached / total * _GROUPS).astype(np.int64), _GROUPS - 1)
+    else:
+        group = np.zeros(len(index), dtype=np.int64)
+    labels, place = np.unique(group, return_inverse=True)
+    size = len(labels)
+    grouped = [np.bincount(place, weights=counts, minlength=size) for counts in (before, after)]
+    middle = np.bincount(place, weights=_middles(index, reference) * (before + after), minlength=size)
+    positions = middle / np.maximum(grouped[0] + grouped[1], 1e-300)
+    return (
+        np.append(grouped[0], reference.missing),
+        np.append(grouped[1], current.missing),
+        positions,
+    )
+
+
+def _aligned(index: NDArray[np.int64], profile: Profile) -> Floats:
+    counts = np.zeros(len(index))
+    counts[np.searchsorted(index, profile.index)] = profile.counts
+    return counts
+
+
+def _middles(index: NDArray[np.int64], profile: Profile) -> Floats:
+    scale = profile.scale or Scale(0.0, 1.0)
+    return bins.value_bin_middle(index, scale.center, scale.scale)
+
+
+def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, tuple[str, ...], tuple[str, ...]]:
+    names = sorted({*reference.values, *current.values})
+    before = np.array([reference.values.get(name, 0.0) for name in names])
+    after = np.array([current.values.get(name, 0.0) for name in names])
+    new = tuple(
+        NAMES_OF_REST.get(name, name)
+        for name, b, a in zip(names, before, after, strict=True)
+        if a >= _NEW_ROWS and (b == 0.0 or name == UNSEEN)
+    )
+    # A rare value may be absent by chance: it has vanished when three or more rows of it were due.
+    due = before / max(before.sum(), 1.0) * after.sum()
+    gone = tuple(
+        name for name, a, d in zip(names, after, due, strict=True) if a == 0.0 and d >= 3.0 and name != OTHER  # noqa: PLR2004 — P(0 rows | 3 due) = 5 %
+    )
+    return np.append(before, reference.missing), np.append(after, current.missing), new, gone
+
+
+def _distances(before: Floats, after: Floats, positions: Floats | None, reference: Profile) -> dict[str, Distance]:
+    found = {
+        name: _beside_chance(name, before, after)
+        for name in ("psi", "jensen_shannon", "total_variation")
+    }
+    if positions is not None and reference.sd:
+        value = distances.wasserstein_binned(positions, before[:-1], after[:-1], scale=reference.sd)
+        chance = distances.expected_if_unchanged(
+            "wasserstein", before[:-1], after[:-1], positions=positions / reference.sd
+        )
+        found["wasserstein"] = Distance(value.value, chance.value, chance.high)
+    return found
+
+
+def _beside_chance(name: distances.Distance, before: Floats, after: Floats) -> Distance:
+    measured = {
+        "psi": distances.psi,
+        "jensen_shannon": distances.jensen_shannon,
+        "total_variation": distances.total_variation,
+    }[name](before, after)
+    chance = distances.expected_if_unchanged(name, before, after)
+    return Distance(measured.value, chance.value, chance.high)

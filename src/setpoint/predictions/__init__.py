@@ -1,0 +1,1 @@
+"""LOOP 2. What a model answers, how fast and at what price."""

@@ -1,0 +1,482 @@
+"""Records predictions and outcomes without the caller waiting or failing because of it.
+
+Imports neither NumPy nor DuckDB: it runs inside the service that predicts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
+
+from setpoint.core.clock import micros
+from setpoint.core.errors import NaiveTimestamp
+from setpoint.core.events import Call, InputValue, Outcome, Prediction, Quarantined
+from setpoint.core.expression import compile_predicate, parse
+from setpoint.core.ids import keeps
+from setpoint.core.model import Model
+from setpoint.store.layout import Layout, check_name
+from setpoint.store.spool import Spool
+
+log = logging.getLogger("setpoint")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Moment = datetime | int
+Value = InputValue | object
+
+
+class Details(TypedDict, total=False):
+    """What may be known of a prediction besides its inputs and answer.
+
+    Times are zoned datetimes or microseconds since 1970. `compute_seconds` is what the machine was
+    busy, `latency_seconds` what the caller waited.
+    """
+
+    key: str | None
+    unit: str | None
+    version: str | None
+    endpoint: str | None
+    role: str | None
+    parent_id: str | None
+    root_id: str | None
+    assignment_probability: float | None
+    latency_seconds: float | None
+    compute_seconds: float | None
+    error: str | None
+    feature_version: str | None
+    source: str | None
+    trace_id: str | None
+    run_id: str | None
+    predicted_at: Moment | None
+
+
+class Recorder:
+    """Records the predictions of one model into a store.
+
+    `record` costs the caller about two microseconds; it never blocks, and what goes wrong inside is
+    counted and logged, not raised. Safe to share between threads and across forks.
+
+    Args:
+        store: The store's folder; made when it is not there.
+        model: The model's name.
+        version: The version that answers, unless a call says otherwise.
+        endpoint: Where predictions are asked for; the declaration's endpoint by default.
+
+    Raises:
+        StoreError: The store cannot be opened. Only construction raises.
+
+    Example:
+        >>> import tempfile
+        >>> recorder = Recorder(tempfile.mkdtemp() + "/store", model="fraud", version="v13")
+        >>> name = recorder.record({"amount": 12.5}, score=0.91, prediction=True, key="txn-8841")
+        >>> recorder.outcome(True, key="txn-8841")
+        >>> recorder.flush()
+        True
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Layout,
+        model: str,
+        *,
+        version: str | None = None,
+        endpoint: str | None = None,
+        spool: Spool | None = None,
+    ) -> None:
+        self.layout = store if isinstance(store, Layout) else Layout.create(Path(store))
+        self.spool = spool or spool_of(self.layout)
+        self.model = check_name(model)
+        declared = self.layout.declaration(model) or Model(name=model)
+        self.declared = declared
+        self._version = version
+        self._endpoint = endpoint or declared.endpoint or None
+        self._now = self.layout.clock.now
+        self._keep = declared.keep
+        self._always_keep = compile_predicate(parse(declared.keep_where)) if declared.keep_where else None
+        self._policies = {f.name: f.policy for f in declared.features if f.policy != "keep"}
+        self._final = declared.final_kind
+
+    def record(
+        self,
+        inputs: Mapping[str, Value] | None = None,
+        *,
+        prediction: Value = None,
+        score: float | None = None,
+        **details: Unpack[Details],
+    ) -> str:
+        """Record one prediction and return its identifier.
+
+        Args:
+            inputs: Value by feature name. Copied.
+            prediction: The answer: a number, a class, or true and false.
+            score: Binary: the predicted probability of the positive class, 0 to 1.
+            **details: See `Details`.
+        """
+        try:
+            return self._record(inputs, prediction, score, details)
+        except NaiveTimestamp as error:
+            return self._refuse(error, {"inputs": str(inputs), **details})
+        except Exception as error:  # the prediction path must not fail because of its own record
+            self._failed(error)
+            return ""
+
+    def _record(
+        self, inputs: Mapping[str, Value] | None, prediction: Value, score: float | None, details: Details
+    ) -> str:
+        now = self._now()
+        predicted_at = details.pop("predicted_at", None)
+        if predicted_at is None:
+            predicted_at = now
+        elif type(predicted_at) is not int:
+            predicted_at = micros(cast("datetime", predicted_at))
+        spool = self.spool
+        prediction_id = spool.make_id(predicted_at)
+        row = dict(inputs) if inputs else {}
+        if self._policies:
+            self._protect(row)
+        event = Prediction(
+            prediction_id=prediction_id,
+            root_id=details.pop("root_id", None) or prediction_id,
+            predicted_at=predicted_at,
+            recorded_at=now,
+            version=details.pop("version", None) or self._version,
+            endpoint=details.pop("endpoint", None) or self._endpoint,
+            inputs=cast("dict[str, InputValue]", row),
+            prediction=cast("float | str | None", prediction),
+            score=score,
+            **details,
+        )
+        spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
+        return prediction_id
+
+    def _is_kept(self, event: Prediction, row: Mapping[str, Value]) -> bool:
+        """Keep errors and declared rare cohorts always, a share of the rest; say at which probability."""
+        always = event.error is not None or event.contract_violations is not None
+        if always or (self._always_keep is not None and self._always_keep(row) is True):
+            return True
+        event.keep_probability = self._keep
+        return keeps(event.root_id, self._keep)
+
+    def _protect(self, row: dict[str, Value]) -> None:
+        for name, policy in self._policies.items():
+            if name in row:
+                if policy == "drop":
+                    del row[name]
+                elif row[name] is not None:
+                    row[name] = "[redacted]" if policy == "redact" else _hashed(row[name])
+
+    def record_many(
+        self,
+        inputs: Mapping[str, Iterable[Value]] | object,
+        *,
+        predictions: Iterable[Value] | None = None,
+        scores: Iterable[float] | None = None,
+        keys: Iterable[str] | None = None,
+        **details: Unpack[Details],
+    ) -> list[str]:
+        """Record a batch: columns of equal length, or any table with `to_dict`/`to_pydict`/`columns`.
+
+        Args:
+            inputs: Columns by feature name, or a polars, pandas or Arrow table.
+            predictions: The answers, in order.
+            scores: The scores, in order.
+            keys: The join keys, in order.
+            **details: Shared by all rows. A batch-scoring job passes `run_id`.
+        """
+        try:
+            rows = list(_rows_of(inputs))
+            count = len(rows)
+            answers = _column(predictions, count)
+            numbers = _column(scores, count)
+            names = _column(keys, count)
+        except Exception as error:  # as in `record`
+            self._failed(error)
+            return []
+        return [
+            self.record(
+                row,
+                prediction=answer,
+                score=cast("float | None", number),
+                **{**details, **({} if name is None else {"key": str(name)})},
+            )
+            for row, answer, number, name in zip(rows, answers, numbers, names, strict=True)
+        ]
+
+    @contextmanager
+    def measure(
+        self, inputs: Mapping[str, Value] | None = None, **details: Unpack[Details]
+    ) -> Iterator[Measured]:
+        """Record what happens inside a `with` block: its latency, its answer, its error.
+
+        Example:
+            >>> import tempfile
+            >>> recorder = Recorder(tempfile.mkdtemp() + "/store", model="fraud", version="v13")
+            >>> with recorder.measure({"amount": 3.0}) as measured:
+            ...     measured.score = 0.2
+            >>> len(measured.prediction_id)
+            30
+        """
+        measured = Measured()
+        started = time.perf_counter()
+        try:
+            yield measured
+        except BaseException as error:
+            details["error"] = type(error).__name__
+            raise
+        finally:
+            details.setdefault("latency_seconds", time.perf_counter() - started)
+            measured.prediction_id = self.record(
+                inputs, prediction=measured.prediction, score=measured.score, **details
+            )
+
+    def predict(
+        self,
+        *,
+        version: str | None = None,
+        key: str | None = None,
+        unit: str | None = None,
+        score: bool = False,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Return a decorator that records every call of a function and keeps its exact type.
+
+        Arguments become inputs by their names; a mapping or an object with fields is spread out.
+        Async functions stay async.
+
+        Args:
+            version: The version of this function.
+            key: The argument or input that is the join key.
+            unit: The argument or input that is the unit.
+            score: Whether the returned number is a score rather than the answer itself.
+        """
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            signature = inspect.signature(function)
+
+            def details(inputs: Mapping[str, Value]) -> Details:
+                found: Details = {"version": version}
+                if key is not None and inputs.get(key) is not None:
+                    found["key"] = str(inputs[key])
+                if unit is not None and inputs.get(unit) is not None:
+                    found["unit"] = str(inputs[unit])
+                return found
+
+            def read(*args: P.args, **kwargs: P.kwargs) -> dict[str, Value]:
+                try:
+                    return _inputs_of(signature.bind(*args, **kwargs).arguments)
+                except TypeError:
+                    return {}  # a wrong call: the function itself will say so
+
+            if inspect.iscoroutinefunction(function):
+
+                @wraps(function)
+                async def recorded_async(*args: P.args, **kwargs: P.kwargs) -> object:
+                    inputs = read(*args, **kwargs)
+                    with self.measure(inputs, **details(inputs)) as measured:
+                        result = await function(*args, **kwargs)
+                        measured.answer(result, is_score=score)
+                    return result
+
+                return cast("Callable[P, R]", recorded_async)
+
+            @wraps(function)
+            def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+                inputs = read(*args, **kwargs)
+                with self.measure(inputs, **details(inputs)) as measured:
+                    result = function(*args, **kwargs)
+                    measured.answer(result, is_score=score)
+                return result
+
+            return recorded
+
+        return decorate
+
+    def outcome(
+        self,
+        outcome: Value = None,
+        *,
+        prediction_id: str | None = None,
+        key: str | None = None,
+        kind: str | None = None,
+        observed_at: Moment | None = None,
+        revision: int = 0,
+        retracted: bool = False,
+        value_usd: float | None = None,
+        source: str | None = None,
+    ) -> None:
+        """Record what really happened, from any process, days later.
+
+        Args:
+            outcome: The truth: a number, a class, or true and false.
+            prediction_id: What `record` returned; or give `key`.
+            key: The join key: the latest prediction with it that is not later than `observed_at`.
+            kind: The kind of outcome; the final one by default.
+            observed_at: When it happened; now by default.
+            revision: A later revision of the same outcome wins.
+            retracted: True takes the outcome back.
+            value_usd: What it was worth.
+            source: Who says so.
+        """
+        try:
+            now = self._now()
+            if observed_at is None:
+                observed_at = now
+            event = Outcome(
+                outcome_id=self.spool.make_id(now),
+                prediction_id=prediction_id,
+                key=key,
+                kind=kind or self._final,
+                observed_at=observed_at if type(observed_at) is int else micros(cast("datetime", observed_at)),
+                recorded_at=now,
+                revision=revision,
+                retracted=retracted,
+                outcome=cast("float | str | None", outcome),
+                value_usd=value_usd,
+                source=source,
+            )
+            if prediction_id is None and key is None:
+                self._quarantine("outcomes", "neither prediction_id nor key", repr(event))
+                return
+            self.spool.put(self.model, event)
+        except NaiveTimestamp as error:
+            self._refuse(error, {"key": key, "prediction_id": prediction_id, "outcome": outcome}, "outcomes")
+        except Exception as error:  # as in `record`
+            self._failed(error)
+
+    def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: int | float | str | None) -> None:
+        """Record one billed attempt of a prediction; a cost that is not known stays unknown.
+
+        Args:
+            prediction_id: The prediction it was made for.
+            cost_nano_usd: Its price in billionths of a dollar; None when unknown.
+            **fields: Further fields of `core.events.Call`, such as `input_tokens`.
+        """
+        try:
+            now = self._now()
+            fields = {"called_at": now, "recorded_at": now, **fields}
+            self.spool.put(
+                self.model,
+                Call(
+                    call_id=self.spool.make_id(now),
+                    prediction_id=prediction_id,
+                    cost_nano_usd=cost_nano_usd,
+                    **fields,  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
+                ),
+            )
+        except Exception as error:  # as in `record`
+            self._failed(error)
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all that was recorded so far is on the disk; False when it is not."""
+        return self.spool.flush(timeout)
+
+    def close(self) -> bool:
+        """Flush and seal; recording again afterwards is fine."""
+        return self.spool.close()
+
+    def _failed(self, error: Exception) -> None:
+        if self.spool.failed == 0:
+            log.warning("setpoint could not record an event; the next ones are only counted: %s", error)
+        self.spool.failed += 1
+
+    def _refuse(self, error: NaiveTimestamp, row: Mapping[str, object], table: str = "predictions") -> str:
+        self._quarantine(table, error.message, repr(dict(row)))
+        return ""
+
+    def _quarantine(self, table: str, reason: str, raw: str) -> None:
+        now = self._now()
+        self.spool.put(
+            self.model,
+            Quarantined(
+                quarantine_id=self.spool.make_id(now), source_table=table, recorded_at=now, reason=reason, raw=raw
+            ),
+        )
+
+
+class Measured:
+    """What a `with recorder.measure()` block fills in."""
+
+    def __init__(self) -> None:
+        self.prediction: Value = None
+        self.score: float | None = None
+        self.prediction_id = ""
+
+    def answer(self, result: object, *, is_score: bool) -> None:
+        """Take a function's result as the score or as the answer."""
+        if is_score:
+            self.score = float(cast("float", result))
+        else:
+            self.prediction = result
+
+
+_spools: dict[Path, Spool] = {}
+
+
+def spool_of(layout: Layout) -> Spool:
+    """Return this process's spool for a store: all recorders of a store share one writer thread."""
+    root = layout.root.resolve()
+    if root not in _spools:
+        _spools[root] = Spool(layout)
+    return _spools[root]
+
+
+def _hashed(value: Value) -> str:
+    return hashlib.blake2b(str(value).encode(), digest_size=12).hexdigest()
+
+
+def _inputs_of(arguments: Mapping[str, object]) -> dict[str, Value]:
+    """Return a call's arguments as inputs: mappings and objects with fields are spread out."""
+    inputs: dict[str, Value] = {}
+    for name, value in arguments.items():
+        if name == "self":
+            continue
+        if isinstance(value, Mapping):
+            inputs.update(cast("Mapping[str, Value]", value))
+        elif hasattr(value, "model_dump"):
+            inputs.update(cast("Callable[[], dict[str, Value]]", value.model_dump)())  # pyright: ignore[reportAttributeAccessIssue]
+        elif hasattr(value, "__dataclass_fields__"):
+            names = cast("Mapping[str, object]", value.__dataclass_fields__)  # pyright: ignore[reportAttributeAccessIssue]
+            inputs.update({field: getattr(value, field) for field in names})
+        else:
+            inputs[name] = value
+    return inputs
+
+
+def _rows_of(table: object) -> Iterator[dict[str, Value]]:
+    columns = _columns_of(table)
+    names = list(columns)
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _columns_of(table: object) -> dict[str, Sequence[Value]]:
+    if isinstance(table, Mapping):
+        items = cast("Mapping[str, Iterable[Value]]", table)
+        return {name: _listed(values) for name, values in items.items()}
+    if hasattr(table, "to_pydict"):
+        return cast("Callable[[], dict[str, list[Value]]]", table.to_pydict)()  # pyright: ignore[reportAttributeAccessIssue]
+    names = cast("Iterable[str]", table.columns)  # pyright: ignore[reportAttributeAccessIssue]
+    return {str(name): _listed(cast("Mapping[str, Iterable[Value]]", table)[name]) for name in names}
+
+
+def _listed(values: Iterable[Value]) -> list[Value]:
+    if hasattr(values, "tolist"):
+        return cast("Callable[[], list[Value]]", values.tolist)()  # pyright: ignore[reportAttributeAccessIssue]
+    if hasattr(values, "to_list"):
+        return cast("Callable[[], list[Value]]", values.to_list)()  # pyright: ignore[reportAttributeAccessIssue]
+    return list(values)
+
+
+def _column(values: Iterable[Value] | None, count: int) -> Sequence[Value]:
+    found = [None] * count if values is None else _listed(values)
+    if len(found) != count:
+        msg = f"a column has {len(found)} values for {count} rows"
+        raise ValueError(msg)
+    return found

@@ -1,0 +1,1 @@
+"""The composition root: opens stores and files, and owns `Log`."""

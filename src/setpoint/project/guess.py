@@ -1,0 +1,209 @@
+"""What the columns of an unknown table are, guessed from their names, types and values.
+
+Every guess is said, in a form that can be pasted back as an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import duckdb
+
+from setpoint.core.model import Task
+from setpoint.store.engines.duck import quoted, rows
+from setpoint.store.files import Mapped, check_columns
+
+_SAMPLE = 50_000
+_COHORT_VALUES = range(2, 21)
+_FEW = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What the first rows of a column show.
+
+    Attributes:
+        kind: Its SQL type.
+        distinct: Distinct values among the rows looked at.
+        rows: Rows looked at.
+        minimum: Smallest value as a number; None for text.
+        maximum: Largest value as a number; None for text.
+        nulls: Rows without a value.
+        longest: Length of the longest text; 0 for other types.
+    """
+
+    kind: str
+    distinct: int
+    rows: int
+    minimum: float | None
+    maximum: float | None
+    nulls: int
+    longest: int
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column holds numbers."""
+        return self.kind.split("(")[0] in _NUMBER_TYPES
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether all values lie in [0, 1] and are not just flags."""
+        inside = self.minimum is not None and self.maximum is not None and 0 <= self.minimum <= self.maximum <= 1
+        return self.is_number and inside and self.distinct > 2  # noqa: PLR2004 — a flag has two values
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the column is a time by type."""
+        return self.kind.startswith("TIMESTAMP") or self.kind == "DATE"
+
+
+_NUMBER_TYPES = {
+    "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "DECIMAL",
+    "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT",
+}  # fmt: skip
+
+# Names people give to columns of each role, the surest first.
+_NAMES: dict[str, str] = {
+    "time": r"(predicted_at|timestamp|ts|event_time|time|datetime|date|created_at|time_hour|scored_at)",
+    "prediction_id": r"(prediction_id|request_id|event_id|inference_id)",
+    "key": r"(key|id|.*_id|uuid|row_id)",
+    "version": r"(version|model_version)",
+    "endpoint": r"(endpoint|service)",
+    "score": r"(score|prob|proba|probability|p|y_score|y_prob|y_proba|pred_proba|.*_score|.*_proba?|score_.*)",
+    "prediction": r"(prediction|pred|predicted|y_pred|y_hat|yhat|decision|forecast|.*_pred|.*_prediction|predicted_.*)",
+    "outcome": r"(outcome|label|target|y|y_true|actual|truth|ground_truth|class|is_.*|.*_label|.*_actual|actual_.*)",
+    "latency_seconds": r"(latency|latency_s|latency_seconds|latency_ms|duration|duration_ms|duration_s|elapsed_ms)",
+    "compute_seconds": r"(compute_seconds|compute_s|cpu_seconds|gpu_seconds)",
+    "cost_usd": r"(cost|cost_usd|price|price_usd|usd)",
+    "value_usd": r"(value_usd|revenue|revenue_usd|amount_usd)",
+    "error": r"(error|error_kind|exception)",
+    "keep_probability": r"(keep_probability|sampling_probability)",
+    "unit": r"(unit|user|user_id|customer_id|account_id|session_id)",
+}
+
+
+def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str]) -> dict[str, ColumnFacts]:
+    """Return what the first rows of each column show."""
+    parts: list[str] = []
+    for column, kind in types.items():
+        q = quoted(column)
+        number = f"CAST({q} AS DOUBLE)" if kind.split("(")[0] in _NUMBER_TYPES else "NULL"
+        longest = f"max(length({q}))" if kind == "VARCHAR" else "0"
+        parts += [f"count(DISTINCT {q})", f"min({number})", f"max({number})", f"count(*) - count({q})", longest]
+    sample = f"(SELECT * FROM {quoted(name)} LIMIT {_SAMPLE})"
+    found = rows(connection, f"SELECT count(*), {', '.join(parts)} FROM {sample}")[0]
+    count = cast("int", found[0])
+    return {
+        column: ColumnFacts(
+            kind,
+            cast("int", found[1 + 5 * n]),
+            count,
+            cast("float | None", found[2 + 5 * n]),
+            cast("float | None", found[3 + 5 * n]),
+            cast("int", found[4 + 5 * n]),
+            cast("int", found[5 + 5 * n] or 0),
+        )
+        for n, (column, kind) in enumerate(types.items())
+    }
+
+
+def guess(facts: Mapping[str, ColumnFacts], given: Mapping[str, str], inputs: tuple[str, ...] | None) -> Mapped:
+    """Return the role of each column: what was given, and the guess for the rest.
+
+    Args:
+        facts: What `look_at` returned.
+        given: Column by role, as the user says. An empty column means: there is none.
+        inputs: The feature columns, as the user says; None to guess.
+
+    Raises:
+        ColumnError: A given column is not there.
+    """
+    wanted = {role: column for role, column in given.items() if column}
+    types = {column: fact.kind for column, fact in facts.items()}
+    check_columns(wanted, types)
+    check_columns({f"inputs[{n}]": column for n, column in enumerate(inputs or ())}, types)
+    roles = dict(wanted)
+    free = [column for column in facts if column not in wanted.values() and column not in (inputs or ())]
+    for role, pattern in _NAMES.items():
+        if role in given:
+            continue
+        for column in sorted(free, key=lambda name: _sureness(pattern, name)):
+            if re.fullmatch(pattern, column.lower()) and _suits(role, facts[column]):
+                roles[role] = column
+                free.remove(column)
+                break
+    chosen = inputs if inputs is not None else tuple(column for column in free if _is_input(facts[column]))
+    scales = {
+        role: 0.001 for role in ("latency_seconds", "compute_seconds") if roles.get(role, "").lower().endswith("_ms")
+    }
+    return Mapped(roles, chosen, scales)
+
+
+def guess_task(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> Task:
+    """Return the task that prediction, score and outcome look like."""
+    outcome = mapped.roles.get("outcome")
+    if outcome is not None:
+        fact = facts[outcome]
+        return Task.BINARY if fact.distinct <= 2 or not fact.is_number else Task.REGRESSION  # noqa: PLR2004 — yes and no
+    if "score" in mapped.roles:
+        return Task.BINARY
+    prediction = mapped.roles.get("prediction")
+    if prediction is None:
+        return Task.BINARY
+    fact = facts[prediction]
+    return Task.REGRESSION if fact.is_number and fact.distinct > 2 else Task.BINARY  # noqa: PLR2004 — yes and no
+
+
+def guess_cohorts(facts: Mapping[str, ColumnFacts], mapped: Mapped, limit: int = 5) -> list[str]:
+    """Return inputs that look like cohorts: few values, text or flags, the fewest values first."""
+    found = [
+        column
+        for column in mapped.inputs
+        if not facts[column].is_number and not facts[column].is_time and facts[column].distinct in _COHORT_VALUES
+    ]
+    return sorted(found, key=lambda column: (facts[column].distinct, column))[:limit]
+
+
+def said(mapped: Mapped, given: Mapping[str, str]) -> str:
+    """Return the guesses as arguments that can be pasted back."""
+    guessed = [f"{role}={column!r}" for role, column in mapped.roles.items() if role not in given]
+    return ", ".join(guessed)
+
+
+def _sureness(pattern: str, column: str) -> int:
+    names = pattern.strip("()").split("|")
+    return names.index(column.lower()) if column.lower() in names else len(names)
+
+
+def _suits(role: str, fact: ColumnFacts) -> bool:  # noqa: PLR0911 — one return a role
+    if fact.nulls == fact.rows:
+        return False
+    match role:
+        case "time":
+            return fact.is_time or (fact.kind in {"VARCHAR", "BIGINT"} and fact.distinct > _FEW)
+        case "score":
+            return fact.is_probability
+        case "latency_seconds" | "compute_seconds" | "cost_usd" | "value_usd":
+            return fact.is_number and (fact.minimum or 0.0) >= 0
+        case "keep_probability":
+            return fact.is_number and 0 < (fact.minimum or 0.0) <= (fact.maximum or 0.0) <= 1
+        case "key" | "prediction_id":
+            return fact.distinct > 0.5 * fact.rows
+        case "version" | "endpoint":
+            return fact.distinct <= _FEW
+        case "unit":
+            return fact.distinct > 1 and not fact.is_time
+        case "outcome":
+            return not fact.is_time and (fact.is_number or fact.distinct <= _FEW)
+        case _:
+            return not fact.is_time
+
+
+def _is_input(fact: ColumnFacts) -> bool:
+    """Whether an unnamed column is a feature: not nested, and not text that is different in every row."""
+    if fact.kind.startswith(("STRUCT", "MAP", "BLOB")) or fact.kind.endswith("[]"):
+        return False
+    return not (fact.kind == "VARCHAR" and fact.rows > _FEW and fact.distinct > 0.9 * (fact.rows - fact.nulls))

@@ -1,0 +1,214 @@
+"""Your own files as a log: read in place, joined, and asked the same questions as a recorded model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import duckdb
+
+from setpoint.answers.answer import Answer
+from setpoint.answers.diff import Sides, compared
+from setpoint.core.clock import text
+from setpoint.core.errors import UsageError
+from setpoint.core.model import Cohort, Model, Task
+from setpoint.inputs.profiles import profiles
+from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at, said
+from setpoint.project.log import FileSource, Log
+from setpoint.store import measures
+from setpoint.store.engines.duck import connect
+from setpoint.store.evidence import RowEvidence, define
+from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
+
+Columns = tuple[str, ...] | list[str] | None
+
+
+def read(
+    predictions: Source,
+    *,
+    outcomes: Source | None = None,
+    model: str | Model = "",
+    tz: str = "UTC",
+    inputs: Columns = None,
+    cohorts: Columns = None,
+    **columns: str,
+) -> Log:
+    """Read your own files as a log: every answer works, without a server and without a declaration.
+
+    Args:
+        predictions: A Parquet, CSV or NDJSON path or pattern, or any object with the Arrow C stream.
+        outcomes: A second table with the outcomes, joined by `prediction_id` or `key`.
+        model: A declaration, or just a name.
+        tz: The zone of times that carry none.
+        inputs: The feature columns; guessed when left out.
+        cohorts: Columns to look at separately; guessed when left out.
+        **columns: Column by role: time, key, prediction_id, version, endpoint, prediction, score, outcome,
+            latency_seconds, compute_seconds, cost_usd, value_usd, error, unit. Guessed when left out; an empty
+            text says that there is none.
+
+    Raises:
+        ColumnError: A named column is not there.
+        EmptyFile: A file has no rows.
+
+    Example:
+        >>> import duckdb
+        >>> table = duckdb.sql("SELECT i % 2 AS outcome, 0.25 + 0.5 * (i % 2) AS score FROM range(400) AS t(i)")
+        >>> read(table, score="score", outcome="outcome").status().table("metrics").rows[1][:2]
+        ('accuracy', 1.0)
+    """
+    connection = connect()
+    try:
+        return _read(connection, predictions, outcomes, model, tz, inputs, cohorts, columns)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    predictions: Source,
+    outcomes: Source | None,
+    model: str | Model,
+    tz: str,
+    inputs: Columns,
+    cohorts: Columns,
+    columns: Mapping[str, str],
+) -> Log:
+    _check_roles(columns)
+    types = load(connection, predictions, "raw_predictions")
+    facts = look_at(connection, "raw_predictions", types)
+    given = {**columns, **({"outcome": ""} if outcomes is not None else {})}
+    mapped = guess(facts, given, tuple(inputs) if inputs is not None else None)
+    notes = [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
+    second = None if outcomes is None else _second(connection, outcomes, mapped, columns, notes)
+    _note_times(connection, types, mapped, tz, notes)
+    features = create_views(connection, ("raw_predictions", types, mapped), second, tz)
+    declared = model if isinstance(model, Model) else _guessed_model(model, facts, mapped, second, tz, cohorts, notes)
+    if second is not None and isinstance(model, str):
+        outcome_facts = look_at(connection, "raw_outcomes", second[1])
+        declared = replace(declared, task=guess_task({**facts, **outcome_facts}, _with_outcome(mapped, second[2])))
+    evidence = RowEvidence(connection, declared, features, 0, is_joined=second is None)
+    span = evidence.span
+    if span:
+        evidence.as_of = span.end
+        notes.append(f"answers hold as of {text(span.end, declared.timezone)}, the end of the data")
+    return Log(FileSource(evidence, tuple(notes)))
+
+
+def _check_roles(columns: Mapping[str, str]) -> None:
+    for role in columns:
+        if role not in ROLES:
+            near = difflib.get_close_matches(role, ROLES, n=1)
+            msg = f"no role is called {role!r}"
+            hint = f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}"
+            raise UsageError(msg, hint=hint)
+
+
+def _second(
+    connection: duckdb.DuckDBPyConnection, outcomes: Source, mapped: Mapped, columns: Mapping[str, str], notes: list[str]
+) -> tuple[str, dict[str, str], Mapped]:
+    """Load the table of outcomes and find what joins it."""
+    types = load(connection, outcomes, "raw_outcomes")
+    facts = look_at(connection, "raw_outcomes", types)
+    wanted = {role: columns[role] for role in ("outcome", "value_usd") if role in columns}
+    links = [role for role in ("prediction_id", "key") if mapped.roles.get(role) in types]
+    if not links:
+        msg = "nothing joins the two tables: no prediction_id or key column stands in both"
+        raise UsageError(msg, hint="name it: key='order_id'")
+    link = links[0]
+    wanted[link] = mapped.roles[link]
+    found = guess(facts, wanted, ())
+    if "outcome" not in found.roles:
+        msg = f"no outcome column among {', '.join(types)}"
+        raise UsageError(msg, hint="name it: outcome='is_fraud'")
+    if link == "key":
+        found = Mapped({k: v for k, v in found.roles.items() if k != "prediction_id"}, (), found.scales)
+    notes.append(f"outcomes: joined by {link} {mapped.roles[link]!r}, {said(found, wanted)}")
+    return "raw_outcomes", types, found
+
+
+def _with_outcome(mapped: Mapped, outcomes: Mapped) -> Mapped:
+    return Mapped({**mapped.roles, "outcome": outcomes.roles["outcome"]}, mapped.inputs, mapped.scales)
+
+
+def _note_times(
+    connection: duckdb.DuckDBPyConnection, types: Mapping[str, str], mapped: Mapped, tz: str, notes: list[str]
+) -> None:
+    column = mapped.roles.get("time")
+    if column is None:
+        notes.append("no time column: all rows are one window")
+    elif types[column] != "TIMESTAMP WITH TIME ZONE":
+        notes.append(f"{column} has no zone: read as {tz} (tz={tz!r})")
+        skipped = shifted_times(connection, "raw_predictions", column, types[column], tz)
+        if skipped:
+            notes.append(f"{skipped:,} times do not exist in {tz} (daylight saving): moved one hour on")
+
+
+def _guessed_model(
+    name: str,
+    facts: Mapping[str, ColumnFacts],
+    mapped: Mapped,
+    second: tuple[str, dict[str, str], Mapped] | None,
+    tz: str,
+    cohorts: Columns,
+    notes: list[str],
+) -> Model:
+    chosen = list(cohorts) if cohorts is not None else guess_cohorts(facts, mapped)
+    if cohorts is None and chosen:
+        notes.append(f"cohorts={chosen!r}")
+    return Model(
+        name=name,
+        task=Task.BINARY if second is not None else guess_task(facts, mapped),
+        timezone=tz,
+        cohorts=tuple(Cohort(column, by=column) for column in chosen),
+    )
+
+
+def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -> Answer:
+    """What changed between two tables, for example the training data and this week's?
+
+    Args:
+        reference: The earlier table, as `read` takes it.
+        current: The later table.
+        inputs: The columns to compare; all that either table has when left out.
+
+    Raises:
+        ColumnError: A named column is in neither table.
+        EmptyFile: A table has no rows.
+
+    Example:
+        >>> import duckdb
+        >>> train = duckdb.sql("SELECT i % 7 AS weekday FROM range(7000) AS t(i)")
+        >>> now = duckdb.sql("SELECT i % 6 AS weekday FROM range(7000) AS t(i)")
+        >>> diff_tables(train, now).headline
+        '1 of 1 features changed beyond chance: weekday mean 3 → 2.5'
+    """
+    chosen = tuple(inputs) if inputs is not None else None
+    with _table(reference, chosen) as before, _table(current, chosen) as after:
+        columns = before.profiled
+        definition = define(before.connection, before.model, columns)
+        extra = {name: how for name, how in after.definition.features.items() if name not in definition.features}
+        shared = measures.Definition({**definition.features, **extra})
+        sides = Sides(
+            profiles(measures.query_profile(before.connection, shared, before.profiled), shared),
+            profiles(measures.query_profile(after.connection, shared, after.profiled), shared),
+            ("the reference table", "the current table"),
+        )
+        return compared(after, sides)
+
+
+@contextmanager
+def _table(source: Source, inputs: tuple[str, ...] | None) -> Iterator[RowEvidence]:
+    connection = connect()
+    try:
+        types = load(connection, source, "raw_predictions")
+        facts = look_at(connection, "raw_predictions", types)
+        nothing = dict.fromkeys(ROLES, "")
+        present = None if inputs is None else tuple(name for name in inputs if name in types)
+        mapped = guess(facts, nothing, present)
+        features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")
+        yield RowEvidence(connection, Model(name=""), features, 0, is_joined=True)
+    finally:
+        connection.close()

@@ -1,0 +1,178 @@
+"""Intervals for shares, means and ratios of means, from weighted sums."""
+
+import math
+
+from setpoint.stats.estimate import LEVEL, Estimate, Z
+from setpoint.stats.special import student_t_quantile
+
+ROUNDING = 1e-12
+"""Relative size below which a difference of two sums is rounding noise, not variance."""
+FEWEST_ROWS = 2
+"""A spread needs two rows."""
+
+
+def effective_size(weight: float, weight_of_squares: float) -> float:
+    """Return how many equally weighted rows carry the same information: (sum of w)**2 / sum of w**2.
+
+    Args:
+        weight: Sum of row weights (1 / keep probability).
+        weight_of_squares: Sum of squared row weights.
+
+    Returns:
+        A number of rows, 0 for an empty window.
+
+    Example:
+        >>> effective_size(30.0, 300.0)
+        3.0
+
+    Source: Kish, Survey Sampling (1965), section 11.7.
+    """
+    return weight * weight / weight_of_squares if weight_of_squares > 0.0 else 0.0
+
+
+def wilson(successes: float, total: float, effective_total: float | None = None) -> Estimate:
+    """Return a share with Wilson's score interval, which holds from the first row on and at 0 and 1.
+
+    Args:
+        successes: Rows (or weight) that count as a success.
+        total: All rows (or weight).
+        effective_total: Rows the interval may count on; None means `total`. See `effective_size`.
+
+    Returns:
+        A share between 0 and 1; unknown when there are no rows.
+
+    Raises:
+        ValueError: `successes` is not between 0 and `total`.
+
+    Example:
+        >>> share = wilson(8, 10)
+        >>> share.value, round(share.low, 4), round(share.high, 4)
+        (0.8, 0.4902, 0.9433)
+
+    Source: Wilson (1927), JASA 22; recommended by Brown, Cai & DasGupta (2001), Statistical Science 16.
+    """
+    if not -ROUNDING * total <= successes <= total * (1.0 + ROUNDING):
+        msg = f"successes must lie between 0 and the total `{total}`, got `{successes}`"
+        raise ValueError(msg)
+    size = total if effective_total is None else effective_total
+    if total <= 0.0 or size <= 0.0:
+        return Estimate.unknown("no rows in this window")
+    share = min(max(successes / total, 0.0), 1.0)
+    shrink = 1.0 + Z * Z / size
+    middle = (share + Z * Z / (2.0 * size)) / shrink
+    half = Z * math.sqrt(share * (1.0 - share) / size + Z * Z / (4.0 * size * size)) / shrink
+    low = 0.0 if share == 0.0 else min(max(middle - half, 0.0), share)
+    high = 1.0 if share == 1.0 else max(min(middle + half, 1.0), share)
+    return Estimate(share, low, high)
+
+
+def mean(sum_x: float, sum_xx: float, weight: float, weight_of_squares: float) -> Estimate:
+    """Return a weighted mean with a Student interval on the effective number of rows.
+
+    Assumes independent rows whose weights are unrelated to the value. Skewed values (latency, cost, log
+    loss) need some hundred rows before the interval covers what it promises. Equal values give an interval of
+    width 0.
+
+    Args:
+        sum_x: Sum of weight * value. Shift values of large size and small spread before squaring.
+        sum_xx: Sum of weight * value**2.
+        weight: Sum of weights.
+        weight_of_squares: Sum of squared weights.
+
+    Returns:
+        In the unit of the values; unknown with fewer than two effective rows, or when a sum overflowed.
+
+    Example:
+        >>> estimate = mean(6.0, 14.0, 3.0, 3.0)
+        >>> estimate.value, round(estimate.low, 3), round(estimate.high, 3)
+        (2.0, -0.484, 4.484)
+    """
+    if not all(math.isfinite(number) for number in (sum_x, sum_xx, weight, weight_of_squares)):
+        return Estimate.unknown("a value in this window is too large to be squared, or not a number")
+    size = effective_size(weight, weight_of_squares)
+    if size < FEWEST_ROWS - ROUNDING:
+        return Estimate.unknown(f"needs {math.ceil(FEWEST_ROWS - size)} more rows")
+    centre = sum_x / weight
+    spread = variance(sum_x, sum_xx, weight) * size / (size - 1.0)
+    half = student_t_quantile((1.0 + LEVEL) / 2.0, size - 1.0) * math.sqrt(spread / size)
+    return Estimate(centre, centre - half, centre + half)
+
+
+def variance(sum_x: float, sum_xx: float, weight: float) -> float:
+    """Return the weighted population variance, 0 where the difference is only rounding noise.
+
+    Args:
+        sum_x: Sum of weight * value.
+        sum_xx: Sum of weight * value**2.
+        weight: Sum of weights, positive.
+
+    Example:
+        >>> round(variance(6.0, 14.0, 3.0), 4)
+        0.6667
+    """
+    second = sum_xx / weight
+    difference = second - (sum_x / weight) ** 2
+    return difference if difference > ROUNDING * second else 0.0
+
+
+def ratio_of_means(
+    n: float,
+    sum_x: float,
+    sum_y: float,
+    *,
+    sum_xx: float,
+    sum_yy: float,
+    sum_xy: float,
+    effective_total: float | None = None,
+) -> Estimate:
+    """Return sum(x) / sum(y) with Fieller's interval: cost per success, for x a cost and y a success, 0 or 1.
+
+    Where the mean of y cannot be told from zero, the interval is unbounded: the missing end is None and
+    `reason` says so. A delta-method interval would hide exactly that.
+
+    Args:
+        n: Rows (or weight) of both sums.
+        sum_x: Sum of the numerator, weighted.
+        sum_y: Sum of the denominator, weighted.
+        sum_xx: Sum of squares of the numerator, weighted.
+        sum_yy: Sum of squares of the denominator, weighted.
+        sum_xy: Sum of products, weighted.
+        effective_total: Rows the interval may count on; None means `n`.
+
+    Returns:
+        Units of x per unit of y; unknown when the denominator is 0 or with fewer than two rows.
+
+    Example:
+        >>> cost = ratio_of_means(100, 2.0, 80, sum_xx=0.05, sum_yy=80, sum_xy=1.6)
+        >>> round(cost.value, 4), round(cost.low, 4), round(cost.high, 4)
+        (0.025, 0.0217, 0.0288)
+
+    Source: Fieller (1954), JRSS B 16.
+    """
+    size = n if effective_total is None else effective_total
+    if not all(math.isfinite(number) for number in (n, sum_x, sum_y, sum_xx, sum_yy, sum_xy)):
+        return Estimate.unknown("a value in this window is too large to be squared, or not a number")
+    if n <= 0.0 or size < FEWEST_ROWS:
+        return Estimate.unknown(f"needs {math.ceil(FEWEST_ROWS - max(size, 0.0))} more rows")
+    if sum_y == 0.0:
+        return Estimate.unknown("the denominator is zero: needs at least 1 success")
+    x, y = sum_x / n, sum_y / n
+    scale = student_t_quantile((1.0 + LEVEL) / 2.0, size - 1.0) ** 2 / (size - 1.0)
+    xx, yy = scale * variance(sum_x, sum_xx, n), scale * variance(sum_y, sum_yy, n)
+    xy = scale * (sum_xy / n - x * y)
+    return _fieller(x / y, (y * y - yy, x * y - xy, x * x - xx))
+
+
+def _fieller(value: float, quadratic: tuple[float, float, float]) -> Estimate:
+    """Return the connected part that holds `value` of {r: a * r**2 - 2 * b * r + c <= 0}."""
+    a, b, c = quadratic
+    root = math.sqrt(max(b * b - a * c, 0.0))
+    if a > 0.0:
+        return Estimate(value, min((b - root) / a, value), max((b + root) / a, value))
+    reason = "the denominator cannot be told from zero yet: the ratio has no {} bound"
+    if a == 0.0 or b * b <= a * c:
+        return Estimate(value, None, None, reason.format("lower or upper"))
+    ends = sorted(((b - root) / a, (b + root) / a))
+    if value >= ends[1]:
+        return Estimate(value, ends[1], None, reason.format("upper"))
+    return Estimate(value, None, max(ends[0], value), reason.format("lower"))

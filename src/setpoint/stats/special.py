@@ -1,0 +1,52 @@
+"""The few functions of scipy.special that we use, with types (scipy ships none)."""
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def student_t_quantile(probability: float, degrees: float) -> float:
+    """Return the quantile of Student's t distribution.
+
+    Args:
+        probability: Between 0 and 1, both excluded.
+        degrees: Degrees of freedom, positive, not necessarily whole.
+
+    Example:
+        >>> round(student_t_quantile(0.975, 9), 4)
+        2.2622
+    """
+    return float(cast("float", special.stdtrit(degrees, probability)))
+
+
+def binomial_cdf(successes: int, trials: int, probability: float) -> float:
+    """Return P(X <= successes) for a binomial X.
+
+    Args:
+        successes: Between 0 and `trials`.
+        trials: At least 1.
+        probability: Of one success, between 0 and 1.
+
+    Example:
+        >>> binomial_cdf(1, 2, 0.5)
+        0.75
+    """
+    return float(cast("float", special.bdtr(successes, trials, probability)))
+
+
+def expit(values: FloatArray) -> FloatArray:
+    """Return the logistic function 1 / (1 + exp(-x)), element by element, without overflow.
+
+    Args:
+        values: Log odds, any shape.
+
+    Example:
+        >>> expit(np.array([0.0, 800.0])).tolist()
+        [0.5, 1.0]
+    """
+    return cast("FloatArray", special.expit(values))

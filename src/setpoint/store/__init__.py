@@ -1,0 +1,1 @@
+"""The event log and all that is kept: spool, lake, summaries, findings."""

@@ -1,0 +1,120 @@
+"""Counts of every prediction in the process, kept or not, between two flushes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from setpoint.core.clock import QUARTER_HOUR
+from setpoint.core.events import Prediction, Tally
+
+LATENCY_BINS_PER_OCTAVE = 32
+SCORE_BINS_PER_LOGIT = 32
+SCORE_BIN_LIMIT = 640
+
+Key = tuple[str | None, str | None, str | None, int]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was counted of one version, endpoint, role and quarter of an hour."""
+
+    requests: int = 0
+    errors: int = 0
+    not_kept: int = 0
+    compute_seconds: float = 0.0
+    latency_bins: Counter[int] = field(default_factory=Counter[int])
+    score_bins: Counter[int] = field(default_factory=Counter[int])
+    missing: Counter[str] = field(default_factory=Counter[str])
+
+
+class Counting:
+    """Counts predictions and hands them over as tallies.
+
+    Example:
+        >>> counting = Counting()
+        >>> counting.count(Prediction(prediction_id="a", root_id="a", predicted_at=0, recorded_at=0), (), kept=True)
+        >>> [tally.requests for tally in counting.drain("process", 1, 0)]
+        [1]
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[Key, Counts] = {}
+        self.dropped = 0
+
+    def count(self, event: Prediction, missing: tuple[str, ...], *, kept: bool) -> None:
+        """Count one prediction; `missing` names its features without a value."""
+        key = (event.version, event.endpoint, event.role, event.predicted_at - event.predicted_at % QUARTER_HOUR)
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = Counts()
+        counts.requests += 1
+        if event.error is not None:
+            counts.errors += 1
+        if not kept:
+            counts.not_kept += 1
+        if event.compute_seconds is not None:
+            counts.compute_seconds += event.compute_seconds
+        if event.latency_seconds is not None:
+            counts.latency_bins[latency_bin(event.latency_seconds)] += 1
+        if event.score is not None and 0.0 <= event.score <= 1.0:
+            counts.score_bins[score_bin(event.score)] += 1
+        for name in missing:
+            counts.missing[name] += 1
+
+    def drain(self, process: str, sequence: int, recorded_at: int) -> list[Tally]:
+        """Return what was counted since the last drain, and start again."""
+        taken, self._counts = self._counts, {}
+        dropped, self.dropped = self.dropped, 0
+        if dropped and not taken:
+            taken = {(None, None, None, recorded_at - recorded_at % QUARTER_HOUR): Counts()}
+        tallies = [
+            Tally(
+                process=process,
+                sequence=sequence,
+                bucket_at=bucket,
+                recorded_at=recorded_at,
+                version=version,
+                endpoint=endpoint,
+                role=role,
+                requests=counts.requests,
+                errors=counts.errors,
+                not_kept=counts.not_kept,
+                compute_seconds=counts.compute_seconds or None,
+                latency_bins=dict(counts.latency_bins) or None,
+                score_bins=dict(counts.score_bins) or None,
+                missing=dict(counts.missing) or None,
+            )
+            for (version, endpoint, role, bucket), counts in taken.items()
+        ]
+        if tallies:
+            tallies[0].dropped = dropped
+        return tallies
+
+
+def latency_bin(seconds: float) -> int:
+    """Return floor(32·log2 seconds); a latency that is not positive counts as a nanosecond.
+
+    Example:
+        >>> latency_bin(1.0), latency_bin(2.0), latency_bin(0.0)
+        (0, 32, -957)
+    """
+    if not seconds > 1e-9:  # noqa: PLR2004 — one nanosecond; also catches NaN
+        seconds = 1e-9
+    return math.floor(LATENCY_BINS_PER_OCTAVE * math.log2(min(seconds, 1e9)))
+
+
+def score_bin(score: float) -> int:
+    """Return floor(32·logit score), clipped to [-640, 639].
+
+    Example:
+        >>> score_bin(0.5), score_bin(0.0), score_bin(1.0)
+        (0, -640, 639)
+    """
+    if score <= 0.0:
+        return -SCORE_BIN_LIMIT
+    if score >= 1.0:
+        return SCORE_BIN_LIMIT - 1
+    position = math.floor(SCORE_BINS_PER_LOGIT * math.log(score / (1.0 - score)))
+    return max(-SCORE_BIN_LIMIT, min(SCORE_BIN_LIMIT - 1, position))

@@ -1,0 +1,288 @@
+"""The states of any window of a model, from rows: what every answer is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import cast
+
+import duckdb
+from sqlglot import exp, parse_one
+
+from setpoint.core.clock import DAY, moment
+from setpoint.core.events import TIMESTAMP
+from setpoint.core.expression import parse
+from setpoint.core.model import Cohort, Model, Task
+from setpoint.core.window import Window
+from setpoint.store import measures
+from setpoint.store.engines.duck import at, quoted, rows
+from setpoint.store.expression_sql import to_sql
+from setpoint.store.matching import Matching
+from setpoint.store.measures import Column, Definition, Scale, Vocabulary
+from setpoint.store.primitives import ENGINE, finite, printed
+from setpoint.store.states import StateTable, merge
+
+_SAMPLE_ROWS = 20_000
+_NAMED_VALUES = 50
+_SEEN_VALUES = 10_000
+SCORE, PREDICTION = "$score", "$prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A declared or noticed change."""
+
+    kind: str
+    subject: str
+    started_at: int
+    ended_at: int | None
+    expected: str
+    note: str
+
+
+class RowEvidence:
+    """States of windows computed from the views of a connection.
+
+    Attributes:
+        connection: Where `predictions`, `outcomes`, `calls`, `tallies` and `changes` are views.
+        model: The declaration, or the guess that stands in for it.
+        inputs: How each feature is read.
+        as_of: Nothing recorded later counts.
+        is_joined: Whether each row of the predictions view already has its outcome and cost.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        model: Model,
+        inputs: Mapping[str, Column],
+        as_of: int,
+        *,
+        is_joined: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.model = model
+        self.inputs = dict(inputs)
+        self.as_of = as_of
+        self.is_joined = is_joined
+
+    @cached_property
+    def span(self) -> Window | None:
+        """From the first to just after the last prediction; None without any, or without times."""
+        first, last = rows(
+            self.connection, "SELECT min(epoch_us(predicted_at)), max(epoch_us(predicted_at)) FROM predictions"
+        )[0]
+        return None if first is None else Window(cast("int", first), cast("int", last) + 1)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether predictions have a time."""
+        return self.span is not None
+
+    def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the quality state of a window; None is all rows."""
+        matching = self.matching(window)
+        return measures.query_quality(
+            self.connection, matching, self.definition, bucket_seconds=bucket_seconds
+        )
+
+    def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
+        """Return the quality state of each local day of a window, oldest first."""
+        zone = self.model.timezone
+        hourly = self.quality(window, bucket_seconds=bucket_seconds(zone))
+        days: dict[str, StateTable] = {}
+        for start in sorted({cast("int", key) for key in hourly.key("bucket") if key is not None}):
+            day = moment(start, zone).date().isoformat()
+            part = hourly.where(lambda key, start=start: key["bucket"] == start)
+            days[day] = merge(hourly.kind, [days[day], part]) if day in days else part
+        return list(days.items())
+
+    def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the traffic state of a window."""
+        return measures.query_traffic(self.connection, window or _EVER, bucket_seconds=bucket_seconds)
+
+    def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the spending state of a window."""
+        return measures.query_spending(self.connection, self.matching(window), bucket_seconds=bucket_seconds)
+
+    def profile(
+        self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0
+    ) -> StateTable:
+        """Return the profile state of a window's root rows; `condition` is SQL over predictions."""
+        limits = ["prediction_id = root_id"]
+        if window is not None:
+            limits += [f"predicted_at >= {at(window.start)}", f"predicted_at < {at(window.end)}"]
+        if condition:
+            limits.append(condition)
+        return measures.query_profile(
+            self.connection, self.definition, self.profiled, where=" AND ".join(limits), bucket_seconds=bucket_seconds
+        )
+
+    def changes(self, window: Window | None) -> list[Change]:
+        """Return what was changed in a window, oldest first."""
+        span = window or _EVER
+        found = rows(
+            self.connection,
+            "SELECT kind, coalesce(subject, ''), epoch_us(started_at), epoch_us(ended_at), coalesce(expected, ''),"
+            f" coalesce(note, '') FROM changes WHERE started_at < {at(span.end)}"
+            f" AND coalesce(ended_at, started_at) >= {at(span.start)} ORDER BY started_at, kind, subject",
+        )
+        return [Change(*cast("tuple[str, str, int, int | None, str, str]", row)) for row in found]
+
+    def last_outcome_at(self) -> int | None:
+        """Return when the last outcome was learned of."""
+        return cast("int | None", rows(self.connection, "SELECT max(epoch_us(recorded_at)) FROM outcomes")[0][0])
+
+    def matching(self, window: Window | None) -> Matching:
+        """Return what examples of a window are made from."""
+        return Matching(self.model, self._types, self.as_of, window, cohorts=self._cohorts, **self._shortcuts)
+
+    @property
+    def profiled(self) -> dict[str, Column]:
+        """What is profiled: the features, the score and the prediction."""
+        return {
+            **self.inputs,
+            SCORE: Column("score", self._types["score"]),
+            PREDICTION: Column("prediction", self._types["prediction"]),
+        }
+
+    @cached_property
+    def definition(self) -> Definition:
+        """How features are binned, from the first rows and the values seen so far."""
+        found = define(self.connection, self.model, self.profiled)
+        return replace(found, outcome_shift=self._outcome_shift())
+
+    def _outcome_shift(self) -> float:
+        if self.model.task is not Task.REGRESSION:
+            return 0.0
+        source = "predictions" if self.is_joined else "outcomes"
+        number = printed(finite("TRY_CAST(outcome AS DOUBLE)"))
+        sample = f"SELECT outcome FROM {source} WHERE outcome IS NOT NULL LIMIT {_SAMPLE_ROWS}"
+        return float(cast("float", rows(self.connection, f"SELECT avg({number}) FROM ({sample})")[0][0] or 0.0))
+
+    @cached_property
+    def _types(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for view in ("predictions", "outcomes"):
+            found.update(
+                cast("list[tuple[str, str]]", [row[:2] for row in rows(self.connection, f"DESCRIBE {view}")])
+            )
+        return found
+
+    @cached_property
+    def _shortcuts(self) -> dict[str, bool]:
+        """Joins that the data does not need."""
+        if self.is_joined:
+            return {"has_calls": False, "has_children": False, "has_keys": False, "is_joined": True}
+        return {
+            "has_calls": _any(self.connection, "calls"),
+            "has_children": _any(self.connection, "predictions WHERE prediction_id <> root_id"),
+            "has_keys": _any(self.connection, "outcomes WHERE prediction_id IS NULL"),
+            "is_joined": False,
+        }
+
+    @cached_property
+    def _cohorts(self) -> tuple[tuple[str, str], ...]:
+        return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
+
+    def _cohort_sql(self, cohort: Cohort) -> str:
+        if cohort.where:
+            condition = printed(to_sql(parse(cohort.where), self._typed_column))
+            return f"CASE WHEN {condition} THEN 'yes' ELSE 'no' END"
+        return f"CAST({self.column(cohort.by)} AS VARCHAR)"
+
+    def _typed_column(self, name: str) -> exp.Expression:
+        feature = self.inputs.get(name.removeprefix("inputs."))
+        kind = feature.kind if feature else self._types.get(name, "VARCHAR")
+        column = self.column(name)
+        if kind == TIMESTAMP:
+            column, kind = f"epoch_us({column})", "BIGINT"
+        tree = parse_one(column, dialect=ENGINE)
+        tree.type = exp.DataType.build(kind, dialect=ENGINE)
+        return tree
+
+    def column(self, name: str) -> str:
+        """Return a feature or a fixed column as SQL over a prediction `p`; null when there is none."""
+        bare = name.removeprefix("inputs.")
+        if bare in self.inputs:
+            return f"p.{self.inputs[bare].sql}"
+        return f"p.{quoted(name)}" if name in self._types else "NULL"
+
+
+_EVER = Window(-62_135_596_800_000_000, 253_402_300_799_000_000)
+
+
+def define(
+    connection: duckdb.DuckDBPyConnection, model: Model, columns: Mapping[str, Column], *, where: str = "true"
+) -> Definition:
+    """Freeze how features are binned: from the first rows' quartiles, and from the values seen.
+
+    The bins need not be right, only stable: they are fine enough wherever the data goes.
+    """
+    features: dict[str, Scale | Vocabulary] = {}
+    numeric = [name for name, column in columns.items() if _is_numeric(model, name, column.kind)]
+    if numeric:
+        quartiles = ", ".join(
+            f"quantile_cont({printed(finite(f'CAST({columns[name].sql} AS DOUBLE)'))}, [0.25, 0.5, 0.75])"
+            for name in numeric
+        )
+        source = f"(SELECT * FROM predictions WHERE {where} LIMIT {_SAMPLE_ROWS})"
+        found = rows(connection, f"SELECT {quartiles} FROM {source}")[0]
+        features.update({name: _scale(cast("list[float] | None", q)) for name, q in zip(numeric, found, strict=True)})
+    for name, column in columns.items():
+        if name not in features:
+            features[name] = _vocabulary(connection, column.sql, where)
+    return Definition(features)
+
+
+def _is_numeric(model: Model, name: str, kind: str) -> bool:
+    declared = model.feature(name)
+    if declared is not None:
+        return declared.kind in {"numeric", "integer"} and kind != "VARCHAR"
+    return kind in _NUMERIC or kind.startswith("DECIMAL")
+
+
+_NUMERIC = {
+    "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT",
+    "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT", "UHUGEINT",
+}  # fmt: skip
+
+
+def _scale(quartiles: Sequence[float] | None) -> Scale:
+    if quartiles is None:
+        return Scale(0.0, 1.0)
+    low, middle, high = quartiles
+    spread = (high - low) or abs(middle) or 1.0
+    return Scale(float(middle), float(spread))
+
+
+def _vocabulary(connection: duckdb.DuckDBPyConnection, column: str, where: str) -> Vocabulary:
+    found = rows(
+        connection,
+        f"SELECT CAST({column} AS VARCHAR) AS v, count(*) AS n FROM predictions WHERE {where} AND {column} IS NOT NULL"
+        f" GROUP BY v ORDER BY n DESC, v LIMIT {_SEEN_VALUES}",
+    )
+    values = [cast("str", row[0]) for row in found]
+    return Vocabulary(tuple(values[:_NAMED_VALUES]), tuple(values[_NAMED_VALUES:]))
+
+
+def _any(connection: duckdb.DuckDBPyConnection, what: str) -> bool:
+    return bool(rows(connection, f"SELECT 1 FROM {what} LIMIT 1"))
+
+
+def bucket_seconds(zone: str) -> int:
+    """Return the length of a time bucket that local days of a zone are made of whole.
+
+    Example:
+        >>> bucket_seconds("Europe/Berlin"), bucket_seconds("Asia/Kolkata")
+        (3600, 900)
+    """
+    year = 1_767_225_600_000_000
+    offsets = [moment(year + month * 30 * DAY, zone).utcoffset() for month in range(12)]
+    return 3600 if all(offset is None or offset.total_seconds() % 3600 == 0 for offset in offsets) else 900
+
+
+def horizon(model: Model) -> int:
+    """Return how long after a prediction its outcome may still come, at least a day."""
+    return max(model.outcome_horizon, DAY)

@@ -1,0 +1,86 @@
+"""The common table of all loops: what was noticed, latched, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import duckdb
+import msgspec
+
+from setpoint.core.finding import Finding
+from setpoint.store.engines.duck import connect, literal, quoted, rows
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout
+
+TABLE = "findings"
+_TIMES = ("started_at", "ended_at", "recorded_at")
+COLUMNS = ("finding_id", *Finding.__struct_fields__)
+
+
+def read_findings(layout: Layout, model: str) -> list[Finding]:
+    """Return every row of a model's findings, oldest first."""
+    lake = LakeTable(layout.lake(model, TABLE))
+    files = lake.files()
+    if not files:
+        return []
+    listed = ", ".join(literal(file) for file in files)
+    picked = ", ".join(
+        f"epoch_us({name}) AS {name}" if name in _TIMES else quoted(name) for name in Finding.__struct_fields__
+    )
+    connection = connect()
+    try:
+        found = rows(
+            connection,
+            f"SELECT {picked} FROM read_parquet([{listed}], union_by_name=true)"
+            " ORDER BY recorded_at, finding_id, revision",
+        )
+    finally:
+        connection.close()
+    return [msgspec.convert(dict(zip(Finding.__struct_fields__, row, strict=True)), Finding) for row in found]
+
+
+def open_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the latest row of each finding that is still open, oldest first."""
+    latest: dict[str, Finding] = {}
+    for finding in findings:
+        known = latest.get(finding.finding_id)
+        if known is None or finding.revision > known.revision:
+            latest[finding.finding_id] = finding
+    return sorted((f for f in latest.values() if f.state == "open"), key=lambda f: (f.started_at, f.latch))
+
+
+def write_findings(layout: Layout, model: str, found: Sequence[Finding]) -> list[Finding]:
+    """Write the rows that are not there yet and return them. The caller holds the lease.
+
+    A row is known by its finding and revision, so writing the same ones again changes nothing.
+    """
+    known = {(finding.finding_id, finding.revision) for finding in read_findings(layout, model)}
+    fresh = [finding for finding in found if (finding.finding_id, finding.revision) not in known]
+    if not fresh:
+        return []
+    lake = LakeTable(layout.lake(model, TABLE))
+    connection = connect()
+    try:
+        lake.append(_relation(connection, fresh, lake.ship + 1), {})
+    finally:
+        connection.close()
+    return fresh
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, found: Sequence[Finding], ship: int
+) -> duckdb.DuckDBPyRelation:
+    values: list[str] = []
+    for finding in found:
+        cells = [literal(finding.finding_id)]
+        for name in Finding.__struct_fields__:
+            value = cast("str | int | None", getattr(finding, name))
+            if name in _TIMES:
+                cells.append("NULL::TIMESTAMPTZ" if value is None else f"make_timestamptz({value})")
+            else:
+                cells.append(f"{value}::BIGINT" if isinstance(value, int) else literal(str(value)))
+        cells += [f"CAST(make_timestamptz({finding.recorded_at}) AS DATE)", f"{ship}::BIGINT"]
+        values.append(f"({', '.join(cells)})")
+    names = ", ".join(quoted(name) for name in (*COLUMNS, "day", "ship"))
+    return connection.sql(f"SELECT * FROM (VALUES {', '.join(values)}) AS found({names})")

@@ -1,0 +1,276 @@
+"""Evidence from kept states where they hold, from rows where they do not; both give the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from setpoint.core.clock import MICROS, moment
+from setpoint.core.model import Model
+from setpoint.core.window import Window, local_midnight, shift_days
+from setpoint.store.dirty import dirty_buckets
+from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout
+from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
+from setpoint.store.segments import open_segments
+from setpoint.store.snapshot import Snapshot
+from setpoint.store.states import StateKind, StateTable, merge
+from setpoint.store.summaries import BUCKET, DAY_GRAIN, Progress, Summaries, basis
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from setpoint.store.measures import Column
+
+SUMMARISED = ("predictions", "outcomes", "calls", "tallies", "changes")
+_RUNS = 8
+
+
+class KeptEvidence(RowEvidence):
+    """The evidence of a recorded model. Opens the event log only for what the states do not hold."""
+
+    def __init__(self, layout: Layout, model: Model, as_of: int, now: int, summaries: Summaries | None) -> None:
+        """Look at how far the states reach.
+
+        Args:
+            layout: The store.
+            model: The declaration.
+            as_of: The time the answer is for.
+            now: The present: an answer for an earlier time comes from rows.
+            summaries: The states, open for reading.
+        """
+        self._layout = layout
+        self._is_now = as_of >= now
+        self._summaries = summaries
+        self.model = model
+        self.as_of = as_of
+        self.is_joined = False
+        self._opened: Snapshot | None = None
+
+    def close(self) -> None:
+        """Let go of the event log."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The event log, opened when first needed."""
+        if self._opened is None:
+            as_of = None if self._is_now else self.as_of
+            self._opened = Snapshot(self._layout, self.model.name, as_of=as_of)
+        return self._opened
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:  # pyright: ignore[reportIncompatibleVariableOverride] — opened late
+        """Where the views are."""
+        return self.snapshot.connection
+
+    @property
+    def inputs(self) -> dict[str, Column]:  # pyright: ignore[reportIncompatibleVariableOverride] — opened late
+        """How each feature is read."""
+        return self.snapshot.columns
+
+    @cached_property
+    def progress(self) -> Progress | None:
+        """How far the states reach; None when they cannot serve this question."""
+        found = self._summaries.progress() if self._summaries is not None else None
+        usable = found is not None and found.basis == basis(self.model) and self.as_of >= found.ticked_at
+        return found if usable and self._is_now else None
+
+    @cached_property
+    def news(self) -> frozenset[str]:
+        """Tables in which something arrived since the states were made."""
+        if self.progress is None:
+            return frozenset(SUMMARISED)
+        return frozenset(table for table in SUMMARISED if self._has_news(table, self.progress))
+
+    def _has_news(self, table: str, progress: Progress) -> bool:
+        segments = open_segments(self._layout.spool(self.model.name, table))
+        try:
+            lake = LakeTable(self._layout.lake(self.model.name, table))
+            unshipped = any(segment.name.sequence > lake.shipped(segment.name.process) for segment in segments)
+        finally:
+            for segment in segments:
+                segment.close()
+        return unshipped or lake.ship > progress.ships.get(table, 0)
+
+    @cached_property
+    def dirty(self) -> frozenset[int]:
+        """Buckets whose kept state no longer holds."""
+        progress = self.progress
+        if progress is None or not self.news - {"changes"}:
+            return frozenset() if progress is None else frozenset(self._silent_now(progress))
+        found = dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
+        return frozenset(found | self._silent_now(progress))
+
+    def _silent_now(self, progress: Progress) -> set[int]:
+        """Return buckets in which silence has become an outcome since the states were made."""
+        silence = self.model.outcome_if_silent
+        if silence is None:
+            return set()
+        step = self._bucket * MICROS
+        first = (progress.ticked_at - silence.after) // step * step
+        return set(range(first, self.as_of - silence.after + 1, step))
+
+    @cached_property
+    def _bucket(self) -> int:
+        return bucket_seconds(self.model.timezone)
+
+    @cached_property
+    def span(self) -> Window | None:
+        """From the first to just after the last prediction; None without any."""
+        progress = self.progress
+        if progress is None or self.news & {"predictions"}:
+            return super().span
+        if progress.first_at is None or progress.last_at is None:
+            return None
+        return Window(progress.first_at, progress.last_at + 1)
+
+    @cached_property
+    def definition(self) -> Definition:
+        """How features are binned: as frozen with the states."""
+        progress = self.progress
+        return super().definition if progress is None else progress.definition
+
+    def changes(self, window: Window | None) -> list[Change]:
+        """Return what was changed in a window, oldest first."""
+        progress = self.progress
+        if progress is None or "changes" in self.news:
+            return super().changes(window)
+        if window is None:
+            return progress.changes
+        return [
+            change
+            for change in progress.changes
+            if change.started_at < window.end and (change.ended_at or change.started_at) >= window.start
+        ]
+
+    def last_outcome_at(self) -> int | None:
+        """Return when the last outcome was learned of."""
+        progress = self.progress
+        if progress is None or "outcomes" in self.news:
+            return super().last_outcome_at()
+        return progress.last_outcome_at
+
+    def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the quality state of a window."""
+        if bucket_seconds:
+            return super().quality(window, bucket_seconds=bucket_seconds)
+        return self._merged(quality_kind(self.model), window, lambda part, size: super(KeptEvidence, self).quality(part, bucket_seconds=size))
+
+    def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the traffic state of a window."""
+        return self._merged(TRAFFIC, window, lambda part, size: super(KeptEvidence, self).traffic(part, bucket_seconds=size))
+
+    def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return the spending state of a window."""
+        return self._merged(SPENDING, window, lambda part, size: super(KeptEvidence, self).spending(part, bucket_seconds=size))
+
+    def profile(
+        self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0
+    ) -> StateTable:
+        """Return the profile state of a window."""
+        if condition:
+            return super().profile(window, condition=condition)
+        return self._merged(PROFILE, window, lambda part, size: super(KeptEvidence, self).profile(part, bucket_seconds=size))
+
+    def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
+        """Return the quality state of each local day of a window, oldest first."""
+        span = window or self.span
+        if self.progress is None or span is None:
+            return super().quality_by_day(window)
+        zone = self.model.timezone
+        days: list[tuple[str, StateTable]] = []
+        start = span.start
+        while start < span.end:
+            end = min(shift_days(local_midnight(start, zone), 1, zone), span.end)
+            state = self.quality(Window(start, end))
+            if len(state):
+                days.append((moment(start, zone).date().isoformat(), state))
+            start = end
+        return days
+
+    def _merged(
+        self, kind: StateKind, window: Window | None, query: Callable[[Window | None, int], StateTable]
+    ) -> StateTable:
+        """Return a window's state from kept days and buckets, and from rows for the rest."""
+        progress, summaries = self.progress, self._summaries
+        span = window or self.span
+        if progress is None or summaries is None or span is None:
+            return query(window, 0)
+        step = self._bucket * MICROS
+        first = -(-span.start // step) * step
+        last = min(span.end // step * step, progress.closed_until)
+        clean = [start for start in range(first, last, step) if start not in self.dirty]
+        days, rest = _whole_days(clean, step, self.model.timezone)
+        tables = [
+            *summaries.tables(kind, DAY_GRAIN, days).values(),
+            *summaries.tables(kind, BUCKET, rest).values(),
+        ]
+        tables += self._from_rows(_gaps(span, clean, step), query, step)
+        return merge(kind, tables)
+
+    def _from_rows(
+        self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int
+    ) -> list[StateTable]:
+        """Return states of the stretches that the kept states leave open."""
+        open_gaps = [gap for gap in gaps if self._may_have_rows(gap)]
+        if len(open_gaps) <= _RUNS:
+            return [query(gap, 0) for gap in open_gaps]
+        # Many short stretches: one query over all of them, keeping only their buckets. Ragged ends apart.
+        ragged = [gap for gap in open_gaps if gap.start % step or gap.end % step]
+        whole = [gap for gap in open_gaps if not (gap.start % step or gap.end % step)]
+        wanted = {start for gap in whole for start in range(gap.start, gap.end, step)}
+        bucketed = query(Window(whole[0].start, whole[-1].end), step // MICROS)
+        chosen = bucketed.where(lambda key: key["bucket"] in wanted)
+        return [*(query(gap, 0) for gap in ragged), without_bucket(chosen)]
+
+    def _may_have_rows(self, gap: Window) -> bool:
+        """Return whether a stretch may hold rows: outside the span and without news there are none."""
+        progress, span = self.progress, self.span
+        if progress is None or self.news - {"changes"} or self.dirty:
+            return True
+        reach = Window(span.start, max(span.end, progress.closed_until)) if span else None
+        return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
+
+
+def without_bucket(table: StateTable) -> StateTable:
+    """Return a state with its buckets merged into one."""
+    place = table.kind.keys.index("bucket")
+    keys = [(*key[:place], 0, *key[place + 1 :]) for key in table.keys]
+    return merge(table.kind, [StateTable(table.kind, keys, table.values)])
+
+
+def _whole_days(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int]]:
+    """Split clean buckets into local days of which every bucket is clean, and the rest."""
+    by_day: dict[int, list[int]] = {}
+    midnight, next_midnight = 0, 0
+    for start in clean:
+        if not midnight <= start < next_midnight:
+            midnight = local_midnight(start, zone)
+            next_midnight = shift_days(midnight, 1, zone)
+        by_day.setdefault(midnight, []).append(start)
+    days: list[int] = []
+    rest: list[int] = []
+    for midnight, starts in by_day.items():
+        if len(starts) * step == shift_days(midnight, 1, zone) - midnight:
+            days.append(midnight)
+        else:
+            rest += starts
+    return days, rest
+
+
+def _gaps(span: Window, clean: Sequence[int], step: int) -> list[Window]:
+    """Return the stretches of a window that no clean bucket covers."""
+    gaps: list[Window] = []
+    reached = span.start
+    for start in clean:
+        if start > reached:
+            gaps.append(Window(reached, start))
+        reached = start + step
+    if reached < span.end:
+        gaps.append(Window(reached, span.end))
+    return gaps

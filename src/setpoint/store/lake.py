@@ -1,0 +1,123 @@
+"""One table of the lake: append-only Delta, partitioned by UTC day, one commit a shipment.
+
+Every row carries `ship`, the number of the commit that brought it. So "what is new since" is a
+filter, whatever compaction did to the files in between.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import cast
+
+import duckdb
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from setpoint.core.events import TIMESTAMP
+
+SHIP = "ship"
+_COMPACT_EVERY = 64
+_SQL_OF_DELTA = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "float": "DOUBLE",
+    "long": "BIGINT",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+    "timestamp": TIMESTAMP,
+    "date": "DATE",
+}
+# Segments are deleted soon after their commit: a week of transaction ids is ample to tell doubles.
+_CONFIGURATION: dict[str, str | None] = {
+    "delta.setTransactionRetentionDuration": "interval 7 days",
+    "delta.logRetentionDuration": "interval 7 days",
+    "delta.checkpointInterval": "64",
+}
+
+
+class LakeTable:
+    """A snapshot of one Delta table, which need not exist yet.
+
+    Attributes:
+        columns: SQL type of each column but `inputs`, `day` and `ship`; empty for a new table.
+        inputs: SQL type of each feature.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.delta: DeltaTable | None = DeltaTable(str(path))
+        except TableNotFoundError:
+            self.delta = None
+        self.columns, self.inputs = ({}, {}) if self.delta is None else _types(self.delta)
+
+    @property
+    def ship(self) -> int:
+        """The number of the last shipment; 0 before the first."""
+        return self.shipped(SHIP)
+
+    def shipped(self, application: str) -> int:
+        """Return the last sequence of a writer that is in this snapshot; 0 for none."""
+        version = self.delta.transaction_version(application) if self.delta else None
+        return version or 0
+
+    def files(self, first_day: str = "", last_day: str = "") -> list[str]:
+        """Return the Parquet files of the snapshot, of the days in between only when given (ISO)."""
+        if self.delta is None:
+            return []
+        bounds = [("day", ">=", first_day), ("day", "<=", last_day)]
+        return self.delta.file_uris([bound for bound in bounds if bound[2]] or None)
+
+    def append(self, rows: duckdb.DuckDBPyRelation, sequences: dict[str, int]) -> None:
+        """Commit rows, once: the transaction ids of their writers go into the same commit.
+
+        Args:
+            rows: A relation with the table's columns, `day` and `ship`.
+            sequences: Last sequence of each writer that these rows complete.
+        """
+        transactions = [Transaction(name, version) for name, version in sequences.items()]
+        write_deltalake(
+            str(self.path),
+            rows,
+            mode="append",
+            schema_mode="merge",
+            partition_by=["day"],
+            configuration=_CONFIGURATION if self.delta is None else None,
+            commit_properties=CommitProperties(app_transactions=[Transaction(SHIP, self.ship + 1), *transactions]),
+        )
+
+    def compact_when_due(self) -> bool:
+        """Merge a day's small files when enough commits have come since the last time."""
+        table = DeltaTable(str(self.path))
+        if table.version() % _COMPACT_EVERY != _COMPACT_EVERY - 1:
+            return False
+        self.compact(table)
+        return True
+
+    def compact(self, table: DeltaTable | None = None) -> None:
+        """Merge the small files of every day and write a checkpoint."""
+        table = table or DeltaTable(str(self.path))
+        table.optimize.compact()
+        table.create_checkpoint()
+
+
+def _types(table: DeltaTable) -> tuple[dict[str, str], dict[str, str]]:
+    schema = cast("dict[str, list[dict[str, object]]]", json.loads(table.schema().to_json()))
+    columns: dict[str, str] = {}
+    inputs: dict[str, str] = {}
+    for field in schema["fields"]:
+        name = cast("str", field["name"])
+        if name == "inputs":
+            struct = cast("dict[str, list[dict[str, str]]]", field["type"])
+            inputs = {inner["name"]: _SQL_OF_DELTA[inner["type"]] for inner in struct["fields"]}
+        elif name not in {"day", SHIP}:
+            columns[name] = _sql_type(field["type"])
+    return columns, inputs
+
+
+def _sql_type(delta_type: object) -> str:
+    if isinstance(delta_type, str):
+        return _SQL_OF_DELTA[delta_type]
+    entries = cast("dict[str, str]", delta_type)
+    return f"MAP({_SQL_OF_DELTA[entries['keyType']]}, {_SQL_OF_DELTA[entries['valueType']]})"

@@ -1,0 +1,251 @@
+"""Where everything lies in a store's folder, and which format it has.
+
+    STORE/setpoint-store.json        format version, and the clock when it is a replay
+    STORE/spool/MODEL/TABLE/*.ndjson one segment a process and sequence, appended and fsynced
+    STORE/lake/MODEL/TABLE/          Delta tables, partitioned by UTC day
+    STORE/summaries/MODEL.db         states of hours and days: derived, may be deleted
+    STORE/models/MODEL.json          the declaration in force
+    STORE/locks/NAME                 leases, held by the kernel for a living process
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from setpoint.core.clock import Clock, SystemClock
+from setpoint.core.errors import (
+    SetpointError,
+    StoreBusy,
+    StoreError,
+    StoreFormatError,
+    StoreMissing,
+    StoreReadOnly,
+    UnknownModel,
+    UsageError,
+)
+from setpoint.core.model import Model
+
+FORMAT = 1
+_MARKER = "setpoint-store.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class Marker(msgspec.Struct, omit_defaults=True):
+    """The file that makes a folder a store."""
+
+    format: int
+    replay_now: int | None = None
+
+
+class Layout:
+    """The paths of one store, its format and its clock.
+
+    Example:
+        >>> import tempfile
+        >>> layout = Layout.create(Path(tempfile.mkdtemp()) / "store")
+        >>> layout.models()
+        []
+    """
+
+    def __init__(self, root: Path, marker: Marker) -> None:
+        self.root = root
+        self._marker = marker
+        replayed = marker.replay_now
+        self.clock: Clock = SystemClock() if replayed is None else ReplayClock(self, replayed)
+
+    @classmethod
+    def create(cls, root: Path, *, replay_now: int | None = None) -> Layout:
+        """Make a store, or open the one that is there.
+
+        Raises:
+            StoreReadOnly: The folder cannot be written.
+        """
+        if (root / _MARKER).exists():
+            return cls.open(root)
+        marker = Marker(FORMAT, replay_now)
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+            write_atomically(root / _MARKER, msgspec.json.encode(marker))
+        return cls(root, marker)
+
+    @classmethod
+    def open(cls, root: Path) -> Layout:
+        """Open the store at `root`.
+
+        Raises:
+            StoreMissing: There is none.
+            StoreFormatError: A newer version wrote it.
+        """
+        try:
+            marker = msgspec.json.decode((root / _MARKER).read_bytes(), type=Marker)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            msg = f"there is no store at {root}"
+            raise StoreMissing(msg, hint="record a prediction, or run `setpoint import FILE`") from error
+        except msgspec.MsgspecError as error:
+            msg = f"{root / _MARKER} is damaged: {error}"
+            raise StoreError(msg, hint=f'write {{"format":{FORMAT}}} into it; nothing else is kept there') from error
+        if marker.format > FORMAT:
+            msg = f"the store at {root} has format {marker.format}; this version knows {FORMAT}"
+            raise StoreFormatError(msg, hint="install a newer setpoint")
+        return cls(root, marker)
+
+    def spool(self, model: str, table: str) -> Path:
+        """Return the folder of a table's segments."""
+        return self.root / "spool" / model / table
+
+    def lake(self, model: str, table: str) -> Path:
+        """Return the folder of a Delta table."""
+        return self.root / "lake" / model / table
+
+    def summaries(self, model: str) -> Path:
+        """Return the file of a model's states."""
+        return self.root / "summaries" / f"{model}.db"
+
+    def models(self) -> list[str]:
+        """Return the names of all models that are declared or have events."""
+        folders = [*_names(self.root / "spool"), *_names(self.root / "lake")]
+        declared = [name.removesuffix(".json") for name in _names(self.root / "models")]
+        return sorted({*folders, *declared})
+
+    def declaration(self, model: str) -> Model | None:
+        """Return the declaration in force, if there is one."""
+        try:
+            return msgspec.json.decode((self.root / "models" / f"{model}.json").read_bytes(), type=Model)
+        except FileNotFoundError:
+            return None
+
+    def declare(self, model: Model) -> None:
+        """Put a declaration in force."""
+        with writing(self.root):
+            path = self.root / "models" / f"{check_name(model.name)}.json"
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, msgspec.json.encode(model))
+
+    def model(self, name: str) -> Model:
+        """Return the declaration in force, or an undeclared model that has events.
+
+        Raises:
+            UnknownModel: Neither is there.
+        """
+        declared = self.declaration(name)
+        if declared is not None:
+            return declared
+        known = self.models()
+        if name in known:
+            return Model(name=name)
+        msg = f"no model is called {name!r} in {self.root}"
+        raise UnknownModel(msg, hint=f"known: {', '.join(known) or 'none yet'}")
+
+    def save_replay_now(self, now: int) -> None:
+        """Remember the time of a replay."""
+        self._marker.replay_now = now
+        with writing(self.root):
+            write_atomically(self.root / _MARKER, msgspec.json.encode(self._marker))
+
+    @contextmanager
+    def lease(self, name: str) -> Iterator[None]:
+        """Hold a lease that the kernel gives back when this process ends, however it ends.
+
+        Raises:
+            StoreBusy: Another process, or another thread of this one, holds it.
+        """
+        with writing(self.root):
+            path = self.root / "locks" / name
+            path.parent.mkdir(exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if not locked(descriptor):
+                msg = f"another process holds the lease `{name}` of {self.root}"
+                raise StoreBusy(msg, hint="it will do the work; try again in a moment")
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class ReplayClock:
+    """The clock of a store whose traffic is replayed: it stands until it is set."""
+
+    def __init__(self, layout: Layout, now: int) -> None:
+        self._layout = layout
+        self._now = now
+
+    def now(self) -> int:
+        """Return the time the replay has reached."""
+        return self._now
+
+    def set(self, now: int) -> None:
+        """Move the replay on; `save` makes other processes see it."""
+        self._now = now
+
+    def save(self) -> None:
+        """Persist the time reached."""
+        self._layout.save_replay_now(self._now)
+
+
+def check_name(name: str) -> str:
+    """Return a model's name when it can be a folder.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if _NAME.fullmatch(name) is None:
+        msg = f"not a model's name: {name!r}"
+        raise UsageError(msg, hint="use letters, digits, dot, dash and underscore, at most 100")
+    return name
+
+
+def locked(descriptor: int) -> bool:
+    """Try to take the exclusive lock of an open file; a dead process holds none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that readers see the old or the new content, also after a crash."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Turn the system's refusals into errors that say what to do.
+
+    Raises:
+        StoreReadOnly: The store cannot be written.
+        StoreError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refusal(root, error) from error
+
+
+def _refusal(root: Path, error: OSError) -> SetpointError:
+    if error.errno in _READ_ONLY:
+        return StoreReadOnly(f"the store at {root} cannot be written: {error.strerror}", hint="check its permissions")
+    if error.errno == errno.ENOSPC:
+        return StoreError(f"the disk of {root} is full", hint="free room, or run `setpoint gc`")
+    return StoreError(f"the store at {root} cannot be used: {error}")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,198 @@
+"""Which outcome belongs to which prediction, as SQL over the views of a snapshot.
+
+By identifier: the outcome names the root prediction. By key: the latest root prediction with that
+key not later than the outcome, within the declared horizon. Every row of a root inherits its
+outcome. Of several, the latest by (revision, observed_at, recorded_at) counts; a retraction that is
+latest leaves none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from setpoint.core.clock import MICROS
+from setpoint.core.model import Model, Task
+from setpoint.core.window import Window
+from setpoint.store.engines.duck import at, literal
+from setpoint.store.primitives import finite, printed, weight
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """What the SQL of examples depends on.
+
+    Attributes:
+        model: The declaration.
+        types: SQL types of `prediction` and `outcome`.
+        as_of: Nothing recorded later counts, microseconds.
+        window: Predictions of this window only; None for all.
+        kind: The kind of outcome; the final one by default.
+        has_calls: Whether any call was recorded.
+        has_children: Whether any prediction has shadow or cascade rows.
+        has_keys: Whether any outcome came by key.
+        is_joined: Whether the predictions view has `outcome`, `value_usd` and `cost_usd` itself: a file
+            in which every row knows its outcome.
+        cohorts: SQL of each cohort's value, by cohort name.
+    """
+
+    model: Model
+    types: dict[str, str]
+    as_of: int
+    window: Window | None = None
+    kind: str = ""
+    has_calls: bool = True
+    has_children: bool = True
+    has_keys: bool = True
+    is_joined: bool = False
+    cohorts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def outcome_alias(self) -> str:
+        """Where the outcome's columns stand: the joined outcomes, or the predictions themselves."""
+        return "p" if self.is_joined else "o"
+
+
+def latest_outcomes(matching: Matching) -> str:
+    """Return SQL for the outcome of each root: root_id, outcome, value_usd, observed_at, learned_at."""
+    kind = literal(matching.kind or matching.model.final_kind)
+    columns = "revision, observed_at, recorded_at, outcome_id, retracted, outcome, value_usd, ship"
+    after = f" AND observed_at >= {at(matching.window.start)}" if matching.window else ""
+    sources = [
+        f"SELECT prediction_id AS root_id, {columns} FROM outcomes"
+        f" WHERE kind = {kind} AND prediction_id IS NOT NULL"
+    ]
+    if matching.has_keys:
+        horizon = matching.model.outcome_horizon // MICROS
+        sources.append(
+            f"SELECT r.prediction_id AS root_id, {', '.join('o.' + c for c in columns.split(', '))}"
+            f" FROM (SELECT * FROM outcomes WHERE kind = {kind} AND prediction_id IS NULL{after}) AS o"
+            " ASOF JOIN (SELECT key, predicted_at, max(prediction_id) AS prediction_id FROM predictions"
+            " WHERE key IS NOT NULL AND prediction_id = root_id GROUP BY key, predicted_at) AS r"
+            " ON o.key = r.key AND o.observed_at >= r.predicted_at"
+            f" WHERE epoch_us(o.observed_at) - epoch_us(r.predicted_at) <= {horizon * MICROS}"
+        )
+    order = "revision DESC, observed_at DESC, recorded_at DESC, outcome_id DESC"
+    return (
+        "SELECT root_id, outcome, value_usd, observed_at, recorded_at AS learned_at FROM ("
+        f"SELECT *, row_number() OVER (PARTITION BY root_id ORDER BY {order}) AS place"
+        f" FROM ({' UNION ALL '.join(sources)})) WHERE place = 1 AND NOT retracted"
+    )
+
+
+def examples(matching: Matching) -> str:
+    """Return SQL for every prediction with what is known of its outcome and cost.
+
+    Columns: prediction_id, root_id, predicted_at, version, endpoint, role, is_root, weight, score,
+    decision, outcome_number, has_outcome, is_success, cost_usd (null unknown), latency_seconds,
+    value_usd, one `cohort_N` a cohort.
+    """
+    model = matching.model
+    where = ""
+    if matching.window:
+        where = (
+            f" WHERE p.predicted_at >= {at(matching.window.start)} AND p.predicted_at < {at(matching.window.end)}"
+        )
+    joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
+    cost = _cost(matching)
+    if matching.has_calls:
+        joins += (
+            " LEFT JOIN (SELECT prediction_id, sum(cost_nano_usd) AS nano, count(*) - count(cost_nano_usd)"
+            " AS unpriced FROM calls GROUP BY prediction_id) AS c ON c.prediction_id = p.prediction_id"
+        )
+    cohorts = "".join(f", {sql} AS cohort_{n}" for n, (_, sql) in enumerate(matching.cohorts))
+    inner = (
+        "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
+        " p.prediction_id = p.root_id AS is_root,"
+        f" {printed(weight())} AS weight, {_score(model)} AS score, {_decision(matching)} AS decision,"
+        f" {_outcome(matching)} AS outcome_number, {matching.outcome_alias}.value_usd, p.latency_seconds, p.error, {cost} AS cost_usd"
+        f"{cohorts} FROM predictions AS p{joins}{where}"
+    )
+    success = _success(model)
+    return (
+        f"SELECT *, outcome_number IS NOT NULL AS has_outcome, {success} AS is_success FROM ({inner}) AS example"
+    )
+
+
+def family_costs(matching: Matching) -> str:
+    """Return SQL for the cost of each root with its shadow and cascade rows; null when one is unknown."""
+    return (
+        "SELECT root_id, CASE WHEN count(*) = count(cost_usd) THEN sum(cost_usd) END AS family_cost_usd"
+        f" FROM ({examples(matching)}) AS family GROUP BY root_id"
+    )
+
+
+def _score(model: Model) -> str:
+    if model.task is Task.REGRESSION:
+        return "CAST(NULL AS DOUBLE)"
+    return "CASE WHEN p.score BETWEEN 0.0 AND 1.0 THEN p.score END"
+
+
+def _decision(matching: Matching) -> str:
+    """The model's own answer as a number: 0 or 1 for binary."""
+    model = matching.model
+    recorded = _as_number("p.prediction", matching.types["prediction"], model)
+    if model.task is Task.REGRESSION:
+        return recorded
+    if model.success.threshold is not None:
+        threshold = model.success.threshold
+        return f"CASE WHEN p.score IS NULL THEN {recorded} WHEN p.score >= {threshold!r} THEN 1.0 ELSE 0.0 END"
+    return (
+        f"coalesce({recorded}, CASE WHEN p.score >= 0.5 THEN 1.0 WHEN p.score IS NOT NULL THEN 0.0 END)"
+    )
+
+
+def _outcome(matching: Matching) -> str:
+    number = _as_number(f"{matching.outcome_alias}.outcome", matching.types["outcome"], matching.model)
+    silence = matching.model.outcome_if_silent
+    if silence is None:
+        return number
+    ripe = f"epoch_us(p.predicted_at) + {silence.after} <= {matching.as_of}"
+    absent = "p.outcome IS NULL" if matching.is_joined else "o.root_id IS NULL"
+    return f"coalesce({number}, CASE WHEN {absent} AND {ripe} THEN {float(silence.value)!r} END)"
+
+
+def _as_number(column: str, kind: str, model: Model) -> str:
+    if model.task is Task.BINARY and kind != "BOOLEAN" and (model.positive or kind == "VARCHAR"):
+        positive = literal(model.positive or "1")
+        same = f"CAST({column} AS VARCHAR) = {positive}"
+        if kind != "VARCHAR":
+            same = f"({same} OR CAST({column} AS BIGINT)::VARCHAR = {positive})"
+        return f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN 1.0 ELSE 0.0 END"
+    if kind == "VARCHAR":
+        return f"TRY_CAST({column} AS DOUBLE)"
+    number = column if kind == "DOUBLE" else f"CAST({column} AS DOUBLE)"
+    if model.task is Task.BINARY:
+        return f"CASE WHEN {number} IN (0.0, 1.0) THEN {number} END"
+    return printed(finite(number))
+
+
+def _success(model: Model) -> str:
+    """Whether the prediction was right: 1, 0, or null without an outcome or a rule."""
+    known = "decision IS NOT NULL AND outcome_number IS NOT NULL"
+    if model.task is Task.BINARY:
+        return f"CASE WHEN {known} THEN CASE WHEN decision = outcome_number THEN 1.0 ELSE 0.0 END END"
+    tolerance = model.success.tolerance
+    if tolerance is None:
+        return "CAST(NULL AS DOUBLE)"
+    close = f"abs(decision - outcome_number) <= {tolerance!r}"
+    return f"CASE WHEN {known} THEN CASE WHEN {close} THEN 1.0 ELSE 0.0 END END"
+
+
+def _cost(matching: Matching) -> str:
+    """Dollars a row: its calls plus the declared rates; null when neither is known."""
+    rates = matching.model.rates
+    parts = []
+    if rates.per_prediction_usd is not None:
+        parts.append(repr(float(rates.per_prediction_usd)))
+    if rates.per_compute_second_usd is not None:
+        parts.append(f"p.compute_seconds * {float(rates.per_compute_second_usd)!r}")
+    flat = " + ".join(parts)
+    if matching.is_joined:
+        return f"coalesce(p.cost_usd + {flat}, {flat})" if flat else "p.cost_usd"
+    if not matching.has_calls:
+        return flat or ("0.0" if rates.declared else "CAST(NULL AS DOUBLE)")
+    none = flat and "0.0" or ("0.0" if rates.declared else "NULL")
+    called = (
+        f"CASE WHEN c.prediction_id IS NULL THEN {none} WHEN c.unpriced > 0 THEN NULL ELSE c.nano / 1e9 END"
+    )
+    return f"{called} + {flat}" if flat else called

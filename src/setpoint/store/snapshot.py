@@ -1,0 +1,149 @@
+"""One consistent view of a model's tables: what lies in the lake and what still lies in the spool.
+
+Spool files are opened first, the lake's snapshot is taken second, and a segment that is already in
+*that* snapshot is left out. So a row that moves from spool to lake meanwhile is seen once.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from setpoint.core.clock import moment
+from setpoint.core.events import TABLES
+from setpoint.core.window import Window
+from setpoint.store.engines.duck import at, connect, literal, quoted
+from setpoint.store.lake import SHIP, LakeTable
+from setpoint.store.layout import Layout
+from setpoint.store.measures import Column
+from setpoint.store.segment_sql import Columns, merged_columns, select_segments
+from setpoint.store.segments import Segment, open_segments
+
+
+class Snapshot:
+    """A connection on which `predictions`, `outcomes`, `calls`, `tallies`, `changes` and `quarantine` are views.
+
+    The views have the fixed columns of their table, `inputs` once a row had some, and `ship` (null in
+    the spool). Use it as a context manager.
+
+    Attributes:
+        connection: Where the views are.
+        columns: How each feature of the predictions is read.
+        ships: The last shipment of each table in this snapshot.
+        spooled: Bytes of each table that lie in the spool and not in the lake.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        model: str,
+        *,
+        as_of: int | None = None,
+        window: Window | None = None,
+        tables: tuple[str, ...] = tuple(TABLES),
+    ) -> None:
+        """Open the tables.
+
+        Args:
+            layout: The store.
+            model: The model.
+            as_of: Leave out what was recorded later, microseconds.
+            window: Predictions before it may be left out; a hint that saves reading.
+            tables: The tables that are needed.
+        """
+        self._segments: list[Segment] = []
+        self.connection: duckdb.DuckDBPyConnection = connect()
+        self.columns: dict[str, Column] = {}
+        self.ships: dict[str, int] = {}
+        self.spooled: dict[str, int] = {}
+        try:
+            opened = {table: open_segments(layout.spool(model, table)) for table in tables}
+            self._segments = [segment for segments in opened.values() for segment in segments]
+            for table, segments in opened.items():
+                self._create_view(layout, model, table, segments, as_of, window)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection and the spool's files."""
+        self.connection.close()
+        for segment in self._segments:
+            segment.close()
+        self._segments = []
+
+    def _create_view(
+        self,
+        layout: Layout,
+        model: str,
+        table: str,
+        segments: list[Segment],
+        as_of: int | None,
+        window: Window | None,
+    ) -> None:
+        lake = LakeTable(layout.lake(model, table))
+        fresh = [segment for segment in segments if segment.name.sequence > lake.shipped(segment.name.process)]
+        headers = [header for segment in fresh if (header := segment.header()) is not None]
+        columns = merged_columns(table, lake.columns, lake.inputs, headers)
+        parts = [_nothing(columns)]
+        files = lake.files(*(_days(window) if table in _BY_PREDICTED_AT else ()))
+        if files:
+            parts.append(_select_files(files, lake, columns))
+        if fresh:
+            uris = [segment.uri for segment in fresh]
+            parts.append(f"SELECT *, NULL::BIGINT AS {SHIP} FROM ({select_segments(table, uris, columns)})")
+        known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
+        union = " UNION ALL BY NAME ".join(parts)
+        self.connection.execute(f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
+        self.ships[table] = lake.ship
+        self.spooled[table] = sum(segment.size for segment in fresh)
+        if table == "predictions":
+            self.columns = {
+                name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()
+            }
+
+
+_BY_PREDICTED_AT = ("predictions", "tallies")
+
+
+def _days(window: Window | None) -> tuple[str, ...]:
+    """Return the first day to read; a later prediction may be the one an outcome belongs to."""
+    return () if window is None else (moment(window.start).date().isoformat(),)
+
+
+def _nothing(columns: Columns) -> str:
+    """Return SQL for no rows with every column, so that a view never lacks one."""
+    typed = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in columns.fixed.items())
+    return f"SELECT {typed}{_null_inputs(columns)}, NULL::BIGINT AS {SHIP} WHERE false"
+
+
+def _null_inputs(columns: Columns) -> str:
+    if not columns.inputs:
+        return ""
+    members = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.inputs.items())
+    return f", NULL::STRUCT({members}) AS inputs"
+
+
+def _select_files(files: list[str], lake: LakeTable, columns: Columns) -> str:
+    names = [quoted(name) for name in (*(lake.columns or columns.fixed), SHIP)]
+    if lake.inputs:
+        missing = [name for name in columns.inputs if name not in lake.inputs]
+        members = ", ".join(
+            f"{quoted(name)} := " + (f"NULL::{kind}" if name in missing else f"inputs.{quoted(name)}")
+            for name, kind in columns.inputs.items()
+        )
+        names.append(f"struct_pack({members}) AS inputs" if missing else "inputs")
+    listed = ", ".join(literal(file) for file in files)
+    return (
+        f"SELECT {', '.join(names)} FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
+    )

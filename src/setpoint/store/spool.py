@@ -1,0 +1,465 @@
+"""The way of an event from the caller's thread to the disk, without the caller waiting.
+
+`put` appends to a bounded queue. One thread a process encodes the queue every `flush_seconds`,
+appends it to the spool's segments and syncs them. An event is acknowledged once a completed
+fdatasync covers it, so `flush_seconds` is the most that a crash can lose.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+import time
+import weakref
+from collections import deque
+from types import FrameType
+from typing import cast
+
+import msgspec
+
+from setpoint.core.events import TABLE_OF, Event, Outcome, Prediction, Quarantined
+from setpoint.core.ids import id_maker, process_token
+from setpoint.core.model import Model
+from setpoint.store.counting import Counting
+from setpoint.store.layout import Layout
+from setpoint.store.segments import SegmentWriter, new_header
+from setpoint.store.shapes import Shape, Types, clean, column_type, fits, scalar, shape_of
+
+log = logging.getLogger("setpoint")
+
+_SEGMENT_BYTES = 32 << 20
+_LINES_AT_ONCE = 4096
+
+Item = tuple[str, Event, bool]
+
+
+class _Flush:
+    """A mark in the queue: everything before it must reach the disk."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.succeeded = False
+
+
+class Spool:
+    """The queue, the writer thread and the open segments of one process.
+
+    Thread-safe. A forked child starts with an empty queue, a name and segments of its own; what the
+    parent had queued stays the parent's.
+
+    Attributes:
+        dropped: Events refused because the queue was full; also written with the tallies.
+        failed: Events that could not be encoded or recorded at all.
+        last_error: The last failure to write, in words; empty when the last write succeeded.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        flush_seconds: float = 0.2,
+        rotate_seconds: float = 10.0,
+        queue_limit: int = 100_000,
+    ) -> None:
+        self.layout = layout
+        self.flush_seconds = flush_seconds
+        self.rotate_seconds = rotate_seconds
+        self.queue_limit = queue_limit
+        self.dropped = 0
+        self.failed = 0
+        self.last_error = ""
+        self.is_off = os.environ.get("SETPOINT_OFF", "") == "1"
+        self._reset()
+        _spools.add(self)
+        _install_exit_hooks()
+
+    def _reset(self) -> None:
+        self.process = process_token()
+        self.make_id = id_maker()
+        self._queue: deque[Item | _Flush] = deque()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._models: dict[str, _ModelFiles] = {}
+
+    def put(self, model: str, event: Event, *, is_kept: bool = True) -> None:
+        """Queue one event; never blocks and never raises.
+
+        Args:
+            model: The model it belongs to.
+            event: The event. It must not be changed afterwards.
+            is_kept: False for a prediction that is counted but whose row is not stored.
+        """
+        queue = self._queue
+        if len(queue) >= self.queue_limit:
+            self.dropped += 1
+            self._wake.set()
+            return
+        if self.is_off:
+            return
+        queue.append((model, event, is_kept))
+        if self._thread is None:
+            self._start()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until everything queued before this call is on the disk; False when it is not."""
+        if self._thread is None:
+            if not self._queue:
+                return True
+            self._start()
+        mark = _Flush()
+        self._queue.append(mark)
+        deadline = time.monotonic() + timeout
+        while not mark.done.is_set() and time.monotonic() < deadline:
+            self._start()  # a thread that was just closing would never see the mark
+            self._wake.set()
+            mark.done.wait(0.05)
+        return mark.succeeded
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write everything, seal all segments and stop the thread; a later `put` starts it again."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._closing = True
+            self._wake.set()
+            thread.join(timeout)
+            if thread.is_alive():
+                return False
+        # In this thread: an interpreter that shuts down starts no new ones.
+        self._turn()
+        for files in self._models.values():
+            files.close()
+        self._models = {}
+        return not self.last_error
+
+    @property
+    def queued(self) -> int:
+        """Events that wait for the writer thread."""
+        return len(self._queue)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._closing = False
+                self._thread = threading.Thread(target=self._run, name="setpoint-spool", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self.flush_seconds)
+            self._wake.clear()
+            try:
+                self._turn()
+            except Exception:  # the thread must outlive every surprise: without it nothing is recorded
+                self.failed += 1
+                log.exception("setpoint met an error of its own while recording")
+        self._thread = None
+
+    def _turn(self) -> None:
+        """Write what is queued, sync it and release those who wait for it."""
+        if self.last_error and not self._retry():
+            return  # the queue is the bound on what a full disk keeps in memory
+        taken = [self._queue.popleft() for _ in range(len(self._queue))]
+        marks = [item for item in taken if isinstance(item, _Flush)]
+        grouped: dict[str, list[tuple[Event, bool]]] = {}
+        for item in taken:
+            if not isinstance(item, _Flush):
+                grouped.setdefault(item[0], []).append((item[1], item[2]))
+        if self.dropped and not grouped and self._models:
+            grouped = {next(iter(self._models)): []}
+        succeeded = True
+        for model, events in grouped.items():
+            succeeded &= self._write_model(model, events, force=bool(marks))
+        now = time.monotonic()
+        for model, files in self._models.items():
+            if model not in grouped:
+                succeeded &= files.settle(now, force=bool(marks))
+        for mark in marks:
+            mark.succeeded = succeeded
+            mark.done.set()
+
+    def _write_model(self, model: str, events: list[tuple[Event, bool]], *, force: bool) -> bool:
+        files = self._models.get(model)
+        if files is None:
+            files = self._models[model] = _ModelFiles(self, model)
+        files.counting.dropped, self.dropped = files.counting.dropped + self.dropped, 0
+        return files.write(events, time.monotonic(), force=force)
+
+    def _retry(self) -> bool:
+        now = time.monotonic()
+        return all(files.settle(now) for files in list(self._models.values()))
+
+    def _after_fork_in_child(self) -> None:
+        for files in self._models.values():
+            files.abandon()
+        self._reset()
+
+
+class _File:
+    """The segment of one table, and the shapes it is known to hold."""
+
+    def __init__(self) -> None:
+        self.segment: SegmentWriter | None = None
+        self.sequence = 0
+        self.types: Types = {}
+        self.inputs: Types = {}
+        self.verdicts: dict[object, str] = {}
+        self.pending: list[bytes] = []
+
+
+class _ModelFiles:
+    """All segments of one model in this process, and what is known of its rows' types."""
+
+    def __init__(self, spool: Spool, model: str) -> None:
+        self.counting = Counting()
+        self._spool = spool
+        self._model = model
+        self._files: dict[str, _File] = {}
+        self._shapes: dict[object, Shape] = {}
+        self._tally_sequence = 0
+        self._tallied_at = time.monotonic()
+        declared = _declared(spool.layout, model)
+        self._integers = frozenset(f.name for f in declared.features if f.kind == "integer")
+        self._kept_texts = frozenset(f.name for f in declared.features if f.policy == "keep")
+        self._keeps_all_texts = declared.free_text == "keep"
+
+    def write(self, events: list[tuple[Event, bool]], now: float, *, force: bool) -> bool:
+        """Encode events, append them to their segments, sync; False when the disk refused."""
+        for start in range(0, len(events), _LINES_AT_ONCE):
+            batches: dict[str, list[Event]] = {}
+            for event, is_kept in events[start : start + _LINES_AT_ONCE]:
+                try:
+                    self._admit(event, batches, is_kept=is_kept)
+                except Exception as error:  # one bad event must not take the thread or its neighbours down
+                    self._spool.failed += 1
+                    log.warning("setpoint could not record an event: %s", error)
+            for table, batch in batches.items():
+                self._file(table).pending.append(_encoder.encode_lines(batch))
+        return self.settle(now, force=force)
+
+    def settle(self, now: float, *, force: bool = False) -> bool:
+        """Append what waits, sync, rotate what is old; False when the disk refused."""
+        try:
+            for table, file in self._files.items():
+                self._append_pending(table, file, now)
+            self.write_tallies(now, force=force)
+            for file in self._files.values():
+                if file.segment is not None:
+                    file.segment.sync()
+                    self._rotate_when_due(file, now)
+        except OSError as error:
+            if not self._spool.last_error:
+                log.warning("setpoint cannot write its spool, keeps the events and tries again: %s", error)
+            self._spool.last_error = str(error)
+            return False
+        self._spool.last_error = ""
+        return True
+
+    def write_tallies(self, now: float, *, force: bool) -> None:
+        """Write what was counted since the last time, every few seconds or when asked."""
+        if not force and now - self._tallied_at < _TALLY_SECONDS:
+            return
+        self._tallied_at = now
+        self._tally_sequence += 1
+        recorded_at = self._spool.layout.clock.now()
+        tallies = self.counting.drain(self._spool.process, self._tally_sequence, recorded_at)
+        if tallies:
+            file = self._file("tallies")
+            file.pending.append(_encoder.encode_lines(tallies))
+            self._append_pending("tallies", file, now)
+            if file.segment is not None:
+                file.segment.sync()
+
+    def close(self) -> None:
+        """Seal all segments; what the disk refuses now is lost with the process, and said."""
+        self.settle(time.monotonic(), force=True)
+        for table, file in self._files.items():
+            if file.pending:
+                log.warning("setpoint lost events of %s.%s at exit: %s", self._model, table, self._spool.last_error)
+            if file.segment is not None:
+                file.segment.close()
+
+    def abandon(self) -> None:
+        """Forget the parent's segments in a forked child."""
+        for file in self._files.values():
+            if file.segment is not None:
+                file.segment.abandon()
+
+    def _admit(self, event: Event, batches: dict[str, list[Event]], *, is_kept: bool) -> None:
+        """Count an event, make it encodable and put it to the batch of its table."""
+        reason = ""
+        if isinstance(event, Prediction):
+            reason = self._admit_prediction(event, is_kept=is_kept)
+            if not is_kept:
+                return
+        elif isinstance(event, Outcome):
+            event.outcome = cast("float | str | None", scalar(event.outcome))
+            event.value_usd = cast("float | None", scalar(event.value_usd))
+            kind = type(event.outcome)
+            reason = self._fit("outcomes", ("outcome", kind), {"outcome": _value_type(event.outcome)}, {})
+        table = TABLE_OF[type(event)]
+        if reason:
+            event = self._quarantined(table, event, reason)
+            table = "quarantine"
+        batches.setdefault(table, []).append(event)
+
+    def _admit_prediction(self, event: Prediction, *, is_kept: bool) -> str:
+        inputs = event.inputs or {}
+        key = shape_of(inputs)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES_LIMIT:
+                self._shapes.clear()
+            shape = self._shapes[key] = Shape(*key)
+        self.counting.count(event, shape.missing, kept=is_kept)
+        if not is_kept:
+            return ""
+        if not shape.is_ready(inputs):
+            inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
+        _spell_out(event)
+        prediction = event.prediction
+        found = self._fit(
+            "predictions", (key, type(prediction)), {"prediction": _value_type(prediction)}, shape.types
+        )
+        return found or self._fraction(inputs)
+
+    def _fraction(self, inputs: dict[str, object]) -> str:
+        for name in self._integers:
+            value = inputs.get(name)
+            if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+                return f"inputs.{name} is declared integer and holds {value!r}"
+        return ""
+
+    def _fit(self, table: str, shape: object, types: Types, inputs: Types) -> str:
+        """Return why rows of a shape cannot stand in the table; widen its columns when they can."""
+        file = self._file(table)
+        known = file.verdicts.get(shape)
+        if known is not None:
+            return known
+        for column, kind in {**types, **{f"inputs.{name}": kind for name, kind in inputs.items()}}.items():
+            have = file.types.get(column) if column in types else file.inputs.get(column[len("inputs.") :])
+            if not fits(kind, have):
+                reason = f"{column} is {_WORDS[str(have)]} and this row holds {_WORDS[str(kind)]}"
+                file.verdicts[shape] = reason
+                return reason
+        if _widen(file.types, types, frozenset()) | _widen(file.inputs, inputs, self._integers):
+            self._append_pending(table, file, time.monotonic(), rotate=True)
+        file.verdicts[shape] = ""
+        return ""
+
+    def _quarantined(self, table: str, event: Event, reason: str) -> Quarantined:
+        return Quarantined(
+            quarantine_id=self._spool.make_id(self._spool.layout.clock.now()),
+            source_table=table,
+            recorded_at=self._spool.layout.clock.now(),
+            reason=reason,
+            raw=_encoder.encode(event).decode(),
+            process=self._spool.process,
+        )
+
+    def _file(self, table: str) -> _File:
+        file = self._files.get(table)
+        if file is None:
+            file = self._files[table] = _File()
+        return file
+
+    def _append_pending(self, table: str, file: _File, now: float, *, rotate: bool = False) -> None:
+        while file.pending:
+            if file.segment is None:
+                file.sequence += 1
+                header = new_header(
+                    self._model, table, self._spool.process, file.sequence, file.types, file.inputs
+                )
+                file.segment = SegmentWriter(self._spool.layout.spool(self._model, table), header, now)
+            file.segment.append(file.pending[0])
+            file.pending.pop(0)
+        if rotate and file.segment is not None:
+            file.segment.close()
+            file.segment = None
+
+    def _rotate_when_due(self, file: _File, now: float) -> None:
+        segment = file.segment
+        if segment is None:
+            return
+        if segment.size >= _SEGMENT_BYTES or now - segment.opened_at >= self._spool.rotate_seconds:
+            segment.close()
+            file.segment = None
+
+
+_TALLY_SECONDS = 5.0
+_SHAPES_LIMIT = 4096
+_WORDS = {"DOUBLE": "a number", "BIGINT": "a whole number", "VARCHAR": "text", "BOOLEAN": "true or false", "None": "null"}
+_encoder = msgspec.json.Encoder()
+
+
+def _declared(layout: Layout, model: str) -> Model:
+    try:
+        return layout.declaration(model) or Model(name=model)
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("setpoint cannot read the declaration of %s and records without it: %s", model, error)
+        return Model(name=model)
+
+
+def _value_type(value: object) -> str | None:
+    """Return the column type of a prediction or an outcome: true and false are 1 and 0."""
+    kind = column_type(type(value))
+    return "DOUBLE" if kind == "BOOLEAN" or value in {"NaN", "Infinity", "-Infinity"} else kind
+
+
+def _widen(columns: Types, found: Types, integers: frozenset[str]) -> bool:
+    """Add columns and types seen for the first time; return whether any were."""
+    changed = False
+    for name, kind in found.items():
+        if columns.get(name) is None and kind is not None:
+            columns[name] = "BIGINT" if name in integers and kind == "DOUBLE" else kind
+            changed = True
+    return changed
+
+
+def _spell_out(event: Prediction) -> None:
+    for name in ("prediction", "score", "latency_seconds", "compute_seconds"):
+        value: object = getattr(event, name)
+        if value is not None and (type(value) is not float or not math.isfinite(value)):
+            setattr(event, name, scalar(value))
+
+
+_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+_hooks_lock = threading.Lock()
+_hooked = False
+
+
+def _install_exit_hooks() -> None:
+    """Flush at exit and on SIGTERM, and make forked children start afresh; once a process."""
+    global _hooked  # noqa: PLW0603 — the interpreter's exit hooks are one per process too
+    with _hooks_lock:
+        if _hooked:
+            return
+        _hooked = True
+    atexit.register(close_all)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def close_all() -> None:
+    """Flush and seal the spools of this process."""
+    for spool in list(_spools):
+        with contextlib.suppress(Exception):  # an exit hook that raises hides the program's own error
+            spool.close()
+
+
+def _on_sigterm(number: int, _frame: FrameType | None) -> None:
+    close_all()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _after_fork_in_child() -> None:
+    for spool in list(_spools):
+        spool._after_fork_in_child()  # noqa: SLF001 — the same module's class

@@ -1,0 +1,199 @@
+"""The kept states of a model's hours and days: derived from rows, recomputed whole, never incremented.
+
+A bucket is *dirty* when a shipment since the last refresh touched it: a late row, a late or revised
+outcome, a call. Dirty and newly closed buckets are replaced in one transaction, so a reader sees all
+of a refresh or none of it. The file may be deleted at any time; the next refresh makes it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from setpoint.core.model import Model
+from setpoint.store.evidence import Change
+from setpoint.store.measures import Definition, Scale, Vocabulary
+from setpoint.store.states import StateKind, StateTable
+
+BUCKET, DAY_GRAIN = "bucket", "day"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS states (
+  kind TEXT NOT NULL, grain TEXT NOT NULL, start INTEGER NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (kind, grain, start)
+) WITHOUT ROWID;
+"""
+
+
+class Numeric(msgspec.Struct, tag="numeric"):
+    """A `Scale` as it is stored."""
+
+    center: float
+    scale: float
+
+
+class Categorical(msgspec.Struct, tag="categorical"):
+    """A `Vocabulary` as it is stored."""
+
+    named: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far the summaries reach.
+
+    Attributes:
+        basis: Hash of the declaration's parts that states depend on; another one voids all states.
+        ships: Last shipment of each table that is in them.
+        ticked_at: The time they hold for.
+        closed_until: Buckets that start earlier are complete.
+        first_at: Time of the first prediction; None without any.
+        last_at: Time of the last prediction.
+        last_outcome_at: When the last outcome was learned of.
+        features: How features are binned.
+        outcome_shift: Regression: outcomes are summed about it.
+        changes: All changes known.
+    """
+
+    basis: str
+    ships: dict[str, int]
+    ticked_at: int
+    closed_until: int
+    first_at: int | None
+    last_at: int | None
+    last_outcome_at: int | None
+    features: dict[str, Numeric | Categorical]
+    outcome_shift: float
+    changes: list[Change]
+
+    @property
+    def definition(self) -> Definition:
+        """The frozen definition of the states."""
+        features: dict[str, Scale | Vocabulary] = {
+            name: Scale(how.center, how.scale) if isinstance(how, Numeric) else Vocabulary(how.named, how.seen)
+            for name, how in self.features.items()
+        }
+        return Definition(features, self.outcome_shift)
+
+
+def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
+    """Return a definition's features as they are stored."""
+    return {
+        name: Numeric(how.center, how.scale) if isinstance(how, Scale) else Categorical(how.named, how.seen)
+        for name, how in definition.features.items()
+    }
+
+
+def basis(model: Model) -> str:
+    """Return the hash of what states depend on in a declaration; owners and bars do not count."""
+    parts = (
+        model.task,
+        model.positive,
+        model.success,
+        model.cohorts,
+        model.timezone,
+        model.rates,
+        model.outcome_horizon,
+        model.outcome_if_silent,
+        model.final_kind,
+        [(feature.name, feature.kind) for feature in model.features],
+        _STATES_VERSION,
+    )
+    return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
+
+
+# Raise it when a state's columns or bins change: old summaries are then made anew.
+_STATES_VERSION = 1
+
+
+class Summaries:
+    """The file of one model's states, open for one reader or writer."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator[Summaries | None]:
+        """Open for reading one consistent state of the file; None when there is no file."""
+        if not path.exists():
+            yield None
+            return
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=10)
+        try:
+            connection.execute("BEGIN")
+            yield cls(connection)
+        finally:
+            connection.close()
+
+    @classmethod
+    @contextmanager
+    def writing(cls, path: Path) -> Iterator[Summaries]:
+        """Open for one transaction: it is committed when the block ends, or nothing happened."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(_SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")
+            yield cls(connection)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def progress(self) -> Progress | None:
+        """Return how far the states reach; None when there are none, or a damaged note of it."""
+        try:
+            found = self._connection.execute("SELECT content FROM meta WHERE name = 'progress'").fetchone()
+            return None if found is None else msgspec.msgpack.decode(found[0], type=Progress)
+        except (sqlite3.OperationalError, msgspec.MsgspecError):
+            return None
+
+    def save_progress(self, progress: Progress) -> None:
+        """Note how far the states reach."""
+        content = msgspec.msgpack.encode(progress)
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", (content,))
+
+    def clear(self) -> None:
+        """Drop all states."""
+        self._connection.execute("DELETE FROM states")
+
+    def starts(self, kind: StateKind, grain: str, start: int, end: int) -> set[int]:
+        """Return the starts of the kept states in a range."""
+        found = self._connection.execute(
+            "SELECT start FROM states WHERE kind = ? AND grain = ? AND start >= ? AND start < ?",
+            (kind.name, grain, start, end),
+        )
+        return {cast("int", row[0]) for row in found}
+
+    def tables(self, kind: StateKind, grain: str, starts: Iterable[int]) -> dict[int, StateTable]:
+        """Return the kept states that start at the given times."""
+        wanted = set(starts)
+        if not wanted:
+            return {}
+        found = self._connection.execute(
+            "SELECT start, content FROM states WHERE kind = ? AND grain = ? AND start >= ? AND start <= ?",
+            (kind.name, grain, min(wanted), max(wanted)),
+        )
+        return {start: StateTable.decode(kind, content) for start, content in found if start in wanted}
+
+    def replace(self, kind: StateKind, grain: str, tables: Mapping[int, StateTable | None]) -> None:
+        """Put states in the place of what was there; None just removes."""
+        self._connection.executemany(
+            "DELETE FROM states WHERE kind = ? AND grain = ? AND start = ?",
+            [(kind.name, grain, start) for start in tables],
+        )
+        self._connection.executemany(
+            "INSERT INTO states VALUES (?, ?, ?, ?)",
+            [
+                (kind.name, grain, start, table.encode())
+                for start, table in tables.items()
+                if table is not None and len(table)
+            ],
+        )

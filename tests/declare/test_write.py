@@ -1,0 +1,189 @@
+"""Printing declarations: they read back as the same model, with notes beside their keys."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from setpoint.core import model as core
+from setpoint.core.clock import DAY, MICROS
+from setpoint.declare.load import load_model, load_text
+from setpoint.declare.write import duration_spelling, size_spelling, to_yaml
+
+LETTERS = st.characters(exclude_categories=["Cs"])
+ODD = st.sampled_from(
+    [
+        "NO",
+        "null",
+        "1e3",
+        "12:30",
+        "a: b",
+        "# x",
+        "- a",
+        "{",
+        "'",
+        '"',
+        "\t",
+        " ",
+        "0x1f",
+        "=",
+        "<<",
+        "🙂",
+        "\x85\u2028",
+        "~",
+    ]
+)
+TEXT = st.text(LETTERS, max_size=12) | ODD
+WORD = st.text(LETTERS, min_size=1, max_size=12) | ODD
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+RATE = st.none() | st.floats(0, 1e300)
+DURATION = st.integers(1, 150 * 365 * DAY) | st.integers(1, 1000).map(lambda days: days * DAY)
+CONDITION = st.sampled_from(["a > 5", "carrier = 'AA'\nOR b", '"x y" IS NULL', "a LIKE '%: #'"])
+POLICY: st.SearchStrategy[core.Policy] = st.sampled_from(["keep", "hash", "redact", "drop"])
+KIND: st.SearchStrategy[core.FeatureKind] = st.sampled_from(["numeric", "integer", "categorical", "boolean"])
+
+
+Part = TypeVar("Part")
+
+
+def some(one: st.SearchStrategy[Part], key: str) -> st.SearchStrategy[tuple[Part, ...]]:
+    return st.lists(one, max_size=4, unique_by=lambda value: getattr(value, key)).map(tuple)
+
+
+FEATURES = some(st.builds(core.Feature, WORD, KIND, st.none() | st.floats(0, 1), POLICY), "name")
+COHORTS = some(
+    st.builds(core.Cohort, WORD, by=WORD)
+    | st.builds(core.Cohort, WORD, where=CONDITION)
+    | WORD.map(lambda name: core.Cohort(name, by=name)),
+    "name",
+)
+BARS = st.one_of(
+    st.builds(core.Expectation, WORD, at_least=NUMBER, source=TEXT),
+    st.builds(core.Expectation, WORD, at_most=NUMBER, source=TEXT),
+    st.builds(core.Expectation, WORD, at_least=st.floats(-9, 0), at_most=st.floats(0, 9)),
+)
+OUTCOMES = st.lists(WORD, min_size=1, max_size=4, unique=True).flatmap(
+    lambda names: st.sampled_from(names).map(
+        lambda final: tuple(core.OutcomeKind(name, final=name == final) for name in names)
+    )
+)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> core.Model:
+    task = draw(st.sampled_from(core.Task))
+    threshold, tolerance = draw(st.none() | NUMBER), draw(RATE)
+    binary = task is core.Task.BINARY
+    return core.Model(
+        name=draw(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,9}\Z")),
+        task=task,
+        endpoint=draw(TEXT),
+        owner=draw(st.none() | st.builds(core.Owner, WORD, TEXT)),
+        business_metric=draw(
+            st.none()
+            | st.builds(core.BusinessMetric, WORD, WORD, st.sampled_from(["higher", "lower", "none"]))
+        ),
+        positive=draw(TEXT),
+        success=core.Success(threshold, None) if binary else core.Success(None, tolerance),
+        cost_unit=draw(WORD),
+        features=draw(FEATURES),
+        cohorts=draw(COHORTS),
+        expectations=draw(some(BARS, "metric")),
+        reference=draw(st.sampled_from(["", "7d", "last week", "2013-01-01..2013-02-01"])),
+        timezone=draw(st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"])),
+        outcomes=draw(OUTCOMES),
+        outcome_horizon=draw(DURATION),
+        outcome_if_silent=draw(st.none() | st.builds(core.Silence, NUMBER, DURATION)),
+        rates=draw(st.builds(core.Rates, RATE, RATE, RATE, RATE)),
+        schedule=draw(st.none() | st.builds(core.Schedule, DURATION, DURATION)),
+        retention=draw(st.builds(core.Retention, st.none() | DURATION, st.none() | st.integers(1, 10**18))),
+        trained_until=draw(st.none() | st.integers(-(10**15), 10**16)),
+        keep=draw(st.floats(0, 1)),
+        keep_where=draw(st.just("") | CONDITION),
+        free_text=draw(POLICY),
+    )
+
+
+NOTES = st.dictionaries(
+    st.sampled_from(
+        ["task", "keep", "features", "owner.team", "rates.per_month_usd", "cohorts[0]", "zzz", "name"]
+    )
+    | TEXT,
+    st.text(max_size=20),
+    max_size=4,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(models(), NOTES)
+def test_what_is_written_reads_back(model: core.Model, notes: dict[str, str]) -> None:
+    text = to_yaml(model, notes)
+    assert load_text(text, model.name) == model
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{model.name}.yaml")
+        path.write_text(text, encoding="utf-8")
+        assert load_model(path) == model
+
+
+@given(models())
+def test_other_readers_of_yaml_find_the_same_names(model: core.Model) -> None:
+    read = yaml.safe_load(to_yaml(model, {}))
+    assert list(read.get("features", {})) == [feature.name for feature in model.features]
+    assert read["name"] == model.name
+
+
+def test_a_declaration_to_edit() -> None:
+    model = core.Model(
+        "flights",
+        core.Task.REGRESSION,
+        owner=core.Owner("ops"),
+        success=core.Success(tolerance=15.0),
+        features=(core.Feature("dep_delay"), core.Feature("NO", "categorical", 0.2, "hash")),
+        cohorts=(core.Cohort("carrier", by="carrier"), core.Cohort("late", where="dep_delay > 60")),
+        outcomes=(core.OutcomeKind("arrived"), core.OutcomeKind("landed", final=False)),
+        outcome_horizon=2 * DAY,
+    )
+    notes = {
+        "features.NO.kind": "guessed: 2 values\nin 900 rows",
+        "success.tolerance": "guessed",
+        "rates.per_month_usd": "what does it cost to run?",
+        "timezone": "the default",
+        "key": "guessed: flight_id",
+    }
+    assert to_yaml(model, notes, "schema.json") == (
+        """\
+# yaml-language-server: $schema=schema.json
+# key: guessed: flight_id
+name: flights
+task: regression
+owner: {team: ops}
+success:
+  tolerance: 15.0  # guessed
+features:
+  dep_delay: {kind: numeric}
+  "NO":
+    kind: categorical  # guessed: 2 values in 900 rows
+    importance: 0.2
+    policy: hash
+cohorts:
+  - carrier
+  - {name: late, where: "dep_delay > 60"}
+timezone: UTC  # the default
+outcomes:
+  arrived: {final: true}
+  landed: {final: false}
+outcome_horizon: 2d
+rates:
+  per_month_usd: null  # what does it cost to run?
+"""
+    )
+
+
+def test_spellings_are_exact() -> None:
+    assert [duration_spelling(n) for n in (1, 60 * MICROS, 36 * 3600 * MICROS)] == ["0.000001s", "1m", "36h"]
+    assert [size_spelling(n) for n in (1000, 1024, 1025, 5 * 10**12)] == ["1KB", "1KiB", "1025B", "5TB"]
