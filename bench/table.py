@@ -19,7 +19,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     found = [list(row) for row in rows]
     lines = [list(headings), *([_text(cell) for cell in row] for row in found)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(headings))]
-    numeric = [bool(found) and all(not isinstance(row[n], str) for row in found) for n in range(len(headings))]
+    numeric = [not any(isinstance(row[n], str) for row in found) for n in range(len(headings))]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if is_number else cell.ljust(width)

@@ -6,8 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-HEAVY = {"deltalake", "duckdb", "numpy", "pandas", "polars", "pyarrow", "pydantic", "scipy", "sqlglot", "typer"}
+HEAVY = {
+    "deltalake",
+    "duckdb",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "scipy",
+    "sqlglot",
+    "typer",
+}
 
 WATCHED_IMPORT = """
 import json, sys, threading
@@ -40,7 +52,7 @@ print(json.dumps({"modules": sorted(sys.modules), "recorded": bool(prediction_id
 """
 
 
-def _run(program: str, *arguments: str) -> dict[str, list[str]]:
+def _run(program: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=60
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from setpoint.answers.answer import Answer
-from setpoint.project.place import store_path
+if TYPE_CHECKING:
+    from setpoint.answers.answer import Answer
 
 ModelName = Annotated[str, typer.Argument(help="The model; may be left out when there is only one.")]
 Store = Annotated[
@@ -25,6 +25,8 @@ By = Annotated[str, typer.Option("--by", help="One row a group: endpoint, versio
 
 def chosen_store(store: Path | None) -> Path:
     """Return the store a command works on."""
+    from setpoint.project.place import store_path
+
     return store_path(store)
 
 

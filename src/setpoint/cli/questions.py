@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from setpoint.cli import app
 from setpoint.cli.options import AsOf, By, Json, ModelName, Over, Store, chosen_store, show
-from setpoint.project.log import open_log
-from setpoint.project.overview import overview
-from setpoint.project.keeping import ship_if_free
+
+if TYPE_CHECKING:
+    from setpoint.project.log import Log
 
 
 @app.command()
@@ -23,10 +24,10 @@ def status(
     json: Json = False,
 ) -> None:
     """Is this model still working as expected? Without a name: all models, worst first."""
-    path = chosen_store(store)
-    ship_if_free(path)
-    with open_log(path) as log:
+    with _fresh(store) as log:
         if not model and len(log.models()) > 1:
+            from setpoint.project.overview import overview
+
             show(overview(log, as_of=as_of), as_json=json)
         show(log.status(model, over=over, by=by, as_of=as_of), as_json=json)
 
@@ -43,9 +44,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """What changed in the data between two windows?"""
-    path = chosen_store(store)
-    ship_if_free(path)
-    with open_log(path) as log:
+    with _fresh(store) as log:
         show(log.diff(model, current=current, reference=reference, as_of=as_of), as_json=json)
 
 
@@ -59,9 +58,15 @@ def cost(
     json: Json = False,
 ) -> None:
     """What is our all-in cost per correct prediction?"""
-    path = chosen_store(store)
-    ship_if_free(path)
-    with open_log(path) as log:
+    with _fresh(store) as log:
         show(log.cost(model, over=over, by=by, as_of=as_of), as_json=json)
 
 
+def _fresh(store: Path | None) -> Log:
+    """Open the store after shipping what is spooled: no daemon is needed to ask."""
+    from setpoint.project.keeping import ship_if_free
+    from setpoint.project.log import open_log
+
+    path = chosen_store(store)
+    ship_if_free(path)
+    return open_log(path)

@@ -18,7 +18,7 @@ from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from setpoint.core.clock import micros
 from setpoint.core.errors import NaiveTimestamp
-from setpoint.core.events import Call, InputValue, Outcome, Prediction, Quarantined
+from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
@@ -56,6 +56,7 @@ class Details(TypedDict, total=False):
     trace_id: str | None
     run_id: str | None
     predicted_at: Moment | None
+    prediction_id: str | None
 
 
 class Recorder:
@@ -125,7 +126,7 @@ class Recorder:
         except NaiveTimestamp as error:
             return self._refuse(error, {"inputs": str(inputs), **details})
         except Exception as error:  # the prediction path must not fail because of its own record
-            self._failed(error)
+            self.note_failure(error)
             return ""
 
     def _record(
@@ -135,10 +136,10 @@ class Recorder:
         predicted_at = details.pop("predicted_at", None)
         if predicted_at is None:
             predicted_at = now
-        elif type(predicted_at) is not int:
-            predicted_at = micros(cast("datetime", predicted_at))
+        else:
+            predicted_at = _micros(predicted_at)
         spool = self.spool
-        prediction_id = spool.make_id(predicted_at)
+        prediction_id = details.pop("prediction_id", None) or spool.make_id(predicted_at)
         row = dict(inputs) if inputs else {}
         if self._policies:
             self._protect(row)
@@ -198,7 +199,7 @@ class Recorder:
             numbers = _column(scores, count)
             names = _column(keys, count)
         except Exception as error:  # as in `record`
-            self._failed(error)
+            self.note_failure(error)
             return []
         return [
             self.record(
@@ -333,7 +334,7 @@ class Recorder:
                 prediction_id=prediction_id,
                 key=key,
                 kind=kind or self._final,
-                observed_at=observed_at if type(observed_at) is int else micros(cast("datetime", observed_at)),
+                observed_at=_micros(observed_at),
                 recorded_at=now,
                 revision=revision,
                 retracted=retracted,
@@ -348,7 +349,7 @@ class Recorder:
         except NaiveTimestamp as error:
             self._refuse(error, {"key": key, "prediction_id": prediction_id, "outcome": outcome}, "outcomes")
         except Exception as error:  # as in `record`
-            self._failed(error)
+            self.note_failure(error)
 
     def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: int | float | str | None) -> None:
         """Record one billed attempt of a prediction; a cost that is not known stays unknown.
@@ -371,7 +372,46 @@ class Recorder:
                 ),
             )
         except Exception as error:  # as in `record`
-            self._failed(error)
+            self.note_failure(error)
+
+    def change(
+        self,
+        kind: str,
+        subject: str | None = None,
+        *,
+        started_at: Moment | None = None,
+        ended_at: Moment | None = None,
+        expected: str | None = None,
+        note: str | None = None,
+        author: str | None = None,
+    ) -> None:
+        """Say what was changed on purpose: answers name it beside what it may explain.
+
+        Args:
+            kind: `deploy`, `config`, `feature`, `price`, `prompt`, `policy`, `promotion` or `holiday`.
+            subject: What was changed, such as a version.
+            started_at: Since when; now by default.
+            ended_at: Until when; None for good.
+            expected: What it is expected to move.
+            note: Anything else.
+            author: Who changed it.
+
+        Raises:
+            NaiveTimestamp: A time has no zone.
+        """
+        now = self._now()
+        event = Change(
+            change_id=self.spool.make_id(now),
+            kind=kind,
+            subject=subject,
+            started_at=now if started_at is None else _micros(started_at),
+            ended_at=None if ended_at is None else _micros(ended_at),
+            recorded_at=now,
+            expected=expected,
+            note=note,
+            author=author,
+        )
+        self.spool.put(self.model, event)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was recorded so far is on the disk; False when it is not."""
@@ -381,7 +421,12 @@ class Recorder:
         """Flush and seal; recording again afterwards is fine."""
         return self.spool.close()
 
-    def _failed(self, error: Exception) -> None:
+    def new_id(self) -> str:
+        """Return a fresh identifier, for a prediction that is recorded later under it."""
+        return self.spool.make_id(self._now())
+
+    def note_failure(self, error: Exception) -> None:
+        """Count something that could not be recorded; only the first is logged."""
         if self.spool.failed == 0:
             log.warning("setpoint could not record an event; the next ones are only counted: %s", error)
         self.spool.failed += 1
@@ -427,8 +472,12 @@ def spool_of(layout: Layout) -> Spool:
     return _spools[root]
 
 
+def _micros(at: Moment) -> int:
+    return at if isinstance(at, int) else micros(at)
+
+
 def _hashed(value: Value) -> str:
-    return hashlib.blake2b(str(value).encode(), digest_size=12).hexdigest()
+    return hashlib.sha256(str(value).encode()).hexdigest()[:24]  # SHA-256, so that an import in SQL gives the same
 
 
 def _inputs_of(arguments: Mapping[str, object]) -> dict[str, Value]:

@@ -101,10 +101,12 @@ class KeptEvidence(RowEvidence):
     def dirty(self) -> frozenset[int]:
         """Buckets whose kept state no longer holds."""
         progress = self.progress
-        if progress is None or not self.news - {"changes"}:
-            return frozenset() if progress is None else frozenset(self._silent_now(progress))
-        found = dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
-        return frozenset(found | self._silent_now(progress))
+        if progress is None:
+            return frozenset()
+        found = self._silent_now(progress) | set(progress.marked)
+        if self.news - {"changes"}:
+            found |= dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
+        return frozenset(found)
 
     def _silent_now(self, progress: Progress) -> set[int]:
         """Return buckets in which silence has become an outcome since the states were made."""

@@ -7,6 +7,7 @@ filter, whatever compaction did to the files in between.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,8 @@ _CONFIGURATION: dict[str, str | None] = {
     "delta.setTransactionRetentionDuration": "interval 7 days",
     "delta.logRetentionDuration": "interval 7 days",
     "delta.checkpointInterval": "64",
+    # Keys and texts must not be copied into the log's statistics, where erasing them is hard.
+    "delta.dataSkippingStatsColumns": "recorded_at,ship",
 }
 
 
@@ -86,6 +89,41 @@ class LakeTable:
             configuration=_CONFIGURATION if self.delta is None else None,
             commit_properties=CommitProperties(app_transactions=[Transaction(SHIP, self.ship + 1), *transactions]),
         )
+
+    def replace_days(self, rows: duckdb.DuckDBPyRelation, days: Sequence[str]) -> None:
+        """Put rows in the place of whole days, in one commit.
+
+        Args:
+            rows: What these days hold from now on, with the table's columns.
+            days: The days, ISO.
+        """
+        listed = ", ".join(f"'{day}'" for day in days)
+        write_deltalake(str(self.path), rows, mode="overwrite", predicate=f"day IN ({listed})", schema_mode="merge")
+
+    def drop_days(self, before: str) -> int:
+        """Forget all days before one (ISO); return how many files that were."""
+        if self.delta is None:
+            return 0
+        gone = len(self.delta.file_uris([("day", "<", before)]))
+        if gone:
+            self.delta.delete(f"day < '{before}'")
+        return gone
+
+    def vacuum(self, retention_hours: int) -> int:
+        """Delete files that no snapshot of the last hours needs; return how many."""
+        table = DeltaTable(str(self.path))
+        return len(table.vacuum(retention_hours, dry_run=False, enforce_retention_duration=False))
+
+    def day_sizes(self) -> dict[str, int]:
+        """Return the bytes of each day, oldest first."""
+        if self.delta is None:
+            return {}
+        sizes: dict[str, int] = {}
+        for uri in self.delta.file_uris():
+            path = uri.removeprefix("file://")
+            day = next((part[4:] for part in path.split("/") if part.startswith("day=")), "")
+            sizes[day] = sizes.get(day, 0) + Path(path).stat().st_size
+        return dict(sorted(sizes.items()))
 
     def compact_when_due(self) -> bool:
         """Merge a day's small files when enough commits have come since the last time."""

@@ -73,7 +73,7 @@ def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, st
         found |= dirty_buckets(evidence.connection, evidence.matching(None), {}, step // MICROS)
     else:
         found = dirty_buckets(evidence.connection, evidence.matching(None), before.ships, step // MICROS)
-        found |= _ripe(evidence, before, step)
+        found |= _ripe(evidence, before, step) | set(before.marked)
         if span is not None:
             found |= set(range(before.closed_until, min(closed_until, span.end), step))
     return sorted(start for start in found if start + step <= closed_until)

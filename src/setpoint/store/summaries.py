@@ -59,6 +59,7 @@ class Progress(msgspec.Struct, kw_only=True):
         features: How features are binned.
         outcome_shift: Regression: outcomes are summed about it.
         changes: All changes known.
+        marked: Buckets declared dirty from outside: rows were erased from them.
     """
 
     basis: str
@@ -71,6 +72,7 @@ class Progress(msgspec.Struct, kw_only=True):
     features: dict[str, Numeric | Categorical]
     outcome_shift: float
     changes: list[Change]
+    marked: list[int] = msgspec.field(default_factory=list[int])
 
     @property
     def definition(self) -> Definition:
@@ -140,6 +142,7 @@ class Summaries:
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA secure_delete=ON")  # erased values must not stay in free pages
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
             yield cls(connection)

@@ -1,0 +1,142 @@
+"""Looking after a store: tick, doctor, gc, forget, import, change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from setpoint.cli import app, change
+from setpoint.cli.options import Json, Store, chosen_store, say, show
+from setpoint.core.clock import moment, parse_time
+from setpoint.core.errors import UsageError
+
+
+@app.command()
+def tick(store: Store = None) -> None:
+    """Ship, close hours, run the checks and write findings. Run it from cron; as often as you like."""
+    from setpoint.control.loop import tick as run_tick
+    from setpoint.store.layout import Layout
+
+    done = run_tick(Layout.open(chosen_store(store)))
+    shipped = f"{done.shipment.rows:,} rows shipped" if done.shipment else "another process ships"
+    print(f"{shipped}, {done.buckets:,} hours closed or recomputed, {len(done.findings)} new findings")
+    for version in done.versions:
+        say(f"new version in traffic: {version}")
+    for finding in done.findings:
+        say(f"{finding.model}: {finding.state} {finding.kind}: {finding.said}")
+
+
+@app.command()
+def doctor(store: Store = None, json: Json = False) -> None:
+    """Is Setpoint itself well? Lag, loss window, drops, quarantine, disk, versions."""
+    from setpoint.project.doctor import doctor as examine
+
+    show(examine(chosen_store(store)), as_json=json)
+
+
+@app.command()
+def gc(store: Store = None) -> None:
+    """Let go of days beyond the declared retention; never of those whose outcomes may still come."""
+    from setpoint.project.keeping import collect_garbage
+
+    for model, done in collect_garbage(chosen_store(store)).items():
+        said = f"days before {done.before} are gone ({done.files} files)" if done.before else "nothing to let go"
+        print(f"{model}: {said}; {done.why}; {done.deleted} unused files deleted")
+
+
+@app.command()
+def forget(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    key: Annotated[str, typer.Option("--key", help="The join key to forget.")] = "",
+    unit: Annotated[str, typer.Option("--unit", help="The unit to forget, such as a user.")] = "",
+    store: Store = None,
+) -> None:
+    """Erase all that was recorded of a key or a unit, and search every byte for what is left."""
+    from setpoint.project.keeping import forget_unit
+
+    done = forget_unit(chosen_store(store), model, key=key, unit=unit)
+    print(f"{done.total:,} rows erased; no trace is left in the store")
+    for table, count in done.rows.items():
+        say(f"{table}: {count:,}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="A Parquet, CSV or NDJSON file or pattern.")],
+    model: Annotated[str, typer.Option("--model", help="The model's name.")],
+    outcomes: Annotated[bool, typer.Option("--outcomes", help="The file holds outcomes.")] = False,
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as time=ts; repeatable.")] = None,
+    tz: Annotated[str, typer.Option("--timezone", help="The zone of times without one.")] = "",
+    version: Annotated[str | None, typer.Option("--version", help="The version of rows that carry none.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="The batch-scoring run this is.")] = None,
+    kind: Annotated[str, typer.Option("--kind", help="The kind of outcomes. [default: the final one]")] = "",
+    store: Store = None,
+) -> None:
+    """Put history from a file into the store. The same file twice changes nothing."""
+    from setpoint.project.keeping import import_file
+
+    done, notes = import_file(
+        chosen_store(store),
+        model,
+        file,
+        outcomes=outcomes,
+        columns=_mapping(mapping or []),
+        tz=tz,
+        version=version,
+        run_id=run_id,
+        kind=kind,
+    )
+    for note in notes:
+        say(note)
+    if done.is_repeat:
+        print("this file was imported before: nothing to do")
+        return
+    aside = f", {done.quarantined:,} put aside in quarantine" if done.quarantined else ""
+    print(f"{done.rows:,} {'outcomes' if outcomes else 'predictions'} imported{aside}")
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        role, separator, column = pair.partition("=")
+        if not separator:
+            msg = f"not a mapping: {pair!r}"
+            raise UsageError(msg, hint="write it as --map time=COLUMN")
+        found[role] = column
+    return found
+
+
+@change.command("add")
+def add(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    kind: Annotated[str, typer.Argument(help="deploy, config, feature, price, prompt, policy, promotion or holiday.")],
+    subject: Annotated[str | None, typer.Option("--subject", help="What was changed, such as a version.")] = None,
+    start: Annotated[str | None, typer.Option("--start", help="Since when. [default: now]")] = None,
+    end: Annotated[str | None, typer.Option("--end", help="Until when. [default: for good]")] = None,
+    expected: Annotated[str | None, typer.Option("--expected", help="What it is expected to move.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
+    store: Store = None,
+) -> None:
+    """Say what was changed on purpose: answers name it beside what it may explain."""
+    from setpoint.predictions.recorder import Recorder
+    from setpoint.store.layout import Layout
+
+    layout = Layout.open(chosen_store(store))
+    zone = layout.model(model).timezone
+    recorder = Recorder(layout, model)
+    recorder.change(
+        kind,
+        subject,
+        started_at=_moment(start, zone),
+        ended_at=_moment(end, zone),
+        expected=expected,
+        note=note,
+    )
+    recorder.close()
+    print(f"noted: {kind} {subject or ''}".rstrip())
+
+
+def _moment(value: str | None, zone: str) -> datetime | None:
+    return None if value is None else moment(parse_time(value, zone)).astimezone(UTC)

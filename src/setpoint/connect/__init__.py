@@ -1,0 +1,1 @@
+"""Optional edges, one file each: what stands between Setpoint and other people's software."""

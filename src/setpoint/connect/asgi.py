@@ -1,0 +1,131 @@
+"""One line for a web service: records every JSON prediction that passes through an ASGI app.
+
+Speaks plain ASGI, so it needs no web framework and works in all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import cast
+
+import msgspec
+
+from setpoint.predictions.recorder import Details, Recorder
+
+Scope = MutableMapping[str, object]
+Message = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_BODY_LIMIT = 1 << 20
+_SERVER_ERROR = 500
+HEADER = b"x-setpoint-prediction-id"
+
+
+class SetpointMiddleware:
+    """Records the requests to some paths: body as inputs, response as prediction, latency and errors.
+
+    The response gets a header `x-setpoint-prediction-id`, which an outcome can name later. Bodies
+    over 1 MB and bodies that are no JSON object are passed on and counted without inputs. The app's
+    answer is never changed or delayed otherwise, whatever goes wrong here.
+
+    Args:
+        app: The ASGI app.
+        recorder: Where predictions go.
+        paths: The paths that predict.
+        prediction: The response's field with the answer.
+        score: The response's field with the score.
+        key: The request's field that is the join key; empty for none.
+        unit: The request's field that is the unit; empty for none.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        recorder: Recorder,
+        *,
+        paths: tuple[str, ...] = ("/predict",),
+        prediction: str = "prediction",
+        score: str = "score",
+        key: str = "",
+        unit: str = "",
+    ) -> None:
+        self._app = app
+        self._recorder = recorder
+        self._paths = frozenset(paths)
+        self._fields = {"prediction": prediction, "score": score, "key": key, "unit": unit}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and record it when its path predicts."""
+        if scope["type"] != "http" or scope.get("path") not in self._paths:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(self._recorder.new_id(), receive, send)
+        started = time.perf_counter()
+        error: str | None = None
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except BaseException as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            self._record(exchange, time.perf_counter() - started, error)
+
+    def _record(self, exchange: _Exchange, seconds: float, error: str | None) -> None:
+        inputs = _object(exchange.request)
+        answer = _object(exchange.response)
+        if error is None and exchange.status >= _SERVER_ERROR:
+            error = f"http_{exchange.status}"
+        details: Details = {"prediction_id": exchange.prediction_id, "latency_seconds": seconds, "error": error}
+        for role in ("key", "unit"):
+            value = inputs.get(self._fields[role])
+            if value is not None:
+                details[role] = str(value)
+        score = answer.get(self._fields["score"])
+        self._recorder.record(
+            inputs,
+            prediction=answer.get(self._fields["prediction"]),
+            score=float(score) if isinstance(score, int | float) else None,
+            **details,
+        )
+
+
+class _Exchange:
+    """What passes between server and app, remembered on the way."""
+
+    def __init__(self, prediction_id: str, receive: Receive, send: Send) -> None:
+        self.prediction_id = prediction_id
+        self.request = bytearray()
+        self.response = bytearray()
+        self.status = 0
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        _remember(self.request, message)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = cast("int", message["status"])
+            headers = [*cast("list[tuple[bytes, bytes]]", message.get("headers", []))]
+            message = {**message, "headers": [*headers, (HEADER, self.prediction_id.encode())]}
+        else:
+            _remember(self.response, message)
+        await self._send(message)
+
+
+def _remember(body: bytearray, message: Message) -> None:
+    part = message.get("body")
+    if isinstance(part, bytes) and len(body) + len(part) <= _BODY_LIMIT:
+        body.extend(part)
+
+
+def _object(body: bytearray) -> Mapping[str, object]:
+    try:
+        return msgspec.json.decode(bytes(body), type=dict[str, object])
+    except msgspec.MsgspecError:
+        return {}

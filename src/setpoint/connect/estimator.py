@@ -1,0 +1,105 @@
+"""Anything with `predict` or `predict_proba`, recorded: scikit-learn, LightGBM, XGBoost and the like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar, cast
+
+from setpoint.predictions.recorder import Recorder
+
+Estimator = TypeVar("Estimator")
+
+
+class _Array(Protocol):
+    def tolist(self) -> list[object]: ...
+
+
+class _Wrapped:
+    """Stands in for an estimator: its two methods are recorded, everything else is its own."""
+
+    def __init__(self, estimator: object, recorder: Recorder) -> None:
+        self._estimator = estimator
+        self._recorder = recorder
+
+    def __getattr__(self, name: str) -> object:
+        value = cast("object", getattr(self._estimator, name))
+        if name not in {"predict", "predict_proba"}:
+            return value
+
+        def recorded(table: object, *args: object, **kwargs: object) -> object:
+            started = time.perf_counter()
+            answer = cast("_Array", value(table, *args, **kwargs))  # pyright: ignore[reportCallIssue] — a method by its name
+            self._record(table, answer, time.perf_counter() - started, is_score=name == "predict_proba")
+            return answer
+
+        return recorded
+
+    def _record(self, table: object, answer: _Array, seconds: float, *, is_score: bool) -> None:
+        """Record a row each; the time of the call is shared among them. Never raises."""
+        try:
+            rows = answer.tolist()
+            each = seconds / max(len(rows), 1)
+            inputs = _columns(table, self._estimator)
+            scores = [_positive(row) for row in rows] if is_score else None
+            predictions = _classes(rows, self._estimator) if is_score else rows
+            self._recorder.record_many(
+                inputs,
+                predictions=predictions,
+                scores=cast("Iterable[float] | None", scores),
+                latency_seconds=seconds,
+                compute_seconds=each,
+            )
+        except Exception as error:  # the user's prediction path must not fail because of us
+            self._recorder.note_failure(error)
+
+
+def wrap(estimator: Estimator, recorder: Recorder) -> Estimator:
+    """Return an estimator whose `predict` and `predict_proba` are recorded; all else is unchanged.
+
+    Args:
+        estimator: Anything with one of the two methods. It is not changed.
+        recorder: Where its predictions go.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> class Half:
+        ...     def predict_proba(self, table):
+        ...         return np.full((len(table), 2), 0.5)
+        >>> recorder = Recorder(tempfile.mkdtemp() + "/store", model="half", version="1")
+        >>> wrap(Half(), recorder).predict_proba(np.zeros((3, 2))).shape
+        (3, 2)
+        >>> recorder.flush()
+        True
+    """
+    return cast("Estimator", _Wrapped(estimator, recorder))
+
+
+def _columns(table: object, estimator: object) -> object:
+    """Return the rows as columns by name: a table as it is, an array by the names the estimator knows."""
+    if isinstance(table, Mapping) or hasattr(table, "columns"):
+        return cast("object", table)
+    rows = cast("_Array", table).tolist() if hasattr(table, "tolist") else list(cast("Iterable[object]", table))
+    listed = [cast("Sequence[object]", row) if isinstance(row, list | tuple) else [row] for row in rows]
+    width = len(listed[0]) if listed else 0
+    known = [str(name) for name in cast("Iterable[object]", getattr(estimator, "feature_names_in_", ()))]
+    names = known if len(known) == width else [f"x{n}" for n in range(width)]
+    return {name: [row[n] for row in listed] for n, name in enumerate(names)}
+
+
+def _positive(row: object) -> float | None:
+    """Return the probability of the second class of two; None for more classes."""
+    if not isinstance(row, list):
+        return float(cast("float", row))
+    shares = cast("list[float]", row)
+    return shares[1] if len(shares) == 2 else None  # noqa: PLR2004 — binary
+
+
+def _classes(rows: list[object], estimator: object) -> list[object] | None:
+    """Return the most likely class of each row, by the estimator's own names."""
+    if not rows or not isinstance(rows[0], list):
+        return None
+    named = cast("Sequence[object]", getattr(estimator, "classes_", range(len(cast("list[float]", rows[0])))))
+    listed = cast("_Array", named).tolist() if hasattr(named, "tolist") else list(named)
+    return [listed[max(range(len(row)), key=row.__getitem__)] for row in cast("list[list[float]]", rows)]

@@ -1,0 +1,162 @@
+"""Erases all that was recorded of a key or a unit, from spool, lake and summaries, and proves it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from setpoint.core.errors import StoreBusy, StoreError
+from setpoint.core.model import Model
+from setpoint.store.engines.duck import literal, rows
+from setpoint.store.evidence import bucket_seconds
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout
+from setpoint.store.primitives import bucket, printed
+from setpoint.store.refresh import refresh
+from setpoint.store.shipper import LEASE, ship
+from setpoint.store.snapshot import Snapshot
+from setpoint.store.summaries import Summaries
+
+_WAIT_SECONDS = 30.0
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased: rows a table."""
+
+    rows: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """All rows erased."""
+        return sum(self.rows.values())
+
+
+def forget(layout: Layout, model: Model, *, key: str = "", unit: str = "") -> Erased:
+    """Erase every prediction of a key or unit with its calls and outcomes.
+
+    Rewrites the days that hold any, deletes the old files at once (readers in the middle of a query
+    may have to ask again), recomputes the hours and then searches every byte of the store.
+
+    Args:
+        layout: The store.
+        model: The declaration.
+        key: The join key to forget; or give `unit`.
+        unit: The unit to forget.
+
+    Raises:
+        StoreBusy: A recorder still holds events of it in an open segment.
+        StoreError: The text is still found somewhere in the store.
+    """
+    text = key or unit
+    _wait_until_shipped(layout, model.name, text)
+    with layout.lease(LEASE):
+        erased, buckets = _rewrite(layout, model, "key" if key else "unit", text)
+        _mark(layout, model, buckets)
+    refresh(layout, model, layout.clock.now())
+    left = [path for path in traces(layout.root, text, model.name)]
+    if left:
+        msg = f"{text!r} is still found in {', '.join(str(path.relative_to(layout.root)) for path in left[:3])}"
+        raise StoreError(msg, hint="if it is also a feature's value or a cohort's, forget it there too, or drop that feature")
+    return Erased(erased)
+
+
+def traces(root: Path, text: str, model: str) -> Iterator[Path]:
+    """Yield every file of a model in which a text stands, byte by byte."""
+    wanted = text.encode()
+    for folder in (root / "spool" / model, root / "lake" / model, root / "summaries"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and (folder.name != "summaries" or path.name.startswith(f"{model}.db")) and _holds(path, wanted):
+                yield path
+
+
+def _wait_until_shipped(layout: Layout, model: str, text: str) -> None:
+    """Ship until no spool file holds the text; a live recorder seals its segment within seconds."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        ship(layout, grace_seconds=-1)
+        ship(layout, grace_seconds=-1)  # the second run deletes what the first committed
+        held = [path for path in (layout.root / "spool" / model).rglob("*.ndjson") if _holds(path, text.encode())]
+        if not held:
+            return
+        if time.monotonic() > deadline:
+            msg = f"a recorder still writes {held[0].name}, which holds {text!r}"
+            raise StoreBusy(msg, hint="stop or flush the recorder, then run it again")
+        time.sleep(0.25)
+
+
+def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict[str, int], set[int]]:
+    """Rewrite the days that hold rows of the text; return rows erased a table, and the hours touched."""
+    named = literal(text)
+    erased: dict[str, int] = {}
+    with Snapshot(layout, model.name) as snapshot:
+        connection = snapshot.connection
+        connection.execute(
+            f"CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, predicted_at FROM predictions"
+            f" WHERE root_id IN (SELECT root_id FROM predictions WHERE {column} = {named})"
+        )
+        at = printed(bucket("predicted_at", bucket_seconds(model.timezone)))
+        buckets = {cast("int", row[0]) for row in rows(connection, f"SELECT DISTINCT {at} FROM gone")}
+        by_key = f"key = {named}" if column == "key" else "false"
+        conditions = {
+            "predictions": "prediction_id IN (SELECT prediction_id FROM gone)",
+            "calls": "prediction_id IN (SELECT prediction_id FROM gone)",
+            "outcomes": f"(prediction_id IN (SELECT prediction_id FROM gone) OR {by_key})",
+            "quarantine": f"contains(raw, {named})",
+        }
+        for table, condition in conditions.items():
+            lake = LakeTable(layout.lake(model.name, table))
+            if lake.delta is None:
+                continue
+            files = ", ".join(literal(file) for file in lake.files())
+            source = f"read_parquet([{files}], union_by_name=true, hive_partitioning=true)" if files else ""
+            if not source:
+                continue
+            found = rows(
+                connection,
+                f"SELECT CAST(day AS VARCHAR), count(*) FROM {source} WHERE {condition} GROUP BY day",
+            )
+            if found:
+                days = [cast("str", row[0]) for row in found]
+                listed = ", ".join(literal(day) for day in days)
+                lake.replace_days(
+                    connection.sql(
+                        f"SELECT * FROM {source} WHERE CAST(day AS VARCHAR) IN ({listed})"
+                        f" AND ({condition}) IS NOT TRUE"
+                    ),
+                    days,
+                )
+                lake.vacuum(0)
+            erased[table] = sum(cast("int", row[1]) for row in found)
+    return erased, buckets
+
+
+def _mark(layout: Layout, model: Model, buckets: set[int]) -> None:
+    path = layout.summaries(model.name)
+    if not path.exists():
+        return
+    with Summaries.writing(path) as summaries:
+        progress = summaries.progress()
+        if progress is not None:
+            progress.marked = sorted({*progress.marked, *buckets})
+            summaries.save_progress(progress)
+
+
+def _holds(path: Path, wanted: bytes) -> bool:
+    """Return whether a file holds some bytes, also across the borders of what is read at once."""
+    try:
+        with path.open("rb") as file:
+            tail = b""
+            while part := file.read(_READ_BYTES):
+                if wanted in tail + part:
+                    return True
+                tail = part[-len(wanted) :]
+    except FileNotFoundError:
+        return False
+    return False
+
+

@@ -1,0 +1,88 @@
+"""Lets go of old days, by age and by size; summaries stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from setpoint.core.clock import DAY, moment
+from setpoint.core.model import Model
+from setpoint.store.evidence import horizon
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout
+from setpoint.store.shipper import LEASE
+
+_BY_DAY = ("predictions", "calls", "outcomes", "tallies", "quarantine")
+# A reader that has just opened its snapshot needs the files a little longer.
+_READER_HOURS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was let go.
+
+    Attributes:
+        before: Days before this one (ISO) are gone; empty when nothing was to go.
+        files: Files dropped from the tables.
+        deleted: Files deleted from the disk.
+        why: What set the limit, in words.
+    """
+
+    before: str
+    files: int
+    deleted: int
+    why: str
+
+
+def collect(layout: Layout, model: Model, now: int) -> Collected:
+    """Drop the days beyond a model's retention, never those whose outcomes may still come.
+
+    Args:
+        layout: The store.
+        model: The declaration with its retention.
+        now: The present.
+    """
+    with layout.lease(LEASE):
+        tables = [LakeTable(layout.lake(model.name, table)) for table in _BY_DAY]
+        before, why = _limit(tables, model, now)
+        files = sum(table.drop_days(before) for table in tables) if before else 0
+        deleted = sum(table.vacuum(_READER_HOURS) for table in tables if table.delta is not None)
+    return Collected(before if files else "", files, deleted, why)
+
+
+def _limit(tables: list[LakeTable], model: Model, now: int) -> tuple[str, str]:
+    """Return the first day to keep, and what decides it."""
+    oldest_needed = _day(now - horizon(model))
+    limits: list[tuple[str, str]] = []
+    if model.retention.age is not None:
+        limits.append((_day(now - model.retention.age), "the declared age"))
+    if model.retention.size_bytes is not None:
+        limits.append((_by_size(tables, model.retention.size_bytes), "the declared size"))
+    if not limits:
+        return "", "no retention is declared"
+    before, why = max(limits)
+    if before > oldest_needed:
+        return oldest_needed, f"outcomes may still come for {model.outcome_horizon // DAY} days (outcome_horizon)"
+    return before, why
+
+
+def _by_size(tables: list[LakeTable], limit: int) -> str:
+    """Return the first day to keep so that the rest fits into `limit` bytes."""
+    sizes: dict[str, int] = {}
+    for table in tables:
+        for day, size in table.day_sizes().items():
+            sizes[day] = sizes.get(day, 0) + size
+    total = 0
+    for day in sorted(sizes, reverse=True):
+        total += sizes[day]
+        if total > limit:
+            return _day_after(day)
+    return ""
+
+
+def _day(at: int) -> str:
+    return moment(at).date().isoformat()
+
+
+def _day_after(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
