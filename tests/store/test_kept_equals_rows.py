@@ -1,0 +1,105 @@
+"""Every number from kept states equals the same number from rows, whatever arrived late."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from setpoint.control.loop import tick
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.model import Cohort, Model, Rates, Silence, Success, Task
+from setpoint.core.window import Window
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.layout import Layout
+from setpoint.store.snapshot import Snapshot
+from setpoint.store.states import StateTable
+from setpoint.store.summaries import Summaries
+from setpoint.testing import Traffic, simulate, temporary_store
+
+START = 1_767_225_600_000_000  # 2026-01-01
+MODELS = {
+    "plain": Model("m", cohorts=(Cohort("country", by="country"), Cohort("big", where="amount > 30"))),
+    "sampled": Model("m", keep=0.3, keep_where="country = 'nl'", rates=Rates(per_prediction_usd=0.01)),
+    "zoned": Model("m", timezone="Asia/Kolkata", cohorts=(Cohort("new", by="is_new"),)),
+    "summer time": Model("m", timezone="America/New_York"),
+    "silent": Model("m", outcome_if_silent=Silence(0.0, 12 * HOUR), outcome_horizon=2 * DAY),
+    "threshold": Model("m", success=Success(threshold=0.7), rates=Rates(per_compute_second_usd=0.5)),
+    "regression": Model("m", task=Task.REGRESSION, success=Success(tolerance=0.3)),
+}
+
+
+def canonical(table: StateTable) -> dict[tuple[object, ...], np.ndarray]:
+    place = table.kind.keys.index("bucket")
+    rows: dict[tuple[object, ...], np.ndarray] = {}
+    for key, values in zip(table.keys, table.values, strict=True):
+        name = (*key[:place], *key[place + 1 :])
+        assert name not in rows, f"{name} stands twice"
+        rows[name] = values
+    return {name: values for name, values in rows.items() if np.any(values[: len(table.kind.sums)] != 0)}
+
+
+def assert_same(kept: StateTable, rows: StateTable) -> None:
+    left, right = canonical(kept), canonical(rows)
+    assert left.keys() == right.keys()
+    for name, values in left.items():
+        np.testing.assert_allclose(values, right[name], rtol=1e-9, atol=1e-9, err_msg=str(name))
+
+
+def compare(layout: Layout, windows: list[Window]) -> KeptEvidence:
+    model = layout.model("m")
+    now = layout.clock.now()
+    with Summaries.reading(layout.summaries("m")) as summaries, Snapshot(layout, "m") as snapshot:
+        kept = KeptEvidence(layout, model, now, now, summaries)
+        rows = RowEvidence(snapshot.connection, model, snapshot.columns, now)
+        rows.definition = kept.definition
+        try:
+            for window in windows:
+                assert_same(kept.quality(window), rows.quality(window))
+                assert_same(kept.traffic(window), rows.traffic(window))
+                assert_same(kept.spending(window), rows.spending(window))
+                assert_same(kept.profile(window), rows.profile(window))
+            assert kept.span == rows.span
+            assert kept.changes(None) == rows.changes(None)
+        finally:
+            kept.close()
+    return kept
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_numbers_from_states_equal_numbers_from_rows(name: str) -> None:
+    start = START + 66 * DAY if name == "summer time" else START
+    rng = random.Random(name)
+    with temporary_store(MODELS[name], replay_now=start) as (layout, spool):
+        traffic = Traffic(start=start, days=4.0, per_day=300, seed=len(name))
+        pauses: tuple[int, ...] = tuple(start + round(day * DAY) for day in (0.7, 1.9, 2.6, 3.3))
+        while pauses:
+            pauses = tuple(simulate(layout, spool, "m", traffic, pauses=pauses))
+            if rng.random() < 0.7:
+                tick(layout)
+            now = layout.clock.now()
+            ends = sorted(rng.randrange(start, now) for _ in range(4))
+            windows = [Window(start, now), Window(ends[0], ends[3]), Window(ends[1], ends[2])]
+            compare(layout, windows)
+        simulate(layout, spool, "m", traffic)
+        spool.close()
+        tick(layout)
+        tick(layout)
+        whole = Window(start, layout.clock.now() // HOUR * HOUR)
+        kept = compare(layout, [whole, Window(start + DAY, start + 3 * DAY)])
+        assert not kept.news
+
+
+def test_states_alone_answer_without_opening_the_event_log() -> None:
+    with temporary_store(MODELS["plain"], replay_now=START) as (layout, spool):
+        simulate(layout, spool, "m", Traffic(start=START, days=2.0))
+        spool.close()
+        tick(layout)
+        model, now = layout.model("m"), layout.clock.now()
+        with Summaries.reading(layout.summaries("m")) as summaries:
+            evidence = KeptEvidence(layout, model, now, now, summaries)
+            state = evidence.quality(Window(START, START + 2 * DAY))
+            assert state.total("rows") > 1000
+            assert evidence._opened is None
