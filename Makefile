@@ -12,8 +12,8 @@ new-enough = import sys; sys.exit(sys.version_info < (3, 11))
 first-new-enough = $(shell for python in $(1); do \
 	if $$python -c '$(new-enough)' >/dev/null 2>&1; then echo $$python; break; fi; done)
 
-# uv when there is one, else one of our own.
-UV := $(shell command -v uv || echo .make/uv/bin/uv)
+# uv when there is one that is new enough, else one of our own.
+UV := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv || echo .make/uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
@@ -65,7 +65,8 @@ clean: ## remove environments, caches and builds
 
 # check-python PYTHON: say what is missing rather than fail somewhere later.
 check-python = @$(1) -c '$(new-enough)' 2>/dev/null || { \
-	echo "Setpoint needs Python 3.11 or later, and found none. Install one, or name it: make $@ PYTHON=/path/to/python3" >&2; \
+	echo "Setpoint needs Python 3.11 or later; '$(1)' is older or missing." >&2; \
+	echo "Install one, or say where it is: make test PYTHON=/path/to/python3" >&2; \
 	exit 1; }
 
 .make/uv/bin/uv:
@@ -80,7 +81,8 @@ check-python = @$(1) -c '$(new-enough)' 2>/dev/null || { \
 .venv/.ready: pyproject.toml requirements.lock | $(UV)
 	$(call check-python,$(or $(PYTHON),python3))
 	@echo "setting up .venv from requirements.lock"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@rm -rf .venv
+	@$(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
 	@$(UV) pip install --quiet --no-deps --python .venv/bin/python --editable .
 	@touch $@
@@ -88,7 +90,8 @@ check-python = @$(1) -c '$(new-enough)' 2>/dev/null || { \
 .venv-lowest/.ready: pyproject.toml | $(UV)
 	$(call check-python,$(or $(PYTHON_LOWEST),python3))
 	@echo "setting up .venv-lowest with the oldest releases that pyproject.toml allows"
-	@$(UV) venv --quiet --clear --python $(PYTHON_LOWEST) .venv-lowest
+	@rm -rf .venv-lowest
+	@$(UV) venv --quiet --python $(PYTHON_LOWEST) .venv-lowest
 	@$(UV) pip install --quiet --resolution lowest-direct --python .venv-lowest/bin/python \
 		--extra demo --group test --requirements pyproject.toml
 	@$(UV) pip install --quiet --no-deps --python .venv-lowest/bin/python --editable .
@@ -97,7 +100,8 @@ check-python = @$(1) -c '$(new-enough)' 2>/dev/null || { \
 .venv-newest/.ready: pyproject.toml | $(UV)
 	$(call check-python,$(or $(PYTHON_NEWEST),python3))
 	@echo "setting up .venv-newest with the newest releases that pyproject.toml allows"
-	@$(UV) venv --quiet --clear --python $(PYTHON_NEWEST) .venv-newest
+	@rm -rf .venv-newest
+	@$(UV) venv --quiet --python $(PYTHON_NEWEST) .venv-newest
 	@$(UV) pip install --quiet --upgrade --python .venv-newest/bin/python \
 		--extra demo --group test --requirements pyproject.toml
 	@$(UV) pip install --quiet --no-deps --python .venv-newest/bin/python --editable .

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from setpoint.core.window import Window
     from setpoint.predictions.recorder import Recorder
     from setpoint.project.log import Log
-    from setpoint.project.reading import diff_tables as diff
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
+    from setpoint.project.reading import diff_tables as diff
     from setpoint.project.reading import read
 
 __version__ = "0.1.0"

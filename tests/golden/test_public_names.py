@@ -67,7 +67,8 @@ def _parameters(value: object, owner: type | None = None) -> str:
 
 def _commands() -> Iterator[str]:
     for module in pkgutil.iter_modules(setpoint.cli.__path__, "setpoint.cli."):
-        importlib.import_module(module.name)  # a command exists once its module is imported
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)  # a command exists once its module is imported
     yield from _command("setpoint", typer.main.get_command(setpoint.cli.app))
 
 

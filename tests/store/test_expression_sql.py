@@ -57,7 +57,7 @@ def table() -> Iterator[duckdb.DuckDBPyConnection]:
             f"CREATE TABLE t ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())}, place INTEGER)"
         )
         holes = ", ".join("?" for _ in range(len(TYPES) + 1))
-        con.executemany(f"INSERT INTO t VALUES ({holes})", [[*row.values(), i] for i, row in enumerate(ROWS)])  # noqa: S608
+        con.executemany(f"INSERT INTO t VALUES ({holes})", [[*row.values(), i] for i, row in enumerate(ROWS)])
         yield con
 
 
@@ -73,7 +73,7 @@ def typed(name: str) -> exp.Expression:
 
 def answers(con: duckdb.DuckDBPyConnection, text: str, column: ColumnOf) -> list[bool | None]:
     sql = to_sql(parse(text), column).sql("duckdb")
-    return [row[0] for row in con.execute(f"SELECT {sql} FROM t ORDER BY place").fetchall()]  # noqa: S608
+    return [row[0] for row in con.execute(f"SELECT {sql} FROM t ORDER BY place").fetchall()]
 
 
 def wrapped(*parts: str) -> Callable[[tuple[str, ...]], str]:
@@ -158,7 +158,7 @@ def test_precedence_is_that_of_sql(
     text = parts[0]
     for part in parts[1:]:
         text += data.draw(st.sampled_from([" AND ", " OR ", " AND NOT "])) + part
-    raw = table.execute(f"SELECT {text} FROM t ORDER BY place").fetchall()  # noqa: S608
+    raw = table.execute(f"SELECT {text} FROM t ORDER BY place").fetchall()
     assert answers(table, text, typed) == [row[0] for row in raw]
 
 
@@ -178,7 +178,7 @@ def test_letters_change_as_in_duckdb(table: duckdb.DuckDBPyConnection) -> None:
         code for code in range(1, 0x110000) if unicodedata.ucd_3_2_0.category(chr(code)) not in {"Cn", "Cs"}
     ]
     for name in ("lower", "upper"):
-        sql = f"SELECT list({name}(chr(code)) ORDER BY code) FROM (SELECT unnest(?::INTEGER[]) AS code)"  # noqa: S608
+        sql = f"SELECT list({name}(chr(code)) ORDER BY code) FROM (SELECT unnest(?::INTEGER[]) AS code)"
         changed = table.execute(sql, [known]).fetchall()[0][0]
         same = parse(f"{name}(a) = b")
         differ = [
@@ -197,7 +197,7 @@ def test_long_conditions_fit_the_engine(table: duckdb.DuckDBPyConnection) -> Non
 
 def test_a_filter_on_an_untyped_column_is_bound_away(table: duckdb.DuckDBPyConnection) -> None:
     sql = to_sql(parse("n > 5 AND s = 'AA'"), untyped).sql("duckdb")
-    plan = str(table.execute(f"EXPLAIN SELECT n FROM t WHERE {sql}").fetchall())  # noqa: S608
+    plan = str(table.execute(f"EXPLAIN SELECT n FROM t WHERE {sql}").fetchall())
     assert "typeof" not in plan.lower()
     assert "CASE" not in plan
 
@@ -205,7 +205,7 @@ def test_a_filter_on_an_untyped_column_is_bound_away(table: duckdb.DuckDBPyConne
 def one_answer(text: str, value: str) -> bool | None:
     sql = to_sql(parse(text), exp.column).sql("duckdb")
     with duckdb.connect() as con:
-        return con.execute(f"SELECT {sql} FROM (SELECT {value} AS x)").fetchall()[0][0]  # noqa: S608
+        return con.execute(f"SELECT {sql} FROM (SELECT {value} AS x)").fetchall()[0][0]
 
 
 @pytest.mark.parametrize("declared", ["DECIMAL(9, 2)", "FLOAT", "UTINYINT", "HUGEINT"])

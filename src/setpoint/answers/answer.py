@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from setpoint.core.clock import text as time_text
 from setpoint.core.verdict import Verdict, exit_code
@@ -99,8 +99,7 @@ class Answer:
             "as_of_micros": self.as_of,
             "is_silent": self.is_silent,
             "tables": {
-                table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-                for table in self.tables
+                table.name: [dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in self.tables
             },
         }
 
@@ -114,7 +113,10 @@ class Answer:
         if self.unknowns:
             lines += ["", *(f"  unknown: {unknown}" for unknown in self.unknowns)]
         if len(lines) > _SCREEN_LINES:
-            lines = [*lines[: _SCREEN_LINES - 1], f"  … {len(lines) - _SCREEN_LINES + 1} more lines: see --json"]
+            lines = [
+                *lines[: _SCREEN_LINES - 1],
+                f"  … {len(lines) - _SCREEN_LINES + 1} more lines: see --json",
+            ]
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -153,7 +155,7 @@ class Answer:
         """Return a table as a polars frame; needs polars."""
         import polars as pl  # noqa: PLC0415 — only users of polars have it
 
-        return pl.DataFrame(cast("object", self.to_arrow(table)))
+        return pl.DataFrame(cast("Any", self.to_arrow(table)))
 
     def to_pandas(self, table: str = "") -> pd.DataFrame:
         """Return a table as a pandas frame; needs pandas."""
@@ -176,9 +178,7 @@ def _aligned(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[st
 
 def _html_table(table: Table) -> str:
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in table.shown)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in table.lines
-    )
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in table.lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

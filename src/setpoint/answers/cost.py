@@ -37,9 +37,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     seen = traffic(traffic_state, window or Window(0, 0))
     requests = seen.requests or round(known.predictions)
     compute = traffic_state.where(lambda key: key["measure"] == "compute_seconds").total("amount")
-    lines = bill(
-        model, evidence.spending(window), requests, compute, round(known.with_outcome), window or Window(0, 0)
-    )
+    lines = bill(model, evidence.spending(window), requests, compute, round(known.with_outcome), window or Window(0, 0))
     overhead = _overhead(lines, requests)
     correct = cost_per_success(roots, model, overhead_usd=overhead)
     total = _total(lines, declared=model.rates.declared)
@@ -139,9 +137,7 @@ def _lines_table(lines: list[CostLine]) -> Table:
     return Table("lines", LINE_COLUMNS, rows, ("cost line", "amount", "billed", ""), shown)
 
 
-def _group_table(
-    evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float
-) -> Table:
+def _group_table(evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float) -> Table:
     found = _days(evidence, window) if by == "day" else groups(state, by, evidence.model)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []

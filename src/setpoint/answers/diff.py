@@ -49,9 +49,7 @@ class Sides:
     changes: tuple[Change, ...] = ()
 
 
-def diff(
-    evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None
-) -> Answer:
+def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None) -> Answer:
     """Return what changed between two windows of a model.
 
     Args:
@@ -100,7 +98,7 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
         verdict=Verdict.UNKNOWN if is_unknown else (Verdict.WARNING if moved else Verdict.OK),
         headline=_headline(evidence.model.name, found, moved, rows),
         because=_because(evidence, sides, rows),
-        unknowns=_unknowns(sides, rows),
+        unknowns=_unknowns(rows),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
         tables=(_table(found),),
@@ -165,7 +163,7 @@ def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tu
     return tuple(lines)
 
 
-def _unknowns(sides: Sides, rows: tuple[float, ...]) -> tuple[str, ...]:
+def _unknowns(rows: tuple[float, ...]) -> tuple[str, ...]:
     if min(rows) == 0:
         return ()
     return ("whether this does harm: quality is in `setpoint status`, drift alone is not harm",)

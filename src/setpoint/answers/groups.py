@@ -26,7 +26,7 @@ def groups(state: StateTable, by: str, model: Model) -> list[tuple[str, StateTab
         known = ", ".join(["version", "endpoint", *(cohort.name for cohort in model.cohorts)])
         msg = f"cannot group by {by!r}"
         raise UsageError(msg, hint=f"known here: {known}")
-    values = {key for key in chosen.key(column)}
+    values = set(chosen.key(column))
     found = [
         (str(value) if value is not None else "(none)", chosen.where(lambda key, v=value: key[column] == v))
         for value in values

@@ -19,7 +19,18 @@ from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 7 * DAY
 _ROOTS = {"is_root": True, "cohort": None}
-METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "expected", "verdict", "unknown")
+METRIC_COLUMNS = (
+    "metric",
+    "value",
+    "low",
+    "high",
+    "unit",
+    "better",
+    "rows",
+    "expected",
+    "verdict",
+    "unknown",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,9 @@ def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | Non
     before = {
         metric.name: metric
         for metric in quality(
-            _roots(evidence.quality(reference)), evidence.model, outcome_shift=evidence.definition.outcome_shift
+            _roots(evidence.quality(reference)),
+            evidence.model,
+            outcome_shift=evidence.definition.outcome_shift,
         )
     }
     first = headline(evidence.model)
@@ -119,7 +132,7 @@ def _fell(before: Metric, after: Metric) -> Verdict:
 
 
 def _bar(expectation: Expectation) -> str:
-    parts = []
+    parts: list[str] = []
     if expectation.at_least is not None:
         parts.append(f"at least {expectation.at_least:g}")
     if expectation.at_most is not None:
@@ -198,9 +211,7 @@ def _rate(rate: Metric) -> str:
     return f"{value:.3g}/s" if value >= 1 else f"{value * 3600:.3g}/h"
 
 
-def _unknowns(
-    metrics: list[Metric], judged: list[_Judged], known: Arrival, now: Window | None
-) -> tuple[str, ...]:
+def _unknowns(metrics: list[Metric], judged: list[_Judged], known: Arrival, now: Window | None) -> tuple[str, ...]:
     if known.predictions == 0:
         return ()
     if known.rows == 0:

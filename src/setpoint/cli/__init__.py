@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 import typer
 
@@ -28,7 +29,7 @@ app.add_typer(change, name="change")
 
 def main() -> None:
     """Run the command line; every failure becomes words and an exit code, never a traceback."""
-    from setpoint.cli import commands  # noqa: F401, PLC0415 — registers the commands; `--help` needs little else
+    import_module("setpoint.cli.commands")  # registers the commands
 
     try:
         app()

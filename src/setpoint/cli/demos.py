@@ -15,6 +15,6 @@ def demo(
     store: Annotated[Path, typer.Option("--store", help="Where the demo's store is made.")] = Path("demo-store"),
 ) -> None:
     """Train on half a year of real flights, replay the other half, and answer the three questions."""
-    from setpoint.demo.replay import run  # noqa: PLC0415 — the demo's packages are an extra
+    from setpoint.demo.replay import run
 
     run(store)

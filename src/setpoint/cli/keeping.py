@@ -67,7 +67,9 @@ def import_(
     file: Annotated[str, typer.Argument(help="A Parquet, CSV or NDJSON file or pattern.")],
     model: Annotated[str, typer.Option("--model", help="The model's name.")],
     outcomes: Annotated[bool, typer.Option("--outcomes", help="The file holds outcomes.")] = False,
-    mapping: Annotated[list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as time=ts; repeatable.")] = None,
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as time=ts; repeatable.")
+    ] = None,
     tz: Annotated[str, typer.Option("--timezone", help="The zone of times without one.")] = "",
     version: Annotated[str | None, typer.Option("--version", help="The version of rows that carry none.")] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="The batch-scoring run this is.")] = None,

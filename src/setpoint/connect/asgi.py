@@ -78,7 +78,11 @@ class SetpointMiddleware:
         answer = _object(exchange.response)
         if error is None and exchange.status >= _SERVER_ERROR:
             error = f"http_{exchange.status}"
-        details: Details = {"prediction_id": exchange.prediction_id, "latency_seconds": seconds, "error": error}
+        details: Details = {
+            "prediction_id": exchange.prediction_id,
+            "latency_seconds": seconds,
+            "error": error,
+        }
         for role in ("key", "unit"):
             value = inputs.get(self._fields[role])
             if value is not None:

@@ -79,7 +79,8 @@ def missed_runs(evidence: RowEvidence, now: int) -> list[Episode]:
         return []
     found = rows(
         evidence.connection,
-        "SELECT min(epoch_us(predicted_at)) AS ran FROM predictions WHERE run_id IS NOT NULL GROUP BY run_id ORDER BY ran",
+        "SELECT min(epoch_us(predicted_at)) AS ran FROM predictions WHERE run_id IS NOT NULL"
+        " GROUP BY run_id ORDER BY ran",
     )
     runs = [cast("int", row[0]) for row in found]
     episodes: list[Episode] = []
@@ -193,9 +194,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _counted(
-    evidence: RowEvidence, now: int, kind: str, sql: str, said: Callable[[str], str]
-) -> list[Episode]:
+def _counted(evidence: RowEvidence, now: int, kind: str, sql: str, said: Callable[[str], str]) -> list[Episode]:
     """Return an episode for each stretch of bad rows of a subject; a quiet day ends it."""
     found = rows(
         evidence.connection,

@@ -188,9 +188,7 @@ def column_types(table: str) -> dict[str, str]:
     """
     hints = typing.get_type_hints(TABLES[table])
     return {
-        name: TIMESTAMP if name.endswith("_at") else _sql_type(hint)
-        for name, hint in hints.items()
-        if name != "inputs"
+        name: TIMESTAMP if name.endswith("_at") else _sql_type(hint) for name, hint in hints.items() if name != "inputs"
     }
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import cast
+from typing import Protocol, cast
 
 from setpoint.core.expression_syntax import parse
 from setpoint.core.expression_tree import (
@@ -50,6 +50,10 @@ Predicate = Callable[[Row], bool | None]
 
 _KINDS: tuple[Kind, ...] = ("number", "text", "truth")
 _FEATURE_PREFIX = "inputs."
+
+
+class _Scalar(Protocol):
+    def item(self) -> object: ...
 
 
 def evaluate(expression: Expression, row: Row) -> bool | None:
@@ -115,9 +119,7 @@ def _condition(node: Expression) -> Reader:  # noqa: PLR0911 - one return a sort
             return _is_null(operand)
         case Like(operand, pattern):
             matches, text = like_pattern(pattern).fullmatch, _reader(operand, "text")
-            return lambda row: (
-                None if (value := text(row)) is None else matches(cast("str", value)) is not None
-            )
+            return lambda row: None if (value := text(row)) is None else matches(cast("str", value)) is not None
         case Not(operand):
             truth = _reader(operand, "truth")
             return lambda row: None if (value := truth(row)) is None else not value
@@ -137,9 +139,7 @@ def like_pattern(pattern: str) -> re.Pattern[str]:
         >>> bool(like_pattern("A_%").fullmatch("AA"))
         True
     """
-    first, *rest = [
-        "".join("." if one == "_" else re.escape(one) for one in part) for part in pattern.split("%")
-    ]
+    first, *rest = ["".join("." if one == "_" else re.escape(one) for one in part) for part in pattern.split("%")]
     if not rest:
         return re.compile(first, re.DOTALL)
     # The leftmost place for each part in the middle is as good as any: atomic groups never look back.
@@ -168,7 +168,7 @@ def _nested(row: Row, name: str) -> object:
 
 def _plain(value: object) -> object:
     """Return the Python value of a NumPy scalar, and everything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value  # pyright: ignore[reportAttributeAccessIssue]
+    return cast("_Scalar", value).item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _as_number(value: object) -> float | None:

@@ -147,9 +147,7 @@ class _Parser:
             self.refuse(self.here, "the condition is empty", "write for example carrier = 'AA'")
         found = self.checked(self.disjunction, "truth")
         if self.here.sort != "end":
-            self.unexpected(
-                "an operator, AND, OR or the end", ("AND", "OR", "NOT", "IN", "IS", "LIKE", "BETWEEN")
-            )
+            self.unexpected("an operator, AND, OR or the end", ("AND", "OR", "NOT", "IN", "IS", "LIKE", "BETWEEN"))
         if max(depth for _, depth in walk(found)) > MAX_DEPTH:
             self.refuse(self.tokens[0], f"the condition nests deeper than {MAX_DEPTH} levels")
         return found
@@ -243,9 +241,7 @@ class _Parser:
         if shared_kind(*operands) is None:
             names = {"truth": "a condition", "number": "a number", "text": "text"}
             kinds = dict.fromkeys(names[operand.kind] for operand in operands if operand.kind != "any")
-            self.refuse(
-                token, f"compares {' with '.join(kinds)}", "text stands in single quotes, numbers in none"
-            )
+            self.refuse(token, f"compares {' with '.join(kinds)}", "text stands in single quotes, numbers in none")
         return found
 
     def options(self, start: _Token, operand: Expression) -> Expression:

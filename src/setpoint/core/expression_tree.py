@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from typing import Literal as OneWordOf
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Expression:
         """The nodes right below this one, in the order they are written."""
         found: list[Expression] = []
         for name in (field.name for field in fields(self)):
-            part = getattr(self, name)
+            part = cast("tuple[Expression, ...] | Expression | str | None", getattr(self, name))
             found.extend(part if isinstance(part, tuple) else (part,) if isinstance(part, Expression) else ())
         return tuple(found)
 

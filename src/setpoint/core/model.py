@@ -115,7 +115,12 @@ class Rates:
     @property
     def declared(self) -> bool:
         """Whether any rate is known."""
-        rates = (self.per_prediction_usd, self.per_compute_second_usd, self.per_month_usd, self.per_outcome_usd)
+        rates = (
+            self.per_prediction_usd,
+            self.per_compute_second_usd,
+            self.per_month_usd,
+            self.per_outcome_usd,
+        )
         return any(rate is not None for rate in rates)
 
 

@@ -72,21 +72,15 @@ def _named(name: str, now: int, zone: str) -> Window | None:
     local = moment(today, zone)
     monday = shift_days(today, -local.weekday(), zone)
     month = _first_of_month(local)
-    match name:
-        case "today":
-            return Window(today, now)
-        case "yesterday":
-            return Window(shift_days(today, -1, zone), today)
-        case "this week":
-            return Window(monday, now)
-        case "last week":
-            return Window(shift_days(monday, -7, zone), monday)
-        case "this month":
-            return Window(micros(month), now)
-        case "last month":
-            return Window(micros(_first_of_month(month - timedelta(days=1))), micros(month))
-        case _:
-            return None
+    ends = {
+        "today": (today, now),
+        "yesterday": (shift_days(today, -1, zone), today),
+        "this week": (monday, now),
+        "last week": (shift_days(monday, -7, zone), monday),
+        "this month": (micros(month), now),
+        "last month": (micros(_first_of_month(month - timedelta(days=1))), micros(month)),
+    }.get(name)
+    return None if ends is None else Window(*ends)
 
 
 def _first_of_month(day: datetime) -> datetime:

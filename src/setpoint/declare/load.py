@@ -7,7 +7,7 @@ sets to nothing (`owner:`) takes its default back.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path  # noqa: TC003 - the examples build one
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -148,9 +148,7 @@ def _models_folder(folder: Path, project: ProjectDeclaration) -> Path:
     if project.models and not found.is_dir():
         source = read_source(folder / PROJECT_FILE)
         file, line = source.place(("models",))
-        raise Problems(
-            [Problem(file, line, "models", f"found no folder {found}", "create it, or correct the path")]
-        )
+        raise Problems([Problem(file, line, "models", f"found no folder {found}", "create it, or correct the path")])
     return found
 
 

@@ -40,7 +40,7 @@ class Problem:
         return ": ".join(part for part in (place, self.key, self.message) if part)
 
 
-class Problems(Exception):  # noqa: N818 - never leaves this package: it becomes one DeclarationError
+class Problems(Exception):
     """Problems on their way to one DeclarationError."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

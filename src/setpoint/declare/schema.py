@@ -6,7 +6,7 @@ names are enough. Their docstrings are the descriptions in the JSON Schema that 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -184,9 +184,7 @@ Features = Annotated[
 Cohorts = list[
     Annotated[
         Annotated[Word, _TEXT] | Annotated[CohortDeclaration, _MAPPING],
-        Discriminator(
-            shape, custom_error_type="shape", custom_error_message="a column or a mapping with name"
-        ),
+        Discriminator(shape, custom_error_type="shape", custom_error_message="a column or a mapping with name"),
     ]
 ]
 Outcomes = Annotated[
@@ -311,8 +309,7 @@ class ModelDeclaration(_Part):
             features=self._features(),
             cohorts=self._cohorts(),
             expectations=tuple(
-                core.Expectation(metric, bar.at_least, bar.at_most, bar.source)
-                for metric, bar in self.quality.items()
+                core.Expectation(metric, bar.at_least, bar.at_most, bar.source) for metric, bar in self.quality.items()
             ),
             reference=self.reference,
             timezone=zone,
@@ -320,8 +317,7 @@ class ModelDeclaration(_Part):
             outcome_horizon=parse_duration(self.outcome_horizon),
             outcome_if_silent=silence and core.Silence(silence.value, parse_duration(silence.after)),
             rates=core.Rates(**self.rates.model_dump()),
-            schedule=schedule
-            and core.Schedule(parse_duration(schedule.every), parse_duration(schedule.grace)),
+            schedule=schedule and core.Schedule(parse_duration(schedule.every), parse_duration(schedule.grace)),
             retention=self._retention(),
             trained_until=None if self.trained_until is None else parse_time(self.trained_until, zone),
             keep=self.keep,
@@ -367,9 +363,10 @@ def _outcome_kinds(outcomes: object) -> tuple[core.OutcomeKind, ...]:
     """Return declared outcomes as core nouns; a kind that is alone and silent about it is final."""
     pairs: list[tuple[str, OutcomeDeclaration | None]] = []
     if isinstance(outcomes, dict):
-        pairs.extend(outcomes.items())
+        pairs.extend(cast("dict[str, OutcomeDeclaration | None]", outcomes).items())
     elif isinstance(outcomes, list):
-        pairs.extend((one, None) if isinstance(one, str) else (one.name, one) for one in outcomes)
+        listed = cast("list[str | NamedOutcomeDeclaration]", outcomes)
+        pairs.extend((one, None) if isinstance(one, str) else (one.name, one) for one in listed)
     alone = len(pairs) == 1
     return tuple(
         core.OutcomeKind(name, one.final if one is not None and "final" in one.model_fields_set else alone)

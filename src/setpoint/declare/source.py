@@ -44,7 +44,7 @@ for _name, _pattern, _first in (
     ),
     ("null", r"~|null|Null|NULL|", "~nN"),
 ):
-    _Loader.add_implicit_resolver(
+    _Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType] — PyYAML has no types of its own
         _TAG + _name, re.compile(f"^(?:{_pattern})$"), [*_first, *([""] * (_name == "null"))]
     )
 
@@ -122,7 +122,7 @@ def read_text(text: str, file: str) -> Source:
         ('m.yaml', 2)
     """
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = cast("yaml.Node | None", yaml.compose(text, Loader=_Loader))  # pyright: ignore[reportUnknownMemberType] — as above
     except yaml.MarkedYAMLError as error:
         raise _syntax_problem(file, text, error) from error
     except yaml.reader.ReaderError as error:

@@ -44,9 +44,7 @@ def to_yaml(model: Model, notes: Mapping[str, str], schema: str = SCHEMA_FILE) -
     kept = {"name": model.name, "task": told["task"], **kept}
     writer = _Writer(notes)
     body = list(writer.mapping(kept, "", ""))
-    above = [
-        f"# {_one_line(key)}: {_one_line(note)}" for key, note in notes.items() if key not in writer.used
-    ]
+    above = [f"# {_one_line(key)}: {_one_line(note)}" for key, note in notes.items() if key not in writer.used]
     return "\n".join([f"# yaml-language-server: $schema={schema}", *above, *body, ""])
 
 
@@ -169,9 +167,7 @@ class _Writer:
         self.used.update({path} & self.notes.keys())
         if isinstance(value, dict):
             told = cast("dict[str, object]", value)
-            if not _noted(path, self.notes, inside=True) and not any(
-                isinstance(one, dict) for one in told.values()
-            ):
+            if not _noted(path, self.notes, inside=True) and not any(isinstance(one, dict) for one in told.values()):
                 yield f"{lead} {_flow(told)}{comment}"
             else:
                 yield from self.below(lead, comment, self.mapping(told, path, f"{indent}  "))
@@ -180,7 +176,7 @@ class _Writer:
             for index, item in enumerate(cast("list[object]", value)):
                 yield from self.entry(f"{indent}  -", item, f"{path}[{index}]", f"{indent}  ")
         else:
-            yield f"{lead} {_flow(value)}{comment}"
+            yield f"{lead} {_flow(cast('object', value))}{comment}"
 
     @staticmethod
     def below(lead: str, comment: str, lines: Iterator[str]) -> Iterator[str]:

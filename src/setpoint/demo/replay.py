@@ -23,8 +23,7 @@ from setpoint.core.model import (
     Owner,
     Rates,
 )
-from setpoint.core.window import Window
-from setpoint.demo.flights import CATEGORICAL, FEATURES, NUMERIC, Flights, load
+from setpoint.demo.flights import CATEGORICAL, FEATURES, Flights, Frame, load
 from setpoint.demo.story import tell
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.log import open_log
@@ -33,7 +32,6 @@ from setpoint.store.layout import Layout, ReplayClock
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -88,7 +86,11 @@ def run(store: Path, *, console: Console | None = None, shuffle_outcomes: bool =
         live = flights.between(LIVE_FROM, LIVE_UNTIL)
         progress.update(step, description=f"score {len(live.table):,} flights, a day at a time")
         scored = _score(live, trained)
-        progress.update(step, description=f"replay {len(live.table):,} flights through the recorder", total=len(scored.events))
+        progress.update(
+            step,
+            description=f"replay {len(live.table):,} flights through the recorder",
+            total=len(scored.events),
+        )
         layout = _new_store(store, trained)
         _replay(layout, scored, shuffle=shuffle_outcomes, advance=lambda count: progress.advance(step, count))
         progress.update(step, description="ship, close hours, run the checks", total=None)
@@ -104,7 +106,7 @@ def run(store: Path, *, console: Console | None = None, shuffle_outcomes: bool =
     )
 
 
-def frame(flights: Flights, categories: dict[str, list[str]]) -> pd.DataFrame:
+def frame(flights: Flights, categories: dict[str, list[str]]) -> Frame:
     """Return the features as the model takes them."""
     import pandas as pd  # noqa: PLC0415 — the demo's extra
 
@@ -157,14 +159,12 @@ def _importances(
     table = frame(sample, categories)
     outcomes = sample.late.astype("float64")
 
-    def skill(changed: pd.DataFrame) -> float:
+    def skill(changed: Frame) -> float:
         return auc(BinaryState.from_rows(outcomes, scores=model.predict_proba(changed)[:, 1])).value or 0.0
 
     order = np.random.default_rng(0).permutation(len(table))
     whole = skill(table)
-    losses = {
-        name: max(whole - skill(table.assign(**{name: table[name].to_numpy()[order]})), 0.0) for name in FEATURES
-    }
+    losses = {name: max(whole - skill(table.assign(**{name: table[name].to_numpy()[order]})), 0.0) for name in FEATURES}
     total = sum(losses.values()) or 1.0
     return {name: round(loss / total, 4) for name, loss in losses.items()}
 
@@ -267,7 +267,5 @@ def _replay(layout: Layout, scored: _Scored, *, shuffle: bool, advance: object) 
     clock.save()
 
 
-def _values(column: pd.Series) -> list[str | float | None]:
+def _values(column: Frame) -> list[str | float | None]:
     return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124 — NaN is what differs from itself
-
-

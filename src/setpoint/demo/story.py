@@ -45,11 +45,11 @@ class Month:
 def tell(log: Log, model: str) -> str:
     """Return the answers to the three questions and what the six months show."""
     months = read_months(log, model)
+    windows = f"--reference {MONTHS['July']} --current {MONTHS['October']}"
     parts = [
         "Is this model still working as expected?    $ setpoint status flights --over 31d",
         log.status(model, over="31d").text(),
-        "\nWhat changed in the data?    $ setpoint diff flights --reference 2013-07-01..2013-08-01"
-        " --current 2013-10-01..2013-11-01",
+        f"\nWhat changed in the data?    $ setpoint diff {model} {windows}",
         log.diff(model, reference=MONTHS["July"], current=MONTHS["October"]).text(),
         "\nWhat is our all-in cost per correct prediction?    $ setpoint cost flights --over 31d",
         log.cost(model, over="31d").text(),
@@ -91,10 +91,8 @@ def _about_temperature(months: list[Month]) -> list[str]:
     if not drifted:
         return ["Temperature did not drift beyond the usual PSI rule of 0.2."]
     most = max(drifted, key=lambda m: m.temp_psi or 0.0)
-    said = [
-        f"Temperature drifted with the season: its PSI against July passes the usual rule of 0.2 in"
-        f" {_listed([m.name for m in drifted])}, most in {most.name} ({most.temp_psi:.1f})."
-    ]
+    when = f"{_listed([m.name for m in drifted])}, most in {most.name} ({most.temp_psi:.1f})"
+    said = [f"Temperature drifted with the season: its PSI against July passes the usual rule of 0.2 in {when}."]
     known = [m for m in months if m.auc is not None]
     worst = min(known, key=lambda m: m.auc or 0.0, default=None)
     if worst is None:

@@ -104,9 +104,7 @@ def arrival(state: StateTable) -> Arrival:
     """Return how complete the outcomes of a state are."""
     known = np.array([key is not None for key in _outcome_keys(state)], dtype=bool)
     weights = state.column("weight")
-    return Arrival(
-        float(weights.sum()), float(weights[known].sum()), int(state.column("rows")[known].sum())
-    )
+    return Arrival(float(weights.sum()), float(weights[known].sum()), int(state.column("rows")[known].sum()))
 
 
 def binary_state(state: StateTable) -> BinaryState:
@@ -205,6 +203,4 @@ def _outcome_keys(state: StateTable) -> list[object]:
 
 
 def _metric(measure: _Measure[State], found: Estimate, rows: int) -> Metric:
-    return Metric(
-        measure.name, found.value, found.low, found.high, measure.unit, measure.better, rows, found.reason
-    )
+    return Metric(measure.name, found.value, found.low, found.high, measure.unit, measure.better, rows, found.reason)

@@ -74,9 +74,7 @@ class FeatureChange:
         return self.moved * self.importance
 
 
-def compare(
-    feature: str, reference: Profile | None, current: Profile | None, importance: float
-) -> FeatureChange:
+def compare(feature: str, reference: Profile | None, current: Profile | None, importance: float) -> FeatureChange:
     """Return how a feature differs between two windows."""
     if reference is None or current is None or not reference.rows or not current.rows:
         return _one_sided(feature, reference, current, importance)
@@ -96,11 +94,19 @@ def compare(
         if left is not None and right is not None and (left.sd > 0 or right.sd > 0)
         else Estimate.unknown("not a number, or it does not vary")
     )
-    missing = distances.proportion_difference(
-        (reference.missing, reference.rows), (current.missing, current.rows)
-    )
+    missing = distances.proportion_difference((reference.missing, reference.rows), (current.missing, current.rows))
     return FeatureChange(
-        feature, reference, current, importance, moved, shift, missing, found, new, gone, _note(reference, current)
+        feature,
+        reference,
+        current,
+        importance,
+        moved,
+        shift,
+        missing,
+        found,
+        new,
+        gone,
+        _note(reference, current),
     )
 
 
@@ -112,9 +118,7 @@ def top_values(profile: Profile, limit: int = _TOP) -> list[tuple[str, float]]:
     return [*named[:limit], *rest]
 
 
-def _one_sided(
-    feature: str, reference: Profile | None, current: Profile | None, importance: float
-) -> FeatureChange:
+def _one_sided(feature: str, reference: Profile | None, current: Profile | None, importance: float) -> FeatureChange:
     unknown = Estimate.unknown("only one of the windows has it")
     has_before = reference is not None and reference.present > 0
     has_after = current is not None and current.present > 0
@@ -186,16 +190,15 @@ def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, t
     # A rare value may be absent by chance: it has vanished when three or more rows of it were due.
     due = before / max(before.sum(), 1.0) * after.sum()
     gone = tuple(
-        name for name, a, d in zip(names, after, due, strict=True) if a == 0.0 and d >= 3.0 and name != OTHER  # noqa: PLR2004 — P(0 rows | 3 due) = 5 %
+        name
+        for name, a, d in zip(names, after, due, strict=True)
+        if a == 0.0 and d >= 3.0 and name != OTHER  # noqa: PLR2004 — P(0 rows | 3 due) = 5 %
     )
     return np.append(before, reference.missing), np.append(after, current.missing), new, gone
 
 
 def _distances(before: Floats, after: Floats, positions: Floats | None, reference: Profile) -> dict[str, Distance]:
-    found = {
-        name: _beside_chance(name, before, after)
-        for name in ("psi", "jensen_shannon", "total_variation")
-    }
+    found = {name: _beside_chance(name, before, after) for name in ("psi", "jensen_shannon", "total_variation")}
     if positions is not None and reference.sd:
         value = distances.wasserstein_binned(positions, before[:-1], after[:-1], scale=reference.sd)
         chance = distances.expected_if_unchanged(

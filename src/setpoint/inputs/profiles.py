@@ -105,13 +105,13 @@ def _profile(name: str, how: Scale | Vocabulary, state: StateTable, places: dict
     counted = state.column("rows")
     labels = state.key("bin")
     if isinstance(how, Vocabulary):
-        values = {
-            str(labels[n]): float(counted[n]) for n in places.get("value", []) if labels[n] is not None
-        }
+        values = {str(labels[n]): float(counted[n]) for n in places.get("value", []) if labels[n] is not None}
         nothing = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
         return Profile(name, "categorical", rows, missing, 0.0, None, None, None, None, *nothing, values, None)
     finite = rows - missing - infinite
-    found = sorted((int(cast("str", labels[n])), float(counted[n])) for n in places.get("bin", []) if labels[n] is not None)
+    found = sorted(
+        (int(cast("str", labels[n])), float(counted[n])) for n in places.get("bin", []) if labels[n] is not None
+    )
     low = float(state.column("minimum")[moments].min()) if moments else math.inf
     high = float(state.column("maximum")[moments].max()) if moments else -math.inf
     mean, sd = _spread(total("shifted"), total("shifted_squares"), finite, how.center)

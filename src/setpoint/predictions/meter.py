@@ -75,9 +75,7 @@ def latency(state: StateTable, probability: float) -> Metric:
 
 def _compute(compute: float, requests: int) -> Metric:
     if not compute or not requests:
-        return Metric(
-            "compute_seconds", None, None, None, "seconds", "lower", requests, "no compute time was recorded"
-        )
+        return Metric("compute_seconds", None, None, None, "seconds", "lower", requests, "no compute time was recorded")
     return Metric("compute_seconds", compute / requests, None, None, "seconds", "lower", requests)
 
 

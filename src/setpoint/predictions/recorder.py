@@ -9,12 +9,12 @@ import hashlib
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from setpoint.core.clock import micros
 from setpoint.core.errors import NaiveTimestamp
@@ -134,10 +134,7 @@ class Recorder:
     ) -> str:
         now = self._now()
         predicted_at = details.pop("predicted_at", None)
-        if predicted_at is None:
-            predicted_at = now
-        else:
-            predicted_at = _micros(predicted_at)
+        predicted_at = now if predicted_at is None else _micros(predicted_at)
         spool = self.spool
         prediction_id = details.pop("prediction_id", None) or spool.make_id(predicted_at)
         row = dict(inputs) if inputs else {}
@@ -153,7 +150,7 @@ class Recorder:
             inputs=cast("dict[str, InputValue]", row),
             prediction=cast("float | str | None", prediction),
             score=score,
-            **details,
+            **cast("Any", details),  # the keys of `Details` are fields of a prediction
         )
         spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
         return prediction_id
@@ -206,15 +203,13 @@ class Recorder:
                 row,
                 prediction=answer,
                 score=cast("float | None", number),
-                **{**details, **({} if name is None else {"key": str(name)})},
+                **cast("Details", {**details, **({} if name is None else {"key": str(name)})}),
             )
             for row, answer, number, name in zip(rows, answers, numbers, names, strict=True)
         ]
 
     @contextmanager
-    def measure(
-        self, inputs: Mapping[str, Value] | None = None, **details: Unpack[Details]
-    ) -> Iterator[Measured]:
+    def measure(self, inputs: Mapping[str, Value] | None = None, **details: Unpack[Details]) -> Generator[Measured]:
         """Record what happens inside a `with` block: its latency, its answer, its error.
 
         Example:
@@ -351,7 +346,7 @@ class Recorder:
         except Exception as error:  # as in `record`
             self.note_failure(error)
 
-    def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: int | float | str | None) -> None:
+    def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: float | str | None) -> None:
         """Record one billed attempt of a prediction; a cost that is not known stays unknown.
 
         Args:
@@ -440,7 +435,11 @@ class Recorder:
         self.spool.put(
             self.model,
             Quarantined(
-                quarantine_id=self.spool.make_id(now), source_table=table, recorded_at=now, reason=reason, raw=raw
+                quarantine_id=self.spool.make_id(now),
+                source_table=table,
+                recorded_at=now,
+                reason=reason,
+                raw=raw,
             ),
         )
 
@@ -505,7 +504,7 @@ def _rows_of(table: object) -> Iterator[dict[str, Value]]:
         yield dict(zip(names, values, strict=True))
 
 
-def _columns_of(table: object) -> dict[str, Sequence[Value]]:
+def _columns_of(table: object) -> Mapping[str, Sequence[Value]]:
     if isinstance(table, Mapping):
         items = cast("Mapping[str, Iterable[Value]]", table)
         return {name: _listed(values) for name, values in items.items()}

@@ -41,8 +41,20 @@ def doctor(store: Path) -> Answer:
     clock = layout.clock
     replay = f"a replay that stands at {text(clock.now())} UTC" if isinstance(clock, ReplayClock) else "the system's"
     checks.append((Verdict.OK, "clock", replay))
-    checks.append((Verdict.OK, "loss window", f"{LOSS_WINDOW_SECONDS:g} s: what a crash of a recorder may lose, at most"))
-    checks.append((Verdict.OK, "versions", ", ".join([f"python {platform.python_version()}", *map(_version, _PACKAGES)])))
+    checks.append(
+        (
+            Verdict.OK,
+            "loss window",
+            f"{LOSS_WINDOW_SECONDS:g} s: what a crash of a recorder may lose, at most",
+        )
+    )
+    checks.append(
+        (
+            Verdict.OK,
+            "versions",
+            ", ".join([f"python {platform.python_version()}", *map(_version, _PACKAGES)]),
+        )
+    )
     checks.append((Verdict.OK, "store format", str(FORMAT)))
     bad = [check for check in checks if check[0] is not Verdict.OK]
     headline = "all is well" if not bad else f"{len(bad)} things need attention: {'; '.join(c[1] for c in bad[:3])}"
@@ -69,18 +81,37 @@ def _model_checks(layout: Layout, model: str) -> list[tuple[Verdict, str, str]]:
                     waiting += segment.size
                     oldest = max(oldest, time.time() - segment.modified_at)
     is_late = waiting > 0 and oldest > _LATE_SECONDS
-    lag = f"{_bytes(waiting)} wait, the oldest for {duration_text(round(oldest * MICROS))}" if waiting else "nothing waits"
+    lag = (
+        f"{_bytes(waiting)} wait, the oldest for {duration_text(round(oldest * MICROS))}"
+        if waiting
+        else "nothing waits"
+    )
     found = [(Verdict.WARNING if is_late else Verdict.OK, f"{model}: spool", lag)]
     with Snapshot(layout, model, tables=("quarantine", "tallies")) as snapshot:
         aside = cast(
             "list[tuple[str, str, int]]",
-            rows(snapshot.connection, "SELECT source_table, reason, count(*) FROM quarantine GROUP BY ALL ORDER BY 3 DESC"),
+            rows(
+                snapshot.connection,
+                "SELECT source_table, reason, count(*) FROM quarantine GROUP BY ALL ORDER BY 3 DESC",
+            ),
         )
         dropped = cast("int", rows(snapshot.connection, "SELECT coalesce(sum(dropped), 0)::BIGINT FROM tallies")[0][0])
     reasons = "; ".join(f"{count:,} {table}: {reason}" for table, reason, count in aside[:3])
     total = sum(count for _, _, count in aside)
-    found.append((Verdict.WARNING if aside else Verdict.OK, f"{model}: quarantine", f"{total:,} rows put aside. {reasons}".strip()))
-    found.append((Verdict.WARNING if dropped else Verdict.OK, f"{model}: drops", f"{dropped:,} events dropped by full queues"))
+    found.append(
+        (
+            Verdict.WARNING if aside else Verdict.OK,
+            f"{model}: quarantine",
+            f"{total:,} rows put aside. {reasons}".strip(),
+        )
+    )
+    found.append(
+        (
+            Verdict.WARNING if dropped else Verdict.OK,
+            f"{model}: drops",
+            f"{dropped:,} events dropped by full queues",
+        )
+    )
     found.append((Verdict.OK, f"{model}: summaries", _summaries(layout, model)))
     return found
 

@@ -92,7 +92,13 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
         q = quoted(column)
         number = f"CAST({q} AS DOUBLE)" if kind.split("(")[0] in _NUMBER_TYPES else "NULL"
         longest = f"max(length({q}))" if kind == "VARCHAR" else "0"
-        parts += [f"count(DISTINCT {q})", f"min({number})", f"max({number})", f"count(*) - count({q})", longest]
+        parts += [
+            f"count(DISTINCT {q})",
+            f"min({number})",
+            f"max({number})",
+            f"count(*) - count({q})",
+            longest,
+        ]
     sample = f"(SELECT * FROM {quoted(name)} LIMIT {_SAMPLE})"
     found = rows(connection, f"SELECT count(*), {', '.join(parts)} FROM {sample}")[0]
     count = cast("int", found[0])

@@ -1,4 +1,4 @@
-"""A first declaration from a file: every guess is said with its reason, and stands as a comment in the YAML."""
+"""A first declaration from a file: every guess is said with its reason, also beside its key in the YAML."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
+from setpoint.store.layout import check_name
 
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray[np.generic]]
 
 SCHEMA_FILE = "model.schema.json"
 MAIN_ROLES = ("time", "key", "prediction", "score", "outcome")
-_PROJECT_TEXT = "# Where events are kept, relative to this file. Models are declared in models/NAME.yaml.\nstore: ./store\n"
+_PROJECT_TEXT = "# Events are kept in `store`; models are declared in models/NAME.yaml.\nstore: ./store\n"
 _TO_FILL_IN = {
     "owner": "to fill in: {team: risk, on_call: risk-rota}",
     "business_metric": "to fill in: {name: fraud_loss_usd, unit: usd, better: lower}",
@@ -88,8 +89,11 @@ class Draft:
 
     def yaml(self, schema: str = f"../{SCHEMA_FILE}") -> str:
         """Return the YAML, with a comment beside each guessed key."""
+        open_keys = {
+            key: note for key, note in _TO_FILL_IN.items() if not (key == "quality" and self.model.expectations)
+        }
         guessed = {one.key: one.note for one in self.guesses}
-        return to_yaml(self.model, {**_TO_FILL_IN, **guessed, **self.notes}, schema)
+        return to_yaml(self.model, {**open_keys, **guessed, **self.notes}, schema)
 
     @property
     def said(self) -> list[str]:
@@ -144,12 +148,13 @@ def draft(
 
     Example:
         >>> import duckdb
-        >>> table = duckdb.sql("SELECT i % 2 AS late, i % 7 * 0.1 AS score, i * 1.5 AS miles FROM range(90) AS t(i)")
+        >>> table = duckdb.sql("SELECT i % 2 AS late, i / 9 AS score, i * 1.5 AS miles FROM range(9) t(i)")
         >>> found = draft(table, name="flights", columns={"outcome": "late"})
         >>> found.model.task.value, [feature.name for feature in found.model.features]
         ('binary', ['miles'])
     """
     time_zone(tz)
+    check_name(name or "model")
     given = checked_roles(columns or {})
     with closing(connect()) as connection:
         first = look(connection, file, {**given, **({"outcome": ""} if outcomes is not None else {})}, inputs)
@@ -157,11 +162,11 @@ def draft(
         guesses = [*role_guesses(first, given, hidden="outcome" if truth is not first else "")]
         if truth is not first:
             guesses += role_guesses(truth, {}, shown=("outcome",), place=f" in {truth.name}")
-        task, task_guess = _task(first, truth)
+        task, task_guess = guessed_task(first, truth)
         positive = positive_value(truth) if task is Task.BINARY else None
         model, found = described(first, name or file_name(file), task, tz)
     guesses += [task_guess, *([positive] if positive else []), *found]
-    return Draft(_with_positive(model, positive), tuple(guesses), {})
+    return Draft(with_positive(model, positive), tuple(guesses), {})
 
 
 def look(
@@ -178,22 +183,20 @@ def look(
     return Looked(connection, table, words, types, facts, guess(facts, given, inputs))
 
 
-def _joined(
-    connection: duckdb.DuckDBPyConnection, outcomes: Source, first: Looked, given: Mapping[str, str]
-) -> Looked:
+def _joined(connection: duckdb.DuckDBPyConnection, outcomes: Source, first: Looked, given: Mapping[str, str]) -> Looked:
     table = "init_outcomes"
     columns = load(connection, outcomes, table)
     links = [role for role in ("prediction_id", "key") if first.mapped.roles.get(role) in columns]
     if not links:
         msg = "nothing joins the two files: no prediction_id or key column stands in both"
-        raise UsageError(msg, hint="name it: --column key=order_id")
+        raise UsageError(msg, hint="name it: --map key=order_id")
     wanted = {links[0]: first.mapped.roles[links[0]]}
     wanted.update({"outcome": given["outcome"]} if given.get("outcome") else {})
     connection.execute(f"DROP VIEW IF EXISTS {quoted(table)}; DROP TABLE IF EXISTS {quoted(table)}")
     found = look(connection, outcomes, wanted, (), table)
     if "outcome" not in found.mapped.roles:
         msg = f"no column of {found.name} looks like an outcome: {', '.join(columns)}"
-        raise UsageError(msg, hint="name it: --column outcome=is_fraud")
+        raise UsageError(msg, hint="name it: --map outcome=is_fraud")
     return found
 
 
@@ -226,7 +229,7 @@ def role_guesses(
             reason = "as you said" if role in given else _reason(role, looked.facts[column])
             yield Guess(key, f"{column}{place}", reason)
         elif role in MAIN_ROLES and role != hidden:
-            yield Guess(key, "none", f"no column looks like one; name it: --column {role}=COLUMN")
+            yield Guess(key, "none", f"no column looks like one; name it: --map {role}=COLUMN")
 
 
 def _reason(role: str, fact: ColumnFacts) -> str:
@@ -239,7 +242,8 @@ def _reason(role: str, fact: ColumnFacts) -> str:
     return f"named like {words}, {values}"
 
 
-def _task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
+def guessed_task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
+    """Return what the model answers, and what in the files says so."""
     roles = {**first.mapped.roles, **truth.mapped.roles}
     task = guess_task({**first.facts, **truth.facts}, Mapped(roles, first.mapped.inputs))
     if "outcome" in roles:
@@ -254,7 +258,7 @@ def _task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
 
 
 def positive_value(truth: Looked) -> Guess | None:
-    """Return which outcome means yes when it is not 1 or true: the rarest text, or the largest of two numbers."""
+    """Return which outcome means yes where it is not 1 or true: the rarest text, the largest number."""
     column = truth.mapped.roles.get("outcome")
     if column is None or truth.types[column] == "BOOLEAN":
         return None
@@ -265,7 +269,7 @@ def positive_value(truth: Looked) -> Guess | None:
     counted = rows(
         truth.connection,
         f"SELECT CAST({q} AS VARCHAR), count(*) FROM {quoted(truth.table)} WHERE {q} IS NOT NULL"
-        f" GROUP BY {q} ORDER BY {f'{q} DESC' if fact.is_number else f'2, 1'} LIMIT 1",
+        f" GROUP BY {q} ORDER BY {f'{q} DESC' if fact.is_number else '2, 1'} LIMIT 1",
     )
     if not counted:
         return None
@@ -275,25 +279,29 @@ def positive_value(truth: Looked) -> Guess | None:
     return Guess("positive", value, f"guessed: {which}{warning}")
 
 
-def _with_positive(model: Model, positive: Guess | None) -> Model:
+def with_positive(model: Model, positive: Guess | None) -> Model:
+    """Return a model that knows which outcome means yes."""
     return replace(model, positive=positive.value) if positive else model
 
 
 def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, list[Guess]]:
     """Return a model with the features and cohorts of a file, and why each is one."""
-    kinds = {column: _kind(looked.facts[column]) for column in looked.mapped.inputs}
-    features = tuple(Feature(column, kind) for column, kind in kinds.items() if kind)
+    kinds: dict[str, FeatureKind | None] = {c: _kind(looked.facts[c]) for c in looked.mapped.inputs}
+    features = tuple(Feature(column, kind) for column, kind in kinds.items() if kind is not None)
     guesses = [Guess(f"features.{f.name}", f.kind, _feature_reason(looked.facts[f.name])) for f in features]
     used = {*looked.mapped.roles.values(), *(feature.name for feature in features)}
     guesses += [
-        Guess(f"left out {column}", fact.kind, "a time, nested, or text that differs in every row: no feature")
+        Guess(f"left out {column}", fact.kind, f"taken for no input, {fact.distinct:,} different values")
         for column, fact in looked.facts.items()
         if column not in used
     ]
     cohorts = guess_cohorts(looked.facts, looked.mapped)
     if cohorts:
         guesses.append(Guess("cohorts", ", ".join(cohorts), "guessed: inputs that are no numbers, 2 to 20 values"))
-    guesses.append(Guess("timezone", tz, "days and weeks are local to it, and times that carry no zone"))
+    time = looked.mapped.roles.get("time")
+    is_zoned = time is None or looked.types[time] == "TIMESTAMP WITH TIME ZONE"
+    read = "" if is_zoned else f"; {time} is read in it where it carries no zone"
+    guesses.append(Guess("timezone", tz, f"days and weeks are local to it{read}"))
     declared = tuple(Cohort(column, by=column) for column in cohorts)
     return Model(name=name, task=task, timezone=tz, features=features, cohorts=declared), guesses
 
@@ -453,9 +461,7 @@ class Fitted:
         pandas = _module("pandas", "the model takes named columns")
         if self.as_categories:
             known = self.values
-            return pandas.DataFrame(
-                {n: pandas.Categorical(v, known[n]) if n in known else v for n, v in table.items()}
-            )
+            return pandas.DataFrame({n: pandas.Categorical(v, known[n]) if n in known else v for n, v in table.items()})
         return pandas.DataFrame(table)
 
 
@@ -484,6 +490,7 @@ def draft_trained(
         UsageError: A file cannot be read, or the model does not fit it.
     """
     time_zone(tz)
+    check_name(name or "model")
     given = checked_roles(columns or {})
     estimator = load_estimator(model_file)
     with closing(connect()) as connection:
@@ -492,12 +499,13 @@ def draft_trained(
             looked = replace(looked, mapped=guess(looked.facts, given, named))
         if "outcome" not in looked.mapped.roles:
             msg = f"no column of {looked.name} looks like an outcome: {', '.join(looked.types)}"
-            raise UsageError(msg, hint="name it: --column outcome=is_fraud")
+            raise UsageError(msg, hint="name it: --map outcome=is_fraud")
         fitted, positive, task = _fitted(estimator, looked)
         model, found = described(looked, name or file_name(model_file), fitted.task, tz)
-        guesses = [*role_guesses(looked, given), task, *([positive] if positive else []), *found]
+        roles = tuple(role for role in ROLES if role not in {"prediction", "score"})
+        guesses = [*role_guesses(looked, given, shown=roles), task, *([positive] if positive else []), *found]
         later = None if holdout is None else _later(connection, holdout, looked)
-        return _measured(_with_positive(model, positive), guesses, fitted, looked, later)
+        return _measured(with_positive(model, positive), guesses, fitted, looked, later)
 
 
 def load_estimator(path: Path) -> _Estimator:
@@ -522,7 +530,9 @@ def load_estimator(path: Path) -> _Estimator:
         raise UsageError(msg, hint=f"pip install {error.name}") from error
     except Exception as error:  # unpickling can raise anything
         msg = f"cannot load {path}: {_first_line(error)}"
-        raise UsageError(msg, hint="write it again with joblib.dump(model, path), by the same library versions") from error
+        raise UsageError(
+            msg, hint="write it again with joblib.dump(model, path), by the same library versions"
+        ) from error
     if not (hasattr(found, "predict") or hasattr(found, "predict_proba")):
         msg = f"{path} holds a {type(found).__name__}, which has neither predict_proba nor predict"
         raise UsageError(msg, hint="save the fitted model or pipeline itself")
@@ -552,26 +562,41 @@ def _fitted(estimator: _Estimator, looked: Looked) -> tuple[Fitted, Guess | None
     columns = looked.mapped.inputs
     count = getattr(estimator, "n_features_in_", len(columns))
     if count != len(columns):
-        msg = f"the model takes {count} inputs, {looked.name} seems to have {len(columns)}: {', '.join(columns)}"
+        seen = f"{len(columns)}: {', '.join(columns)}"
+        msg = f"the model takes {count} inputs, {looked.name} seems to have {seen}"
         raise UsageError(msg, hint="name them in the model's order: --inputs a,b,c")
     classes = [_word(value) for value in getattr(estimator, "classes_", ())]
     if len(classes) > _YES_AND_NO:
         msg = f"the model tells {len(classes)} classes apart: {', '.join(classes)}"
         raise UsageError(msg, hint="Setpoint knows yes-or-no models and models that predict a number")
-    task, said = _task(looked, looked)
+    task, said = guessed_task(looked, looked)
     if classes:
-        task, said = Task.BINARY, Guess("task", Task.BINARY.value, f"the model's classes are {' and '.join(classes)}")
+        task, said = (
+            Task.BINARY,
+            Guess("task", Task.BINARY.value, f"the model's classes are {' and '.join(classes)}"),
+        )
     elif hasattr(estimator, "predict_proba"):
         task, said = Task.BINARY, Guess("task", Task.BINARY.value, "the model has predict_proba")
     positive = positive_value(looked) if task is Task.BINARY else None
     if positive and classes:
-        positive = Guess("positive", classes[-1], "the model's second class")
+        positive = _second_class(looked, classes)
     values = {
         name: _text_values(looked, name) for name in columns if looked.types[name].startswith(("VARCHAR", "ENUM"))
     }
     is_named = hasattr(estimator, "feature_names_in_")
     yes = positive.value if positive else next((c for c in classes[-1:]), "1")
     return Fitted(estimator, columns, yes, task, is_named, values), positive, said
+
+
+def _second_class(looked: Looked, classes: list[str]) -> Guess:
+    """Return the outcome that the model calls yes, when the file spells outcomes as the model does."""
+    column = looked.mapped.roles["outcome"]
+    known = _text_values(looked, column)
+    spelled = {value.removesuffix(".0") for value in known}
+    if spelled.isdisjoint(classes):
+        msg = f"the model's classes are {' and '.join(classes)}, {column} holds {', '.join(known[:5])}"
+        raise UsageError(msg, hint=f"write {column} as the model was fitted, so that it is known which is which")
+    return Guess("positive", classes[-1], "the model's second class")
 
 
 def _text_values(looked: Looked, column: str) -> list[str]:
@@ -599,7 +624,10 @@ def span(looked: Looked, zone: str) -> Window | None:
         return None
     kind = looked.types[column]
     sql = f"epoch_us({time_sql(quoted(column), kind, zone)})"
-    found = rows(looked.connection, f"SELECT min({sql}), max({sql}), count(*) - count({sql}) FROM {quoted(looked.table)}")
+    found = rows(
+        looked.connection,
+        f"SELECT min({sql}), max({sql}), count(*) - count({sql}) FROM {quoted(looked.table)}",
+    )
     first, last, missing = cast("tuple[int | None, int | None, int]", found[0])
     if first is None or last is None or missing:
         return None
@@ -620,9 +648,7 @@ def _why_not_later(later: Looked | None, train: Window | None, zone: str) -> str
     return ""
 
 
-def _measured(
-    model: Model, guesses: list[Guess], fitted: Fitted, train: Looked, later: Looked | None
-) -> Draft:
+def _measured(model: Model, guesses: list[Guess], fitted: Fitted, train: Looked, later: Looked | None) -> Draft:
     """Add reference, importance and bar to a model."""
     zone = model.timezone
     trained = span(train, zone)
@@ -647,7 +673,7 @@ def _measured(
         when = "" if window is None else f" from {time_text(window.start, zone)} to {time_text(window.end, zone)}"
         bar = expectation(metric, found, f"{judged.name}, {len(outcomes):,} rows{when}, all after training ended")
         model = replace(model, expectations=(bar,) if bar else ())
-        guesses.append(Guess(f"quality.{metric}", _bar_text(bar), bar.source if bar else found.reason))
+        guesses.append(Guess(f"quality.{metric}", *_bar_text(bar, found, judged.name)))
     part = {name: values[:_IMPORTANCE_ROWS] for name, values in table.items()}
     shares = importances(fitted, part, outcomes[:_IMPORTANCE_ROWS])
     where = f"{metric} lost when shuffled, on {min(len(outcomes), _IMPORTANCE_ROWS):,} rows of {judged.name}"
@@ -657,14 +683,16 @@ def _measured(
         ranked = sorted(shares, key=lambda one: -shares[one])
         guesses.append(Guess("importance", ", ".join(f"{n} {shares[n]:.2f}" for n in ranked), where))
     else:
-        notes["importance"] = f"unknown: shuffling no input lowers the {where}"
+        notes["importance"] = f"unknown: {found.reason or f'shuffling no input lowers the {where}'}"
     return Draft(model, tuple(guesses), notes)
 
 
 def _rows(looked: Looked, fitted: Fitted, limit: int) -> tuple[Columns, Floats]:
     """Return inputs and outcomes of rows that have one, in an order that depends on nothing but the rows."""
     outcome = quoted(looked.mapped.roles["outcome"])
-    truth = f"CAST({outcome} AS DOUBLE)"
+    truth, is_known = f"CAST({outcome} AS DOUBLE)", f"{outcome} IS NOT NULL"
+    if fitted.task is Task.REGRESSION:
+        is_known += f" AND isfinite({truth})"
     if fitted.task is Task.BINARY and not looked.types[looked.mapped.roles["outcome"]].startswith("BOOL"):
         number = f"OR TRY_CAST(CAST({outcome} AS VARCHAR) AS DOUBLE) = TRY_CAST('{{}}' AS DOUBLE)"
         yes = fitted.positive.replace("'", "''")
@@ -673,7 +701,7 @@ def _rows(looked: Looked, fitted: Fitted, limit: int) -> tuple[Columns, Floats]:
     inputs = ", ".join(quoted(name) for name in looked.mapped.inputs)
     found = looked.connection.execute(
         f"SELECT {inputs}, {truth} AS {quoted(_TRUTH)} FROM {quoted(looked.table)} AS row"
-        f" WHERE {outcome} IS NOT NULL ORDER BY hash(row) LIMIT {limit}"
+        f" WHERE {is_known} ORDER BY hash(row) LIMIT {limit}"
     ).fetchnumpy()
     table = {name: _plain(values) for name, values in cast("Columns", found).items()}
     return table, table.pop(_TRUTH).astype(np.float64)
@@ -684,17 +712,20 @@ _TRUTH = "$truth"
 
 def _plain(values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return a column with None for a text and NaN for a number that is missing."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    if not values.mask.any():
-        return cast("NDArray[np.generic]", values.data)
-    if values.dtype.kind in "biuf":
-        return cast("NDArray[np.generic]", values.astype(np.float64).filled(np.nan))
-    return cast("NDArray[np.generic]", values.astype(object).filled(None))
+    missing, plain = np.ma.getmaskarray(values), np.asarray(values)
+    if not missing.any():
+        return plain
+    found = plain.astype(np.float64 if values.dtype.kind in "biuf" else object)
+    found[missing] = np.nan if found.dtype.kind == "f" else None
+    return found
 
 
 def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Estimate]:
     """Return the metric of a model and its value on rows: AUC, accuracy without scores, or RMSE."""
+    if not bool(np.all(np.isfinite(answers))):
+        count = int(np.sum(~np.isfinite(answers)))
+        msg = f"the model answers {count:,} of {len(answers):,} rows with no finite number"
+        raise UsageError(msg, hint="look for missing or infinite inputs in the file")
     if fitted.task is Task.REGRESSION:
         shift = float(outcomes.mean()) if len(outcomes) else 0.0
         return "rmse", regression.rmse(RegressionState.from_rows(answers, outcomes, shift=shift))
@@ -707,7 +738,7 @@ def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Est
 
 
 def importances(fitted: Fitted, table: Columns, outcomes: Floats) -> dict[str, float]:
-    """Return the share of skill that shuffling each input costs; the shares sum to 1, empty when none does."""
+    """Return the share of skill lost when an input is shuffled: they sum to 1; empty when none is lost."""
     sign = -1.0 if fitted.task is Task.REGRESSION else 1.0
 
     def skill(changed: Columns) -> float:
@@ -736,27 +767,26 @@ def expectation(metric: str, found: Estimate, measured_on: str) -> Expectation |
         >>> expectation("auc", Estimate(0.7, 0.68123, 0.72), "later.parquet").at_least
         0.6812
     """
-    if found.value is None:
-        return None
     end = found.high if metric == "rmse" else found.low
-    if end is None:
+    if found.value is None or end is None:
         return None
     source = f"{metric} {found.value:.4g} measured on {measured_on}; the bar is the worse end of its 95 % interval"
-    digits = 3 - math.floor(math.log10(abs(end))) if end else 0
+    scale = 10.0 ** (3 - math.floor(math.log10(abs(end)))) if end else 1.0
     if metric == "rmse":
-        return Expectation(metric, at_most=round(math.ceil(end * 10**digits) / 10**digits, max(digits, 0)), source=source)
-    return Expectation(metric, at_least=round(math.floor(end * 10**digits) / 10**digits, max(digits, 0)), source=source)
+        return Expectation(metric, at_most=float(f"{math.ceil(end * scale) / scale:.6g}"), source=source)
+    return Expectation(metric, at_least=float(f"{math.floor(end * scale) / scale:.6g}"), source=source)
 
 
-def _bar_text(bar: Expectation | None) -> str:
-    if bar is None:
-        return "none"
-    return f"at least {bar.at_least:g}" if bar.at_least is not None else f"at most {bar.at_most:g}"
+def _bar_text(bar: Expectation | None, found: Estimate, file: str) -> tuple[str, str]:
+    if bar is None or found.low is None or found.high is None:
+        return "none", found.reason
+    words = f"at least {bar.at_least:g}" if bar.at_least is not None else f"at most {bar.at_most:g}"
+    return words, f"the worse end of {found.value:.4g} [{found.low:.4g}, {found.high:.4g}] on {file}"
 
 
 def _word(value: object) -> str:
     """Return a class as the store compares it: 1.0 is 1, True is true."""
-    plain = value.item() if isinstance(value, np.generic) else value
+    plain = cast("np.generic[object]", value).item() if isinstance(value, np.generic) else value
     if isinstance(plain, bool):
         return "true" if plain else "false"
     return f"{plain:g}" if isinstance(plain, float) else str(plain)

@@ -76,7 +76,12 @@ def import_file(
             if not {"prediction_id", "key"} & set(mapped.roles):
                 msg = "nothing says which predictions these outcomes belong to"
                 raise UsageError(msg, hint="name the column: --map key=COLUMN or --map prediction_id=COLUMN")
-            create_views(connection, ("raw_predictions", types, Mapped(mapped.roles, ())), ("raw_predictions", types, mapped), zone)
+            create_views(
+                connection,
+                ("raw_predictions", types, Mapped(mapped.roles, ())),
+                ("raw_predictions", types, mapped),
+                zone,
+            )
             done = import_outcomes(
                 connection, layout, declared, file_token(_paths(path)), kind=kind or declared.final_kind
             )
@@ -122,5 +127,3 @@ def _paths(path: str) -> list[Path]:
     if any(letter in path for letter in "*?["):
         return sorted(Path().glob(path)) if not Path(path).is_absolute() else sorted(Path("/").glob(path[1:]))
     return [Path(path)]
-
-

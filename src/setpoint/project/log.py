@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +50,15 @@ class Log:
     def models(self) -> list[str]:
         """Return the names of the models."""
         return self._source.models()
+
+    def evidence(self, model: str = "", as_of: str | int | None = None) -> AbstractContextManager[RowEvidence]:
+        """Open the states that answers about a model are computed from.
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            as_of: Evidence as if it were this time.
+        """
+        return self._source.evidence(model, as_of)
 
     def status(
         self,
@@ -117,10 +126,12 @@ class StoreSource:
         self.notes: tuple[str, ...] = ()
 
     def models(self) -> list[str]:
+        """Return the models of the store."""
         return self.layout.models()
 
     @contextmanager
-    def evidence(self, model: str, as_of: str | int | None) -> Iterator[RowEvidence]:
+    def evidence(self, model: str, as_of: str | int | None) -> Generator[RowEvidence]:
+        """Open the evidence of a model for one question."""
         declared = self.layout.model(model or _only(self.models()))
         now = self.layout.clock.now()
         known = _as_of(as_of, declared.timezone, now)
@@ -143,10 +154,12 @@ class FileSource:
         self.notes = notes
 
     def models(self) -> list[str]:
+        """Return the one model, when it has a name."""
         return [self._evidence.model.name] if self._evidence.model.name else []
 
     @contextmanager
-    def evidence(self, model: str, as_of: str | int | None) -> Iterator[RowEvidence]:
+    def evidence(self, model: str, as_of: str | int | None) -> Generator[RowEvidence]:
+        """Open the evidence of a model for one question."""
         known = self.models()
         if model and model not in known:
             msg = f"no model is called {model!r} in these files"
@@ -159,6 +172,7 @@ class FileSource:
         return span.end if span else 0
 
     def close(self) -> None:
+        """Let go of the files."""
         self._evidence.connection.close()
 
 
@@ -191,4 +205,3 @@ def _window(evidence: RowEvidence, value: str | Window | None) -> Window | None:
     if value is None or isinstance(value, Window):
         return value
     return Window.parse(value, now=evidence.as_of, zone=evidence.model.timezone)
-

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text
 from setpoint.core.errors import DeclarationError, StoreError, StoreMissing, UsageError
 from setpoint.core.events import TABLES, Change
@@ -16,7 +18,7 @@ from setpoint.declare.source import read_text
 from setpoint.declare.write import size_spelling, to_yaml
 from setpoint.predictions.recorder import spool_of
 from setpoint.store.engines.duck import rows
-from setpoint.store.evidence import bucket_seconds
+from setpoint.store.evidence import bucket_seconds, horizon
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
 from setpoint.store.snapshot import Snapshot
@@ -28,6 +30,7 @@ _FIXED_BYTES, _NUMERIC_BYTES, _TEXT_BYTES, _SUMMARY_BYTES = 80, 9, 4, 3_000
 _FEWEST_ROWS = 1_000
 _KEY_OF = {"expectations": "quality"}
 _NOTED = 12
+_UNSET = "not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Storage:
         seen: How long traffic was seen for, microseconds.
         keep: Share of the rows that is kept.
         summary_bytes_per_day: What the kept states take.
-        window: How long rows are to be kept: the retention's age, or the outcome horizon without one.
+        window: How long rows must be kept: the retention's age, and never less than outcomes may take.
         budget: The declared size; None without one.
     """
 
@@ -98,7 +101,9 @@ class Storage:
             over = f" (seen over {duration_text(self.seen)})" if self.seen < DAY else ""
             traffic = f"{self.rows_per_day:,.0f} predictions a day{over}{kept}"
         summaries = f"summaries {_size(self.summary_bytes_per_day)} a day"
-        found = [first, f"storage: {traffic}; {summaries}; about {_size(self.bytes_of(MONTH))} a month"]
+        what = " without the rows" if self.rows_per_day is None else ""
+        month = f"about {_size(self.bytes_of(MONTH))} a month{what}"
+        found = [first, f"storage: {traffic}; {summaries}; {month}"]
         if self.budget is not None:
             said = f"{_size(self.bytes_of(self.window))} in {duration_text(self.window)}"
             found.append(f"storage: {said} of {size_spelling(self.budget)} declared in retention.size")
@@ -130,7 +135,7 @@ class ModelPlan:
 
     @property
     def lines(self) -> list[str]:
-        """The plan of this model in lines."""
+        """What would change for this model, in lines."""
         name = self.model.name
         if self.is_dropped:
             return [f"- {name}  in force but declared no longer: kept, with all its events"]
@@ -138,8 +143,7 @@ class ModelPlan:
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         if any(change.voids for change in self.changes):
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
-        storage = self.storage.lines if self.storage and (self.is_changed or self.storage.is_over) else []
-        return lines + [f"  {name}: {line}" for line in storage]
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,13 @@ class Plan:
         """Whether applying changes nothing."""
         return not self.makes_store and not any(model.is_changed for model in self.models)
 
-    def text(self) -> str:
-        """Return the plan in lines."""
+    def text(self, *, storage: bool = True) -> str:
+        """Return the plan in lines, with or without what it takes on disk."""
         lines = [f"+ store {self.store}"] if self.makes_store else []
-        lines += [line for model in self.models for line in model.lines]
+        for model in self.models:
+            lines += model.lines
+            if storage and model.storage is not None:
+                lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
         return "\n".join([*lines, "nothing to change"] if self.is_empty else lines)
 
     def check(self) -> None:
@@ -247,7 +254,8 @@ def apply(folder: Path) -> Plan:
         )
         spool.put(one.model.name, change)
     if not spool.flush():
-        msg = f"the declarations are in force, but the change could not be recorded: {spool.last_error or 'timed out'}"
+        why = spool.last_error or "timed out"
+        msg = f"the declarations are in force, but the change could not be recorded: {why}"
         raise StoreError(msg, hint="check the disk of the store")
     return found
 
@@ -261,7 +269,12 @@ def _note(one: ModelPlan) -> str:
 
 
 def _in_force(layout: Layout | None, name: str) -> Model | None:
-    return layout.declaration(name) if layout else None
+    """Return the declaration in force; a damaged one is said, not guessed."""
+    try:
+        return layout.declaration(name) if layout else None
+    except msgspec.MsgspecError as error:
+        msg = f"the declaration of {name} in force is damaged: {error}"
+        raise StoreError(msg, hint=f"delete models/{name}.json in the store, then apply again") from error
 
 
 def _planned(layout: Layout | None, model: Model, before: Model | None) -> ModelPlan:
@@ -275,8 +288,8 @@ def differences(before: Model, after: Model) -> list[FieldChange]:
     """Return the keys in which two declarations of a model differ, as the YAML file spells them.
 
     Example:
-        >>> [change.text for change in differences(Model("a", keep=0.5), Model("a", timezone="Europe/Berlin"))]
-        ['keep: 0.5 -> the default', 'timezone: the default -> Europe/Berlin']
+        >>> [change.text for change in differences(Model("a", keep=0.5), Model("a", positive="late"))]
+        ['keep: 0.5 -> not set', 'positive: not set -> late']
     """
     if before == after:
         return []
@@ -287,14 +300,14 @@ def differences(before: Model, after: Model) -> list[FieldChange]:
     }
     old, new = _flat(before), _flat(after)
     return [
-        FieldChange(key, old.get(key, "the default"), new.get(key, "the default"), _voids(key, voiding))
+        FieldChange(key, old.get(key, _UNSET), new.get(key, _UNSET), _voids(key, voiding))
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
 
 
 def _voids(key: str, voiding: set[str]) -> bool:
-    return key.split(".")[0] in voiding and not (
+    return key.split(".", maxsplit=1)[0] in voiding and not (
         key.startswith("features.") and key.endswith((".importance", ".policy"))
     )
 
@@ -333,7 +346,7 @@ def estimate(layout: Layout | None, model: Model) -> Storage:
         seen=seen,
         keep=model.keep,
         summary_bytes_per_day=float(len(model.features) * _SUMMARY_BYTES * buckets),
-        window=model.retention.age or model.outcome_horizon,
+        window=max(model.retention.age or 0, horizon(model)),
         budget=model.retention.size_bytes,
     )
 

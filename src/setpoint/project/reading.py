@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -107,7 +107,11 @@ def _check_roles(columns: Mapping[str, str]) -> None:
 
 
 def _second(
-    connection: duckdb.DuckDBPyConnection, outcomes: Source, mapped: Mapped, columns: Mapping[str, str], notes: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    outcomes: Source,
+    mapped: Mapped,
+    columns: Mapping[str, str],
+    notes: list[str],
 ) -> tuple[str, dict[str, str], Mapped]:
     """Load the table of outcomes and find what joins it."""
     types = load(connection, outcomes, "raw_outcomes")
@@ -200,12 +204,12 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
 
 
 @contextmanager
-def _table(source: Source, inputs: tuple[str, ...] | None) -> Iterator[RowEvidence]:
+def _table(source: Source, inputs: tuple[str, ...] | None) -> Generator[RowEvidence]:
     connection = connect()
     try:
         types = load(connection, source, "raw_predictions")
         facts = look_at(connection, "raw_predictions", types)
-        nothing = dict.fromkeys(ROLES, "")
+        nothing: dict[str, str] = dict.fromkeys(ROLES, "")
         present = None if inputs is None else tuple(name for name in inputs if name in types)
         mapped = guess(facts, nothing, present)
         features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")

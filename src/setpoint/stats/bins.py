@@ -74,9 +74,7 @@ def score_bin(scores: FloatArray) -> IntArray:
         raise ValueError(msg)
     with np.errstate(divide="ignore"):
         log_odds = np.log(scores / (1.0 - scores))
-    return np.clip(np.floor(SCORE_BINS_PER_LOGIT * log_odds), SCORE_BIN_LOWEST, SCORE_BIN_HIGHEST).astype(
-        np.int64
-    )
+    return np.clip(np.floor(SCORE_BINS_PER_LOGIT * log_odds), SCORE_BIN_LOWEST, SCORE_BIN_HIGHEST).astype(np.int64)
 
 
 def score_bin_middle(index: IntArray) -> FloatArray:
@@ -119,9 +117,7 @@ def value_bin(values: FloatArray, center: float = 0.0, scale: float = 1.0) -> In
     return np.clip(np.floor(VALUE_BINS * squeezed), -VALUE_BINS, VALUE_BINS - 1).astype(np.int64)
 
 
-def value_bin_edges(
-    index: IntArray, center: float = 0.0, scale: float = 1.0
-) -> tuple[FloatArray, FloatArray]:
+def value_bin_edges(index: IntArray, center: float = 0.0, scale: float = 1.0) -> tuple[FloatArray, FloatArray]:
     """Return the lower and upper edges of value bins; the outermost bins reach to infinity.
 
     Args:
@@ -268,9 +264,7 @@ def _ranks(counts: FloatArray, probability: float, weight_of_squares: float | No
         low -= 1
     high = _binomial_quantile(rows, probability, 1.0 - tail) + 1
     scale = total / rows
-    return _Ranks(
-        None if low < 0 else (low + 1) * scale, probability * total, None if high > rows else high * scale
-    )
+    return _Ranks(None if low < 0 else (low + 1) * scale, probability * total, None if high > rows else high * scale)
 
 
 def _binomial_quantile(trials: int, probability: float, level: float) -> int:
@@ -295,9 +289,7 @@ def _position(counts: FloatArray, rank: float) -> tuple[int, float]:
     return at, min(max((rank - before) / float(counts[at]), 0.0), 1.0)
 
 
-def _with_interval(
-    value: float, low: FloatArray, high: FloatArray, counts: FloatArray, ranks: _Ranks
-) -> Estimate:
+def _with_interval(value: float, low: FloatArray, high: FloatArray, counts: FloatArray, ranks: _Ranks) -> Estimate:
     """Return the value with the outer edges of the bins that hold the interval's ranks."""
     bottom = None if ranks.low is None else min(float(low[_position(counts, ranks.low)[0]]), value)
     top = None if ranks.high is None else max(float(high[_position(counts, ranks.high)[0]]), value)

@@ -174,9 +174,7 @@ class BinaryState:
         index = np.union1d(self.bin_index, other.bin_index)
         places = [np.searchsorted(index, state.bin_index) for state in (self, other)]
 
-        def union(
-            name: str, start: float, combine: Callable[[FloatArray, FloatArray], FloatArray]
-        ) -> FloatArray:
+        def union(name: str, start: float, combine: Callable[[FloatArray, FloatArray], FloatArray]) -> FloatArray:
             merged = np.full(len(index), start)
             for state, place in zip((self, other), places, strict=True):
                 merged[place] = combine(merged[place], getattr(state, name))
@@ -282,9 +280,7 @@ def recall(state: BinaryState) -> Estimate:
         >>> recall(BinaryState.from_rows(y, decisions=np.ones(20))).value
         1.0
     """
-    return _share_of_enough(
-        state, (state.true_positives, None), (state.false_negatives, None), "positive outcomes"
-    )
+    return _share_of_enough(state, (state.true_positives, None), (state.false_negatives, None), "positive outcomes")
 
 
 def f1(state: BinaryState) -> Estimate:
@@ -360,9 +356,7 @@ def auc(state: BinaryState) -> Estimate:
         degrees = spread**2 / (part1**2 / (m1 - 1.0) + part0**2 / (m0 - 1.0)) if spread > 0.0 else m1 + m0
         half = student_t_quantile((1.0 + LEVEL) / 2.0, degrees) * math.sqrt(spread) / (value * (1.0 - value))
         centre = math.log(value / (1.0 - value))
-        low, high = (
-            1.0 / (1.0 + math.exp(-min(max(x, -700.0), 700.0))) for x in (centre - half, centre + half)
-        )
+        low, high = (1.0 / (1.0 + math.exp(-min(max(x, -700.0), 700.0))) for x in (centre - half, centre + half))
     return Estimate(value, min(low, lowest, value), max(high, highest, value))
 
 
@@ -473,12 +467,8 @@ def _squares(state: BinaryState, weights: tuple[float, float]) -> float:
 
     Assumes that within one outcome the weight of a row is unrelated to the rest.
     """
-    positive = (
-        state.positive_weight_of_squares / state.positive_weight if state.positive_weight > 0.0 else 0.0
-    )
-    negative = (
-        state.negative_weight_of_squares / state.negative_weight if state.negative_weight > 0.0 else 0.0
-    )
+    positive = state.positive_weight_of_squares / state.positive_weight if state.positive_weight > 0.0 else 0.0
+    negative = state.negative_weight_of_squares / state.negative_weight if state.negative_weight > 0.0 else 0.0
     return weights[0] * positive + weights[1] * negative
 
 

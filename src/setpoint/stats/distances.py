@@ -296,9 +296,7 @@ def _measured(kernel: Kernel, reference: FloatArray, current: FloatArray) -> Est
     """Return a distance of two windows as an estimate without interval."""
     if _totals(reference, current) is None:
         return Estimate.unknown(_empty(reference))
-    return Estimate(
-        float(kernel(np.asarray(reference, np.float64), np.asarray(current, np.float64))), None, None
-    )
+    return Estimate(float(kernel(np.asarray(reference, np.float64), np.asarray(current, np.float64))), None, None)
 
 
 def _totals(reference: FloatArray, current: FloatArray) -> tuple[float, float] | None:

@@ -46,9 +46,7 @@ class Estimate:
                 msg = "an unknown estimate has a reason and no interval"
                 raise ValueError(msg)
             return
-        if (self.low is not None and self.low > self.value) or (
-            self.high is not None and self.high < self.value
-        ):
+        if (self.low is not None and self.low > self.value) or (self.high is not None and self.high < self.value):
             msg = f"`{self.value}` lies outside its interval `[{self.low}, {self.high}]`"
             raise ValueError(msg)
 

@@ -256,22 +256,18 @@ def skill(state: RegressionState, constant: float | None = None) -> Estimate:
         return Estimate.unknown(missing)
     w = state.weight
     first, second, third, fourth = (
-        value / w
-        for value in (state.outcome, state.outcome_squared, state.outcome_cubed, state.outcome_fourth)
+        value / w for value in (state.outcome, state.outcome_squared, state.outcome_cubed, state.outcome_fourth)
     )
     c = first if constant is None else constant - state.shift
     base = second - 2.0 * c * first + c * c
     if base <= 1e-12 * max(second, c * c):
-        return Estimate.unknown(
-            "the outcomes do not vary around the constant, so there is nothing to explain"
-        )
+        return Estimate.unknown("the outcomes do not vary around the constant, so there is nothing to explain")
     ratio = state.error_squared / w / base
     if ratio == 0.0:
         return Estimate(1.0, 1.0, 1.0)
     base_square = fourth - 4.0 * c * third + 6.0 * c * c * second - 4.0 * c**3 * first + c**4
     e2, e2z, e2zz = (
-        value / w
-        for value in (state.error_squared, state.error_squared_outcome, state.error_squared_outcome_squared)
+        value / w for value in (state.error_squared, state.error_squared_outcome, state.error_squared_outcome_squared)
     )
     cross = e2zz - 2.0 * c * e2z + c * c * e2
     relative = state.error_fourth / w / e2**2 - 2.0 * cross / (e2 * base) + base_square / base**2

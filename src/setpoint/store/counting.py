@@ -45,7 +45,12 @@ class Counting:
 
     def count(self, event: Prediction, missing: tuple[str, ...], *, kept: bool) -> None:
         """Count one prediction; `missing` names its features without a value."""
-        key = (event.version, event.endpoint, event.role, event.predicted_at - event.predicted_at % QUARTER_HOUR)
+        key = (
+            event.version,
+            event.endpoint,
+            event.role,
+            event.predicted_at - event.predicted_at % QUARTER_HOUR,
+        )
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = Counts()

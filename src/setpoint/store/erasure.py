@@ -58,10 +58,13 @@ def forget(layout: Layout, model: Model, *, key: str = "", unit: str = "") -> Er
         erased, buckets = _rewrite(layout, model, "key" if key else "unit", text)
         _mark(layout, model, buckets)
     refresh(layout, model, layout.clock.now())
-    left = [path for path in traces(layout.root, text, model.name)]
+    left = list(traces(layout.root, text, model.name))
     if left:
         msg = f"{text!r} is still found in {', '.join(str(path.relative_to(layout.root)) for path in left[:3])}"
-        raise StoreError(msg, hint="if it is also a feature's value or a cohort's, forget it there too, or drop that feature")
+        raise StoreError(
+            msg,
+            hint="if it is also a feature's value or a cohort's, forget it there too, or drop that feature",
+        )
     return Erased(erased)
 
 
@@ -70,7 +73,11 @@ def traces(root: Path, text: str, model: str) -> Iterator[Path]:
     wanted = text.encode()
     for folder in (root / "spool" / model, root / "lake" / model, root / "summaries"):
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and (folder.name != "summaries" or path.name.startswith(f"{model}.db")) and _holds(path, wanted):
+            if (
+                path.is_file()
+                and (folder.name != "summaries" or path.name.startswith(f"{model}.db"))
+                and _holds(path, wanted)
+            ):
                 yield path
 
 
@@ -125,8 +132,7 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
                 listed = ", ".join(literal(day) for day in days)
                 lake.replace_days(
                     connection.sql(
-                        f"SELECT * FROM {source} WHERE CAST(day AS VARCHAR) IN ({listed})"
-                        f" AND ({condition}) IS NOT TRUE"
+                        f"SELECT * FROM {source} WHERE CAST(day AS VARCHAR) IN ({listed}) AND ({condition}) IS NOT TRUE"
                     ),
                     days,
                 )
@@ -158,5 +164,3 @@ def _holds(path: Path, wanted: bytes) -> bool:
     except FileNotFoundError:
         return False
     return False
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 from sqlglot import exp, parse_one
@@ -22,6 +22,9 @@ from setpoint.store.matching import Matching
 from setpoint.store.measures import Column, Definition, Scale, Vocabulary
 from setpoint.store.primitives import ENGINE, finite, printed
 from setpoint.store.states import StateTable, merge
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr  # sqlglot 28 calls it Expression
 
 _SAMPLE_ROWS = 20_000
 _NAMED_VALUES = 50
@@ -71,7 +74,8 @@ class RowEvidence:
     def span(self) -> Window | None:
         """From the first to just after the last prediction; None without any, or without times."""
         first, last = rows(
-            self.connection, "SELECT min(epoch_us(predicted_at)), max(epoch_us(predicted_at)) FROM predictions"
+            self.connection,
+            "SELECT min(epoch_us(predicted_at)), max(epoch_us(predicted_at)) FROM predictions",
         )[0]
         return None if first is None else Window(cast("int", first), cast("int", last) + 1)
 
@@ -83,9 +87,7 @@ class RowEvidence:
     def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the quality state of a window; None is all rows."""
         matching = self.matching(window)
-        return measures.query_quality(
-            self.connection, matching, self.definition, bucket_seconds=bucket_seconds
-        )
+        return measures.query_quality(self.connection, matching, self.definition, bucket_seconds=bucket_seconds)
 
     def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
         """Return the quality state of each local day of a window, oldest first."""
@@ -106,9 +108,7 @@ class RowEvidence:
         """Return the spending state of a window."""
         return measures.query_spending(self.connection, self.matching(window), bucket_seconds=bucket_seconds)
 
-    def profile(
-        self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0
-    ) -> StateTable:
+    def profile(self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window's root rows; `condition` is SQL over predictions."""
         limits = ["prediction_id = root_id"]
         if window is not None:
@@ -116,7 +116,11 @@ class RowEvidence:
         if condition:
             limits.append(condition)
         return measures.query_profile(
-            self.connection, self.definition, self.profiled, where=" AND ".join(limits), bucket_seconds=bucket_seconds
+            self.connection,
+            self.definition,
+            self.profiled,
+            where=" AND ".join(limits),
+            bucket_seconds=bucket_seconds,
         )
 
     def changes(self, window: Window | None) -> list[Change]:
@@ -136,7 +140,9 @@ class RowEvidence:
 
     def matching(self, window: Window | None) -> Matching:
         """Return what examples of a window are made from."""
-        return Matching(self.model, self._types, self.as_of, window, cohorts=self._cohorts, **self._shortcuts)
+        return Matching(
+            self.model, self._types, self.as_of, window, cohorts=self._cohorts, **cast("Any", self._shortcuts)
+        )
 
     @property
     def profiled(self) -> dict[str, Column]:
@@ -165,9 +171,7 @@ class RowEvidence:
     def _types(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for view in ("predictions", "outcomes"):
-            found.update(
-                cast("list[tuple[str, str]]", [row[:2] for row in rows(self.connection, f"DESCRIBE {view}")])
-            )
+            found.update(cast("list[tuple[str, str]]", [row[:2] for row in rows(self.connection, f"DESCRIBE {view}")]))
         return found
 
     @cached_property
@@ -192,7 +196,7 @@ class RowEvidence:
             return f"CASE WHEN {condition} THEN 'yes' ELSE 'no' END"
         return f"CAST({self.column(cohort.by)} AS VARCHAR)"
 
-    def _typed_column(self, name: str) -> exp.Expression:
+    def _typed_column(self, name: str) -> Expr:
         feature = self.inputs.get(name.removeprefix("inputs."))
         kind = feature.kind if feature else self._types.get(name, "VARCHAR")
         column = self.column(name)

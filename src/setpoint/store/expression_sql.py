@@ -8,6 +8,7 @@ here; otherwise the engine answers it once, when it binds the query, and filters
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
@@ -31,8 +32,11 @@ from setpoint.core.expression_tree import (
     shared_kind,
 )
 
-ColumnOf = Callable[[str], exp.Expression]
-NodeType = Callable[..., exp.Expression]
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr  # sqlglot 28 calls it Expression
+
+ColumnOf = Callable[[str], "Expr"]
+NodeType = Callable[..., "Expr"]
 
 _KINDS: tuple[Kind, ...] = ("number", "text", "truth")
 _SQL_TYPES: dict[Kind, str] = {"number": "DOUBLE", "text": "VARCHAR", "truth": "BOOLEAN"}
@@ -67,7 +71,7 @@ _FUNCTIONS: dict[str, NodeType] = {
 }
 
 
-def to_sql(expression: Expression, column: ColumnOf) -> exp.Expression:
+def to_sql(expression: Expression, column: ColumnOf) -> Expr:
     """Return a condition as a SQL tree of type BOOLEAN.
 
     Args:
@@ -90,7 +94,7 @@ class _Printer:
     def __init__(self, column: ColumnOf) -> None:
         self.column = column
 
-    def read(self, node: Expression, kind: Kind) -> exp.Expression:  # noqa: PLR0911 - one a sort of node
+    def read(self, node: Expression, kind: Kind) -> Expr:  # noqa: PLR0911 - one a sort of node
         if node.kind not in {kind, "any"}:
             return _null(kind)
         match node:
@@ -101,9 +105,7 @@ class _Printer:
             case Call("coalesce", arguments):
                 return _coalesce([self.read(argument, kind) for argument in arguments])
             case Call(function, (argument,)):
-                called = _FUNCTIONS[function](
-                    this=self.read(argument, "number" if function == "abs" else "text")
-                )
+                called = _FUNCTIONS[function](this=self.read(argument, "number" if function == "abs" else "text"))
                 return exp.cast(called, "DOUBLE") if function == "length" else called
             case Negate(operand):
                 return exp.Neg(this=_paren(self.read(operand, "number")))
@@ -112,7 +114,7 @@ class _Printer:
             case _:
                 return self.condition(node)
 
-    def condition(self, node: Expression) -> exp.Expression:  # noqa: PLR0911 - one a sort of node
+    def condition(self, node: Expression) -> Expr:  # noqa: PLR0911 - one a sort of node
         match node:
             case Comparison(operator, left, right):
                 return self.compare(operator, left, right, shared_kind(left, right))
@@ -125,9 +127,7 @@ class _Printer:
             case IsNull(operand):
                 return self.is_null(operand)
             case Like(operand, pattern):
-                return exp.Like(
-                    this=_paren(self.read(operand, "text")), expression=exp.Literal.string(pattern)
-                )
+                return exp.Like(this=_paren(self.read(operand, "text")), expression=exp.Literal.string(pattern))
             case Not(operand):
                 return exp.Not(this=_paren(self.read(operand, "truth")))
             case And(operands):
@@ -138,9 +138,7 @@ class _Printer:
                 msg = f"not a node of a condition: {node!r}"
                 raise TypeError(msg)
 
-    def compare(
-        self, operator: str, left: Expression, right: Expression, kind: Kind | None
-    ) -> exp.Expression:
+    def compare(self, operator: str, left: Expression, right: Expression, kind: Kind | None) -> Expr:
         if kind is None:
             return _null("truth")
         if kind == "any":
@@ -148,14 +146,14 @@ class _Printer:
         sides = {"this": _paren(self.read(left, kind)), "expression": _paren(self.read(right, kind))}
         return _COMPARE[operator](**sides)
 
-    def among(self, operand: Expression, options: Sequence[Expression]) -> exp.Expression:
+    def among(self, operand: Expression, options: Sequence[Expression]) -> Expr:
         kind = shared_kind(operand, *options)
         if kind is None or kind == "any":
             return _joined(exp.Or, [self.compare("=", operand, option, kind) for option in options])
         listed = [self.read(option, kind) for option in options]
         return exp.In(this=_paren(self.read(operand, kind)), expressions=listed)
 
-    def is_null(self, operand: Expression) -> exp.Expression:
+    def is_null(self, operand: Expression) -> Expr:
         match operand:
             case Column(name):
                 value = self.column(name)
@@ -166,11 +164,11 @@ class _Printer:
         return exp.Is(this=_paren(value), expression=exp.Null())
 
 
-def _null(kind: Kind) -> exp.Expression:
+def _null(kind: Kind) -> Expr:
     return exp.cast(exp.Null(), _SQL_TYPES[kind])
 
 
-def _literal(value: Value, kind: Kind) -> exp.Expression:
+def _literal(value: Value, kind: Kind) -> Expr:
     match value:
         case None:
             return _null(kind)
@@ -183,7 +181,7 @@ def _literal(value: Value, kind: Kind) -> exp.Expression:
             return exp.Literal.number(digits if "e" in digits else f"{digits}e0")
 
 
-def _column(column: exp.Expression, kind: Kind) -> exp.Expression:
+def _column(column: Expr, kind: Kind) -> Expr:
     known = column.type
     if isinstance(known, exp.DataType) and known.this != exp.DataType.Type.UNKNOWN:
         fits = known.this in _TYPES_OF_KIND[kind]
@@ -197,18 +195,18 @@ def _column(column: exp.Expression, kind: Kind) -> exp.Expression:
     return exp.Case(ifs=[exp.If(this=fits, true=value)])
 
 
-def _arithmetic(operator: str, left: exp.Expression, right: exp.Expression) -> exp.Expression:
+def _arithmetic(operator: str, left: Expr, right: Expr) -> Expr:
     if operator != "/":
         return _ARITHMETIC[operator](this=_paren(left), expression=_paren(right))
     divisor = exp.Nullif(this=right, expression=_literal(0.0, "number"))
     return exp.Div(this=_paren(left), expression=divisor, typed=True, safe=False)
 
 
-def _coalesce(values: Sequence[exp.Expression]) -> exp.Expression:
+def _coalesce(values: Sequence[Expr]) -> Expr:
     return exp.Coalesce(this=values[0], expressions=list(values[1:]))
 
 
-def _joined(connector: NodeType, parts: Sequence[exp.Expression]) -> exp.Expression:
+def _joined(connector: NodeType, parts: Sequence[Expr]) -> Expr:
     """Join parts as a balanced tree: engines limit how deep an expression may nest."""
     if len(parts) == 1:
         return parts[0]
@@ -217,10 +215,6 @@ def _joined(connector: NodeType, parts: Sequence[exp.Expression]) -> exp.Express
     return connector(this=halves[0], expression=halves[1])
 
 
-def _paren(value: exp.Expression) -> exp.Expression:
+def _paren(value: Expr) -> Expr:
     bare = (exp.Column, exp.Literal, exp.Func, exp.Paren, exp.Boolean, exp.Dot)
-    return (
-        value
-        if isinstance(value, bare) and not isinstance(value, (exp.And, exp.Or))
-        else exp.Paren(this=value)
-    )
+    return value if isinstance(value, bare) and not isinstance(value, (exp.And, exp.Or)) else exp.Paren(this=value)

@@ -16,13 +16,17 @@ from setpoint.core.events import TABLES, column_types
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.measures import Column, tallies_of_rows
 
-ROLES = (
+ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "outcome",
     "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error", "keep_probability",
 )  # fmt: skip
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".tsv": "read_csv", ".ndjson": "read_json",
             ".jsonl": "read_json", ".json": "read_json"}  # fmt: skip
-_OPTIONS = {"read_parquet": ", union_by_name=true", "read_csv": ", sample_size=-1", "read_json": ", sample_size=-1"}
+_OPTIONS = {
+    "read_parquet": ", union_by_name=true",
+    "read_csv": ", sample_size=-1",
+    "read_json": ", sample_size=-1",
+}
 
 
 @runtime_checkable
@@ -73,7 +77,7 @@ def load(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -> di
         _load_object(connection, source, name)
         said = "the table"
     else:
-        listed = [source] if isinstance(source, str | Path) else list(cast("Sequence[str | Path]", source))
+        listed = [source] if isinstance(source, str | Path) else list(source)
         said = ", ".join(str(path) for path in listed)
         _load_files(connection, [str(path) for path in listed], name)
     types = cast("dict[str, str]", {row[0]: row[1] for row in rows(connection, f"DESCRIBE {quoted(name)}")})
@@ -223,7 +227,9 @@ def _create_outcomes(
     name, types, mapped = outcomes
     by_id = "prediction_id" in mapped.roles
     # Without a time of its own an outcome is taken as later than every prediction.
-    observed = _time(mapped, types, zone) if "time" in mapped.roles and has_time else "make_timestamptz(253402300799000000)"
+    observed = (
+        _time(mapped, types, zone) if "time" in mapped.roles and has_time else "make_timestamptz(253402300799000000)"
+    )
     columns = {
         "outcome_id": "CAST(row_number() OVER () AS VARCHAR)",
         "prediction_id": f"CAST({_role(mapped, 'prediction_id')} AS VARCHAR)",

@@ -68,9 +68,7 @@ def write_findings(layout: Layout, model: str, found: Sequence[Finding]) -> list
     return fresh
 
 
-def _relation(
-    connection: duckdb.DuckDBPyConnection, found: Sequence[Finding], ship: int
-) -> duckdb.DuckDBPyRelation:
+def _relation(connection: duckdb.DuckDBPyConnection, found: Sequence[Finding], ship: int) -> duckdb.DuckDBPyRelation:
     values: list[str] = []
     for finding in found:
         cells = [literal(finding.finding_id)]

@@ -89,10 +89,15 @@ def import_predictions(
             f"CREATE OR REPLACE TEMP TABLE imported AS SELECT *, ({bad}) IS TRUE AS is_bad FROM"
             f" (SELECT row_number() OVER () AS row_place, * FROM predictions)"
         )
-        put_aside = _put_aside(connection, layout, model, "predictions", token, "a value does not fit its column, or no time")
+        put_aside = _put_aside(
+            connection, layout, model, "predictions", token, "a value does not fit its column, or no time"
+        )
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in fixed.items())
         struct = f", struct_pack({inputs}) AS inputs" if inputs else ""
-        sql = f"SELECT {picked}{struct}, CAST(predicted_at AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE NOT is_bad"
+        sql = (
+            f"SELECT {picked}{struct}, CAST(predicted_at AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP}"
+            " FROM imported WHERE NOT is_bad"
+        )
         count = cast("int", rows(connection, "SELECT count(*) FROM imported WHERE NOT is_bad")[0][0])
         # Tallies first: the commit of the rows is what says that the file is in.
         _import_tallies(connection, layout, model, token, version)
@@ -113,7 +118,9 @@ def import_outcomes(
             " (prediction_id IS NULL AND key IS NULL)) AS is_bad FROM"
             " (SELECT row_number() OVER () AS row_place, * FROM outcomes)"
         )
-        put_aside = _put_aside(connection, layout, model, "outcomes", token, "no outcome, no time, or nothing that joins it")
+        put_aside = _put_aside(
+            connection, layout, model, "outcomes", token, "no outcome, no time, or nothing that joins it"
+        )
         found = lake.columns.get("outcome") or ("VARCHAR" if _is_text(connection) else "DOUBLE")
         columns = {name: f"CAST({quoted(name)} AS {k})" for name, k in column_types("outcomes").items()}
         columns |= {
@@ -146,7 +153,20 @@ def _fixed_columns(token: str, version: str | None, run_id: str | None, lake: La
         "version": f"coalesce(version, {literal(version) if version else 'NULL'})",
         "prediction": f"TRY_CAST(prediction AS {prediction})",
         "run_id": literal(run_id) if run_id else "NULL::VARCHAR",
-        **{name: name for name in ("key", "unit", "endpoint", "role", "error", "score", "latency_seconds", "compute_seconds", "keep_probability")},
+        **{
+            name: name
+            for name in (
+                "key",
+                "unit",
+                "endpoint",
+                "role",
+                "error",
+                "score",
+                "latency_seconds",
+                "compute_seconds",
+                "keep_probability",
+            )
+        },
     }
     return {name: given.get(name, f"NULL::{kind}") for name, kind in column_types("predictions").items()}
 
@@ -214,9 +234,9 @@ def _put_aside(
         now = f"make_timestamptz({layout.clock.now()})"
         lake.append(
             connection.sql(
-                f"SELECT substr(sha256({literal(token)} || row_place), 1, 30) AS quarantine_id, {literal(table)} AS source_table,"
-                f" {now} AS recorded_at, {literal(reason)} AS reason, CAST(to_json(imported) AS VARCHAR) AS raw,"
-                f" {literal(token)} AS process, row_place AS line_number, CAST({now} AS DATE) AS day,"
+                f"SELECT substr(sha256({literal(token)} || row_place), 1, 30) AS quarantine_id,"
+                f" {literal(table)} AS source_table, {now} AS recorded_at, {literal(reason)} AS reason,"
+                f" CAST(to_json(imported) AS VARCHAR) AS raw, {literal(token)} AS process, row_place AS line_number, CAST({now} AS DATE) AS day,"
                 f" {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE is_bad"
             ),
             {mark: 1},

@@ -159,25 +159,41 @@ class KeptEvidence(RowEvidence):
 
     def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the quality state of a window."""
-        if bucket_seconds:
-            return super().quality(window, bucket_seconds=bucket_seconds)
-        return self._merged(quality_kind(self.model), window, lambda part, size: super(KeptEvidence, self).quality(part, bucket_seconds=size))
+        return self._merged(
+            quality_kind(self.model),
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).quality(part, bucket_seconds=size),
+        )
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the traffic state of a window."""
-        return self._merged(TRAFFIC, window, lambda part, size: super(KeptEvidence, self).traffic(part, bucket_seconds=size))
+        return self._merged(
+            TRAFFIC,
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).traffic(part, bucket_seconds=size),
+        )
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""
-        return self._merged(SPENDING, window, lambda part, size: super(KeptEvidence, self).spending(part, bucket_seconds=size))
+        return self._merged(
+            SPENDING,
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).spending(part, bucket_seconds=size),
+        )
 
-    def profile(
-        self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0
-    ) -> StateTable:
+    def profile(self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window."""
         if condition:
-            return super().profile(window, condition=condition)
-        return self._merged(PROFILE, window, lambda part, size: super(KeptEvidence, self).profile(part, bucket_seconds=size))
+            return super().profile(window, condition=condition, bucket_seconds=bucket_seconds)
+        return self._merged(
+            PROFILE,
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).profile(part, bucket_seconds=size),
+        )
 
     def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
         """Return the quality state of each local day of a window, oldest first."""
@@ -196,13 +212,20 @@ class KeptEvidence(RowEvidence):
         return days
 
     def _merged(
-        self, kind: StateKind, window: Window | None, query: Callable[[Window | None, int], StateTable]
+        self,
+        kind: StateKind,
+        window: Window | None,
+        seconds: int,
+        query: Callable[[Window | None, int], StateTable],
     ) -> StateTable:
-        """Return a window's state from kept days and buckets, and from rows for the rest."""
+        """Return a window's state from kept days and buckets, and from rows for the rest.
+
+        A state split by bucket comes from rows.
+        """
         progress, summaries = self.progress, self._summaries
         span = window or self.span
-        if progress is None or summaries is None or span is None:
-            return query(window, 0)
+        if progress is None or summaries is None or span is None or seconds:
+            return query(window, seconds)
         step = self._bucket * MICROS
         first = -(-span.start // step) * step
         last = min(span.end // step * step, progress.closed_until)

@@ -1,11 +1,11 @@
 """Where everything lies in a store's folder, and which format it has.
 
-    STORE/setpoint-store.json        format version, and the clock when it is a replay
-    STORE/spool/MODEL/TABLE/*.ndjson one segment a process and sequence, appended and fsynced
-    STORE/lake/MODEL/TABLE/          Delta tables, partitioned by UTC day
-    STORE/summaries/MODEL.db         states of hours and days: derived, may be deleted
-    STORE/models/MODEL.json          the declaration in force
-    STORE/locks/NAME                 leases, held by the kernel for a living process
+STORE/setpoint-store.json        format version, and the clock when it is a replay
+STORE/spool/MODEL/TABLE/*.ndjson one segment a process and sequence, appended and fsynced
+STORE/lake/MODEL/TABLE/          Delta tables, partitioned by UTC day
+STORE/summaries/MODEL.db         states of hours and days: derived, may be deleted
+STORE/models/MODEL.json          the declaration in force
+STORE/locks/NAME                 leases, held by the kernel for a living process
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,7 +152,7 @@ class Layout:
             write_atomically(self.root / _MARKER, msgspec.json.encode(self._marker))
 
     @contextmanager
-    def lease(self, name: str) -> Iterator[None]:
+    def lease(self, name: str) -> Generator[None]:
         """Hold a lease that the kernel gives back when this process ends, however it ends.
 
         Raises:
@@ -223,7 +223,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def writing(root: Path) -> Iterator[None]:
+def writing(root: Path) -> Generator[None]:
     """Turn the system's refusals into errors that say what to do.
 
     Raises:

@@ -57,10 +57,8 @@ def latest_outcomes(matching: Matching) -> str:
     kind = literal(matching.kind or matching.model.final_kind)
     columns = "revision, observed_at, recorded_at, outcome_id, retracted, outcome, value_usd, ship"
     after = f" AND observed_at >= {at(matching.window.start)}" if matching.window else ""
-    sources = [
-        f"SELECT prediction_id AS root_id, {columns} FROM outcomes"
-        f" WHERE kind = {kind} AND prediction_id IS NOT NULL"
-    ]
+    by_id = f"FROM outcomes WHERE kind = {kind} AND prediction_id IS NOT NULL"
+    sources = [f"SELECT prediction_id AS root_id, {columns} {by_id}"]
     if matching.has_keys:
         horizon = matching.model.outcome_horizon // MICROS
         sources.append(
@@ -89,9 +87,7 @@ def examples(matching: Matching) -> str:
     model = matching.model
     where = ""
     if matching.window:
-        where = (
-            f" WHERE p.predicted_at >= {at(matching.window.start)} AND p.predicted_at < {at(matching.window.end)}"
-        )
+        where = f" WHERE p.predicted_at >= {at(matching.window.start)} AND p.predicted_at < {at(matching.window.end)}"
     joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
     cost = _cost(matching)
     if matching.has_calls:
@@ -104,13 +100,11 @@ def examples(matching: Matching) -> str:
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
         " p.prediction_id = p.root_id AS is_root,"
         f" {printed(weight())} AS weight, {_score(model)} AS score, {_decision(matching)} AS decision,"
-        f" {_outcome(matching)} AS outcome_number, {matching.outcome_alias}.value_usd, p.latency_seconds, p.error, {cost} AS cost_usd"
-        f"{cohorts} FROM predictions AS p{joins}{where}"
+        f" {_outcome(matching)} AS outcome_number, {matching.outcome_alias}.value_usd, p.latency_seconds, p.error,"
+        f" {cost} AS cost_usd{cohorts} FROM predictions AS p{joins}{where}"
     )
     success = _success(model)
-    return (
-        f"SELECT *, outcome_number IS NOT NULL AS has_outcome, {success} AS is_success FROM ({inner}) AS example"
-    )
+    return f"SELECT *, outcome_number IS NOT NULL AS has_outcome, {success} AS is_success FROM ({inner}) AS example"
 
 
 def family_costs(matching: Matching) -> str:
@@ -136,9 +130,7 @@ def _decision(matching: Matching) -> str:
     if model.success.threshold is not None:
         threshold = model.success.threshold
         return f"CASE WHEN p.score IS NULL THEN {recorded} WHEN p.score >= {threshold!r} THEN 1.0 ELSE 0.0 END"
-    return (
-        f"coalesce({recorded}, CASE WHEN p.score >= 0.5 THEN 1.0 WHEN p.score IS NOT NULL THEN 0.0 END)"
-    )
+    return f"coalesce({recorded}, CASE WHEN p.score >= 0.5 THEN 1.0 WHEN p.score IS NOT NULL THEN 0.0 END)"
 
 
 def _outcome(matching: Matching) -> str:
@@ -181,7 +173,7 @@ def _success(model: Model) -> str:
 def _cost(matching: Matching) -> str:
     """Dollars a row: its calls plus the declared rates; null when neither is known."""
     rates = matching.model.rates
-    parts = []
+    parts: list[str] = []
     if rates.per_prediction_usd is not None:
         parts.append(repr(float(rates.per_prediction_usd)))
     if rates.per_compute_second_usd is not None:
@@ -191,8 +183,6 @@ def _cost(matching: Matching) -> str:
         return f"coalesce(p.cost_usd + {flat}, {flat})" if flat else "p.cost_usd"
     if not matching.has_calls:
         return flat or ("0.0" if rates.declared else "CAST(NULL AS DOUBLE)")
-    none = flat and "0.0" or ("0.0" if rates.declared else "NULL")
-    called = (
-        f"CASE WHEN c.prediction_id IS NULL THEN {none} WHEN c.unpriced > 0 THEN NULL ELSE c.nano / 1e9 END"
-    )
+    none = (flat and "0.0") or ("0.0" if rates.declared else "NULL")
+    called = f"CASE WHEN c.prediction_id IS NULL THEN {none} WHEN c.unpriced > 0 THEN NULL ELSE c.nano / 1e9 END"
     return f"{called} + {flat}" if flat else called

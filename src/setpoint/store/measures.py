@@ -144,7 +144,11 @@ OTHER, UNSEEN = "\x00other", "\x00unseen"
 
 
 def query_quality(
-    connection: duckdb.DuckDBPyConnection, matching: Matching, definition: Definition, *, bucket_seconds: int = 0
+    connection: duckdb.DuckDBPyConnection,
+    matching: Matching,
+    definition: Definition,
+    *,
+    bucket_seconds: int = 0,
 ) -> StateTable:
     """Return the quality state of a window from rows, overall and by each cohort."""
     kind = quality_kind(matching.model)
@@ -239,9 +243,7 @@ def _named_cohort(row: Row, names: Sequence[str]) -> Row:
     return (*row[:4], names[number], value, *row[6:])
 
 
-def query_traffic(
-    connection: duckdb.DuckDBPyConnection, window: Window, *, bucket_seconds: int = 0
-) -> StateTable:
+def query_traffic(connection: duckdb.DuckDBPyConnection, window: Window, *, bucket_seconds: int = 0) -> StateTable:
     """Return the traffic state of a window from tallies, which count every prediction."""
     source = (
         f"SELECT {_bucketed('bucket_at', bucket_seconds)} AS bucket, * FROM tallies"
@@ -292,9 +294,7 @@ def tallies_of_rows(window: Window | None = None) -> str:
     )
 
 
-def query_spending(
-    connection: duckdb.DuckDBPyConnection, matching: Matching, *, bucket_seconds: int = 0
-) -> StateTable:
+def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *, bucket_seconds: int = 0) -> StateTable:
     """Return what was spent in a window by line: calls, retries, and the shadow rows' calls.
 
     `calls` are never sampled, so these are totals and not estimates.
@@ -304,9 +304,7 @@ def query_spending(
         return StateTable.of(SPENDING, _joined_spending(connection, window, bucket_seconds))
     where = f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)}" if window else ""
     who = f"{_bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, p.role"
-    line = (
-        "CASE WHEN p.role = 'shadow' THEN 'shadow' WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
-    )
+    line = "CASE WHEN p.role = 'shadow' THEN 'shadow' WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
     found = rows(
         connection,
         f"SELECT {who}, {line} AS line, count(*), sum(c.cost_nano_usd) / 1e9, count(*) - count(c.cost_nano_usd)"
@@ -316,9 +314,7 @@ def query_spending(
     return StateTable.of(SPENDING, found)
 
 
-def _joined_spending(
-    connection: duckdb.DuckDBPyConnection, window: Window | None, bucket_seconds: int
-) -> list[Row]:
+def _joined_spending(connection: duckdb.DuckDBPyConnection, window: Window | None, bucket_seconds: int) -> list[Row]:
     where = f" AND predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}" if window else ""
     return rows(
         connection,
@@ -357,9 +353,7 @@ def query_profile(
             connection,
             f"SELECT {time} AS bucket, {chosen} AS bin, sum({printed(weight())}) AS n FROM {source} GROUP BY ALL",
         )
-        found += [
-            (b, name, part, None if v is None else str(v), n, 0, 0, 0, 0, None, None) for b, v, n in counts
-        ]
+        found += [(b, name, part, None if v is None else str(v), n, 0, 0, 0, 0, None, None) for b, v, n in counts]
     return StateTable.of(PROFILE, found)
 
 

@@ -30,7 +30,10 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         now: The present; buckets that end later are not closed yet.
     """
     step = bucket_seconds(model.timezone) * MICROS
-    with Snapshot(layout, model.name) as snapshot, Summaries.writing(layout.summaries(model.name)) as summaries:
+    with (
+        Snapshot(layout, model.name) as snapshot,
+        Summaries.writing(layout.summaries(model.name)) as summaries,
+    ):
         before = summaries.progress()
         evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
         if before is not None and before.basis == basis(model) and not _has_new_features(before, evidence):
@@ -69,7 +72,7 @@ def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, st
     """Return the closed buckets that have no valid state yet, oldest first."""
     span = evidence.span
     if before is None:
-        found = set() if span is None else set(range(span.start // step * step, span.end, step))
+        found: set[int] = set() if span is None else set(range(span.start // step * step, span.end, step))
         found |= dirty_buckets(evidence.connection, evidence.matching(None), {}, step // MICROS)
     else:
         found = dirty_buckets(evidence.connection, evidence.matching(None), before.ships, step // MICROS)

@@ -62,7 +62,10 @@ def _limit(tables: list[LakeTable], model: Model, now: int) -> tuple[str, str]:
         return "", "no retention is declared"
     before, why = max(limits)
     if before > oldest_needed:
-        return oldest_needed, f"outcomes may still come for {model.outcome_horizon // DAY} days (outcome_horizon)"
+        return (
+            oldest_needed,
+            f"outcomes may still come for {model.outcome_horizon // DAY} days (outcome_horizon)",
+        )
     return before, why
 
 

@@ -30,9 +30,8 @@ def merged_columns(
     fixed = {**column_types(table), **lake_fixed}
     inputs = dict(lake_inputs)
     for header in headers:
-        for name, kind in header.columns.items():
-            if name not in lake_fixed and name in _TASK_COLUMNS:
-                fixed[name] = kind
+        found = {name: kind for name, kind in header.columns.items() if name in _TASK_COLUMNS}
+        fixed.update({name: kind for name, kind in found.items() if name not in lake_fixed})
         for name, kind in header.inputs.items():
             inputs.setdefault(name, kind)
     return Columns(fixed, inputs)

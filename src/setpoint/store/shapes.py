@@ -25,7 +25,11 @@ _NAN, _INFINITY, _MINUS_INFINITY = "NaN", "Infinity", "-Infinity"
 
 
 class _Scalar(Protocol):
-    def item(self) -> InputValue: ...
+    def item(self) -> str | float: ...
+
+
+class _Array(Protocol):
+    def tolist(self) -> list[object]: ...
 
 
 class Shape:
@@ -60,10 +64,7 @@ class Shape:
         return (
             self.plain
             and (self._floats is None or math.isfinite(sum(cast("tuple[float, ...]", self._floats(inputs)))))
-            and (
-                self._texts is None
-                or max(map(len, cast("tuple[str, ...]", self._texts(inputs)))) <= TEXT_LIMIT
-            )
+            and (self._texts is None or max(map(len, cast("tuple[str, ...]", self._texts(inputs)))) <= TEXT_LIMIT)
         )
 
 
@@ -81,9 +82,9 @@ def column_type(kind: type) -> str | None:
     """
     if kind.__name__ in _NULLS:
         return None
-    if issubclass(kind, bool) or kind.__name__ in {"bool", "bool_"}:
+    if kind.__name__ in {"bool", "bool_"}:
         return "BOOLEAN"
-    if issubclass(kind, int | float) or _is_number(kind):
+    if _is_number(kind):
         return "DOUBLE"
     return "VARCHAR"
 
@@ -129,15 +130,15 @@ def scalar(value: object) -> InputValue:
     kind = type(value)
     if value is None or kind.__name__ in _NULLS:
         return None
-    if isinstance(value, bool | int | str):
-        return value if kind in _PLAIN else _plain(value)
-    if isinstance(value, float):
-        return _spelled(float(value))
-    if hasattr(value, "item"):
-        plain = cast("_Scalar", value).item()
-        return _spelled(plain) if isinstance(plain, float) else plain
+    for plain in (bool, int, str, float):
+        if isinstance(value, plain):
+            return _spelled(plain(value))
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        return _spelled(cast("_Scalar", value).item())
     if _is_number(kind):
         return _spelled(float(cast("float", value)))
+    if hasattr(value, "tolist"):
+        value = cast("_Array", value).tolist()
     try:
         return _encoder.encode(value).decode().strip('"')
     except (TypeError, OverflowError, msgspec.MsgspecError):
@@ -149,14 +150,8 @@ _NULLS = frozenset({"NoneType", "NAType", "NaTType"})  # pandas spells null in t
 _PLAIN = frozenset({float, int, bool, str, type(None)})
 
 
-def _plain(value: bool | int | str) -> InputValue:
-    if isinstance(value, str):
-        return str(value)
-    return bool(value) if isinstance(value, bool) else int(value)
-
-
-def _spelled(value: float) -> float | str:
-    if math.isfinite(value):
+def _spelled(value: str | float) -> InputValue:
+    if isinstance(value, str) or math.isfinite(value):
         return value
     if math.isnan(value):
         return _NAN
@@ -164,7 +159,7 @@ def _spelled(value: float) -> float | str:
 
 
 def _is_number(kind: type) -> bool:
-    return hasattr(kind, "__float__") and not issubclass(kind, str)
+    return hasattr(kind, "__float__") and not hasattr(kind, "__len__")  # an array has both
 
 
 def _getter(names: list[str]) -> Callable[[Mapping[str, InputValue]], object] | None:

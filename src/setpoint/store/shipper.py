@@ -172,9 +172,7 @@ class _Broken:
     raw: str
 
 
-def _fitting(
-    segment: Segment, header: Header | None, columns: Columns, folder: Path, broken: list[_Broken]
-) -> str:
+def _fitting(segment: Segment, header: Header | None, columns: Columns, folder: Path, broken: list[_Broken]) -> str:
     """Return the segment's path, or that of a copy without the rows whose types do not fit the table."""
     found = conflicts(header, columns) if header else {}
     if not found:
@@ -232,9 +230,7 @@ def _fault(table: str, line: bytes) -> str:
         return "garbage in the segment" if line.endswith(b"\n") else "torn last line"
     if "setpoint_format" in row:
         return ""
-    lacking = [
-        name for name in (IDENTIFIER[table], PARTITIONED_BY[table]) if not isinstance(row.get(name), str | int)
-    ]
+    lacking = [name for name in (IDENTIFIER[table], PARTITIONED_BY[table]) if not isinstance(row.get(name), str | int)]
     return f"no {lacking[0]}" if lacking else ""
 
 

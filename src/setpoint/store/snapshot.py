@@ -108,9 +108,7 @@ class Snapshot:
         self.ships[table] = lake.ship
         self.spooled[table] = sum(segment.size for segment in fresh)
         if table == "predictions":
-            self.columns = {
-                name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()
-            }
+            self.columns = {name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()}
 
 
 _BY_PREDICTED_AT = ("predictions", "tallies")
@@ -144,6 +142,4 @@ def _select_files(files: list[str], lake: LakeTable, columns: Columns) -> str:
         )
         names.append(f"struct_pack({members}) AS inputs" if missing else "inputs")
     listed = ", ".join(literal(file) for file in files)
-    return (
-        f"SELECT {', '.join(names)} FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
-    )
+    return f"SELECT {', '.join(names)} FROM read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"

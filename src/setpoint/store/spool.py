@@ -17,12 +17,13 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from types import FrameType
 from typing import cast
 
 import msgspec
 
-from setpoint.core.events import TABLE_OF, Event, Outcome, Prediction, Quarantined
+from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined
 from setpoint.core.ids import id_maker, process_token
 from setpoint.core.model import Model
 from setpoint.store.counting import Counting
@@ -195,7 +196,8 @@ class Spool:
         now = time.monotonic()
         return all(files.settle(now) for files in list(self._models.values()))
 
-    def _after_fork_in_child(self) -> None:
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: what the parent queued and opened stays the parent's."""
         for files in self._models.values():
             files.abandon()
         self._reset()
@@ -324,12 +326,10 @@ class _ModelFiles:
             inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
         _spell_out(event)
         prediction = event.prediction
-        found = self._fit(
-            "predictions", (key, type(prediction)), {"prediction": _value_type(prediction)}, shape.types
-        )
+        found = self._fit("predictions", (key, type(prediction)), {"prediction": _value_type(prediction)}, shape.types)
         return found or self._fraction(inputs)
 
-    def _fraction(self, inputs: dict[str, object]) -> str:
+    def _fraction(self, inputs: Mapping[str, InputValue]) -> str:
         for name in self._integers:
             value = inputs.get(name)
             if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
@@ -373,9 +373,7 @@ class _ModelFiles:
         while file.pending:
             if file.segment is None:
                 file.sequence += 1
-                header = new_header(
-                    self._model, table, self._spool.process, file.sequence, file.types, file.inputs
-                )
+                header = new_header(self._model, table, self._spool.process, file.sequence, file.types, file.inputs)
                 file.segment = SegmentWriter(self._spool.layout.spool(self._model, table), header, now)
             file.segment.append(file.pending[0])
             file.pending.pop(0)
@@ -394,7 +392,13 @@ class _ModelFiles:
 
 _TALLY_SECONDS = 5.0
 _SHAPES_LIMIT = 4096
-_WORDS = {"DOUBLE": "a number", "BIGINT": "a whole number", "VARCHAR": "text", "BOOLEAN": "true or false", "None": "null"}
+_WORDS = {
+    "DOUBLE": "a number",
+    "BIGINT": "a whole number",
+    "VARCHAR": "text",
+    "BOOLEAN": "true or false",
+    "None": "null",
+}
 _encoder = msgspec.json.Encoder()
 
 
@@ -462,4 +466,4 @@ def _on_sigterm(number: int, _frame: FrameType | None) -> None:
 
 def _after_fork_in_child() -> None:
     for spool in list(_spools):
-        spool._after_fork_in_child()  # noqa: SLF001 — the same module's class
+        spool.forget_parent()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -122,7 +122,7 @@ class Summaries:
 
     @classmethod
     @contextmanager
-    def reading(cls, path: Path) -> Iterator[Summaries | None]:
+    def reading(cls, path: Path) -> Generator[Summaries | None]:
         """Open for reading one consistent state of the file; None when there is no file."""
         if not path.exists():
             yield None
@@ -136,7 +136,7 @@ class Summaries:
 
     @classmethod
     @contextmanager
-    def writing(cls, path: Path) -> Iterator[Summaries]:
+    def writing(cls, path: Path) -> Generator[Summaries]:
         """Open for one transaction: it is committed when the block ends, or nothing happened."""
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)

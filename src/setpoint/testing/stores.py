@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,7 @@ from setpoint.store.spool import Spool
 
 
 @contextmanager
-def temporary_store(
-    model: Model | None = None, *, replay_now: int | None = None
-) -> Iterator[tuple[Layout, Spool]]:
+def temporary_store(model: Model | None = None, *, replay_now: int | None = None) -> Generator[tuple[Layout, Spool]]:
     """Make a store with a spool of its own, and delete both at the end.
 
     It lies in shared memory where the system has some, so a test pays for no disk.

@@ -126,10 +126,10 @@ def _prediction(rng: random.Random, traffic: Traffic, n: int, at: int) -> list[_
     score = min(max(truth + rng.gauss(0.0, 0.1), 0.0), 1.0)
     outcome = rng.random() < truth
     inputs: dict[str, object] = {
-        "amount": None if rng.random() < 0.02 else amount,  # noqa: PLR2004 — two in a hundred are missing
+        "amount": None if rng.random() < 0.02 else amount,
         "country": country,
         "age": rng.choice([math.nan, math.inf, 30.0, 41.5, 63.0]),
-        "is_new": rng.random() < 0.3,  # noqa: PLR2004
+        "is_new": rng.random() < 0.3,
     }
     common: dict[str, object] = {
         "inputs": inputs,
@@ -137,7 +137,7 @@ def _prediction(rng: random.Random, traffic: Traffic, n: int, at: int) -> list[_
         "endpoint": rng.choice(["api", "batch"]),
         "latency_seconds": rng.expovariate(20.0),
         "compute_seconds": 0.01,
-        "error": "timeout" if rng.random() < 0.01 else None,  # noqa: PLR2004
+        "error": "timeout" if rng.random() < 0.01 else None,
     }
     found = [
         _Event(at, 0, "predict", {**common, "prediction_id": name, "key": key, "version": rng.choice(["v1", "v2"]),
@@ -148,8 +148,8 @@ def _prediction(rng: random.Random, traffic: Traffic, n: int, at: int) -> list[_
                   "role": "shadow", "score": 1.0 - score, "prediction": score < 0.5}  # fmt: skip
         found.append(_Event(at + 1, 0, "predict", shadow))
     if rng.random() < traffic.billed:
-        cost = None if rng.random() < 0.02 else rng.randrange(1_000, 3_000_000)  # noqa: PLR2004
-        attempts = 2 if rng.random() < 0.1 else 1  # noqa: PLR2004
+        cost = None if rng.random() < 0.02 else rng.randrange(1_000, 3_000_000)
+        attempts = 2 if rng.random() < 0.1 else 1
         found += [
             _Event(at + 2, 0, "call", {"prediction_id": name, "cost_nano_usd": cost, "attempt": attempt})
             for attempt in range(1, attempts + 1)
@@ -157,12 +157,10 @@ def _prediction(rng: random.Random, traffic: Traffic, n: int, at: int) -> list[_
     return found + _outcomes(rng, traffic, at, name, key, outcome=outcome)
 
 
-def _outcomes(
-    rng: random.Random, traffic: Traffic, at: int, name: str, key: str, *, outcome: bool
-) -> list[_Event]:
+def _outcomes(rng: random.Random, traffic: Traffic, at: int, name: str, key: str, *, outcome: bool) -> list[_Event]:
     if rng.random() < traffic.never:
         return []
-    link = {"key": key} if rng.random() < traffic.by_key else {"prediction_id": name}
+    link: dict[str, object] = {"key": key} if rng.random() < traffic.by_key else {"prediction_id": name}
     observed = at + round(rng.expovariate(1.0 / max(traffic.late, 1e-9)) * HOUR) + MICROS
     learned = observed + round(rng.expovariate(1.0) * HOUR)
     found = [_Event(learned, 0, "outcome", {**link, "outcome": outcome, "observed_at": observed, "value_usd": 1.5})]
@@ -170,9 +168,19 @@ def _outcomes(
     while rng.random() < traffic.revised:
         revisions += 1
         learned += round(rng.expovariate(0.2) * HOUR) + 1
-        changed = {**link, "outcome": rng.random() < 0.5, "observed_at": observed, "revision": revisions}  # noqa: PLR2004
+        changed: dict[str, object] = {
+            **link,
+            "outcome": rng.random() < 0.5,
+            "observed_at": observed,
+            "revision": revisions,
+        }
         found.append(_Event(learned, 0, "outcome", changed))
     if rng.random() < traffic.retracted:
-        taken = {**link, "observed_at": observed, "revision": revisions + 1, "retracted": True}
+        taken: dict[str, object] = {
+            **link,
+            "observed_at": observed,
+            "revision": revisions + 1,
+            "retracted": True,
+        }
         found.append(_Event(learned + HOUR, 0, "outcome", taken))
     return found

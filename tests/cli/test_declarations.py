@@ -1,0 +1,189 @@
+"""init, plan, apply, models and status without a name, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import joblib
+import polars as pl
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from setpoint.cli import main
+from setpoint.core.model import Expectation, Model
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.layout import Layout
+
+ENV = {key: value for key, value in os.environ.items() if not key.startswith("SETPOINT_")}
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "setpoint.cli", *words]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**ENV, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def table(start: datetime, rows: int = 400) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "order_id": [f"{start:%m}-{n}" for n in range(rows)],
+            "predicted_at": [start + timedelta(minutes=n) for n in range(rows)],
+            "amount": [float(n * 37 % 101) for n in range(rows)],
+            "label": [int(n * 37 % 101 + n * 53 % 41 > 70) for n in range(rows)],
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    train = table(datetime(2026, 1, 1, tzinfo=UTC))
+    train.write_parquet(tmp_path / "train.parquet")
+    table(datetime(2026, 2, 1, tzinfo=UTC)).write_parquet(tmp_path / "later.parquet")
+    model = LogisticRegression().fit(train.select("amount").to_pandas(), train["label"].to_numpy())
+    joblib.dump(model, tmp_path / "model.joblib")
+    return tmp_path
+
+
+def test_from_a_file_to_a_declared_model_and_its_inventory(folder: Path) -> None:
+    first = run(folder, "init", "train.parquet", "--name", "fraud")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines() == ["setpoint.yaml", "model.schema.json", "models/fraud.yaml"]
+    for word in ("predicted_at", "order_id", "label", "amount", "task", "binary"):
+        assert word in first.stderr
+
+    planned = run(folder, "plan")
+    assert (planned.returncode, planned.stdout.splitlines()[:2]) == (0, ["+ store store", "+ model fraud"])
+    applied = run(folder, "apply")
+    assert applied.returncode == 0, applied.stderr
+    assert run(folder, "apply").stdout == "nothing to change\n"
+    unchanged = run(folder, "plan").stdout.splitlines()
+    assert unchanged[-1] == "nothing to change"
+    assert all(line.startswith("  fraud: storage:") for line in unchanged[:-1])
+
+    found = run(folder, "models", "--json")
+    assert found.returncode == 0, found.stderr
+    answer = json.loads(found.stdout)
+    assert answer["question"] == "models"
+    assert answer["tables"]["models"][0]["model"] == "fraud"
+    debt = run(folder, "models", "--debt", "--days", "7")
+    assert debt.returncode == 0
+    assert "add owner" in debt.stdout
+
+
+def test_init_from_a_fitted_model_sets_a_bar_from_later_rows_only(folder: Path) -> None:
+    words = ("init", "--train", "train.parquet", "--model", "model.joblib")
+
+    with_later = run(folder, *words, "--holdout", "later.parquet", "--name", "measured")
+    without = run(folder, *words, "--name", "unmeasured")
+    swapped = run(folder, "init", "--train", "later.parquet", *words[3:], "--holdout", "train.parquet")
+
+    assert (with_later.returncode, without.returncode, swapped.returncode) == (0, 0, 0), swapped.stderr
+    assert "runs code from that file" in with_later.stderr
+    assert "at_least" in (folder / "models" / "measured.yaml").read_text()
+    for done, name in ((without, "unmeasured"), (swapped, "model")):
+        assert "unknown: measured on training rows" in done.stderr
+        assert "quality: {}  # unknown: measured on training rows" in (folder / "models" / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["init"], "name a file of predictions"),
+        (["init", "missing.parquet"], "no file at missing.parquet"),
+        (["init", "train.parquet", "--map", "outcome"], "not a column"),
+        (["init", "train.parquet", "--map", "outcome=lable"], "did you mean 'label'"),
+        (["init", "train.parquet", "--tz", "Mars"], "no time zone is called 'Mars'"),
+        (["init", "train.parquet", "--name", "../b"], "not a model's name"),
+        (["init", "--train", "train.parquet"], "--train goes with --model"),
+        (["init", "--train", "train.parquet", "--model", "broken.joblib"], "cannot load broken.joblib"),
+        (["init", "--train", "train.parquet", "--model", "none.joblib"], "no file at none.joblib"),
+        (["plan"], "run `setpoint init`"),
+        (["apply"], "run `setpoint init`"),
+        (["models"], "there is no store at store"),
+    ],
+)
+def test_a_request_that_cannot_be_met_exits_with_2_and_a_hint(folder: Path, words: list[str], said: str) -> None:
+    (folder / "broken.joblib").write_bytes(b"\x80\x05broken")
+    done = run(folder, *words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "hint:" in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_there_is_not_overwritten(folder: Path) -> None:
+    assert run(folder, "init", "train.parquet").returncode == 0
+    again = run(folder, "init", "train.parquet")
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+    assert run(folder, "init", "train.parquet", "--force").returncode == 0
+
+
+def test_an_unknown_key_is_said_with_file_line_and_what_was_meant(folder: Path) -> None:
+    run(folder, "init", "train.parquet", "--name", "fraud")
+    (folder / "models" / "fraud.yaml").write_text("task: binary\nower: {team: risk}\n")
+    for command in ("plan", "apply"):
+        done = run(folder, command)
+        assert done.returncode == 2
+        assert "models/fraud.yaml:2: ower: unknown key" in done.stderr
+        assert "did you mean owner?" in done.stderr
+    assert not (folder / "store").exists()
+
+
+def test_a_budget_that_is_too_small_shows_the_plan_and_exits_with_2(folder: Path) -> None:
+    (folder / "setpoint.yaml").write_text("store: ./store\n")
+    (folder / "models").mkdir()
+    (folder / "models" / "fraud.yaml").write_text("features: [amount]\nretention: {age: 90d, size: 1MB}\n")
+    done = run(folder, "plan")
+    assert done.returncode == 2
+    assert "+ model fraud" in done.stdout
+    assert "over the declared budget" in done.stderr
+    assert run(folder, "apply").returncode == 2
+    assert not (folder / "store").exists()
+
+
+def test_a_store_whose_place_is_taken_exits_with_2(folder: Path) -> None:
+    run(folder, "init", "train.parquet", "--name", "fraud")
+    (folder / "store").write_text("a file")
+    done = run(folder, "apply")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+
+
+def test_status_without_a_name_shows_all_models_and_exits_as_the_worst(folder: Path) -> None:
+    layout = Layout.create(folder / "store")
+    for name, expected in (("good", 0.5), ("bad", 0.999)):
+        layout.declare(Model(name, expectations=(Expectation("auc", at_least=expected),)))
+        recorder = Recorder(layout, name, version="v1")
+        for n in range(400):
+            score = 0.1 + 0.8 * (n % 10) / 10
+            recorder.record(score=score, key=str(n))
+            recorder.outcome(n % 10 + n % 7 > 8, key=str(n))
+        recorder.close()
+    done = run(folder, "status")
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "✗ 2 models: 1 breach, 1 ok"
+    assert [line.split()[:2] for line in lines[3:]] == [["✗", "bad"], ["✓", "good"]]
+
+
+def test_main_turns_a_refusal_into_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["setpoint", "plan"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert "error:" in capsys.readouterr().err
