@@ -166,6 +166,16 @@ def test_a_file_without_a_time_is_said_and_declares_none(tmp_path: Path) -> None
     assert found.model.reference == ""
 
 
+def test_columns_of_any_name_and_without_any_value_are_told(tmp_path: Path) -> None:
+    table = flights(JANUARY, rows=100).select(pl.col("distance").alias('we"ird: na.me'), "noise")
+    table.with_columns(empty=pl.lit(None, pl.Float64)).write_parquet(tmp_path / "odd.parquet")
+    found = draft(tmp_path / "odd.parquet")
+    assert [one.name for one in found.model.features] == ['we"ird: na.me', "noise"]
+    assert "# left out empty: DOUBLE (taken for no input" in found.yaml()
+    write(found, tmp_path)
+    assert load_project(tmp_path).models["odd"] == found.model
+
+
 def test_a_time_without_a_zone_is_said(tmp_path: Path) -> None:
     table = flights(JANUARY).with_columns(pl.col("predicted_at").dt.replace_time_zone(None))
     table.write_parquet(tmp_path / "flights.parquet")

@@ -112,9 +112,7 @@ def test_value_quantile_interval_holds_the_true_order_statistic(values: list[flo
     center, scale = float(np.median(values)), float(np.ptp(values)) or 1.0
     if math.isfinite(scale):
         index, counts = counted(value_bin(np.array(values), center, scale))
-        estimate = quantile_from_value_bins(
-            index, counts, p, min(values), max(values), center=center, scale=scale
-        )
+        estimate = quantile_from_value_bins(index, counts, p, min(values), max(values), center=center, scale=scale)
         exact = order_statistic(values, p)
         assert within(exact, estimate.low, estimate.high)
         assert estimate.value == pytest.approx(exact, rel=1e-6, abs=0.07 * scale)

@@ -14,8 +14,6 @@ from sklearn import metrics
 from setpoint.stats.classification import (
     BinaryState,
     accuracy,
-    auc,
-    auc_bin_bounds,
     base_rate,
     brier,
     f1,
@@ -26,6 +24,7 @@ from setpoint.stats.classification import (
 )
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.intervals import wilson
+from setpoint.stats.ranking import auc, auc_bin_bounds
 from setpoint.stats.special import FloatArray
 
 Metric = Callable[[BinaryState], Estimate]
@@ -58,9 +57,7 @@ def assert_same(left: BinaryState, right: BinaryState) -> None:
         )
 
 
-def drawn(
-    generator: np.random.Generator, n: int, shift: float, centre: float = -1.0
-) -> tuple[FloatArray, FloatArray]:
+def drawn(generator: np.random.Generator, n: int, shift: float, centre: float = -1.0) -> tuple[FloatArray, FloatArray]:
     """Return outcomes and calibrated scores whose log odds spread like `shift`."""
     scores = np.asarray(expit(generator.normal(centre, shift, n)), dtype=np.float64)
     return (generator.random(n) < scores).astype(np.float64), scores
@@ -231,9 +228,7 @@ def test_decision_metrics_cover_the_truth(n: int, negative_keep: float) -> None:
     kept = np.array([1.0, negative_keep, 1.0, negative_keep])
     coverages: list[float] = []
     for rate, sensitivity, alarm in ((0.3, 0.7, 0.1), (0.5, 0.9, 0.05), (0.15, 0.5, 0.3)):
-        p = np.array(
-            [rate * sensitivity, (1 - rate) * alarm, rate * (1 - sensitivity), (1 - rate) * (1 - alarm)]
-        )
+        p = np.array([rate * sensitivity, (1 - rate) * alarm, rate * (1 - sensitivity), (1 - rate) * (1 - alarm)])
         truths: dict[Metric, float] = {
             accuracy: p[0] + p[3],
             precision: p[0] / (p[0] + p[1]),

@@ -133,9 +133,7 @@ def test_empty_windows_are_unknown(name: Distance) -> None:
     assert not psi_expected(empty, empty).is_known
 
 
-@pytest.mark.parametrize(
-    "bad", [np.array([1.0, np.nan]), np.array([1.0, -1.0]), np.array([1.0]), np.ones((2, 1))]
-)
+@pytest.mark.parametrize("bad", [np.array([1.0, np.nan]), np.array([1.0, -1.0]), np.array([1.0]), np.ones((2, 1))])
 def test_bad_counts_are_refused(bad: FloatArray) -> None:
     with pytest.raises(ValueError, match=r"same bins|not negative"):
         psi(np.array([1.0, 1.0]), bad)
@@ -171,9 +169,7 @@ def test_difference_without_spread_is_unknown() -> None:
     assert pooled_effect(Moments(1.0, 0.0, 50), Moments(2.0, 1.0, 50)).is_known
 
 
-@pytest.mark.parametrize(
-    ("a", "n", "b", "m"), [(0, 100, 10, 100), (56, 70, 48, 80), (0, 10, 0, 20), (9, 10, 3, 10)]
-)
+@pytest.mark.parametrize(("a", "n", "b", "m"), [(0, 100, 10, 100), (56, 70, 48, 80), (0, 10, 0, 20), (9, 10, 3, 10)])
 def test_proportion_difference_equals_statsmodels(a: int, n: int, b: int, m: int) -> None:
     low, high = confint_proportions_2indep(b, m, a, n, method="newcomb", compare="diff")
     estimate = proportion_difference((a, n), (b, m))

@@ -30,8 +30,6 @@ def test_unknown_says_why_and_has_no_numbers() -> None:
         (None, None, None),
     ],
 )
-def test_nan_infinity_and_silence_are_refused(
-    value: float | None, low: float | None, high: float | None
-) -> None:
+def test_nan_infinity_and_silence_are_refused(value: float | None, low: float | None, high: float | None) -> None:
     with pytest.raises(ValueError, match=r"finite|outside|reason"):
         Estimate(value, low, high)

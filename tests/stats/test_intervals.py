@@ -14,9 +14,7 @@ from setpoint.stats.special import FloatArray
 
 def covers(estimate: Estimate, truth: float) -> bool:
     """Say whether an interval holds a number, where None is no bound."""
-    return (estimate.low is None or estimate.low <= truth) and (
-        estimate.high is None or truth <= estimate.high
-    )
+    return (estimate.low is None or estimate.low <= truth) and (estimate.high is None or truth <= estimate.high)
 
 
 def ratio_of(x: FloatArray, y: FloatArray) -> Estimate:

@@ -59,19 +59,13 @@ def test_values_equal_sklearn() -> None:
     prediction = y + generator.normal(0.5, 2.0, 300)
     weights = generator.choice([1.0, 4.0], 300)
     state = RegressionState.from_rows(prediction, y, shift=999.0, weights=weights, tolerance=1.0)
-    assert rmse(state).value == pytest.approx(
-        metrics.root_mean_squared_error(y, prediction, sample_weight=weights)
-    )
-    assert mae(state).value == pytest.approx(
-        metrics.mean_absolute_error(y, prediction, sample_weight=weights)
-    )
+    assert rmse(state).value == pytest.approx(metrics.root_mean_squared_error(y, prediction, sample_weight=weights))
+    assert mae(state).value == pytest.approx(metrics.mean_absolute_error(y, prediction, sample_weight=weights))
     assert r_squared(state).value == pytest.approx(metrics.r2_score(y, prediction, sample_weight=weights))
     assert bias(state).value == pytest.approx(np.average(prediction - y, weights=weights))
     near = np.average(np.abs(prediction - y) <= 1.0, weights=weights)
     assert within_tolerance(state).value == pytest.approx(near)
-    by_hand = 1.0 - np.average((prediction - y) ** 2, weights=weights) / np.average(
-        (y - 990.0) ** 2, weights=weights
-    )
+    by_hand = 1.0 - np.average((prediction - y) ** 2, weights=weights) / np.average((y - 990.0) ** 2, weights=weights)
     assert skill(state, 990.0).value == pytest.approx(by_hand)
 
 

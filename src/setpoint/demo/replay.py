@@ -27,7 +27,8 @@ from setpoint.demo.flights import CATEGORICAL, FEATURES, Flights, Frame, load
 from setpoint.demo.story import tell
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.log import open_log
-from setpoint.stats.classification import BinaryState, auc
+from setpoint.stats.classification import BinaryState
+from setpoint.stats.ranking import auc
 from setpoint.store.layout import Layout, ReplayClock
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from setpoint.core.metric import Direction, Metric
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict
-from setpoint.stats import calibration, classification, regression
+from setpoint.stats import calibration, classification, ranking, regression
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
@@ -55,7 +55,7 @@ class _Measure(Generic[State]):
 
 
 _BINARY: tuple[_Measure[BinaryState], ...] = (
-    _Measure("auc", "ratio", "higher", classification.auc),
+    _Measure("auc", "ratio", "higher", ranking.auc),
     _Measure("accuracy", "ratio", "higher", classification.accuracy),
     _Measure("precision", "ratio", "higher", classification.precision),
     _Measure("recall", "ratio", "higher", classification.recall),

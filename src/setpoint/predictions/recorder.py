@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
@@ -22,6 +22,7 @@ from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, 
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
+from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import Layout, check_name
 from setpoint.store.spool import Spool
 
@@ -30,7 +31,6 @@ log = logging.getLogger("setpoint")
 P = ParamSpec("P")
 R = TypeVar("R")
 Moment = datetime | int
-Value = InputValue | object
 
 
 class Details(TypedDict, total=False):
@@ -190,11 +190,11 @@ class Recorder:
             **details: Shared by all rows. A batch-scoring job passes `run_id`.
         """
         try:
-            rows = list(_rows_of(inputs))
+            rows = list(rows_of(inputs))
             count = len(rows)
-            answers = _column(predictions, count)
-            numbers = _column(scores, count)
-            names = _column(keys, count)
+            answers = column(predictions, count)
+            numbers = column(scores, count)
+            names = column(keys, count)
         except Exception as error:  # as in `record`
             self.note_failure(error)
             return []
@@ -266,7 +266,7 @@ class Recorder:
 
             def read(*args: P.args, **kwargs: P.kwargs) -> dict[str, Value]:
                 try:
-                    return _inputs_of(signature.bind(*args, **kwargs).arguments)
+                    return inputs_of(signature.bind(*args, **kwargs).arguments)
                 except TypeError:
                     return {}  # a wrong call: the function itself will say so
 
@@ -477,54 +477,3 @@ def _micros(at: Moment) -> int:
 
 def _hashed(value: Value) -> str:
     return hashlib.sha256(str(value).encode()).hexdigest()[:24]  # SHA-256, so that an import in SQL gives the same
-
-
-def _inputs_of(arguments: Mapping[str, object]) -> dict[str, Value]:
-    """Return a call's arguments as inputs: mappings and objects with fields are spread out."""
-    inputs: dict[str, Value] = {}
-    for name, value in arguments.items():
-        if name == "self":
-            continue
-        if isinstance(value, Mapping):
-            inputs.update(cast("Mapping[str, Value]", value))
-        elif hasattr(value, "model_dump"):
-            inputs.update(cast("Callable[[], dict[str, Value]]", value.model_dump)())  # pyright: ignore[reportAttributeAccessIssue]
-        elif hasattr(value, "__dataclass_fields__"):
-            names = cast("Mapping[str, object]", value.__dataclass_fields__)  # pyright: ignore[reportAttributeAccessIssue]
-            inputs.update({field: getattr(value, field) for field in names})
-        else:
-            inputs[name] = value
-    return inputs
-
-
-def _rows_of(table: object) -> Iterator[dict[str, Value]]:
-    columns = _columns_of(table)
-    names = list(columns)
-    for values in zip(*columns.values(), strict=True):
-        yield dict(zip(names, values, strict=True))
-
-
-def _columns_of(table: object) -> Mapping[str, Sequence[Value]]:
-    if isinstance(table, Mapping):
-        items = cast("Mapping[str, Iterable[Value]]", table)
-        return {name: _listed(values) for name, values in items.items()}
-    if hasattr(table, "to_pydict"):
-        return cast("Callable[[], dict[str, list[Value]]]", table.to_pydict)()  # pyright: ignore[reportAttributeAccessIssue]
-    names = cast("Iterable[str]", table.columns)  # pyright: ignore[reportAttributeAccessIssue]
-    return {str(name): _listed(cast("Mapping[str, Iterable[Value]]", table)[name]) for name in names}
-
-
-def _listed(values: Iterable[Value]) -> list[Value]:
-    if hasattr(values, "tolist"):
-        return cast("Callable[[], list[Value]]", values.tolist)()  # pyright: ignore[reportAttributeAccessIssue]
-    if hasattr(values, "to_list"):
-        return cast("Callable[[], list[Value]]", values.to_list)()  # pyright: ignore[reportAttributeAccessIssue]
-    return list(values)
-
-
-def _column(values: Iterable[Value] | None, count: int) -> Sequence[Value]:
-    found = [None] * count if values is None else _listed(values)
-    if len(found) != count:
-        msg = f"a column has {len(found)} values for {count} rows"
-        raise ValueError(msg)
-    return found

@@ -31,7 +31,7 @@ from setpoint.declare.problems import Problems, declaration_error, did_you_mean
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
 from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at
-from setpoint.stats import classification, regression
+from setpoint.stats import ranking, regression
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
@@ -48,8 +48,8 @@ _PROJECT_TEXT = "# Events are kept in `store`; models are declared in models/NAM
 _TO_FILL_IN = {
     "owner": "to fill in: {team: risk, on_call: risk-rota}",
     "business_metric": "to fill in: {name: fraud_loss_usd, unit: usd, better: lower}",
-    "quality": "to fill in: {auc: {at_least: 0.7, source: why}}",
 }
+_BARS = {Task.BINARY: "{auc: {at_least: 0.7, source: why}}", Task.REGRESSION: "{rmse: {at_most: 12, source: why}}"}
 _YES_AND_NO = 2
 
 
@@ -70,7 +70,8 @@ class Guess:
     @property
     def note(self) -> str:
         """The comment that stands in the YAML."""
-        return f"{self.value} ({self.reason})" if " " in self.key else self.reason
+        is_key = not self.key.startswith(("column of ", "left out "))
+        return self.reason if is_key else f"{self.value} ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,9 @@ class Draft:
 
     def yaml(self, schema: str = f"../{SCHEMA_FILE}") -> str:
         """Return the YAML, with a comment beside each guessed key."""
-        open_keys = {
-            key: note for key, note in _TO_FILL_IN.items() if not (key == "quality" and self.model.expectations)
-        }
+        bar = {} if self.model.expectations else {"quality": f"to fill in: {_BARS[self.model.task]}"}
         guessed = {one.key: one.note for one in self.guesses}
-        return to_yaml(self.model, {**open_keys, **guessed, **self.notes}, schema)
+        return to_yaml(self.model, {**_TO_FILL_IN, **bar, **guessed, **self.notes}, schema)
 
     @property
     def said(self) -> list[str]:
@@ -307,7 +306,7 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
 
 
 def _kind(fact: ColumnFacts) -> FeatureKind | None:
-    if fact.is_time:
+    if fact.is_time or fact.nulls == fact.rows:
         return None
     if fact.is_number:
         return "numeric"
@@ -734,7 +733,7 @@ def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Est
         raise UsageError(msg, hint="a yes-or-no model answers with probabilities between 0 and 1")
     if not fitted.has_scores and bool(np.all((answers == 0.0) | (answers == 1.0))):
         return "accuracy", classification.accuracy(BinaryState.from_rows(outcomes, decisions=answers))
-    return "auc", classification.auc(BinaryState.from_rows(outcomes, scores=answers))
+    return "auc", ranking.auc(BinaryState.from_rows(outcomes, scores=answers))
 
 
 def importances(fitted: Fitted, table: Columns, outcomes: Floats) -> dict[str, float]:

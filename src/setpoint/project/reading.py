@@ -184,8 +184,8 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
 
     Example:
         >>> import duckdb
-        >>> train = duckdb.sql("SELECT i % 7 AS weekday FROM range(7000) AS t(i)")
-        >>> now = duckdb.sql("SELECT i % 6 AS weekday FROM range(7000) AS t(i)")
+        >>> train = duckdb.sql("SELECT i % 7 AS weekday FROM range(4200) AS t(i)")
+        >>> now = duckdb.sql("SELECT i % 6 AS weekday FROM range(4200) AS t(i)")
         >>> diff_tables(train, now).headline
         '1 of 1 features changed beyond chance: weekday mean 3 → 2.5'
     """

@@ -8,19 +8,15 @@ from typing import Self
 import numpy as np
 
 from setpoint.stats.bins import score_bin
-from setpoint.stats.estimate import LEVEL, Estimate, Z
-from setpoint.stats.intervals import effective_size, mean, wilson
-from setpoint.stats.special import FloatArray, IntArray, student_t_quantile
+from setpoint.stats.estimate import Estimate, Z
+from setpoint.stats.intervals import effective_size, mean
+from setpoint.stats.special import FloatArray, IntArray
 
 FEWEST_ROWS = 10
 """Rows of the rarer kind (positive outcomes, positive predictions ...) below which a metric is unknown."""
 
 LOG_LOSS_CLIP = 1e-15
 """Scores are clipped to [clip, 1 - clip] first, so that one certain mistake costs 34.5, not infinity."""
-
-AUC_PRIOR_ROWS = 0.25
-"""Rows per class at chance level that join the variance of AUC: at small n DeLong's is too small near 1."""
-
 
 _Side = tuple[float | None, float | None]
 """Weights of the rows with a positive and a negative outcome; None where that outcome cannot occur."""
@@ -121,7 +117,7 @@ class BinaryState:
         Example:
             >>> state = BinaryState.from_rows(np.array([0, 1, 1]), scores=np.array([0.2, 0.5, 0.5]))
             >>> state.bin_index.tolist(), state.positives.tolist()
-            ([-23, 0], [0.0, 2.0])
+            ([-45, 0], [0.0, 2.0])
         """
         y = _flags(outcomes, "outcomes")
         w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -303,7 +299,9 @@ def f1(state: BinaryState) -> Estimate:
 
     Source: derived here; Takahashi et al. (2022), Applied Intelligence 52, give the delta method.
     """
-    missing = _missing(_rows(state, (state.true_positives + state.false_negatives, 0.0)), "positive outcomes")
+    missing = missing_rows(
+        effective_rows(state, (state.true_positives + state.false_negatives, 0.0)), "positive outcomes"
+    )
     if missing:
         return Estimate.unknown(missing)
     share = _share(state, (state.true_positives, None), (state.false_negatives, state.false_positives))
@@ -311,79 +309,6 @@ def f1(state: BinaryState) -> Estimate:
         return share
     value, low, high = (2.0 * j / (1.0 + j) for j in (share.value, share.low, share.high))
     return Estimate(value, low, high)
-
-
-def auc(state: BinaryState) -> Estimate:
-    """Return the area under the ROC curve: how often a positive row scores above a negative one, ties half.
-
-    Rows of one score bin count as ties. The interval is DeLong's on the logit scale with Student's quantile
-    (Satterthwaite degrees), its variance kept from vanishing near 1 by `AUC_PRIOR_ROWS`, and widened where
-    needed to hold both `auc_bin_bounds`. A perfect ranking gets Wilson's interval on the smaller class, whose
-    size bounds the variance (Birnbaum & Klose 1957). Assumes independent rows.
-
-    Args:
-        state: Counts of the window, with scores.
-
-    Returns:
-        Between 0 and 1, 0.5 is chance; unknown with fewer than 10 scored rows of either outcome.
-
-    Example:
-        >>> scores = np.arange(40) / 40
-        >>> estimate = auc(BinaryState.from_rows(np.arange(40) % 20 > 9, scores=scores))
-        >>> round(estimate.value, 3), round(estimate.low, 2), round(estimate.high, 2)
-        (0.75, 0.55, 0.88)
-
-    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44; Qin & Hotilovac (2008) for the logit scale.
-    """
-    positives, negatives = state.positives, state.negatives
-    p, n = float(np.sum(positives)), float(np.sum(negatives))
-    m1, m0 = _rows(state, (p, 0.0)), _rows(state, (0.0, n))
-    missing = _missing(m1, "positive outcomes") or _missing(m0, "negative outcomes")
-    if missing:
-        return Estimate.unknown(missing)
-    placed1 = (np.cumsum(negatives) - negatives / 2.0) / n
-    placed0 = 1.0 - (np.cumsum(positives) - positives / 2.0) / p
-    value = min(max(float(placed1 @ positives) / p, 0.0), 1.0)
-    chance = AUC_PRIOR_ROWS * (0.5 - value) ** 2
-    part1 = (float((placed1 - value) ** 2 @ positives) / p + chance / m1) / (m1 - 1.0)
-    part0 = (float((placed0 - value) ** 2 @ negatives) / n + chance / m0) / (m0 - 1.0)
-    lowest, highest = auc_bin_bounds(state)
-    if min(value, 1.0 - value) < 1e-12:  # noqa: PLR2004 - a perfect ranking, up to rounding
-        perfect = wilson(value, 1.0, min(m1, m0))
-        low, high = perfect.low or 0.0, 1.0 if perfect.high is None else perfect.high
-    else:
-        spread = part1 + part0
-        degrees = spread**2 / (part1**2 / (m1 - 1.0) + part0**2 / (m0 - 1.0)) if spread > 0.0 else m1 + m0
-        half = student_t_quantile((1.0 + LEVEL) / 2.0, degrees) * math.sqrt(spread) / (value * (1.0 - value))
-        centre = math.log(value / (1.0 - value))
-        low, high = (1.0 / (1.0 + math.exp(-min(max(x, -700.0), 700.0))) for x in (centre - half, centre + half))
-    return Estimate(value, min(low, lowest, value), max(high, highest, value))
-
-
-def auc_bin_bounds(state: BinaryState) -> tuple[float, float]:
-    """Return the AUC if rows inside each bin were ranked worst, and if they were ranked best.
-
-    The exact AUC of the rows lies between. A bin whose rows all have the same score is an exact tie and adds
-    nothing.
-
-    Args:
-        state: Counts of the window, with scores.
-
-    Returns:
-        Both between 0 and 1; (0, 1), which says nothing, when an outcome is missing altogether.
-
-    Example:
-        >>> auc_bin_bounds(BinaryState.from_rows(np.array([0, 1, 1]), scores=np.array([0.5, 0.51, 0.9])))
-        (0.5, 1.0)
-    """
-    pairs = float(np.sum(state.positives)) * float(np.sum(state.negatives))
-    if pairs <= 0.0:
-        return 0.0, 1.0
-    together = state.positives * state.negatives
-    below = float(state.positives @ (np.cumsum(state.negatives) - state.negatives))
-    tied = state.lowest_scores == state.highest_scores
-    below += float(np.sum(together[tied])) / 2.0
-    return min(below / pairs, 1.0), min((below + float(np.sum(together[~tied]))) / pairs, 1.0)
 
 
 def log_loss(state: BinaryState) -> Estimate:
@@ -472,13 +397,23 @@ def _squares(state: BinaryState, weights: tuple[float, float]) -> float:
     return weights[0] * positive + weights[1] * negative
 
 
-def _rows(state: BinaryState, weights: tuple[float, float]) -> float:
-    """Return the effective number of some (positive, negative) rows given by their weights."""
+def effective_rows(state: BinaryState, weights: tuple[float, float]) -> float:
+    """Return the effective number of some (positive, negative) rows given by their weights.
+
+    Example:
+        >>> effective_rows(BinaryState.from_rows(np.array([0, 1, 1])), (2.0, 1.0))
+        3.0
+    """
     return effective_size(sum(weights), _squares(state, weights))
 
 
-def _missing(rows: float, kind: str) -> str:
-    """Return how many rows of a kind are missing, or an empty string."""
+def missing_rows(rows: float, kind: str) -> str:
+    """Return how many rows of a kind are missing, or an empty string.
+
+    Example:
+        >>> missing_rows(3.0, "positive outcomes")
+        'needs 7 more positive outcomes'
+    """
     short = math.ceil(FEWEST_ROWS - rows - 1e-9)
     return f"needs {short} more {kind if short > 1 else kind[:-1]}" if short > 0 else ""
 
@@ -521,6 +456,6 @@ def _row_weight(state: BinaryState, side: _Side) -> float:
 
 def _share_of_enough(state: BinaryState, hit: _Side, miss: _Side, kind: str) -> Estimate:
     """Return a share, unknown with fewer than 10 rows of its denominator."""
-    rows = _rows(state, ((hit[0] or 0.0) + (miss[0] or 0.0), (hit[1] or 0.0) + (miss[1] or 0.0)))
-    missing = _missing(rows, kind)
+    rows = effective_rows(state, ((hit[0] or 0.0) + (miss[0] or 0.0), (hit[1] or 0.0) + (miss[1] or 0.0)))
+    missing = missing_rows(rows, kind)
     return Estimate.unknown(missing) if missing else _share(state, hit, miss)

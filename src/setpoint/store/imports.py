@@ -236,8 +236,8 @@ def _put_aside(
             connection.sql(
                 f"SELECT substr(sha256({literal(token)} || row_place), 1, 30) AS quarantine_id,"
                 f" {literal(table)} AS source_table, {now} AS recorded_at, {literal(reason)} AS reason,"
-                f" CAST(to_json(imported) AS VARCHAR) AS raw, {literal(token)} AS process, row_place AS line_number, CAST({now} AS DATE) AS day,"
-                f" {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE is_bad"
+                f" CAST(to_json(imported) AS VARCHAR) AS raw, {literal(token)} AS process, row_place AS line_number,"
+                f" CAST({now} AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE is_bad"
             ),
             {mark: 1},
         )

@@ -1,0 +1,67 @@
+"""Whatever callers hand over, as rows of inputs: arguments of a call, columns, frames and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import cast
+
+from setpoint.core.events import InputValue
+
+Value = InputValue | object
+
+
+def inputs_of(arguments: Mapping[str, object]) -> dict[str, Value]:
+    """Return a call's arguments as inputs: mappings and objects with fields are spread out."""
+    inputs: dict[str, Value] = {}
+    for name, value in arguments.items():
+        if name == "self":
+            continue
+        if isinstance(value, Mapping):
+            inputs.update(cast("Mapping[str, Value]", value))
+        elif hasattr(value, "model_dump"):
+            inputs.update(cast("Callable[[], dict[str, Value]]", value.model_dump)())  # pyright: ignore[reportAttributeAccessIssue]
+        elif hasattr(value, "__dataclass_fields__"):
+            names = cast("Mapping[str, object]", value.__dataclass_fields__)  # pyright: ignore[reportAttributeAccessIssue]
+            inputs.update({field: getattr(value, field) for field in names})
+        else:
+            inputs[name] = value
+    return inputs
+
+
+def rows_of(table: object) -> Iterator[dict[str, Value]]:
+    """Yield the rows of columns by name, or of a polars, pandas or Arrow table."""
+    columns = _columns_of(table)
+    names = list(columns)
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _columns_of(table: object) -> Mapping[str, Sequence[Value]]:
+    if isinstance(table, Mapping):
+        items = cast("Mapping[str, Iterable[Value]]", table)
+        return {name: _listed(values) for name, values in items.items()}
+    if hasattr(table, "to_pydict"):
+        return cast("Callable[[], dict[str, list[Value]]]", table.to_pydict)()  # pyright: ignore[reportAttributeAccessIssue]
+    names = cast("Iterable[str]", table.columns)  # pyright: ignore[reportAttributeAccessIssue]
+    return {str(name): _listed(cast("Mapping[str, Iterable[Value]]", table)[name]) for name in names}
+
+
+def _listed(values: Iterable[Value]) -> list[Value]:
+    if hasattr(values, "tolist"):
+        return cast("Callable[[], list[Value]]", values.tolist)()  # pyright: ignore[reportAttributeAccessIssue]
+    if hasattr(values, "to_list"):
+        return cast("Callable[[], list[Value]]", values.to_list)()  # pyright: ignore[reportAttributeAccessIssue]
+    return list(values)
+
+
+def column(values: Iterable[Value] | None, count: int) -> Sequence[Value]:
+    """Return a column as a sequence; nulls when there is none.
+
+    Raises:
+        ValueError: It has another number of values.
+    """
+    found = [None] * count if values is None else _listed(values)
+    if len(found) != count:
+        msg = f"a column has {len(found)} values for {count} rows"
+        raise ValueError(msg)
+    return found
