@@ -11,7 +11,10 @@ import joblib
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from setpoint.core.clock import parse_time
 from setpoint.core.errors import ColumnError, DeclarationError, EmptyFile, StoreReadOnly, UsageError
@@ -69,21 +72,18 @@ def reasons(found: Draft) -> dict[str, tuple[str, str]]:
 
 
 def test_every_guess_is_said_with_its_reason_and_stands_in_the_yaml(tmp_path: Path) -> None:
-    table = flights(JANUARY).drop("minutes").with_columns(score=pl.lit(0.1) + pl.col("late") * 0.3)
-    table = table.with_columns(score=pl.col("score") + pl.col("noise").clip(-1, 1) * 0.05, cost_usd=pl.lit(0.01))
+    score = 0.3 + pl.col("late") * 0.3 + pl.col("noise").clip(-1, 1) * 0.1
+    table = flights(JANUARY).drop("minutes").with_columns(score=score, cost_usd=pl.lit(0.01))
     table.write_csv(tmp_path / "late flights.csv")
 
     found = draft(tmp_path / "late flights.csv", columns=OUTCOME, tz="Europe/Berlin")
 
     said = reasons(found)
-    assert found.model.name == "late_flights"
-    assert found.model.task is Task.BINARY
-    assert said["column of time"][0] == "predicted_at"
+    assert (found.model.name, found.model.task) == ("late_flights", Task.BINARY)
     assert said["column of key"] == ("order_id", "named like key, 1,200 different values in 1,200 rows")
-    assert said["column of score"][0] == "score"
     assert said["column of outcome"] == ("late", "as you said")
-    assert said["column of cost_usd"][0] == "cost_usd"
-    assert said["column of prediction"][0] == "none"
+    columns = {"time": "predicted_at", "score": "score", "cost_usd": "cost_usd", "prediction": "none"}
+    assert {role: said[f"column of {role}"][0] for role in columns} == columns
     kinds = {one.name: one.kind for one in found.model.features}
     assert kinds == {"distance": "numeric", "noise": "numeric", "carrier": "categorical"}
     assert [cohort.name for cohort in found.model.cohorts] == ["carrier"]
@@ -201,9 +201,7 @@ def test_a_role_or_column_that_does_not_exist_is_refused_with_what_was_meant(tmp
 
 def test_rows_later_than_the_fit_give_a_bar_that_says_how_it_was_measured(tmp_path: Path) -> None:
     model = fitted(tmp_path)
-
     found = trained(tmp_path, model, "later.parquet")
-
     (bar,) = found.model.expectations
     assert bar.metric == "auc"
     assert bar.at_least is not None
@@ -245,7 +243,6 @@ def test_rows_that_are_not_known_to_be_later_give_no_bar(tmp_path: Path, case: s
         table.write_parquet(tmp_path / "held.parquet")
 
     found = trained(tmp_path, model, "" if table is None else "held.parquet")
-
     assert found.model.expectations == ()
     assert found.notes["quality"].startswith(ON_TRAINING_ROWS)
     assert f"quality: {{}}  # {ON_TRAINING_ROWS}" in found.yaml()
@@ -288,7 +285,6 @@ def test_a_model_without_names_or_scores_is_asked_with_plain_numbers(tmp_path: P
     joblib.dump(Threshold(), tmp_path / "rule.joblib")
 
     found = trained(tmp_path, tmp_path / "rule.joblib", "later.parquet", inputs=("distance", "noise"))
-
     assert found.model.expectations[0].metric == "accuracy"
     assert found.model.features[0].importance == 1.0
 
@@ -312,10 +308,6 @@ class Nothing:
 
 
 def test_text_outcomes_and_text_inputs_reach_the_model_as_it_was_fitted(tmp_path: Path) -> None:
-    from sklearn.compose import make_column_transformer  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import OneHotEncoder  # noqa: PLC0415
-
     def labelled(start: datetime, seed: int) -> pl.DataFrame:
         table = flights(start, seed=seed)
         yes = (pl.col("carrier") == "AA") ^ (pl.col("noise") > 1.5)
@@ -331,7 +323,6 @@ def test_text_outcomes_and_text_inputs_reach_the_model_as_it_was_fitted(tmp_path
     joblib.dump(model.fit(table.select("carrier", "distance").to_pandas(), table["late"]), tmp_path / "m.joblib")
 
     found = trained(tmp_path, tmp_path / "m.joblib", "later.parquet")
-
     assert found.model.positive == "yes"
     assert (found.model.expectations[0].at_least or 0.0) > 0.8
     assert {one.name: one.importance for one in found.model.features} == {"carrier": 1.0, "distance": 0.0}

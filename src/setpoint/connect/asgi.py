@@ -71,7 +71,10 @@ class SetpointMiddleware:
             error = type(failure).__name__
             raise
         finally:
-            self._record(exchange, time.perf_counter() - started, error)
+            try:
+                self._record(exchange, time.perf_counter() - started, error)
+            except Exception as failure:  # the app's answer stands, whatever goes wrong here
+                self._recorder.note_failure(failure)
 
     def _record(self, exchange: _Exchange, seconds: float, error: str | None) -> None:
         inputs = _object(exchange.request)

@@ -14,16 +14,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from setpoint.core.clock import micros
-from setpoint.core.errors import NaiveTimestamp
+from setpoint.core.errors import TimeError, UsageError
 from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import Layout, check_name
+from setpoint.store.shapes import clean
 from setpoint.store.spool import Spool
 
 log = logging.getLogger("setpoint")
@@ -122,37 +123,29 @@ class Recorder:
             **details: See `Details`.
         """
         try:
-            return self._record(inputs, prediction, score, details)
-        except NaiveTimestamp as error:
-            return self._refuse(error, {"inputs": str(inputs), **details})
+            now = self._now()
+            at = details.get("predicted_at")
+            predicted_at = now if at is None else _micros(at)
+            prediction_id = details.get("prediction_id") or self.spool.make_id(predicted_at)
+            row = dict(inputs) if inputs else {}
+            if self._policies:
+                self._protect(row)
+            event = Prediction(
+                prediction_id=prediction_id,
+                root_id=prediction_id,
+                predicted_at=predicted_at,
+                recorded_at=now,
+                version=self._version,
+                endpoint=self._endpoint,
+                inputs=cast("dict[str, InputValue]", row),
+                prediction=cast("float | str | None", prediction),
+                score=score,
+            )
+            if details:
+                _add_details(event, details)
+            self.spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
         except Exception as error:  # the prediction path must not fail because of its own record
-            self.note_failure(error)
-            return ""
-
-    def _record(
-        self, inputs: Mapping[str, Value] | None, prediction: Value, score: float | None, details: Details
-    ) -> str:
-        now = self._now()
-        predicted_at = details.pop("predicted_at", None)
-        predicted_at = now if predicted_at is None else _micros(predicted_at)
-        spool = self.spool
-        prediction_id = details.pop("prediction_id", None) or spool.make_id(predicted_at)
-        row = dict(inputs) if inputs else {}
-        if self._policies:
-            self._protect(row)
-        event = Prediction(
-            prediction_id=prediction_id,
-            root_id=details.pop("root_id", None) or prediction_id,
-            predicted_at=predicted_at,
-            recorded_at=now,
-            version=details.pop("version", None) or self._version,
-            endpoint=details.pop("endpoint", None) or self._endpoint,
-            inputs=cast("dict[str, InputValue]", row),
-            prediction=cast("float | str | None", prediction),
-            score=score,
-            **cast("Any", details),  # the keys of `Details` are fields of a prediction
-        )
-        spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
+            return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id
 
     def _is_kept(self, event: Prediction, row: Mapping[str, Value]) -> bool:
@@ -267,7 +260,7 @@ class Recorder:
             def read(*args: P.args, **kwargs: P.kwargs) -> dict[str, Value]:
                 try:
                     return inputs_of(signature.bind(*args, **kwargs).arguments)
-                except TypeError:
+                except Exception:
                     return {}  # a wrong call: the function itself will say so
 
             if inspect.iscoroutinefunction(function):
@@ -341,10 +334,8 @@ class Recorder:
                 self._quarantine("outcomes", "neither prediction_id nor key", repr(event))
                 return
             self.spool.put(self.model, event)
-        except NaiveTimestamp as error:
-            self._refuse(error, {"key": key, "prediction_id": prediction_id, "outcome": outcome}, "outcomes")
         except Exception as error:  # as in `record`
-            self.note_failure(error)
+            self._refuse(error, {"key": key, "prediction_id": prediction_id, "outcome": outcome}, "outcomes")
 
     def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: float | str | None) -> None:
         """Record one billed attempt of a prediction; a cost that is not known stays unknown.
@@ -426,8 +417,22 @@ class Recorder:
             log.warning("setpoint could not record an event; the next ones are only counted: %s", error)
         self.spool.failed += 1
 
-    def _refuse(self, error: NaiveTimestamp, row: Mapping[str, object], table: str = "predictions") -> str:
-        self._quarantine(table, error.message, repr(dict(row)))
+    def _refuse(
+        self,
+        error: Exception,
+        row: Mapping[str, object],
+        table: str = "predictions",
+        inputs: Mapping[str, Value] | None = None,
+    ) -> str:
+        """Put aside what cannot be recorded, its inputs under their policies; never raises."""
+        try:
+            reason = error.message if isinstance(error, UsageError) else f"it cannot be recorded: {error}"
+            told = dict(inputs) if inputs else {}
+            self._protect(told)
+            told = clean(cast("dict[str, InputValue]", told), frozenset())
+            self._quarantine(table, reason, repr({"inputs": told, **row}))
+        except Exception as another:
+            self.note_failure(another)
         return ""
 
     def _quarantine(self, table: str, reason: str, raw: str) -> None:
@@ -454,9 +459,11 @@ class Measured:
 
     def answer(self, result: object, *, is_score: bool) -> None:
         """Take a function's result as the score or as the answer."""
-        if is_score:
-            self.score = float(cast("float", result))
-        else:
+        try:
+            self.score = float(cast("float", result)) if is_score else None
+        except Exception:  # no number: it is kept as the answer, and the caller gets it as it is
+            is_score = False
+        if not is_score:
             self.prediction = result
 
 
@@ -471,8 +478,22 @@ def spool_of(layout: Layout) -> Spool:
     return _spools[root]
 
 
+def _add_details(event: Prediction, details: Details) -> None:
+    """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
+    for name, value in details.items():
+        if value is not None and name != "predicted_at":
+            setattr(event, name, value)
+
+
 def _micros(at: Moment) -> int:
-    return at if isinstance(at, int) else micros(at)
+    found = at if isinstance(at, int) else micros(at)
+    if not 0 <= found < _YEAR_3000:
+        msg = f"not a time between 1970 and 3000: {found} microseconds since 1970"
+        raise TimeError(msg, hint="pass a datetime with a zone, or microseconds: not seconds, not nanoseconds")
+    return found
+
+
+_YEAR_3000 = 32_503_680_000_000_000
 
 
 def _hashed(value: Value) -> str:

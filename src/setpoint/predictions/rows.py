@@ -42,8 +42,23 @@ def _columns_of(table: object) -> Mapping[str, Sequence[Value]]:
         return {name: _listed(values) for name, values in items.items()}
     if hasattr(table, "to_pydict"):
         return cast("Callable[[], dict[str, list[Value]]]", table.to_pydict)()  # pyright: ignore[reportAttributeAccessIssue]
+    if not hasattr(table, "columns"):
+        return _numbered(_listed(cast("Iterable[Value]", table)))
     names = cast("Iterable[str]", table.columns)  # pyright: ignore[reportAttributeAccessIssue]
     return {str(name): _listed(cast("Mapping[str, Iterable[Value]]", table)[name]) for name in names}
+
+
+def _numbered(rows: Sequence[Value]) -> Mapping[str, Sequence[Value]]:
+    """Return the columns of an array or a list of rows: by name when rows have names, else x0, x1 and so on."""
+    listed = [row if isinstance(row, Mapping | list | tuple) else [row] for row in rows]
+    named = [
+        cast("Mapping[str, Value]", row)
+        if isinstance(row, Mapping)
+        else {f"x{n}": value for n, value in enumerate(row)}
+        for row in cast("list[Sequence[Value]]", listed)
+    ]
+    names = list(dict.fromkeys(name for row in named for name in row))
+    return {name: [row.get(name) for row in named] for name in names}
 
 
 def _listed(values: Iterable[Value]) -> list[Value]:

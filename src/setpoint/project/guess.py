@@ -16,7 +16,7 @@ from setpoint.core.model import Task
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import Mapped, check_columns
 
-_SAMPLE = 50_000
+_SAMPLE = 10_000
 _COHORT_VALUES = range(2, 21)
 _FEW = 50
 

@@ -31,7 +31,7 @@ from setpoint.declare.problems import Problems, declaration_error, did_you_mean
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
 from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at
-from setpoint.stats import ranking, regression
+from setpoint.stats import classification, ranking, regression
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState

@@ -21,6 +21,7 @@ from setpoint.store import measures
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence, define
 from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
+from setpoint.store.states import StateTable
 
 Columns = tuple[str, ...] | list[str] | None
 
@@ -191,16 +192,20 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
     """
     chosen = tuple(inputs) if inputs is not None else None
     with _table(reference, chosen) as before, _table(current, chosen) as after:
-        columns = before.profiled
-        definition = define(before.connection, before.model, columns)
-        extra = {name: how for name, how in after.definition.features.items() if name not in definition.features}
-        shared = measures.Definition({**definition.features, **extra})
+        shared = before.definition
+        new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
+        if new:
+            shared = measures.Definition({**shared.features, **define(after.connection, after.model, new).features})
         sides = Sides(
-            profiles(measures.query_profile(before.connection, shared, before.profiled), shared),
-            profiles(measures.query_profile(after.connection, shared, after.profiled), shared),
+            profiles(_profile(before, shared), shared),
+            profiles(_profile(after, shared), shared),
             ("the reference table", "the current table"),
         )
         return compared(after, sides)
+
+
+def _profile(evidence: RowEvidence, definition: measures.Definition) -> StateTable:
+    return measures.query_profile(evidence.connection, definition, evidence.profiled, is_weighted=False)
 
 
 @contextmanager

@@ -1,13 +1,25 @@
-"""The few functions of scipy.special that we use, with types (scipy ships none)."""
+"""The few functions of scipy.special that we use, with types (scipy ships none).
 
+It is imported when the first of them is called: its import takes longer than reading a million rows,
+and a comparison of two files needs none of them.
+"""
+
+from functools import cache
+from types import ModuleType
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+
+@cache
+def _special() -> ModuleType:
+    from scipy import special  # noqa: PLC0415 — see above
+
+    return cast("ModuleType", special)
 
 
 def student_t_quantile(probability: float, degrees: float) -> float:
@@ -21,7 +33,7 @@ def student_t_quantile(probability: float, degrees: float) -> float:
         >>> round(student_t_quantile(0.975, 9), 4)
         2.2622
     """
-    return float(cast("float", special.stdtrit(degrees, probability)))
+    return float(cast("float", _special().stdtrit(degrees, probability)))
 
 
 def binomial_cdf(successes: int, trials: int, probability: float) -> float:
@@ -36,7 +48,7 @@ def binomial_cdf(successes: int, trials: int, probability: float) -> float:
         >>> binomial_cdf(1, 2, 0.5)
         0.75
     """
-    return float(cast("float", special.bdtr(successes, trials, probability)))
+    return float(cast("float", _special().bdtr(successes, trials, probability)))
 
 
 def expit(values: FloatArray) -> FloatArray:
@@ -49,4 +61,4 @@ def expit(values: FloatArray) -> FloatArray:
         >>> expit(np.array([0.0, 800.0])).tolist()
         [0.5, 1.0]
     """
-    return cast("FloatArray", special.expit(values))
+    return cast("FloatArray", _special().expit(values))

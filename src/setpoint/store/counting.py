@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 
 from setpoint.core.clock import QUARTER_HOUR
@@ -24,9 +23,9 @@ class Counts:
     errors: int = 0
     not_kept: int = 0
     compute_seconds: float = 0.0
-    latency_bins: Counter[int] = field(default_factory=Counter[int])
-    score_bins: Counter[int] = field(default_factory=Counter[int])
-    missing: Counter[str] = field(default_factory=Counter[str])
+    latency_bins: dict[int, int] = field(default_factory=dict[int, int])
+    score_bins: dict[int, int] = field(default_factory=dict[int, int])
+    missing: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class Counting:
@@ -45,12 +44,8 @@ class Counting:
 
     def count(self, event: Prediction, missing: tuple[str, ...], *, kept: bool) -> None:
         """Count one prediction; `missing` names its features without a value."""
-        key = (
-            event.version,
-            event.endpoint,
-            event.role,
-            event.predicted_at - event.predicted_at % QUARTER_HOUR,
-        )
+        at = event.predicted_at
+        key = (event.version, event.endpoint, event.role, at - at % QUARTER_HOUR)
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = Counts()
@@ -62,11 +57,16 @@ class Counting:
         if event.compute_seconds is not None:
             counts.compute_seconds += event.compute_seconds
         if event.latency_seconds is not None:
-            counts.latency_bins[latency_bin(event.latency_seconds)] += 1
-        if event.score is not None and 0.0 <= event.score <= 1.0:
-            counts.score_bins[score_bin(event.score)] += 1
+            index = latency_bin(event.latency_seconds)
+            bins = counts.latency_bins
+            bins[index] = bins.get(index, 0) + 1
+        score = event.score
+        if score is not None and not isinstance(score, str) and 0.0 <= score <= 1.0:  # NaN is spelled out
+            index = score_bin(score)
+            bins = counts.score_bins
+            bins[index] = bins.get(index, 0) + 1
         for name in missing:
-            counts.missing[name] += 1
+            counts.missing[name] = counts.missing.get(name, 0) + 1
 
     def drain(self, process: str, sequence: int, recorded_at: int) -> list[Tally]:
         """Return what was counted since the last drain, and start again."""
@@ -87,9 +87,9 @@ class Counting:
                 errors=counts.errors,
                 not_kept=counts.not_kept,
                 compute_seconds=counts.compute_seconds or None,
-                latency_bins=dict(counts.latency_bins) or None,
-                score_bins=dict(counts.score_bins) or None,
-                missing=dict(counts.missing) or None,
+                latency_bins=counts.latency_bins or None,
+                score_bins=counts.score_bins or None,
+                missing=counts.missing or None,
             )
             for (version, endpoint, role, bucket), counts in taken.items()
         ]
@@ -122,4 +122,6 @@ def score_bin(score: float) -> int:
     if score >= 1.0:
         return SCORE_BIN_LIMIT - 1
     position = math.floor(SCORE_BINS_PER_LOGIT * math.log(score / (1.0 - score)))
-    return max(-SCORE_BIN_LIMIT, min(SCORE_BIN_LIMIT - 1, position))
+    if position < -SCORE_BIN_LIMIT:
+        return -SCORE_BIN_LIMIT
+    return position if position < SCORE_BIN_LIMIT else SCORE_BIN_LIMIT - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +23,6 @@ from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import Summaries
 
 _WAIT_SECONDS = 30.0
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,21 @@ def traces(root: Path, text: str, model: str) -> Iterator[Path]:
 
 
 def _wait_until_shipped(layout: Layout, model: str, text: str) -> None:
-    """Ship until no spool file holds the text; a live recorder seals its segment within seconds."""
+    """Ship until all that was spooled before is in the lake; a live recorder seals its segment within seconds.
+
+    Not only what holds the text: an outcome names a prediction, and a child its root, by identifier.
+    """
+    spooled = list((layout.root / "spool" / model).rglob("*.ndjson"))
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         ship(layout, grace_seconds=-1)
         ship(layout, grace_seconds=-1)  # the second run deletes what the first committed
-        held = [path for path in (layout.root / "spool" / model).rglob("*.ndjson") if _holds(path, text.encode())]
+        found = (layout.root / "spool" / model).rglob("*.ndjson")
+        held = [path for path in found if path in spooled or _holds(path, text.encode())]
         if not held:
             return
         if time.monotonic() > deadline:
-            msg = f"a recorder still writes {held[0].name}, which holds {text!r}"
+            msg = f"a recorder still writes {held[0].name}, which may hold {text!r}"
             raise StoreBusy(msg, hint="stop or flush the recorder, then run it again")
         time.sleep(0.25)
 
@@ -103,17 +109,24 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
     with Snapshot(layout, model.name) as snapshot:
         connection = snapshot.connection
         connection.execute(
-            f"CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, predicted_at FROM predictions"
+            f"CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, key, predicted_at FROM predictions"
             f" WHERE root_id IN (SELECT root_id FROM predictions WHERE {column} = {named})"
         )
         at = printed(bucket("predicted_at", bucket_seconds(model.timezone)))
         buckets = {cast("int", row[0]) for row in rows(connection, f"SELECT DISTINCT {at} FROM gone")}
-        by_key = f"key = {named}" if column == "key" else "false"
+        by_key = (
+            f"key = {named}"
+            if column == "key"
+            else (
+                "(prediction_id IS NULL AND key IN (SELECT key FROM gone) AND key NOT IN (SELECT key FROM predictions"
+                " WHERE key IS NOT NULL AND prediction_id NOT IN (SELECT prediction_id FROM gone)))"
+            )
+        )
         conditions = {
             "predictions": "prediction_id IN (SELECT prediction_id FROM gone)",
             "calls": "prediction_id IN (SELECT prediction_id FROM gone)",
             "outcomes": f"(prediction_id IN (SELECT prediction_id FROM gone) OR {by_key})",
-            "quarantine": f"contains(raw, {named})",
+            "quarantine": f"regexp_matches(raw, {literal(_as_word(text))})",
         }
         for table, condition in conditions.items():
             lake = LakeTable(layout.lake(model.name, table))
@@ -136,7 +149,7 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
                     ),
                     days,
                 )
-                lake.vacuum(0)
+            lake.vacuum(0)  # also what an earlier compaction or collection left behind
             erased[table] = sum(cast("int", row[1]) for row in found)
     return erased, buckets
 
@@ -153,14 +166,20 @@ def _mark(layout: Layout, model: Model, buckets: set[int]) -> None:
 
 
 def _holds(path: Path, wanted: bytes) -> bool:
-    """Return whether a file holds some bytes, also across the borders of what is read at once."""
+    """Return whether a file holds some bytes as a word of their own."""
+    word = re.compile(_as_word(wanted.decode()).encode())
     try:
-        with path.open("rb") as file:
-            tail = b""
-            while part := file.read(_READ_BYTES):
-                if wanted in tail + part:
-                    return True
-                tail = part[-len(wanted) :]
-    except FileNotFoundError:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return word.search(content) is not None
+    except (FileNotFoundError, ValueError):  # gone, or empty
         return False
-    return False
+
+
+def _as_word(text: str) -> str:
+    """Return a pattern that finds `txn-1` and not `txn-10`; before a long text may stand its length, any byte."""
+    if len(text) >= _LONG:
+        return re.escape(text)
+    return f"(?:^|[^A-Za-z0-9]){re.escape(text)}(?:[^A-Za-z0-9]|$)"
+
+
+_LONG = 32

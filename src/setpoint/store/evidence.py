@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import duckdb
-from sqlglot import exp, parse_one
 
 from setpoint.core.clock import DAY, moment
 from setpoint.core.events import TIMESTAMP
@@ -17,14 +16,10 @@ from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window
 from setpoint.store import measures
 from setpoint.store.engines.duck import at, quoted, rows
-from setpoint.store.expression_sql import to_sql
 from setpoint.store.matching import Matching
 from setpoint.store.measures import Column, Definition, Scale, Vocabulary
-from setpoint.store.primitives import ENGINE, finite, printed
+from setpoint.store.primitives import finite, printed
 from setpoint.store.states import StateTable, merge
-
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expr  # sqlglot 28 calls it Expression
 
 _SAMPLE_ROWS = 20_000
 _NAMED_VALUES = 50
@@ -187,24 +182,25 @@ class RowEvidence:
         }
 
     @cached_property
+    def _is_weighted(self) -> bool:
+        return _any(self.connection, "predictions WHERE keep_probability IS NOT NULL")
+
+    @cached_property
     def _cohorts(self) -> tuple[tuple[str, str], ...]:
         return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
 
     def _cohort_sql(self, cohort: Cohort) -> str:
         if cohort.where:
-            condition = printed(to_sql(parse(cohort.where), self._typed_column))
+            from setpoint.store.expression_sql import condition_sql  # noqa: PLC0415 — brings sqlglot, slow to import
+
+            condition = condition_sql(parse(cohort.where), self._column_and_kind)
             return f"CASE WHEN {condition} THEN 'yes' ELSE 'no' END"
         return f"CAST({self.column(cohort.by)} AS VARCHAR)"
 
-    def _typed_column(self, name: str) -> Expr:
+    def _column_and_kind(self, name: str) -> tuple[str, str]:
         feature = self.inputs.get(name.removeprefix("inputs."))
         kind = feature.kind if feature else self._types.get(name, "VARCHAR")
-        column = self.column(name)
-        if kind == TIMESTAMP:
-            column, kind = f"epoch_us({column})", "BIGINT"
-        tree = parse_one(column, dialect=ENGINE)
-        tree.type = exp.DataType.build(kind, dialect=ENGINE)
-        return tree
+        return (f"epoch_us({self.column(name)})", "BIGINT") if kind == TIMESTAMP else (self.column(name), kind)
 
     def column(self, name: str) -> str:
         """Return a feature or a fixed column as SQL over a prediction `p`; null when there is none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 
 from setpoint.core.expression_tree import (
     Among,
@@ -86,6 +86,28 @@ def to_sql(expression: Expression, column: ColumnOf) -> Expr:
         'CAST(NULL AS BOOLEAN) OR (CAST(delay AS DOUBLE) > 5.0e0)'
     """
     return _Printer(column).read(expression, "truth")
+
+
+def condition_sql(expression: Expression, column: Callable[[str], tuple[str, str]]) -> str:
+    """Return a condition as DuckDB's SQL.
+
+    Args:
+        expression: A parsed condition.
+        column: Maps a name in the condition to the SQL of a column and its type.
+
+    Example:
+        >>> from setpoint.core.expression import parse
+        >>> condition_sql(parse("delay > 5"), lambda name: (f"p.{name}", "DOUBLE"))
+        'CAST(p.delay AS DOUBLE) > 5.0e0'
+    """
+
+    def typed(name: str) -> Expr:
+        sql, kind = column(name)
+        tree = parse_one(sql, dialect="duckdb")
+        tree.type = exp.DataType.build(kind, dialect="duckdb")
+        return tree
+
+    return to_sql(expression, typed).sql(dialect="duckdb")
 
 
 class _Printer:

@@ -89,8 +89,9 @@ def import_predictions(
             f"CREATE OR REPLACE TEMP TABLE imported AS SELECT *, ({bad}) IS TRUE AS is_bad FROM"
             f" (SELECT row_number() OVER () AS row_place, * FROM predictions)"
         )
+        hidden = [column.sql for name, column in features.items() if _policy(model, name) != "keep"]
         put_aside = _put_aside(
-            connection, layout, model, "predictions", token, "a value does not fit its column, or no time"
+            connection, layout, model, "predictions", token, "a value does not fit its column, or no time", hidden
         )
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in fixed.items())
         struct = f", struct_pack({inputs}) AS inputs" if inputs else ""
@@ -224,9 +225,16 @@ def _misfits(features: Mapping[str, Column], lake: LakeTable) -> list[str]:
 
 
 def _put_aside(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, table: str, token: str, reason: str
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    model: Model,
+    table: str,
+    token: str,
+    reason: str,
+    hidden: Sequence[str] = (),
 ) -> int:
-    """Commit bad rows to the quarantine as JSON text; return how many."""
+    """Commit bad rows to the quarantine as JSON text without the hidden columns; return how many."""
+    shown = f"* EXCLUDE ({', '.join(hidden)})" if hidden else "*"
     count = cast("int", rows(connection, "SELECT count(*) FROM imported WHERE is_bad")[0][0])
     lake = LakeTable(layout.lake(model.name, "quarantine"))
     mark = f"{table}/{token}"
@@ -237,7 +245,8 @@ def _put_aside(
                 f"SELECT substr(sha256({literal(token)} || row_place), 1, 30) AS quarantine_id,"
                 f" {literal(table)} AS source_table, {now} AS recorded_at, {literal(reason)} AS reason,"
                 f" CAST(to_json(imported) AS VARCHAR) AS raw, {literal(token)} AS process, row_place AS line_number,"
-                f" CAST({now} AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE is_bad"
+                f" CAST({now} AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP}"
+                f" FROM (SELECT {shown} FROM imported WHERE is_bad) AS imported"
             ),
             {mark: 1},
         )

@@ -7,6 +7,7 @@ bucket, or by nothing when the bucket is 0 seconds long.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -18,8 +19,10 @@ from setpoint.core.window import Window
 from setpoint.store.engines.duck import Row, at, literal, rows
 from setpoint.store.matching import Matching, examples, family_costs
 from setpoint.store.primitives import (
+    VALUE_BINS,
     brier_loss,
     bucket,
+    finite,
     is_missing,
     latency_bin,
     log_loss,
@@ -330,79 +333,147 @@ def query_profile(
     *,
     where: str = "",
     bucket_seconds: int = 0,
+    is_weighted: bool = True,
 ) -> StateTable:
     """Return the profile state of the features from rows: moments in one scan, then bins or values each.
 
-    Weighted by 1/keep_probability, except minima and maxima. `where` is SQL over predictions.
+    Args:
+        connection: Where `predictions` is a view.
+        definition: How features are binned.
+        columns: How each is read; one that the definition lacks is left out.
+        where: SQL over predictions.
+        bucket_seconds: Length of a time bucket; 0 for none.
+        is_weighted: Whether any row stands for more than itself. Minima and maxima are never weighted.
     """
     present = {name: how for name, how in definition.features.items() if name in columns}
-    source = f"predictions{f' WHERE {where}' if where else ''}"
-    time = _bucketed("predicted_at", bucket_seconds)
-    found = _moments(connection, present, columns, time, source)
-    for name, how in present.items():
-        column = columns[name].sql
-        if isinstance(how, Scale):
-            number = f"CAST({column} AS DOUBLE)"
-            binned = printed(value_bin(number, how.center, how.scale))
-            chosen = f"CASE WHEN {printed(is_missing(number, 'DOUBLE'))} THEN NULL ELSE {binned} END"
-            part = "bin"
-        else:
-            chosen = _value(column, how)
-            part = "value"
-        counts = rows(
-            connection,
-            f"SELECT {time} AS bucket, {chosen} AS bin, sum({printed(weight())}) AS n FROM {source} GROUP BY ALL",
-        )
-        found += [(b, name, part, None if v is None else str(v), n, 0, 0, 0, 0, None, None) for b, v, n in counts]
+    scan = _Scan(
+        connection,
+        f"predictions{f' WHERE {where}' if where else ''}",
+        _bucketed("predicted_at", bucket_seconds),
+        printed(weight()) if is_weighted else "",
+    )
+    numeric = {name: how for name, how in present.items() if isinstance(how, Scale)}
+    named = {name: how for name, how in present.items() if isinstance(how, Vocabulary)}
+    found = scan.moments(numeric, named, columns)
+    for name, how in numeric.items():
+        found += scan.bins(name, how, columns[name].sql)
+    for name, how in named.items():
+        found += scan.values(name, how, columns[name].sql)
     return StateTable.of(PROFILE, found)
 
 
-def _moments(
-    connection: duckdb.DuckDBPyConnection,
-    features: Mapping[str, Scale | Vocabulary],
-    columns: Mapping[str, Column],
-    time: str,
-    source: str,
-) -> list[Row]:
-    if not features:
-        return []
-    w = printed(weight())
-    sums: list[str] = []
-    for name, how in features.items():
-        column = columns[name].sql
-        if isinstance(how, Scale):
-            number = f"CAST({column} AS DOUBLE)"
-            good = f"CASE WHEN isfinite({number}) THEN {number} END"
-            shifted = f"({good} - ({how.center!r}))"
-            sums += [
-                f"sum(CASE WHEN {printed(is_missing(number, 'DOUBLE'))} THEN {w} ELSE 0.0 END)",
-                f"sum(CASE WHEN isinf({number}) THEN {w} ELSE 0.0 END)",
-                f"sum({w} * {shifted})",
-                f"sum({w} * {shifted} * {shifted})",
-                f"min({good})",
-                f"max({good})",
-            ]
-        else:
-            sums += [
-                f"sum(CASE WHEN {printed(is_missing(column, columns[name].kind))} THEN {w} ELSE 0.0 END)",
-                *("0.0", "0.0", "0.0", "NULL::DOUBLE", "NULL::DOUBLE"),
-            ]
-    sql = f"SELECT {time} AS bucket, sum({w}), {', '.join(sums)} FROM {source} GROUP BY bucket"
-    found: list[Row] = []
-    for row in rows(connection, sql):
-        for place, name in enumerate(features):
-            cells = row[2 + 6 * place : 8 + 6 * place]
-            found.append((row[0], name, "moments", None, row[1], *cells))
-    return found
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """The rows that a profile is made from."""
+
+    connection: duckdb.DuckDBPyConnection
+    source: str
+    time: str
+    weight: str
+
+    @property
+    def count(self) -> str:
+        return f"sum({self.weight})" if self.weight else "count(*)"
+
+    def moments(
+        self, numeric: Mapping[str, Scale], named: Mapping[str, Vocabulary], columns: Mapping[str, Column]
+    ) -> list[Row]:
+        """Return rows, missing values, sums about the centre, minimum and maximum of each feature.
+
+        Sums over plain values are quick, and tell by not being finite when a column holds a NaN or
+        an infinity: only such columns are asked again, with care.
+        """
+        parts = {name: self._plain(columns[name].sql, how.center) for name, how in numeric.items()}
+        found = self._select(parts)
+        careful = {cast("str", name) for _, name, *cells in found if not _is_finite(cells[5:7])}
+        if careful:
+            found = [row for row in found if row[1] not in careful]
+            found += self._select({n: self._careful(columns[n].sql, numeric[n].center) for n in careful})
+        nulls = {name: [self._missing(f"{columns[name].sql} IS NULL"), *_NO_MOMENTS] for name in named}
+        return [*found, *self._select(nulls)]
+
+    def _plain(self, column: str, center: float) -> list[str]:
+        x = f"CAST({column} AS DOUBLE)"
+        w = f"{self.weight} * " if self.weight else ""
+        shifted = f"({x} - ({center!r}))"
+        missing = self._missing(f"{column} IS NULL") if self.weight else f"count(*) - count({column})"
+        return [missing, "0", f"sum({w}{shifted})", f"sum({w}{shifted} * {shifted})", f"min({x})", f"max({x})"]
+
+    def _careful(self, column: str, center: float) -> list[str]:
+        x = f"CAST({column} AS DOUBLE)"
+        good = printed(finite(x))
+        w = f"{self.weight} * " if self.weight else ""
+        shifted = f"({good} - ({center!r}))"
+        return [
+            self._missing(printed(is_missing(x, "DOUBLE"))),
+            self._missing(f"isinf({x})"),
+            f"sum({w}{shifted})",
+            f"sum({w}{shifted} * {shifted})",
+            f"min({good})",
+            f"max({good})",
+        ]
+
+    def _missing(self, condition: str) -> str:
+        return f"sum(CASE WHEN {condition} THEN {self.weight or 1} ELSE 0 END)"
+
+    def _select(self, parts: Mapping[str, list[str]]) -> list[Row]:
+        if not parts:
+            return []
+        selected = ", ".join(", ".join(part) for part in parts.values())
+        sql = f"SELECT {self.time} AS bucket, {self.count}, {selected} FROM {self.source} GROUP BY bucket"
+        return [
+            (row[0], name, "moments", None, row[1], *row[2 + 6 * n : 8 + 6 * n])
+            for row in rows(self.connection, sql)
+            for n, name in enumerate(parts)
+        ]
+
+    def bins(self, name: str, how: Scale, column: str) -> list[Row]:
+        """Return the weight of each bin; what is missing or not finite is in none."""
+        binned = printed(value_bin(f"CAST({column} AS DOUBLE)", how.center, how.scale))
+        counts = rows(
+            self.connection,
+            f"SELECT {self.time} AS bucket, {binned} AS bin, {self.count} AS n FROM {self.source} GROUP BY bucket, bin",
+        )
+        found: dict[tuple[object, int], float] = {}
+        for start, place, count in cast("list[tuple[object, float | None, float]]", counts):
+            if place is not None and place == place:  # noqa: PLR0124 — NaN is what differs from itself
+                key = (start, min(int(place), VALUE_BINS - 1))
+                found[key] = found.get(key, 0.0) + count
+        return [_counted(start, name, "bin", str(place), count) for (start, place), count in found.items()]
+
+    def values(self, name: str, how: Vocabulary, column: str) -> list[Row]:
+        """Return the weight of each named value, of other values seen before, and of unseen ones.
+
+        Rows are counted by value first: naming is then done once a value, not once a row.
+        """
+        text = f"CAST({column} AS VARCHAR)"
+        inner = f"SELECT {self.time} AS bucket, {text} AS value, {self.count} AS n FROM {self.source} GROUP BY ALL"
+        counts = rows(
+            self.connection,
+            f"SELECT bucket, {_label(how)} AS label, sum(n) FROM ({inner}) AS counted"
+            " WHERE value IS NOT NULL GROUP BY ALL",
+        )
+        return [_counted(start, name, "value", cast("str", label), cast("float", n)) for start, label, n in counts]
 
 
-def _value(column: str, how: Vocabulary) -> str:
-    text = f"CAST({column} AS VARCHAR)"
+_NO_MOMENTS = ("0", "0.0", "0.0", "NULL", "NULL")
+
+
+def _label(how: Vocabulary) -> str:
+    """Return SQL for what a value is counted as: itself, one seen before, or a new one."""
     named = ", ".join(literal(value) for value in how.named)
     seen = ", ".join(literal(value) for value in how.seen)
-    cases = f"WHEN {text} IN ({named}) THEN {text} " if how.named else ""
-    cases += f"WHEN {text} IN ({seen}) THEN {literal(OTHER)} " if how.seen else ""
-    return f"CASE WHEN {column} IS NULL THEN NULL {cases}ELSE {literal(UNSEEN)} END"
+    cases = f" WHEN value IN ({named}) THEN value" if how.named else ""
+    cases += f" WHEN value IN ({seen}) THEN {literal(OTHER)}" if how.seen else ""
+    return f"CASE{cases} ELSE {literal(UNSEEN)} END" if cases else literal(UNSEEN)
+
+
+def _is_finite(sums: Sequence[object]) -> bool:
+    return all(value is None or math.isfinite(cast("float", value)) for value in sums)
+
+
+def _counted(start: object, feature: str, part: str, label: str, count: float) -> Row:
+    return (start, feature, part, label, count, 0, 0, 0, 0, None, None)
 
 
 def _bucketed(column: str, bucket_seconds: int) -> str:

@@ -32,8 +32,10 @@ def merged_columns(
     for header in headers:
         found = {name: kind for name, kind in header.columns.items() if name in _TASK_COLUMNS}
         fixed.update({name: kind for name, kind in found.items() if name not in lake_fixed})
+        spelled = {name.lower(): name for name in inputs}
         for name, kind in header.inputs.items():
-            inputs.setdefault(name, kind)
+            if spelled.get(name.lower(), name) == name:  # the engine tells no upper from lower case
+                inputs.setdefault(name, kind)
     return Columns(fixed, inputs)
 
 
@@ -46,9 +48,9 @@ def conflicts(header: Header, columns: Columns) -> dict[str, str]:
     }
     found.update(
         {
-            f"inputs.{name}": columns.inputs[name]
+            f"inputs.{name}": columns.inputs.get(name, "spelled otherwise")
             for name, kind in header.inputs.items()
-            if not _stands(kind, columns.inputs.get(name))
+            if name not in columns.inputs or not _stands(kind, columns.inputs[name])
         }
     )
     return found

@@ -16,7 +16,7 @@ import msgspec
 
 from setpoint.core.events import column_types
 from setpoint.store.layout import FORMAT, locked
-from setpoint.store.shapes import Types
+from setpoint.store.shapes import SPELLED, Types, column_type
 
 
 class Header(msgspec.Struct, omit_defaults=True):
@@ -143,6 +143,34 @@ class Segment:
             except msgspec.MsgspecError:
                 return None
 
+    def line_count(self) -> int:
+        """Return the number of lines, a torn one too."""
+        count, last = 0, b"\n"
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            while part := file.read(1 << 20):
+                count += part.count(b"\n")
+                last = part[-1:]
+        return count + (last != b"\n")
+
+    def columns(self) -> Header:
+        """Return the header, or what the lines say when it is damaged: their rows must not lose their inputs."""
+        found = self.header()
+        if found is not None:
+            return found
+        types: Types = {}
+        inputs: Types = {}
+        for line in self.lines():
+            try:
+                row = msgspec.json.decode(line, type=_Row)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+            for name, value in (("prediction", row.prediction), ("outcome", row.outcome)):
+                types[name] = types.get(name) or _type_of(value)
+            for name, value in row.inputs.items():
+                inputs[name] = inputs.get(name) or _type_of(value)
+        return new_header("", self.path.parent.name, self.name.process, self.name.sequence, types, inputs)
+
     def lines(self) -> list[bytes]:
         """Return every line, the header's and a torn one too."""
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
@@ -152,6 +180,16 @@ class Segment:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
+
+
+class _Row(msgspec.Struct):
+    prediction: object = None
+    outcome: object = None
+    inputs: dict[str, object] = {}
+
+
+def _type_of(value: object) -> str | None:
+    return "DOUBLE" if isinstance(value, str) and value in SPELLED else column_type(type(value))
 
 
 def open_segments(folder: Path) -> list[Segment]:

@@ -22,6 +22,7 @@ Types = dict[str, str | None]
 
 _encoder = msgspec.json.Encoder()
 _NAN, _INFINITY, _MINUS_INFINITY = "NaN", "Infinity", "-Infinity"
+SPELLED = frozenset({_NAN, _INFINITY, _MINUS_INFINITY})
 
 
 class _Scalar(Protocol):
@@ -38,19 +39,24 @@ class Shape:
     Attributes:
         types: Column type a feature; None for a null, which fits every type.
         missing: Features without a value.
+        verdicts: Why a row with a prediction of some type cannot be stored; empty when it can.
         plain: Whether the values can be encoded as they are, but for non-finite floats and long texts.
+        fault: Why no table can have columns of these names; empty when one can.
     """
 
-    __slots__ = ("_floats", "_texts", "missing", "plain", "types")
+    __slots__ = ("_floats", "_texts", "fault", "missing", "plain", "types", "verdicts")
 
-    def __init__(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> None:
+    def __init__(self, inputs: Mapping[str, InputValue]) -> None:
         self.types: Types = {}
         self.plain = True
+        self.verdicts: dict[type, str] = {}
         floats: list[str] = []
         texts: list[str] = []
-        for name, kind in zip(names, kinds, strict=True):
-            self.types[name] = column_type(kind)
-            self.plain &= kind in _PLAIN
+        self.fault = _fault(tuple(inputs))
+        for name, value in inputs.items():
+            kind = type(value)
+            self.types[str(name)] = column_type(kind)
+            self.plain &= kind in _PLAIN and type(name) is str
             if kind is float:
                 floats.append(name)
             elif kind is str:
@@ -66,11 +72,6 @@ class Shape:
             and (self._floats is None or math.isfinite(sum(cast("tuple[float, ...]", self._floats(inputs)))))
             and (self._texts is None or max(map(len, cast("tuple[str, ...]", self._texts(inputs)))) <= TEXT_LIMIT)
         )
-
-
-def shape_of(inputs: Mapping[str, InputValue]) -> tuple[tuple[str, ...], tuple[type, ...]]:
-    """Return what a shape is found by."""
-    return tuple(inputs), tuple(map(type, inputs.values()))
 
 
 def column_type(kind: type) -> str | None:
@@ -113,8 +114,26 @@ def clean(inputs: Mapping[str, InputValue], kept_texts: frozenset[str]) -> dict[
         plain = scalar(value)
         if isinstance(plain, str) and len(plain) > TEXT_LIMIT and name not in kept_texts:
             plain = REDACTED
-        cleaned[name] = plain
+        cleaned[str(name)] = plain
     return cleaned
+
+
+def simplify(event: msgspec.Struct) -> None:
+    """Make an odd event encodable, whatever its fields hold; what cannot be told becomes its type's name."""
+    for name in event.__struct_fields__:
+        value: object = getattr(event, name)
+        if isinstance(value, dict):
+            row = {_readable(key): _readable(inner) for key, inner in cast("dict[object, object]", value).items()}
+            value = {str(key): REDACTED if len(str(inner)) > TEXT_LIMIT else inner for key, inner in row.items()}
+        setattr(event, name, value if isinstance(value, dict) else _readable(value))
+
+
+def _readable(value: object) -> InputValue:
+    try:
+        plain = scalar(value)
+    except Exception:  # noqa: BLE001 — the value's own methods may raise anything
+        plain = f"[{type(value).__name__}]"
+    return plain.encode(errors="replace").decode() if isinstance(plain, str) else plain
 
 
 def scalar(value: object) -> InputValue:
@@ -133,7 +152,7 @@ def scalar(value: object) -> InputValue:
     for plain in (bool, int, str, float):
         if isinstance(value, plain):
             return _spelled(plain(value))
-    if hasattr(value, "item") and not hasattr(value, "__len__"):
+    if hasattr(value, "item") and not hasattr(value, "__len__") and _is_number(kind):
         return _spelled(cast("_Scalar", value).item())
     if _is_number(kind):
         return _spelled(float(cast("float", value)))
@@ -147,7 +166,17 @@ def scalar(value: object) -> InputValue:
 
 _NUMBERS = ("DOUBLE", "BIGINT")  # a fraction in a whole-number column is caught by its value, not its type
 _NULLS = frozenset({"NoneType", "NAType", "NaTType"})  # pandas spells null in two ways of its own
+_NO_NUMBERS = frozenset({"bytes_", "datetime64", "timedelta64"})  # NumPy gives every scalar a `__float__`
 _PLAIN = frozenset({float, int, bool, str, type(None)})
+
+
+def _fault(names: tuple[object, ...]) -> str:
+    texts = [str(name) for name in names]
+    if len({text.lower() for text in texts}) < len(texts):
+        return "two inputs have one name, or differ only in upper and lower case"
+    if any(not text or "\0" in text or text != text.encode(errors="replace").decode() for text in texts):
+        return "an input has no name, or one that cannot be written"
+    return ""
 
 
 def _spelled(value: str | float) -> InputValue:
@@ -159,7 +188,8 @@ def _spelled(value: str | float) -> InputValue:
 
 
 def _is_number(kind: type) -> bool:
-    return hasattr(kind, "__float__") and not hasattr(kind, "__len__")  # an array has both
+    has_number = hasattr(kind, "__float__") and not hasattr(kind, "__len__")  # an array has both
+    return has_number and kind.__name__ not in _NO_NUMBERS
 
 
 def _getter(names: list[str]) -> Callable[[Mapping[str, InputValue]], object] | None:

@@ -93,8 +93,7 @@ class Snapshot:
     ) -> None:
         lake = LakeTable(layout.lake(model, table))
         fresh = [segment for segment in segments if segment.name.sequence > lake.shipped(segment.name.process)]
-        headers = [header for segment in fresh if (header := segment.header()) is not None]
-        columns = merged_columns(table, lake.columns, lake.inputs, headers)
+        columns = merged_columns(table, lake.columns, lake.inputs, [segment.columns() for segment in fresh])
         parts = [_nothing(columns)]
         files = lake.files(*(_days(window) if table in _BY_PREDICTED_AT else ()))
         if files:

@@ -7,18 +7,13 @@ fdatasync covers it, so `flush_seconds` is the most that a crash can lose.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import math
 import os
-import signal
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping
-from types import FrameType
 from typing import cast
 
 import msgspec
@@ -27,9 +22,10 @@ from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Predictio
 from setpoint.core.ids import id_maker, process_token
 from setpoint.core.model import Model
 from setpoint.store.counting import Counting
+from setpoint.store.exits import watch
 from setpoint.store.layout import Layout
 from setpoint.store.segments import SegmentWriter, new_header
-from setpoint.store.shapes import Shape, Types, clean, column_type, fits, scalar, shape_of
+from setpoint.store.shapes import SPELLED, Shape, Types, clean, column_type, fits, scalar, simplify
 
 log = logging.getLogger("setpoint")
 
@@ -76,8 +72,7 @@ class Spool:
         self.last_error = ""
         self.is_off = os.environ.get("SETPOINT_OFF", "") == "1"
         self._reset()
-        _spools.add(self)
-        _install_exit_hooks()
+        watch(self)
 
     def _reset(self) -> None:
         self.process = process_token()
@@ -137,6 +132,7 @@ class Spool:
         for files in self._models.values():
             files.close()
         self._models = {}
+        self.process = process_token()  # sequences start again: under the old name they would count as shipped
         return not self.last_error
 
     @property
@@ -200,6 +196,7 @@ class Spool:
         """Start afresh in a forked child: what the parent queued and opened stays the parent's."""
         for files in self._models.values():
             files.abandon()
+        self.dropped = self.failed = 0
         self._reset()
 
 
@@ -211,7 +208,7 @@ class _File:
         self.sequence = 0
         self.types: Types = {}
         self.inputs: Types = {}
-        self.verdicts: dict[object, str] = {}
+        self.must_rotate = False
         self.pending: list[bytes] = []
 
 
@@ -240,9 +237,10 @@ class _ModelFiles:
                     self._admit(event, batches, is_kept=is_kept)
                 except Exception as error:  # one bad event must not take the thread or its neighbours down
                     self._spool.failed += 1
-                    log.warning("setpoint could not record an event: %s", error)
+                    aside = self._quarantined(TABLE_OF[type(event)], event, f"it cannot be recorded: {error}")
+                    batches.setdefault("quarantine", []).append(aside)
             for table, batch in batches.items():
-                self._file(table).pending.append(_encoder.encode_lines(batch))
+                self._file(table).pending.append(_encoded(batch))
         return self.settle(now, force=force)
 
     def settle(self, now: float, *, force: bool = False) -> bool:
@@ -273,7 +271,7 @@ class _ModelFiles:
         tallies = self.counting.drain(self._spool.process, self._tally_sequence, recorded_at)
         if tallies:
             file = self._file("tallies")
-            file.pending.append(_encoder.encode_lines(tallies))
+            file.pending.append(_encoded([*tallies]))
             self._append_pending("tallies", file, now)
             if file.segment is not None:
                 file.segment.sync()
@@ -303,8 +301,7 @@ class _ModelFiles:
         elif isinstance(event, Outcome):
             event.outcome = cast("float | str | None", scalar(event.outcome))
             event.value_usd = cast("float | None", scalar(event.value_usd))
-            kind = type(event.outcome)
-            reason = self._fit("outcomes", ("outcome", kind), {"outcome": _value_type(event.outcome)}, {})
+            reason = self._fit("outcomes", {"outcome": _value_type(event.outcome)}, {})
         table = TABLE_OF[type(event)]
         if reason:
             event = self._quarantined(table, event, reason)
@@ -313,47 +310,52 @@ class _ModelFiles:
 
     def _admit_prediction(self, event: Prediction, *, is_kept: bool) -> str:
         inputs = event.inputs or {}
-        key = shape_of(inputs)
+        key = (*inputs, *map(type, inputs.values()))
         shape = self._shapes.get(key)
         if shape is None:
             if len(self._shapes) >= _SHAPES_LIMIT:
                 self._shapes.clear()
-            shape = self._shapes[key] = Shape(*key)
+            shape = self._shapes[key] = Shape(inputs)
+        odd = "" if _is_plain(event) else _spell_out(event)
         self.counting.count(event, shape.missing, kept=is_kept)
-        if not is_kept:
-            return ""
+        if not is_kept or shape.fault or odd:
+            return shape.fault or odd
         if not shape.is_ready(inputs):
             inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
-        _spell_out(event)
         prediction = event.prediction
-        found = self._fit("predictions", (key, type(prediction)), {"prediction": _value_type(prediction)}, shape.types)
-        return found or self._fraction(inputs)
+        kind = float if prediction in SPELLED else type(prediction)
+        found = shape.verdicts.get(kind)
+        if found is None:
+            found = self._fit("predictions", {"prediction": _value_type(prediction)}, shape.types)
+            shape.verdicts[kind] = found
+        return found or (self._fraction(inputs) if self._integers else "")
 
     def _fraction(self, inputs: Mapping[str, InputValue]) -> str:
         for name in self._integers:
             value = inputs.get(name)
             if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
                 return f"inputs.{name} is declared integer and holds {value!r}"
+            if value in {"Infinity", "-Infinity"} or (isinstance(value, int) and abs(value) > _WHOLE_LIMIT):
+                return f"inputs.{name} is declared integer and {value} is too large for one"
         return ""
 
-    def _fit(self, table: str, shape: object, types: Types, inputs: Types) -> str:
-        """Return why rows of a shape cannot stand in the table; widen its columns when they can."""
+    def _fit(self, table: str, types: Types, inputs: Types) -> str:
+        """Return why rows of some types cannot stand in the table; widen its columns when they can."""
         file = self._file(table)
-        known = file.verdicts.get(shape)
-        if known is not None:
-            return known
+        spelled = {name.lower(): name for name in file.inputs}
+        for name in inputs:
+            if spelled.get(name.lower(), name) != name:
+                return f"inputs.{name} differs from {spelled[name.lower()]} only in upper and lower case"
         for column, kind in {**types, **{f"inputs.{name}": kind for name, kind in inputs.items()}}.items():
             have = file.types.get(column) if column in types else file.inputs.get(column[len("inputs.") :])
             if not fits(kind, have):
-                reason = f"{column} is {_WORDS[str(have)]} and this row holds {_WORDS[str(kind)]}"
-                file.verdicts[shape] = reason
-                return reason
+                return f"{column} is {_WORDS[str(have)]} and this row holds {_WORDS[str(kind)]}"
         if _widen(file.types, types, frozenset()) | _widen(file.inputs, inputs, self._integers):
-            self._append_pending(table, file, time.monotonic(), rotate=True)
-        file.verdicts[shape] = ""
+            file.must_rotate = True
         return ""
 
     def _quarantined(self, table: str, event: Event, reason: str) -> Quarantined:
+        simplify(event)
         return Quarantined(
             quarantine_id=self._spool.make_id(self._spool.layout.clock.now()),
             source_table=table,
@@ -369,7 +371,11 @@ class _ModelFiles:
             file = self._files[table] = _File()
         return file
 
-    def _append_pending(self, table: str, file: _File, now: float, *, rotate: bool = False) -> None:
+    def _append_pending(self, table: str, file: _File, now: float) -> None:
+        if file.must_rotate and file.segment is not None:
+            file.segment.close()
+            file.segment = None
+        file.must_rotate = False
         while file.pending:
             if file.segment is None:
                 file.sequence += 1
@@ -377,9 +383,6 @@ class _ModelFiles:
                 file.segment = SegmentWriter(self._spool.layout.spool(self._model, table), header, now)
             file.segment.append(file.pending[0])
             file.pending.pop(0)
-        if rotate and file.segment is not None:
-            file.segment.close()
-            file.segment = None
 
     def _rotate_when_due(self, file: _File, now: float) -> None:
         segment = file.segment
@@ -390,6 +393,17 @@ class _ModelFiles:
             file.segment = None
 
 
+def _encoded(batch: list[Event]) -> bytes:
+    """Return events as lines; an odd one, such as a NumPy key, is made plain and spares the others."""
+    try:
+        return _encoder.encode_lines(batch)
+    except Exception:
+        for event in batch:
+            simplify(event)
+        return _encoder.encode_lines(batch)
+
+
+_WHOLE_LIMIT = (1 << 63) - 1
 _TALLY_SECONDS = 5.0
 _SHAPES_LIMIT = 4096
 _WORDS = {
@@ -413,7 +427,7 @@ def _declared(layout: Layout, model: str) -> Model:
 def _value_type(value: object) -> str | None:
     """Return the column type of a prediction or an outcome: true and false are 1 and 0."""
     kind = column_type(type(value))
-    return "DOUBLE" if kind == "BOOLEAN" or value in {"NaN", "Infinity", "-Infinity"} else kind
+    return "DOUBLE" if kind == "BOOLEAN" or value in SPELLED else kind
 
 
 def _widen(columns: Types, found: Types, integers: frozenset[str]) -> bool:
@@ -426,44 +440,30 @@ def _widen(columns: Types, found: Types, integers: frozenset[str]) -> bool:
     return changed
 
 
-def _spell_out(event: Prediction) -> None:
-    for name in ("prediction", "score", "latency_seconds", "compute_seconds"):
-        value: object = getattr(event, name)
-        if value is not None and (type(value) is not float or not math.isfinite(value)):
-            setattr(event, name, scalar(value))
+def _is_plain(event: Prediction) -> bool:
+    """Return whether the numbers of a prediction can be encoded as they are; cheap, for every row."""
+    try:
+        total = (event.score or 0.0) + (event.latency_seconds or 0.0) + (event.compute_seconds or 0.0)
+    except TypeError:
+        return False
+    prediction = event.prediction
+    kind = type(prediction)
+    if kind is float:
+        total += cast("float", prediction)
+    elif kind not in _PLAIN_ANSWERS:
+        return False
+    return type(total) is float and math.isfinite(total)
 
 
-_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
-_hooks_lock = threading.Lock()
-_hooked = False
+_PLAIN_ANSWERS = frozenset({bool, int, str, type(None)})
 
 
-def _install_exit_hooks() -> None:
-    """Flush at exit and on SIGTERM, and make forked children start afresh; once a process."""
-    global _hooked  # noqa: PLW0603 — the interpreter's exit hooks are one per process too
-    with _hooks_lock:
-        if _hooked:
-            return
-        _hooked = True
-    atexit.register(close_all)
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _on_sigterm)
-
-
-def close_all() -> None:
-    """Flush and seal the spools of this process."""
-    for spool in list(_spools):
-        with contextlib.suppress(Exception):  # an exit hook that raises hides the program's own error
-            spool.close()
-
-
-def _on_sigterm(number: int, _frame: FrameType | None) -> None:
-    close_all()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
-def _after_fork_in_child() -> None:
-    for spool in list(_spools):
-        spool.forget_parent()
+def _spell_out(event: Prediction) -> str:
+    """Make the numbers of a prediction encodable; return what is wrong with one that is no number."""
+    event.prediction = cast("float | str | None", scalar(event.prediction))
+    for name in ("score", "latency_seconds", "compute_seconds"):
+        value = scalar(getattr(event, name))
+        setattr(event, name, value)
+        if isinstance(value, str) and value not in SPELLED:
+            return f"{name} is a number and this row holds {value!r}"
+    return ""
