@@ -67,5 +67,7 @@ def main() -> None:
     ours, limit = found["setpoint.diff"], found["profile limit"]
     rows = [[name, r.wall_seconds, r.cpu_seconds, r.peak_mb, ""] for name, r in found.items()]
     ratio = ours.wall_seconds / limit.wall_seconds
-    rows.append(["ratio", ratio, ours.cpu_seconds / limit.cpu_seconds, ours.peak_mb, f"<= {LIMIT_RATIO}, {LIMIT_MB} MB"])
+    rows.append(
+        ["ratio", ratio, ours.cpu_seconds / limit.cpu_seconds, ours.peak_mb, f"<= {LIMIT_RATIO}, {LIMIT_MB} MB"]
+    )
     print(table([f"2 x {ROWS:,} rows, 23 columns", "wall s", "CPU s", "peak MB", "limit"], rows))

@@ -20,14 +20,9 @@ from setpoint.core.clock import parse_time
 from setpoint.core.errors import ColumnError, DeclarationError, EmptyFile, StoreReadOnly, UsageError
 from setpoint.core.model import Task
 from setpoint.declare.load import load_model, load_project
-from setpoint.project.init import (
-    ON_TRAINING_ROWS,
-    Draft,
-    draft,
-    draft_trained,
-    load_estimator,
-    write,
-)
+from setpoint.project.fitted import load_estimator
+from setpoint.project.init import Draft, draft, write
+from setpoint.project.training import ON_TRAINING_ROWS, draft_trained
 
 JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 OUTCOME = {"outcome": "late"}

@@ -70,6 +70,11 @@ class Answer:
     figure: str = ""
 
     @property
+    def mark(self) -> str:
+        """The verdict as one letter, readable without colour."""
+        return _MARKS[self.verdict]
+
+    @property
     def exit_code(self) -> int:
         """What the command line exits with: 0 ok or warning, 1 breach, 3 unknown, 4 silent."""
         return exit_code(self.verdict, silent=self.is_silent)
@@ -105,7 +110,7 @@ class Answer:
 
     def text(self) -> str:
         """Return the one-screen text."""
-        lines = [f"{_MARKS[self.verdict]} {self.headline}"]
+        lines = [f"{self.mark} {self.headline}"]
         lines += [f"  {reason}" for reason in self.because]
         for table in self.tables:
             if table.lines:
@@ -129,7 +134,7 @@ class Answer:
 
     def _repr_html_(self) -> str:
         """Return the answer for a notebook: inline, no script, no outside request."""
-        parts = [f"<p><strong>{_MARKS[self.verdict]} {html.escape(self.headline)}</strong></p>"]
+        parts = [f"<p><strong>{self.mark} {html.escape(self.headline)}</strong></p>"]
         if self.because:
             parts.append("<ul>" + "".join(f"<li>{html.escape(reason)}</li>" for reason in self.because) + "</ul>")
         parts.append(self.figure)

@@ -68,7 +68,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         verdict=verdict,
         headline=_headline(model.name, verdict, judged, silent, model.timezone),
         because=_because(evidence, now, reference, seen, known, judged),
-        unknowns=_unknowns(metrics, judged, known, now),
+        unknowns=_unknowns([j.metric for j in judged], judged, known, now),
         as_of=evidence.as_of,
         zone=model.timezone,
         tables=tuple(tables),
@@ -102,6 +102,11 @@ def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | Non
         else _Judged(metric, "", Verdict.UNKNOWN)
         for metric in metrics
     ]
+    known = {metric.name for metric in metrics}
+    for name in bars.keys() - known:
+        why = f"no metric is called {name!r}; known: {', '.join(sorted(known))}"
+        missing = Metric(name, None, None, None, "ratio", "none", 0, why)
+        judged.insert(0, _Judged(missing, _bar(bars[name]), Verdict.UNKNOWN))
     if bars or reference is None:
         return judged
     before = {
@@ -180,8 +185,10 @@ def _because(
 ) -> tuple[str, ...]:
     zone = evidence.model.timezone
     lines: list[str] = []
-    if now is None:
-        lines.append("the file has no time column: all of it is one window")
+    if now is None and known.predictions:
+        lines.append("the predictions have no times: all of them are one window")
+    elif now is None:
+        lines.append("no prediction was ever recorded")
     else:
         lines.append(f"{now.text(zone)} ({zone})" + (f", against {reference.text(zone)}" if reference else ""))
     share = known.share

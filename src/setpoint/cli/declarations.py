@@ -45,7 +45,9 @@ def init(
             msg = "--train goes with --model, and without a file of predictions"
             raise UsageError(msg, hint="setpoint init --train train.parquet --model model.joblib")
         say(f"warning: loading {model} runs code from that file; do it only with files you trust")
-        found = project.draft_trained(train, model, holdout=holdout, name=name, tz=tz, columns=columns, inputs=chosen)
+        from setpoint.project.training import draft_trained
+
+        found = draft_trained(train, model, holdout=holdout, name=name, tz=tz, columns=columns, inputs=chosen)
     say(f"guessed from {train or file}:")
     say("\n".join(found.said))
     for path in project.write(found, out, force=force):

@@ -145,7 +145,7 @@ def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         now,
         "early_outcome",
         """
-        SELECT epoch_us(o.recorded_at), 'observed_at' FROM outcomes AS o
+        SELECT epoch_us(greatest(o.recorded_at, p.recorded_at)), 'observed_at' FROM outcomes AS o
         JOIN predictions AS p ON p.prediction_id = o.prediction_id WHERE o.observed_at < p.predicted_at
         """,
         lambda _: "outcomes were observed before their prediction was made; check observed_at",
@@ -153,17 +153,18 @@ def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
 
 
 def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
-    """Outcomes that belong to no prediction, an hour after they came."""
+    """Outcomes that belong to no prediction, an hour after they came; a later prediction changes nothing."""
+    in_time = f"epoch_us(p.recorded_at) <= epoch_us(o.recorded_at) + {HOUR}"
     return _counted(
         evidence,
         now,
         "stray_outcome",
         f"""
         SELECT epoch_us(o.recorded_at), 'prediction_id' FROM outcomes AS o
-        ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id
+        ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND {in_time}
         WHERE o.prediction_id IS NOT NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
         UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
-        ANTI JOIN predictions AS p ON p.key = o.key
+        ANTI JOIN predictions AS p ON p.key = o.key AND {in_time}
         WHERE o.prediction_id IS NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
         """
         if evidence.model.keep >= 1.0

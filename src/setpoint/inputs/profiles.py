@@ -72,15 +72,11 @@ class Profile:
         """Return a quantile, interpolated inside its bin; None for categories or without rows."""
         if self.scale is None or self.minimum is None or self.maximum is None or not len(self.index):
             return None
-        return bins.quantile_from_value_bins(
-            self.index,
-            self.counts,
-            probability,
-            self.minimum,
-            self.maximum,
-            center=self.scale.center,
-            scale=self.scale.scale,
-        ).value
+        ends = (self.minimum, self.maximum)
+        place = self.scale
+        return bins.value_from_value_bins(
+            self.index, self.counts, probability, ends, center=place.center, scale=place.scale
+        )
 
 
 def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:

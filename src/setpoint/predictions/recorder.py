@@ -483,6 +483,8 @@ def _add_details(event: Prediction, details: Details) -> None:
     for name, value in details.items():
         if value is not None and name != "predicted_at":
             setattr(event, name, value)
+    if event.root_id != event.prediction_id and event.parent_id is None:
+        event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
 
 
 def _micros(at: Moment) -> int:

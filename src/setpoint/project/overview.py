@@ -72,7 +72,7 @@ def _status(log: Log, name: str, as_of: str | int | None) -> Answer:
 
 
 def _mark(answer: Answer) -> str:
-    return answer.text()[0]
+    return answer.mark
 
 
 def _without_name(answer: Answer) -> str:

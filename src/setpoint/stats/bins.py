@@ -227,16 +227,59 @@ def quantile_from_value_bins(
     ranks = _ranks(counts, probability, weight_of_squares)
     if ranks is None:
         return Estimate.unknown("no rows in this window")
-    if not minimum <= maximum:
-        msg = f"the minimum `{minimum}` lies above the maximum `{maximum}`"
-        raise ValueError(msg)
-    low, high = value_bin_edges(index, center, scale)
-    filled = np.flatnonzero(counts > 0.0)
-    low[filled[0]], high[filled[-1]] = minimum, maximum
-    low, high = np.clip(low, minimum, maximum), np.clip(high, minimum, maximum)
+    low, high = _bounded_edges(index, counts, (minimum, maximum), (center, scale))
     bin_at, inside = _position(counts, ranks.middle)
     value = float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
     return _with_interval(value, low, high, counts, ranks)
+
+
+def value_from_value_bins(
+    index: IntArray,
+    counts: FloatArray,
+    probability: float,
+    ends: tuple[float, float],
+    *,
+    center: float = 0.0,
+    scale: float = 1.0,
+) -> float | None:
+    """Return the value of `quantile_from_value_bins` alone, for tables that show many.
+
+    Args:
+        index: Value bins, sorted, distinct, shape (bins,).
+        counts: Weight per bin, shape (bins,), not negative.
+        probability: Between 0 and 1.
+        ends: Smallest and largest value of the window, exactly.
+        center: As for `value_bin`.
+        scale: As for `value_bin`.
+
+    Returns:
+        None when no row was counted.
+
+    Example:
+        >>> index, counts = np.unique(value_bin(np.arange(-500.0, 501.0), 0.0, 500.0), return_counts=True)
+        >>> round(value_from_value_bins(index, counts.astype(float), 0.5, (-500.0, 500.0), scale=500.0), 1)
+        0.5
+    """
+    total = float(np.sum(counts))
+    if total <= 0.0:
+        return None
+    low, high = _bounded_edges(index, counts, ends, (center, scale))
+    bin_at, inside = _position(counts, probability * total)
+    return float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
+
+
+def _bounded_edges(
+    index: IntArray, counts: FloatArray, ends: tuple[float, float], place: tuple[float, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the edges of value bins, the outermost filled ones cut at the exact ends of the window."""
+    minimum, maximum = ends
+    if not minimum <= maximum:
+        msg = f"the minimum `{minimum}` lies above the maximum `{maximum}`"
+        raise ValueError(msg)
+    low, high = value_bin_edges(index, *place)
+    filled = np.flatnonzero(counts > 0.0)
+    low[filled[0]], high[filled[-1]] = minimum, maximum
+    return np.clip(low, minimum, maximum), np.clip(high, minimum, maximum)
 
 
 class _Ranks:

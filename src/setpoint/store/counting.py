@@ -54,14 +54,15 @@ class Counting:
             counts.errors += 1
         if not kept:
             counts.not_kept += 1
-        if event.compute_seconds is not None:
-            counts.compute_seconds += event.compute_seconds
-        if event.latency_seconds is not None:
-            index = latency_bin(event.latency_seconds)
+        compute, latency = event.compute_seconds, event.latency_seconds
+        if compute is not None and not isinstance(compute, str):  # what is not finite is spelled out
+            counts.compute_seconds += compute
+        if latency is not None and not isinstance(latency, str):
+            index = latency_bin(latency)
             bins = counts.latency_bins
             bins[index] = bins.get(index, 0) + 1
         score = event.score
-        if score is not None and not isinstance(score, str) and 0.0 <= score <= 1.0:  # NaN is spelled out
+        if score is not None and not isinstance(score, str) and 0.0 <= score <= 1.0:
             index = score_bin(score)
             bins = counts.score_bins
             bins[index] = bins.get(index, 0) + 1

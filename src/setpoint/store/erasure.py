@@ -6,13 +6,14 @@ import mmap
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from setpoint.core.errors import StoreBusy, StoreError
 from setpoint.core.model import Model
-from setpoint.store.engines.duck import literal, rows
+from setpoint.store.engines.duck import connect, literal, rows
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
@@ -114,19 +115,17 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
         )
         at = printed(bucket("predicted_at", bucket_seconds(model.timezone)))
         buckets = {cast("int", row[0]) for row in rows(connection, f"SELECT DISTINCT {at} FROM gone")}
-        by_key = (
-            f"key = {named}"
-            if column == "key"
-            else (
-                "(prediction_id IS NULL AND key IN (SELECT key FROM gone) AND key NOT IN (SELECT key FROM predictions"
-                " WHERE key IS NOT NULL AND prediction_id NOT IN (SELECT prediction_id FROM gone)))"
-            )
+        connection.execute(
+            "CREATE TEMP TABLE gone_keys AS SELECT key FROM gone WHERE key IS NOT NULL EXCEPT"
+            " SELECT key FROM predictions WHERE prediction_id NOT IN (SELECT prediction_id FROM gone)"
         )
+        by_key = f"key = {named}" if column == "key" else "(prediction_id IS NULL AND key IN (FROM gone_keys))"
         conditions = {
-            "predictions": "prediction_id IN (SELECT prediction_id FROM gone)",
             "calls": "prediction_id IN (SELECT prediction_id FROM gone)",
             "outcomes": f"(prediction_id IN (SELECT prediction_id FROM gone) OR {by_key})",
             "quarantine": f"regexp_matches(raw, {literal(_as_word(text))})",
+            # Last: a run that is killed before finds them, and so the rest, again.
+            "predictions": "prediction_id IN (SELECT prediction_id FROM gone)",
         }
         for table, condition in conditions.items():
             lake = LakeTable(layout.lake(model.name, table))
@@ -167,7 +166,11 @@ def _mark(layout: Layout, model: Model, buckets: set[int]) -> None:
 
 def _holds(path: Path, wanted: bytes) -> bool:
     """Return whether a file holds some bytes as a word of their own."""
+    if len(wanted) < _SHORT and path.suffix == ".parquet":
+        return _has_value(path, wanted.decode())
     word = re.compile(_as_word(wanted.decode()).encode())
+    if len(wanted) < _SHORT and ".db" in path.name:
+        word = re.compile(re.escape(bytes([0xA0 | len(wanted)]) + wanted))  # as MessagePack writes it
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return word.search(content) is not None
@@ -179,7 +182,14 @@ def _as_word(text: str) -> str:
     """Return a pattern that finds `txn-1` and not `txn-10`; before a long text may stand its length, any byte."""
     if len(text) >= _LONG:
         return re.escape(text)
-    return f"(?:^|[^A-Za-z0-9]){re.escape(text)}(?:[^A-Za-z0-9]|$)"
+    return f"(?:^|[^A-Za-z0-9_-]){re.escape(text)}(?:[^A-Za-z0-9_-]|$)"
 
 
-_LONG = 32
+def _has_value(path: Path, text: str) -> bool:
+    """Return whether a Parquet file holds a value: a few bytes stand in compressed pages by chance."""
+    with closing(connect()) as connection:
+        found = f"contains(CAST(to_json(r) AS VARCHAR), CAST(to_json({literal(text)}) AS VARCHAR))"
+        return bool(rows(connection, f"SELECT 1 FROM read_parquet({literal(str(path))}) AS r WHERE {found} LIMIT 1"))
+
+
+_SHORT, _LONG = 8, 32

@@ -105,7 +105,7 @@ class RowEvidence:
 
     def profile(self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window's root rows; `condition` is SQL over predictions."""
-        limits = ["prediction_id = root_id"]
+        limits = ["parent_id IS NULL"]
         if window is not None:
             limits += [f"predicted_at >= {at(window.start)}", f"predicted_at < {at(window.end)}"]
         if condition:
@@ -176,7 +176,7 @@ class RowEvidence:
             return {"has_calls": False, "has_children": False, "has_keys": False, "is_joined": True}
         return {
             "has_calls": _any(self.connection, "calls"),
-            "has_children": _any(self.connection, "predictions WHERE prediction_id <> root_id"),
+            "has_children": _any(self.connection, "predictions WHERE parent_id IS NOT NULL"),
             "has_keys": _any(self.connection, "outcomes WHERE prediction_id IS NULL"),
             "is_joined": False,
         }

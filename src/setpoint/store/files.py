@@ -191,6 +191,7 @@ def create_views(
     fixed = {
         "prediction_id": f"CAST({identifier} AS VARCHAR)",
         "predicted_at": _time(mapped, types, zone),
+        "parent_id": "NULL::VARCHAR",
         "role": "'stable'",
         **{role: f"CAST({_role(mapped, role)} AS VARCHAR)" for role in ("key", "unit", "version", "endpoint", "error")},
         **{role: f"CAST({_role(mapped, role)} AS DOUBLE)" for role in _NUMBERS},

@@ -127,6 +127,7 @@ def import_outcomes(
         columns |= {
             "outcome": f"CAST(outcome AS {found})",
             "kind": literal(kind),
+            "source": literal(token),
             "outcome_id": f"substr(sha256({literal(token)} || row_place), 1, 30)",
         }
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())

@@ -69,8 +69,7 @@ class LakeTable:
         """Return the Parquet files of the snapshot, of the days in between only when given (ISO)."""
         if self.delta is None:
             return []
-        bounds = [("day", ">=", first_day), ("day", "<=", last_day)]
-        return self.delta.file_uris([bound for bound in bounds if bound[2]] or None)
+        return [uri for uri in self.delta.file_uris() if first_day <= _day_of(uri) <= (last_day or "9999")]
 
     def append(self, rows: duckdb.DuckDBPyRelation, sequences: dict[str, int]) -> None:
         """Commit rows, once: the transaction ids of their writers go into the same commit.
@@ -104,7 +103,7 @@ class LakeTable:
         """Forget all days before one (ISO); return how many files that were."""
         if self.delta is None:
             return 0
-        gone = len(self.delta.file_uris([("day", "<", before)]))
+        gone = sum(_day_of(uri) < before for uri in self.delta.file_uris())
         if gone:
             self.delta.delete(f"day < '{before}'")
         return gone
@@ -121,7 +120,7 @@ class LakeTable:
         sizes: dict[str, int] = {}
         for uri in self.delta.file_uris():
             path = uri.removeprefix("file://")
-            day = next((part[4:] for part in path.split("/") if part.startswith("day=")), "")
+            day = _day_of(uri)
             sizes[day] = sizes.get(day, 0) + Path(path).stat().st_size
         return dict(sorted(sizes.items()))
 
@@ -138,6 +137,10 @@ class LakeTable:
         table = table or DeltaTable(str(self.path))
         table.optimize.compact()
         table.create_checkpoint()
+
+
+def _day_of(uri: str) -> str:
+    return next((part[4:] for part in reversed(uri.split("/")) if part.startswith("day=")), "")
 
 
 def _types(table: DeltaTable) -> tuple[dict[str, str], dict[str, str]]:

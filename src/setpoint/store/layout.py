@@ -89,7 +89,9 @@ class Layout:
             marker = msgspec.json.decode((root / _MARKER).read_bytes(), type=Marker)
         except (FileNotFoundError, NotADirectoryError) as error:
             msg = f"there is no store at {root}"
-            raise StoreMissing(msg, hint="record a prediction, or run `setpoint import FILE`") from error
+            raise StoreMissing(
+                msg, hint="record a prediction, or run `setpoint apply` or `setpoint import FILE`"
+            ) from error
         except msgspec.MsgspecError as error:
             msg = f"{root / _MARKER} is damaged: {error}"
             raise StoreError(msg, hint=f'write {{"format":{FORMAT}}} into it; nothing else is kept there') from error
@@ -117,11 +119,19 @@ class Layout:
         return sorted({*folders, *declared})
 
     def declaration(self, model: str) -> Model | None:
-        """Return the declaration in force, if there is one."""
+        """Return the declaration in force, if there is one.
+
+        Raises:
+            StoreError: Its file is damaged.
+        """
+        path = self.root / "models" / f"{model}.json"
         try:
-            return msgspec.json.decode((self.root / "models" / f"{model}.json").read_bytes(), type=Model)
+            return msgspec.json.decode(path.read_bytes(), type=Model)
         except FileNotFoundError:
             return None
+        except msgspec.MsgspecError as error:
+            msg = f"{path} is damaged: {error}"
+            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
 
     def declare(self, model: Model) -> None:
         """Put a declaration in force."""

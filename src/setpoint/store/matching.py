@@ -65,7 +65,7 @@ def latest_outcomes(matching: Matching) -> str:
             f"SELECT r.prediction_id AS root_id, {', '.join('o.' + c for c in columns.split(', '))}"
             f" FROM (SELECT * FROM outcomes WHERE kind = {kind} AND prediction_id IS NULL{after}) AS o"
             " ASOF JOIN (SELECT key, predicted_at, max(prediction_id) AS prediction_id FROM predictions"
-            " WHERE key IS NOT NULL AND prediction_id = root_id GROUP BY key, predicted_at) AS r"
+            " WHERE key IS NOT NULL AND parent_id IS NULL GROUP BY key, predicted_at) AS r"
             " ON o.key = r.key AND o.observed_at >= r.predicted_at"
             f" WHERE epoch_us(o.observed_at) - epoch_us(r.predicted_at) <= {horizon * MICROS}"
         )
@@ -98,7 +98,7 @@ def examples(matching: Matching) -> str:
     cohorts = "".join(f", {sql} AS cohort_{n}" for n, (_, sql) in enumerate(matching.cohorts))
     inner = (
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
-        " p.prediction_id = p.root_id AS is_root,"
+        " p.parent_id IS NULL AS is_root,"
         f" {printed(weight())} AS weight, {_score(model)} AS score, {_decision(matching)} AS decision,"
         f" {_outcome(matching)} AS outcome_number, {matching.outcome_alias}.value_usd, p.latency_seconds, p.error,"
         f" {cost} AS cost_usd{cohorts} FROM predictions AS p{joins}{where}"

@@ -349,7 +349,7 @@ def query_profile(
     scan = _Scan(
         connection,
         f"predictions{f' WHERE {where}' if where else ''}",
-        _bucketed("predicted_at", bucket_seconds),
+        _bucketed("predicted_at", bucket_seconds) if bucket_seconds else "",
         printed(weight()) if is_weighted else "",
     )
     numeric = {name: how for name, how in present.items() if isinstance(how, Scale)}
@@ -413,6 +413,11 @@ class _Scan:
             f"max({good})",
         ]
 
+    def _by(self, *names: str) -> str:
+        """Return the GROUP BY clause: a constant bucket in it would cost as much as the counting."""
+        keys = [*(["bucket"] if self.time else []), *names]
+        return f" GROUP BY {', '.join(keys)}" if keys else ""
+
     def _missing(self, condition: str) -> str:
         return f"sum(CASE WHEN {condition} THEN {self.weight or 1} ELSE 0 END)"
 
@@ -420,7 +425,7 @@ class _Scan:
         if not parts:
             return []
         selected = ", ".join(", ".join(part) for part in parts.values())
-        sql = f"SELECT {self.time} AS bucket, {self.count}, {selected} FROM {self.source} GROUP BY bucket"
+        sql = f"SELECT {self.time or 0} AS bucket, {self.count}, {selected} FROM {self.source}{self._by()}"
         return [
             (row[0], name, "moments", None, row[1], *row[2 + 6 * n : 8 + 6 * n])
             for row in rows(self.connection, sql)
@@ -432,7 +437,8 @@ class _Scan:
         binned = printed(value_bin(f"CAST({column} AS DOUBLE)", how.center, how.scale))
         counts = rows(
             self.connection,
-            f"SELECT {self.time} AS bucket, {binned} AS bin, {self.count} AS n FROM {self.source} GROUP BY bucket, bin",
+            f"SELECT {self.time or 0} AS bucket, {binned} AS bin, {self.count} AS n"
+            f" FROM {self.source}{self._by('bin')}",
         )
         found: dict[tuple[object, int], float] = {}
         for start, place, count in cast("list[tuple[object, float | None, float]]", counts):
@@ -447,7 +453,8 @@ class _Scan:
         Rows are counted by value first: naming is then done once a value, not once a row.
         """
         text = f"CAST({column} AS VARCHAR)"
-        inner = f"SELECT {self.time} AS bucket, {text} AS value, {self.count} AS n FROM {self.source} GROUP BY ALL"
+        picked = f"{self.time or 0} AS bucket, {text} AS value, {self.count} AS n"
+        inner = f"SELECT {picked} FROM {self.source}{self._by('value')}"
         counts = rows(
             self.connection,
             f"SELECT bucket, {_label(how)} AS label, sum(n) FROM ({inner}) AS counted"

@@ -18,6 +18,7 @@ from typing import cast
 
 import msgspec
 
+from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined
 from setpoint.core.ids import id_maker, process_token
 from setpoint.core.model import Model
@@ -419,7 +420,7 @@ _encoder = msgspec.json.Encoder()
 def _declared(layout: Layout, model: str) -> Model:
     try:
         return layout.declaration(model) or Model(name=model)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, StoreError) as error:
         log.warning("setpoint cannot read the declaration of %s and records without it: %s", model, error)
         return Model(name=model)
 

@@ -1,0 +1,127 @@
+"""What is let go: by age, by size, never before its outcome can have come; summaries stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from setpoint.control.loop import tick
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.model import Model, Retention
+from setpoint.core.window import Window
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout, ReplayClock
+from setpoint.store.retention import Collected, collect
+from setpoint.store.snapshot import Snapshot
+from setpoint.store.spool import Spool
+from setpoint.store.summaries import Summaries
+from setpoint.testing import temporary_store
+
+START = 1_767_225_600_000_000  # 2026-01-01
+DAYS = 20
+
+
+def record(layout: Layout, spool: Spool) -> None:
+    """Record ten predictions an hour for the days, each with its outcome an hour later, and tick."""
+    clock = layout.clock
+    assert isinstance(clock, ReplayClock)
+    recorder = Recorder(layout, "m", spool=spool)
+    for hour in range(0, DAYS * 24, 6):
+        clock.set(START + hour * HOUR)
+        for n in range(10):
+            name = f"{hour}-{n}"
+            recorder.record(
+                {"x": float(n)}, prediction_id=name, key=name, score=n / 10, prediction=n % 2, latency_seconds=0.1
+            )
+        clock.set(START + (hour + 1) * HOUR)
+        for n in range(10):
+            recorder.outcome(n % 2, prediction_id=f"{hour}-{n}")
+    recorder.close()
+    clock.set(START + DAYS * DAY)
+    tick(layout)
+
+
+def days(layout: Layout, table: str = "predictions", column: str = "predicted_at") -> list[str]:
+    with Snapshot(layout, "m", tables=(table,)) as snapshot:
+        sql = f"SELECT DISTINCT CAST(CAST({column} AS DATE) AS VARCHAR) AS day FROM {table} ORDER BY day"
+        return [str(row[0]) for row in snapshot.connection.execute(sql).fetchall()]
+
+
+def totals(layout: Layout) -> tuple[float, float]:
+    now = layout.clock.now()
+    with Summaries.reading(layout.summaries("m")) as summaries:
+        kept = KeptEvidence(layout, layout.model("m"), now, now, summaries)
+        try:
+            window = Window(START, START + DAYS * DAY)
+            requests = kept.traffic(window).where(lambda key: key["measure"] == "requests").total("amount")
+            return kept.quality(window).where(lambda key: key["outcome"] is not None).total("rows"), requests
+        finally:
+            kept.close()
+
+
+def let_go(layout: Layout, model: Model) -> Collected:
+    layout.declare(model)
+    return collect(layout, layout.model("m"), layout.clock.now())
+
+
+def test_old_days_go_by_age_and_their_summaries_stay() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        before = totals(layout)
+        assert before == (800.0, 800.0)
+        done = let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        assert (done.before, done.why) == ("2026-01-16", "the declared age")
+        assert days(layout) == [f"2026-01-{day}" for day in range(16, 21)]
+        assert days(layout, "tallies", "bucket_at") == [f"2026-01-{day}" for day in range(16, 21)]
+        assert totals(layout) == before
+        tick(layout)
+        assert totals(layout) == before, "nothing is recomputed from rows that are gone"
+        again = let_go(layout, layout.model("m"))
+        assert (again.before, again.files) == ("", 0)
+
+
+def test_a_late_outcome_of_a_day_that_is_gone_changes_no_summary() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        before = totals(layout)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        recorder = Recorder(layout, "m", spool=spool)
+        recorder.outcome(1, prediction_id="0-0", revision=1)
+        recorder.outcome(1, key="6-0", observed_at=START + 7 * HOUR)
+        recorder.close()
+        tick(layout)
+        assert totals(layout) == before
+
+
+def test_nothing_goes_before_its_outcome_can_have_come() -> None:
+    with temporary_store(Model("m", outcome_horizon=10 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        done = let_go(layout, replace(layout.model("m"), retention=Retention(age=2 * DAY, size_bytes=1)))
+        assert done.before == "2026-01-11"
+        assert "outcomes may still come for 10 days" in done.why
+        assert days(layout) == [f"2026-01-{day}" for day in range(11, 21)]
+
+
+def test_old_days_go_until_the_rest_fits_the_size() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        sizes: dict[str, int] = {}
+        for table in ("predictions", "outcomes", "tallies"):
+            for day, size in LakeTable(layout.lake("m", table)).day_sizes().items():
+                sizes[day] = sizes.get(day, 0) + size
+        newest = sorted(sizes, reverse=True)[:6]
+        limit = sum(sizes[day] for day in newest)
+        done = let_go(layout, replace(layout.model("m"), retention=Retention(size_bytes=limit)))
+        assert done.why == "the declared size"
+        assert days(layout) == sorted(newest)
+        assert all(left < right for left, right in pairwise(days(layout)))
+
+
+def test_without_a_declared_retention_everything_stays() -> None:
+    with temporary_store(Model("m"), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        done = let_go(layout, layout.model("m"))
+        assert (done.before, done.files, done.why) == ("", 0, "no retention is declared")
+        assert len(days(layout)) == DAYS
