@@ -165,4 +165,3 @@ def test_nothing_comes_from_nothing(engine: str) -> None:
     frame: Frame = {"x": []}
     for tree in (p.finite("x"), p.is_missing("x", "DOUBLE"), p.value_bin("x", 0.0, 1.0), p.score_bin("x")):
         assert run(engine, frame, tree) == []
-

@@ -14,8 +14,8 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Schedule
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.findings import open_findings, read_findings
-from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.lake import LakeTable
+from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.spool import Spool
 from setpoint.testing import temporary_store

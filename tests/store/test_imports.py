@@ -32,8 +32,9 @@ def history(path: Path) -> Path:
     form = "FORMAT csv, HEADER" if path.suffix == ".csv" else "FORMAT parquet"
     duckdb.execute(
         f"""COPY (SELECT TIMESTAMPTZ '2026-01-01 00:00:00Z' + INTERVAL (i) HOUR AS predicted_at, 'k' || i AS key,
-        'v' || (i % 2) AS version, (i % 100) / 100.0 AS score, (i % 2) AS prediction, 0.05 * (1 + i % 3) AS
-        latency_seconds, i * 1.5 AS amount, 'c' || (i % 3) AS country FROM range({ROWS}) AS t(i)) TO '{path}' ({form})"""
+        'v' || (i % 2) AS version, (i % 100) / 100.0 AS score, (i % 2) AS prediction,
+        0.05 * (1 + i % 3) AS latency_seconds, i * 1.5 AS amount, 'c' || (i % 3) AS country
+        FROM range({ROWS}) AS t(i)) TO '{path}' ({form})"""
     )
     return path
 

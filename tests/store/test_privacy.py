@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +70,7 @@ def test_sampling_keeps_a_share_by_root_and_estimates_the_total() -> None:
         )
         assert always == [(100, 0)], "rare cohorts and errors are always kept, with weight 1"
         ship(layout)
-        tallied = query(
-            layout, "SELECT sum(requests)::BIGINT, sum(not_kept)::BIGINT, sum(errors)::BIGINT FROM tallies"
-        )
+        tallied = query(layout, "SELECT sum(requests)::BIGINT, sum(not_kept)::BIGINT, sum(errors)::BIGINT FROM tallies")
         assert tallied == [(5100, 5000 - len(sampled), 50)]
         estimate = float(str(query(layout, "SELECT sum(coalesce(1.0 / keep_probability, 1.0)) FROM predictions")[0][0]))
         assert abs(estimate - 5100) < 5 * (5000 * 0.8 / 0.2) ** 0.5, "within five standard errors"
@@ -207,8 +205,9 @@ def test_forgetting_erases_every_trace_and_nothing_of_others(by: str, *, is_ship
 
 def traces_of(root: Path, text: str, other: str) -> list[Path]:
     """Return every file in which a text stands that does not go on as another one."""
+    found, longer = text.encode(), f"{text}{other}".encode()
     contents = [(path, path.read_bytes()) for path in root.rglob("*") if path.is_file()]
-    return [path for path, content in contents if content.count(text.encode()) > content.count(f"{text}{other}".encode())]
+    return [path for path, content in contents if content.count(found) > content.count(longer)]
 
 
 def test_forgetting_waits_for_the_open_segment_of_a_live_recorder(tmp_path: Path) -> None:

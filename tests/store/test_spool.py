@@ -82,7 +82,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def segment(layout: Layout, table: str = "predictions") -> Path:
-    return sorted(layout.spool("m", table).glob("*.ndjson"))[-1]
+    return max(layout.spool("m", table).glob("*.ndjson"))
 
 
 def recorded(store: Store, rows: int = 5) -> Path:

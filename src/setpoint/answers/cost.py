@@ -31,12 +31,12 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     if window is None and evidence.span is not None:
         window = Window(max(evidence.as_of - DEFAULT_LENGTH, evidence.span.start), evidence.as_of)
     state = evidence.quality(window)
-    roots = state.where(lambda key: key["is_root"] is True and key["cohort"] is None)
+    roots = state.only(is_root=True, cohort=None)
     known = arrival(roots)
     traffic_state = evidence.traffic(window)
     seen = traffic(traffic_state, window or Window(0, 0))
     requests = seen.requests or round(known.predictions)
-    compute = traffic_state.where(lambda key: key["measure"] == "compute_seconds").total("amount")
+    compute = traffic_state.only(measure="compute_seconds").total("amount")
     lines = bill(model, evidence.spending(window), requests, compute, round(known.with_outcome), window or Window(0, 0))
     overhead = _overhead(lines, requests)
     correct = cost_per_success(roots, model, overhead_usd=overhead)
@@ -152,7 +152,4 @@ def _group_table(evidence: RowEvidence, window: Window | None, state: StateTable
 
 def _days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
     """Return the quality state of each local day of a window, oldest first."""
-    return [
-        (day, part.where(lambda key: key["is_root"] is True and key["cohort"] is None))
-        for day, part in evidence.quality_by_day(window)
-    ]
+    return [(day, part.only(is_root=True, cohort=None)) for day, part in evidence.quality_by_day(window)]

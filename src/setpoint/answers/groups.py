@@ -17,18 +17,15 @@ def groups(state: StateTable, by: str, model: Model) -> list[tuple[str, StateTab
         UsageError: `by` is neither `version`, `endpoint` nor a declared cohort.
     """
     if by in {"version", "endpoint"}:
-        chosen = state.where(lambda key: key["cohort"] is None and (by == "version" or key["is_root"] is True))
+        chosen = state.only(cohort=None) if by == "version" else state.only(cohort=None, is_root=True)
         column = by
     elif by in {cohort.name for cohort in model.cohorts}:
-        chosen = state.where(lambda key: key["cohort"] == by and key["is_root"] is True)
+        chosen = state.only(cohort=by, is_root=True)
         column = "cohort_value"
     else:
         known = ", ".join(["version", "endpoint", *(cohort.name for cohort in model.cohorts)])
         msg = f"cannot group by {by!r}"
         raise UsageError(msg, hint=f"known here: {known}")
     values = set(chosen.key(column))
-    found = [
-        (str(value) if value is not None else "(none)", chosen.where(lambda key, v=value: key[column] == v))
-        for value in values
-    ]
+    found = [(str(value) if value is not None else "(none)", chosen.only(**{column: value})) for value in values]
     return sorted(found, key=lambda item: (-item[1].total("weight"), item[0]))

@@ -91,7 +91,7 @@ def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | Non
 
 
 def _roots(state: StateTable) -> StateTable:
-    return state.where(lambda key: key["is_root"] is True and key["cohort"] is None)
+    return state.only(is_root=True, cohort=None)
 
 
 def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | None) -> list[_Judged]:

@@ -59,6 +59,9 @@ class SetpointMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and record it when its path predicts."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, self._flushing(send))
+            return
         if scope["type"] != "http" or scope.get("path") not in self._paths:
             await self._app(scope, receive, send)
             return
@@ -75,6 +78,16 @@ class SetpointMiddleware:
                 self._record(exchange, time.perf_counter() - started, error)
             except Exception as failure:  # the app's answer stands, whatever goes wrong here
                 self._recorder.note_failure(failure)
+
+    def _flushing(self, send: Send) -> Send:
+        """Flush before the server hears that the app is done: some servers then end by a signal, without `atexit`."""
+
+        async def forward(message: Message) -> None:
+            if str(message["type"]).startswith("lifespan.shutdown"):
+                self._recorder.flush()
+            await send(message)
+
+        return forward
 
     def _record(self, exchange: _Exchange, seconds: float, error: str | None) -> None:
         inputs = _object(exchange.request)

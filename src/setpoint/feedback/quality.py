@@ -156,7 +156,7 @@ def binary_state(state: StateTable) -> BinaryState:
 
 def regression_state(state: StateTable, shift: float) -> RegressionState:
     """Return a regression quality state as sums for `stats`; rows without outcome are left out."""
-    known = state.where(lambda key: key["has_outcome"] == 1)
+    known = state.only(has_outcome=1)
     return RegressionState(
         shift,
         known.total("weight"),
@@ -172,7 +172,7 @@ def regression_state(state: StateTable, shift: float) -> RegressionState:
         known.total("outcome_4"),
         known.total("error_2_outcome"),
         known.total("error_2_outcome_2"),
-        known.where(lambda key: key["success"] == 1).total("weight"),
+        known.only(success=1).total("weight"),
     )
 
 

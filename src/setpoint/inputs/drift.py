@@ -198,21 +198,20 @@ def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, t
 
 
 def _distances(before: Floats, after: Floats, positions: Floats | None, reference: Profile) -> dict[str, Distance]:
-    found = {name: _beside_chance(name, before, after) for name in ("psi", "jensen_shannon", "total_variation")}
-    if positions is not None and reference.sd:
-        value = distances.wasserstein_binned(positions, before[:-1], after[:-1], scale=reference.sd)
-        chance = distances.expected_if_unchanged(
-            "wasserstein", before[:-1], after[:-1], positions=positions / reference.sd
-        )
-        found["wasserstein"] = Distance(value.value, chance.value, chance.high)
-    return found
-
-
-def _beside_chance(name: distances.Distance, before: Floats, after: Floats) -> Distance:
     measured = {
-        "psi": distances.psi,
-        "jensen_shannon": distances.jensen_shannon,
-        "total_variation": distances.total_variation,
-    }[name](before, after)
-    chance = distances.expected_if_unchanged(name, before, after)
-    return Distance(measured.value, chance.value, chance.high)
+        "psi": distances.psi(before, after),
+        "jensen_shannon": distances.jensen_shannon(before, after),
+        "total_variation": distances.total_variation(before, after),
+    }
+    chance: dict[str, Estimate] = {
+        **distances.all_expected_if_unchanged(
+            {"psi": None, "jensen_shannon": None, "total_variation": None}, before, after
+        )
+    }
+    if positions is not None and reference.sd:
+        scaled = positions / reference.sd
+        measured["wasserstein"] = distances.wasserstein_binned(scaled, before[:-1], after[:-1])
+        chance["wasserstein"] = distances.expected_if_unchanged(
+            "wasserstein", before[:-1], after[:-1], positions=scaled
+        )
+    return {name: Distance(found.value, chance[name].value, chance[name].high) for name, found in measured.items()}

@@ -61,7 +61,7 @@ def traffic(state: StateTable, window: Window) -> Traffic:
 
 def latency(state: StateTable, probability: float) -> Metric:
     """Return a latency quantile; its interval includes the width of the bins (2.2 %)."""
-    counted = state.where(lambda key: key["measure"] == "latency")
+    counted = state.only(measure="latency")
     index = np.array([int(cast("str", key)) for key in counted.key("bin")], dtype=np.int64)
     order, place = np.unique(index, return_inverse=True)
     counts = np.bincount(place, weights=counted.column("amount"), minlength=len(order)).astype(np.float64)
@@ -80,4 +80,4 @@ def _compute(compute: float, requests: int) -> Metric:
 
 
 def _total(state: StateTable, measure: str) -> float:
-    return state.where(lambda key: key["measure"] == measure).total("amount")
+    return state.only(measure=measure).total("amount")

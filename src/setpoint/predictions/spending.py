@@ -47,7 +47,7 @@ def bill(
     """
     lines: list[CostLine] = []
     for name in sorted({str(key) for key in spending.key("line")}):
-        line = spending.where(lambda key, name=name: key["line"] == name)
+        line = spending.only(line=name)
         unpriced = int(line.total("unpriced"))
         lines.append(CostLine(name, None if unpriced else line.total("usd"), int(line.total("rows")), unpriced))
     rates = model.rates

@@ -91,7 +91,7 @@ class RowEvidence:
         days: dict[str, StateTable] = {}
         for start in sorted({cast("int", key) for key in hourly.key("bucket") if key is not None}):
             day = moment(start, zone).date().isoformat()
-            part = hourly.where(lambda key, start=start: key["bucket"] == start)
+            part = hourly.only(bucket=start).at("bucket", 0)
             days[day] = merge(hourly.kind, [days[day], part]) if day in days else part
         return list(days.items())
 

@@ -251,7 +251,7 @@ class KeptEvidence(RowEvidence):
         wanted = {start for gap in whole for start in range(gap.start, gap.end, step)}
         bucketed = query(Window(whole[0].start, whole[-1].end), step // MICROS)
         chosen = bucketed.where(lambda key: key["bucket"] in wanted)
-        return [*(query(gap, 0) for gap in ragged), without_bucket(chosen)]
+        return [*(query(gap, 0) for gap in ragged), chosen.at("bucket", 0)]
 
     def _may_have_rows(self, gap: Window) -> bool:
         """Return whether a stretch may hold rows: outside the span and without news there are none."""
@@ -260,13 +260,6 @@ class KeptEvidence(RowEvidence):
             return True
         reach = Window(span.start, max(span.end, progress.closed_until)) if span else None
         return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
-
-
-def without_bucket(table: StateTable) -> StateTable:
-    """Return a state with its buckets merged into one."""
-    place = table.kind.keys.index("bucket")
-    keys = [(*key[:place], 0, *key[place + 1 :]) for key in table.keys]
-    return merge(table.kind, [StateTable(table.kind, keys, table.values)])
 
 
 def _whole_days(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import numpy as np
+
 from setpoint.core.clock import DAY, MICROS
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, shift_days
@@ -13,7 +15,7 @@ from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.layout import Layout
 from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, quality_kind
 from setpoint.store.snapshot import Snapshot
-from setpoint.store.states import Key, StateKind, StateTable, merge
+from setpoint.store.states import StateKind, StateTable, merge
 from setpoint.store.summaries import BUCKET, DAY_GRAIN, Progress, Summaries, basis, stored_features
 
 _CHUNK_ROWS = 4_000_000
@@ -123,18 +125,17 @@ def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int],
 
 def split_by_bucket(table: StateTable) -> dict[int, StateTable]:
     """Return one table a bucket; in each the bucket key reads 0, since it stands beside the table."""
+    if not len(table):
+        return {}
     place = table.kind.keys.index("bucket")
-    rows: dict[int, list[int]] = {}
-    for n, key in enumerate(table.keys):
-        rows.setdefault(cast("int", key[place]), []).append(n)
+    order = np.argsort(table.codes[:, place], kind="stable")
+    found, starts = np.unique(table.codes[order, place], return_index=True)
+    parts = np.split(order, starts[1:])
+    flat = table.at("bucket", 0)
     return {
-        start: StateTable(table.kind, [_at_zero(table.keys[n], place) for n in chosen], table.values[chosen])
-        for start, chosen in rows.items()
+        cast("int", table.levels[place][code]): flat.take(chosen)
+        for code, chosen in zip(found.tolist(), parts, strict=True)
     }
-
-
-def _at_zero(key: Key, place: int) -> Key:
-    return (*key[:place], 0, *key[place + 1 :])
 
 
 def _merge_days(summaries: Summaries, model: Model, stale: Sequence[int], step: int) -> None:

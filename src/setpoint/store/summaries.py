@@ -111,7 +111,7 @@ def basis(model: Model) -> str:
 
 
 # Raise it when a state's columns or bins change: old summaries are then made anew.
-_STATES_VERSION = 1
+_STATES_VERSION = 2
 
 
 class Summaries:
