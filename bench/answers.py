@@ -17,7 +17,7 @@ from setpoint.project.keeping import import_file
 from setpoint.project.log import open_log
 from setpoint.store.layout import Layout
 
-DAYS, SMALL, FACTOR = 60, 60_000, 100
+DAYS, SMALL, FACTOR = 60, 30_000, 100
 LIMIT_WARM_MS, LIMIT_PROCESS, LIMIT_GROWTH = 50.0, 2.0, 1.1
 END = 1_767_225_600_000_000
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import DAY
@@ -41,12 +42,21 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The two windows of a comparison, and what stands in them."""
+    """The two windows of a comparison, and what stands in them.
+
+    Attributes:
+        reference: Profiles of the earlier window.
+        current: Profiles of the later one.
+        named: Both windows in words.
+        changes: What was changed on purpose in between.
+        retyped: Features whose type changed, in words.
+    """
 
     reference: dict[str, Profile]
     current: dict[str, Profile]
     named: tuple[str, str]
     changes: tuple[Change, ...] = ()
+    retyped: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None) -> Answer:
@@ -84,7 +94,9 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     names = list(dict.fromkeys([*sides.reference, *sides.current]))
     importances = _importances(evidence, names)
     found = [
-        compare(name, sides.reference.get(name), sides.current.get(name), importances[name])
+        compare(
+            name, sides.reference.get(name), sides.current.get(name), importances[name], sides.retyped.get(name, "")
+        )
         for name in names
         if _has_any(sides.reference.get(name)) or _has_any(sides.current.get(name))
     ]

@@ -74,8 +74,10 @@ class FeatureChange:
         return self.moved * self.importance
 
 
-def compare(feature: str, reference: Profile | None, current: Profile | None, importance: float) -> FeatureChange:
-    """Return how a feature differs between two windows."""
+def compare(
+    feature: str, reference: Profile | None, current: Profile | None, importance: float, note: str = ""
+) -> FeatureChange:
+    """Return how a feature differs between two windows; `note` says what is special about it already."""
     if reference is None or current is None or not reference.rows or not current.rows:
         return _one_sided(feature, reference, current, importance)
     if reference.kind == "numeric":
@@ -106,7 +108,7 @@ def compare(feature: str, reference: Profile | None, current: Profile | None, im
         found,
         new,
         gone,
-        _note(reference, current),
+        note or _note(reference, current),
     )
 
 
@@ -158,8 +160,9 @@ def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Float
     labels, place = np.unique(group, return_inverse=True)
     size = len(labels)
     grouped = [np.bincount(place, weights=counts, minlength=size) for counts in (before, after)]
-    middle = np.bincount(place, weights=_middles(index, reference) * (before + after), minlength=size)
-    positions = middle / np.maximum(grouped[0] + grouped[1], 1e-300)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double have no mean
+        middle = np.bincount(place, weights=_middles(index, reference) * (before + after), minlength=size)
+        positions = middle / np.maximum(grouped[0] + grouped[1], 1e-300)
     return (
         np.append(grouped[0], reference.missing),
         np.append(grouped[1], current.missing),
@@ -208,7 +211,7 @@ def _distances(before: Floats, after: Floats, positions: Floats | None, referenc
             {"psi": None, "jensen_shannon": None, "total_variation": None}, before, after
         )
     }
-    if positions is not None and reference.sd:
+    if positions is not None and reference.sd and bool(np.all(np.isfinite(positions))):
         scaled = positions / reference.sd
         measured["wasserstein"] = distances.wasserstein_binned(scaled, before[:-1], after[:-1])
         chance["wasserstein"] = distances.expected_if_unchanged(

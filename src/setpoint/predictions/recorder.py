@@ -437,16 +437,9 @@ class Recorder:
 
     def _quarantine(self, table: str, reason: str, raw: str) -> None:
         now = self._now()
-        self.spool.put(
-            self.model,
-            Quarantined(
-                quarantine_id=self.spool.make_id(now),
-                source_table=table,
-                recorded_at=now,
-                reason=reason,
-                raw=raw,
-            ),
-        )
+        name = self.spool.make_id(now)
+        event = Quarantined(quarantine_id=name, source_table=table, recorded_at=now, reason=reason, raw=raw)
+        self.spool.put(self.model, event)
 
 
 class Measured:

@@ -50,13 +50,11 @@ def _columns_of(table: object) -> Mapping[str, Sequence[Value]]:
 
 def _numbered(rows: Sequence[Value]) -> Mapping[str, Sequence[Value]]:
     """Return the columns of an array or a list of rows: by name when rows have names, else x0, x1 and so on."""
-    listed = [row if isinstance(row, Mapping | list | tuple) else [row] for row in rows]
-    named = [
-        cast("Mapping[str, Value]", row)
-        if isinstance(row, Mapping)
-        else {f"x{n}": value for n, value in enumerate(row)}
-        for row in cast("list[Sequence[Value]]", listed)
-    ]
+    named: list[Mapping[str, Value]] = []
+    for row in rows:
+        values = cast("Sequence[Value]", row) if isinstance(row, list | tuple) else [row]
+        is_named = isinstance(row, Mapping)
+        named.append(cast("Mapping[str, Value]", row) if is_named else {f"x{n}": v for n, v in enumerate(values)})
     names = list(dict.fromkeys(name for row in named for name in row))
     return {name: [row.get(name) for row in named] for name in names}
 

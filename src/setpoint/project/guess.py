@@ -52,7 +52,8 @@ class ColumnFacts:
     def is_probability(self) -> bool:
         """Whether all values lie in [0, 1] and are not just flags."""
         inside = self.minimum is not None and self.maximum is not None and 0 <= self.minimum <= self.maximum <= 1
-        return self.is_number and inside and self.distinct > 2  # noqa: PLR2004 — a flag has two values
+        is_flag = self.minimum in {0, 1} and self.maximum in {0, 1} and self.distinct <= 2  # noqa: PLR2004 — 0 and 1
+        return self.is_number and inside and not is_flag
 
     @property
     def is_time(self) -> bool:

@@ -11,7 +11,7 @@ import duckdb
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.diff import Sides, compared
-from setpoint.core.clock import text
+from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.inputs.profiles import profiles
@@ -19,7 +19,7 @@ from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task
 from setpoint.project.log import FileSource, Log
 from setpoint.store import measures
 from setpoint.store.engines.duck import connect
-from setpoint.store.evidence import RowEvidence, define
+from setpoint.store.evidence import RowEvidence, define, is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
 from setpoint.store.states import StateTable
 
@@ -78,6 +78,7 @@ def _read(
     columns: Mapping[str, str],
 ) -> Log:
     _check_roles(columns)
+    time_zone(tz)
     types = load(connection, predictions, "raw_predictions")
     facts = look_at(connection, "raw_predictions", types)
     given = {**columns, **({"outcome": ""} if outcomes is not None else {})}
@@ -90,12 +91,17 @@ def _read(
     if second is not None and isinstance(model, str):
         outcome_facts = look_at(connection, "raw_outcomes", second[1])
         declared = replace(declared, task=guess_task({**facts, **outcome_facts}, _with_outcome(mapped, second[2])))
+    if second is not None and "time" not in second[2].roles:
+        declared = replace(declared, outcome_horizon=_ANY_TIME)  # an outcome without a time is never too late
     evidence = RowEvidence(connection, declared, features, 0, is_joined=second is None)
     span = evidence.span
     if span:
         evidence.as_of = span.end
         notes.append(f"answers hold as of {text(span.end, declared.timezone)}, the end of the data")
     return Log(FileSource(evidence, tuple(notes)))
+
+
+_ANY_TIME = 1 << 60
 
 
 def _check_roles(columns: Mapping[str, str]) -> None:
@@ -192,6 +198,7 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
     """
     chosen = tuple(inputs) if inputs is not None else None
     with _table(reference, chosen) as before, _table(current, chosen) as after:
+        retyped = _retyped(before, after)
         shared = before.definition
         new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
         if new:
@@ -200,8 +207,20 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
             profiles(_profile(before, shared), shared),
             profiles(_profile(after, shared), shared),
             ("the reference table", "the current table"),
+            retyped=retyped,
         )
         return compared(after, sides)
+
+
+def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
+    """Return the columns that are numbers in one table and text in the other; both are then read as text."""
+    found: dict[str, str] = {}
+    for name, column in before.inputs.items():
+        other = after.inputs.get(name)
+        if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
+            found[name] = f"type changed from {column.kind} to {other.kind}"
+            before.inputs[name], after.inputs[name] = replace(column, kind="VARCHAR"), replace(other, kind="VARCHAR")
+    return found
 
 
 def _profile(evidence: RowEvidence, definition: measures.Definition) -> StateTable:

@@ -190,7 +190,7 @@ def expected_if_unchanged(
 
     Cost: about 2 ms for 40 bins and 200 draws.
     """
-    named = {distance: positions}
+    named: dict[Distance, FloatArray | None] = {distance: positions}
     rows = (reference_rows, current_rows)
     return all_expected_if_unchanged(named, reference, current, rows=rows, draws=draws, seed=seed)[distance]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -165,7 +166,7 @@ class RowEvidence:
     @cached_property
     def _types(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for view in ("predictions", "outcomes"):
+        for view in ("outcomes", "predictions"):  # a file's predictions may have the outcome themselves
             found.update(cast("list[tuple[str, str]]", [row[:2] for row in rows(self.connection, f"DESCRIBE {view}")]))
         return found
 
@@ -240,6 +241,16 @@ def _is_numeric(model: Model, name: str, kind: str) -> bool:
     declared = model.feature(name)
     if declared is not None:
         return declared.kind in {"numeric", "integer"} and kind != "VARCHAR"
+    return is_number_type(kind)
+
+
+def is_number_type(kind: str) -> bool:
+    """Return whether an SQL type holds numbers.
+
+    Example:
+        >>> is_number_type("DECIMAL(18,3)"), is_number_type("VARCHAR")
+        (True, False)
+    """
     return kind in _NUMERIC or kind.startswith("DECIMAL")
 
 
@@ -253,8 +264,10 @@ def _scale(quartiles: Sequence[float] | None) -> Scale:
     if quartiles is None:
         return Scale(0.0, 1.0)
     low, middle, high = quartiles
-    spread = (high - low) or abs(middle) or 1.0
-    return Scale(float(middle), float(spread))
+    spread = high - low
+    if not math.isfinite(spread):
+        spread = max(abs(low), abs(high))
+    return Scale(float(middle), float(spread or abs(middle) or 1.0))
 
 
 def _vocabulary(connection: duckdb.DuckDBPyConnection, column: str, where: str) -> Vocabulary:

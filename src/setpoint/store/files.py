@@ -92,7 +92,11 @@ def _load_object(connection: duckdb.DuckDBPyConnection, source: ArrowTable, name
         connection.register(f"{name}_object", source)
     else:
         connection.register(f"{name}_object", _Stream(source))
-    connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT * FROM {quoted(name + '_object')}")
+    try:
+        connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT * FROM {quoted(name + '_object')}")
+    except duckdb.Error as error:
+        msg = f"cannot read the table: {str(error).splitlines()[0]}"
+        raise UsageError(msg, hint="a column without any type, such as one of nulls only, must be given one") from error
 
 
 def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: str) -> None:

@@ -64,8 +64,9 @@ def latest_outcomes(matching: Matching) -> str:
         sources.append(
             f"SELECT r.prediction_id AS root_id, {', '.join('o.' + c for c in columns.split(', '))}"
             f" FROM (SELECT * FROM outcomes WHERE kind = {kind} AND prediction_id IS NULL{after}) AS o"
-            " ASOF JOIN (SELECT key, predicted_at, max(prediction_id) AS prediction_id FROM predictions"
-            " WHERE key IS NOT NULL AND parent_id IS NULL GROUP BY key, predicted_at) AS r"
+            " ASOF JOIN (SELECT key, coalesce(predicted_at, make_timestamptz(0)) AS predicted_at,"
+            " max(prediction_id) AS prediction_id FROM predictions"
+            " WHERE key IS NOT NULL AND parent_id IS NULL GROUP BY ALL) AS r"
             " ON o.key = r.key AND o.observed_at >= r.predicted_at"
             f" WHERE epoch_us(o.observed_at) - epoch_us(r.predicted_at) <= {horizon * MICROS}"
         )
@@ -148,7 +149,7 @@ def _as_number(column: str, kind: str, model: Model) -> str:
         positive = literal(model.positive or "1")
         same = f"CAST({column} AS VARCHAR) = {positive}"
         if kind != "VARCHAR":
-            same = f"({same} OR CAST({column} AS BIGINT)::VARCHAR = {positive})"
+            same = f"({same} OR TRY_CAST({column} AS BIGINT)::VARCHAR = {positive})"
         return f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN 1.0 ELSE 0.0 END"
     if kind == "VARCHAR":
         return f"TRY_CAST({column} AS DOUBLE)"
