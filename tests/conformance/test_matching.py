@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -92,7 +92,7 @@ def record(layout: Layout, spool: Spool, predicted: list[Predicted], observed: l
             event.outcome, prediction_id=event.name, key=event.key, kind=event.kind, observed_at=event.observed_at,
             revision=event.revision, retracted=event.retracted,
         )  # fmt: skip
-        came.append(Observed(**{**event.__dict__, "order": order}))
+        came.append(replace(event, order=order))
     spool.close()
     return came
 

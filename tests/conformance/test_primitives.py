@@ -138,10 +138,13 @@ def test_losses(engine: str, outcome: float | None) -> None:
     brier: list[float | None] = []
     loss: list[float | None] = []
     for score in SHARES:
-        known = score is not None and outcome is not None
-        brier.append((score - outcome) * (score - outcome) if known else None)
-        given = (score if outcome == 1.0 else 1.0 - score) if score is not None and outcome is not None else None
-        loss.append(None if given is None else float(-np.log(np.float64(max(given, 1e-15)))))
+        if score is None or outcome is None:
+            brier.append(None)
+            loss.append(None)
+            continue
+        brier.append((score - outcome) * (score - outcome))
+        given = score if outcome == 1.0 else 1.0 - score
+        loss.append(float(-np.log(np.float64(max(given, 1e-15)))))
     assert_same(run(engine, frame, p.brier_loss("score", "outcome")), brier, frame)
     found = run(engine, frame, p.log_loss("score", "outcome"))
     if outcome is not None:  # without an outcome the row is left out before: nothing is promised for it

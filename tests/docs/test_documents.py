@@ -20,9 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-)
+DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 WORDS = ("git clone", "cd", "make", "pip install", "uv", "python3 -m venv", "source")  # set up a machine
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -76,9 +74,7 @@ def blocks(text: str) -> Iterator[Block]:
                 break
             inside.append(inner.removeprefix(fence["indent"]))
         title = _TITLE.search(fence["rest"])
-        yield Block(
-            number, fence["language"], title["name"] if title else "", "\n".join(inside) + "\n", reason
-        )
+        yield Block(number, fence["language"], title["name"] if title else "", "\n".join(inside) + "\n", reason)
         reason = None
 
 
@@ -126,9 +122,7 @@ class Reader:
 
     def _python(self, block: Block) -> None:
         if ">>> " in block.text:
-            test = doctest.DocTestParser().get_doctest(
-                block.text, self.names, self.document, self.document, block.line
-            )
+            test = doctest.DocTestParser().get_doctest(block.text, self.names, self.document, self.document, block.line)
             report = io.StringIO()
             runner = doctest.DocTestRunner(optionflags=OPTIONS)
             result = runner.run(test, out=report.write, clear_globs=False)

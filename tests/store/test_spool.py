@@ -489,7 +489,7 @@ def test_values_of_other_types_are_kept_as_numbers_or_texts(store: Store) -> Non
             "array": np.array([1.0, 2.0]),
         },
         prediction=np.float64(3.5),
-        score=np.float32(0.25),
+        score=np.float32(0.25),  # pyright: ignore[reportArgumentType] — callers do
         latency_seconds=np.float64(0.125),
         key=np.int64(42),  # pyright: ignore[reportArgumentType] — callers do
         version=np.int64(3),  # pyright: ignore[reportArgumentType] — callers do

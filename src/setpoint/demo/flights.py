@@ -74,7 +74,7 @@ def load() -> Flights:
     flights: Frame = pd.read_csv(folder / "flights.csv.zip")
     hour = pd.to_datetime(flights["time_hour"], utc=True)
     flights["departs_at"] = hour + pd.to_timedelta(flights["minute"], unit="min")
-    flights["weekday"] = hour.dt.tz_convert("America/New_York").dt.weekday
+    flights["weekday"] = hour.dt.tz_convert("America/New_York").dt.day_of_week
     joined = _with_weather(
         _with_plane(flights, pd.read_csv(folder / "planes.csv")), pd.read_csv(folder / "weather.csv")
     )

@@ -1,0 +1,452 @@
+"""Writes `docs/reference/` from the code, so that it cannot say anything else.
+
+`python docs/generate.py` writes the pages; `tests/docs/test_reference.py` compares them.
+"""
+
+# ruff: noqa: INP001 — a script, not a package to install
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import msgspec.structs
+import typer
+
+import setpoint
+import setpoint.cli
+from setpoint.answers import cost, diff, inventory, status
+from setpoint.answers.answer import SCHEMA, Answer
+from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
+from setpoint.core.finding import Finding
+from setpoint.core.model import Model, Task
+from setpoint.core.verdict import Verdict
+from setpoint.feedback.quality import quality
+from setpoint.predictions.recorder import Details
+from setpoint.project import overview
+from setpoint.store.measures import quality_kind
+from setpoint.store.states import StateTable
+
+FOLDER = Path(__file__).parent / "reference"
+_WIDTH = 118
+_NOTE = "<!-- Written by `docs/generate.py` from the code: change the code, then run it. -->\n"
+
+_CLI = """Data goes to stdout, words to stderr. Exit codes: 0 ok or warning, 1 breach, 2 the request or the
+store is not usable as asked, 3 unknown for want of evidence, 4 unknown because the source is silent, 5 an error
+inside Setpoint. Every command takes `--help`."""
+_PYTHON = """All of this is in the package `setpoint`; a name is loaded when it is first used. Examples are run
+by the tests. What is not on this page may change without notice, apart from `setpoint.testing`, the kit for
+your own tests."""
+_LAKE = """Every model has these Delta tables under `STORE/lake/MODEL/`. Each has two more columns: `day`, the
+UTC day that it is partitioned by, and `ship`, the number of the commit that brought the row. A reader of Delta
+tables is all you need; rows that were recorded moments ago still lie in the spool."""
+_JSON = f"""What `--json` prints and `answer.to_dict()` returns, in the schema `{SCHEMA}`. A key is never
+renamed within a schema; new ones may come."""
+_NUMBERS = """A number that is unknown is null, and the row's `unknown` says why. `low` and `high` are the ends
+of the 95 % interval. Shares and ratios run from 0 to 1."""
+_BESIDE = """Beside them `status` has `request_rate`, `error_ratio`, `latency_p50_seconds`,
+`latency_p95_seconds`, `compute_seconds` and `outcome_share`."""
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file's name."""
+    made = {"cli.md": _cli(), "python.md": _python(), "tables.md": _tables(), "answers.md": _answers()}
+    return {name: "\n".join([*lines]).rstrip() + "\n" for name, lines in made.items()}
+
+
+# The command line
+
+
+def _cli() -> Iterator[str]:
+    importlib.import_module("setpoint.cli.commands")  # registers the commands
+    yield from ["# Command line", "", _NOTE]
+    yield from _wrapped(_CLI)
+    yield ""
+    commands = [*_commands("setpoint", typer.main.get_command(setpoint.cli.app))]
+    yield from _table(
+        ("command", "what it does"), [(f"[`{path}`](#{_anchor(path)})", _first(c.help)) for path, c in commands]
+    )
+    for path, command in commands:
+        yield from _command(path, command)
+
+
+def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 — typer's click has no public types
+    for name, inner in sorted(command.commands.items()):
+        if getattr(inner, "commands", None):
+            yield from _commands(f"{path} {name}", inner)
+        else:
+            yield f"{path} {name}", inner
+
+
+def _command(path: str, command: Any) -> Iterator[str]:  # noqa: ANN401 — as above
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    said = " ".join(p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments)
+    yield from ["", f"## {path}", "", *_wrapped(command.help), ""]
+    yield from ["```text", f"{path} {said} [OPTIONS]".replace("  ", " "), "```", ""]
+    rows = [(f"`{p.name.upper()}`", _cell(p.help), "" if p.required else _default(p)) for p in arguments]
+    rows += [(_spelled(p), _cell(p.help), "required" if p.required else _default(p)) for p in options]
+    if rows:
+        yield from _table(("argument or option", "meaning", "default"), rows)
+
+
+def _spelled(option: Any) -> str:  # noqa: ANN401 — as above
+    value = "" if option.is_flag else f" {option.name.upper()}"
+    return ", ".join(f"`{one}{value}`" for one in option.opts)
+
+
+def _default(parameter: Any) -> str:  # noqa: ANN401 — as above
+    value = parameter.default
+    is_plain = value is None or value is False or value == "" or "[default:" in (parameter.help or "")
+    if is_plain or not isinstance(value, str | int | float | Path):
+        return ""
+    return f"`{value}`"
+
+
+# Python
+
+
+@dataclass
+class _Doc:
+    """A docstring in the style of this code base, taken apart."""
+
+    lead: list[str] = field(default_factory=list[str])
+    named: dict[str, list[tuple[str, str]]] = field(default_factory=dict[str, list[tuple[str, str]]])
+    texts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+
+_NAMED = ("Args", "Attributes", "Raises")
+_TEXTS = ("Returns", "Example")
+
+
+def _python() -> Iterator[str]:
+    yield from ["# Python", "", _NOTE, *_wrapped(_PYTHON)]
+    yield ""
+    names = [(name, getattr(setpoint, name)) for name in setpoint.__all__]
+    yield from _table(
+        ("name", "what it is"), [(f"[`{name}`](#{_anchor(name)})", _first(_doc(value))) for name, value in names]
+    )
+    for name, value in names:
+        yield from _name(name, value)
+    yield from ["", "## Details", "", *_wrapped(_first(_doc(Details)))]
+    yield from ["", *_prose(_parsed(_doc(Details)).lead[1:]), ""]
+    yield from _table(
+        ("keyword", "type"),
+        [(f"`{key}`", f"`{_type(hint)}`") for key, hint in typing.get_type_hints(Details).items()],
+    )
+
+
+def _name(name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 — whatever is public
+    yield from ["", f"## {name}", ""]
+    is_plain = inspect.isclass(value) and issubclass(value, Exception | str | Enum)
+    if not is_plain:
+        yield from ["```text", *_signature(f"setpoint.{name}", value), "```", ""]
+    yield from _documented(_doc(value))
+    if inspect.isclass(value) and issubclass(value, Enum):
+        yield from ["", *_table(("member", "value"), [(f"`{m.name}`", f"`{m.value}`") for m in value])]
+    if inspect.isclass(value):
+        for member, function in _methods(value):
+            yield from ["", f"### {name}.{member}", ""]
+            if not isinstance(function, property):
+                yield from ["```text", *_signature(f"{name}.{member}", function), "```", ""]
+            yield from _documented(inspect.getdoc(function) or "")
+
+
+def _methods(owner: type) -> Iterator[tuple[str, Any]]:
+    for name, raw in vars(owner).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(raw, property):
+            yield name, raw
+        elif inspect.isfunction(raw) or isinstance(raw, classmethod | staticmethod):
+            yield name, getattr(owner, name)
+
+
+def _documented(text: str) -> Iterator[str]:
+    doc = _parsed(text)
+    yield from _prose(doc.lead)
+    for section, titles in (("Args", ("argument", "meaning")), ("Attributes", ("attribute", "meaning"))):
+        if section in doc.named:
+            yield from ["", *_table(titles, [(f"`{n}`", _cell(said)) for n, said in doc.named[section]])]
+    if "Returns" in doc.texts:
+        yield from ["", *_wrapped("Returns: " + " ".join(doc.texts["Returns"]))]
+    if "Raises" in doc.named:
+        yield from ["", *_table(("raises", "when"), [(f"`{n}`", _cell(said)) for n, said in doc.named["Raises"]])]
+    if "Example" in doc.texts:
+        yield from ["", "```pycon", *doc.texts["Example"], "```"]
+
+
+def _parsed(text: str) -> _Doc:
+    doc = _Doc()
+    section = ""
+    for line in text.splitlines():
+        title = line.rstrip(":") if line.endswith(":") and not line.startswith(" ") else ""
+        if title in _NAMED or title in _TEXTS:
+            section = title
+        elif not section:
+            doc.lead.append(line)
+        elif section in _TEXTS:
+            doc.texts.setdefault(section, []).append(line.removeprefix("    "))
+        elif line.startswith("     "):
+            name, said = doc.named[section][-1]
+            doc.named[section][-1] = (name, f"{said} {line.strip()}")
+        elif line.strip():
+            name, _, said = line.strip().partition(": ")
+            doc.named.setdefault(section, []).append((name, said))
+    for name, lines in doc.texts.items():
+        doc.texts[name] = "\n".join(lines).strip("\n").splitlines()
+    return doc
+
+
+def _prose(lines: list[str]) -> Iterator[str]:
+    """Yield paragraphs; lines that are indented stay as they are."""
+    for n, paragraph in enumerate(re.split(r"\n\s*\n", "\n".join(lines).strip())):
+        if not paragraph:
+            continue
+        yield from [""] * (n > 0)
+        yield from _wrapped(" ".join(paragraph.split()))
+
+
+def _signature(name: str, value: Any) -> list[str]:  # noqa: ANN401 — whatever is public
+    parameters = [p for p in inspect.signature(value).parameters.values() if p.name not in {"self", "cls"}]
+    shown: list[str] = []
+    for parameter in parameters:
+        has_star = any(part.startswith("*") for part in shown)
+        if parameter.kind is parameter.KEYWORD_ONLY and not has_star:
+            shown.append("*")
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f"={_value(parameter.default)}"
+        shown.append(stars + parameter.name + default)
+    one = f"{name}({', '.join(shown)})"
+    return [one] if len(one) < _WIDTH - 20 else [f"{name}(", *(f"    {part}," for part in shown), ")"]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Enum):
+        return repr(value.value)
+    text = repr(value)
+    return "..." if "factory" in text or " at 0x" in text else text
+
+
+def _doc(value: object) -> str:
+    return inspect.getdoc(value) or ""
+
+
+# Tables
+
+
+def _tables() -> Iterator[str]:
+    yield from ["# Tables", "", _NOTE]
+    yield from _wrapped(_LAKE)
+    yield ""
+    yield from _table(
+        ("table", "one row is"), [(f"[`{t}`](#{t})", _first(_doc(e))) for t, e in [*TABLES.items(), _FINDINGS]]
+    )
+    for table, event in TABLES.items():
+        kinds = column_types(table)
+        yield from ["", f"## {table}", "", *_prose(_parsed(_doc(event)).lead), ""]
+        yield f"Its identifier is `{IDENTIFIER[table]}`; `day` is the day of `{PARTITIONED_BY[table]}`."
+        yield ""
+        yield from _columns(table, event, kinds)
+    yield from ["", f"## {_FINDINGS[0]}", "", *_prose(_parsed(_doc(Finding)).lead), ""]
+    said = dict(_parsed(_doc(Finding)).named["Attributes"])
+    rows = [("`finding_id`", "`VARCHAR`", "The same for all rows of one finding.")]
+    for name, hint in typing.get_type_hints(Finding).items():
+        kind = "TIMESTAMP WITH TIME ZONE" if name.endswith("_at") else "BIGINT" if hint is int else "VARCHAR"
+        rows.append((f"`{name}`", f"`{kind}`", _cell(said[name]).replace(", microseconds", "")))
+    yield from _table(("column", "type", "meaning"), rows)
+
+
+_FINDINGS: tuple[str, type[msgspec.Struct]] = ("findings", Finding)
+
+
+def _columns(table: str, event: type[msgspec.Struct], kinds: dict[str, str]) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = []
+    for one in msgspec.structs.fields(event):
+        kind = kinds.get(one.name, "STRUCT")
+        if one.name in {"prediction", "outcome"}:
+            kind = "DOUBLE or VARCHAR"
+        default = "" if one.required or one.default is None else str(one.default).lower()
+        said = _MEANING.get(f"{table}.{one.name}") or _MEANING[one.name]
+        if not one.required and not default and "null" not in said:
+            said += " May be null."
+        rows.append((f"`{one.name}`", f"`{kind}`", said + (f" Default: {default}." if default else "")))
+    yield from _table(("column", "type", "meaning"), rows)
+
+
+_MEANING = {
+    "prediction_id": "Of the prediction.",
+    "predictions.prediction_id": "Ours, or as given; sorts by time when it is ours.",
+    "root_id": "The prediction that the caller got; its own id for that one.",
+    "parent_id": "The row that this shadow or later stage came from.",
+    "key": "Your join key.",
+    "unit": "Who it is about: a user, an account.",
+    "predicted_at": "When it was made.",
+    "recorded_at": "When the store learned of it.",
+    "version": "The version that answered.",
+    "endpoint": "Where it was asked for.",
+    "role": "stable, candidate or shadow.",
+    "assignment_probability": "With which the version was chosen.",
+    "inputs": "One typed field a feature.",
+    "prediction": "The answer; true and false are 1 and 0.",
+    "score": "Binary: the probability of the positive class.",
+    "latency_seconds": "What the caller waited.",
+    "error": "The kind of error.",
+    "compute_seconds": "What the machine was busy.",
+    "tallies.compute_seconds": "Sum of what the machine was busy.",
+    "keep_probability": "With which the row was kept; null means 1.",
+    "feature_version": "The version of the features.",
+    "contract_violations": "What the contract found.",
+    "source": "Where it comes from.",
+    "predictions.source": "The version of the pipeline upstream.",
+    "trace_id": "Of your tracing.",
+    "run_id": "The batch-scoring run.",
+    "call_id": "Of the call.",
+    "called_at": "When the provider was asked.",
+    "attempt": "1 for the first try.",
+    "provider": "Who bills it.",
+    "provider_model": "The provider's name of the model.",
+    "tier": "The price tier.",
+    "input_tokens": "Tokens sent.",
+    "cached_read_tokens": "Tokens read from the provider's cache.",
+    "cached_write_tokens": "Tokens written to it.",
+    "reasoning_tokens": "Tokens of reasoning.",
+    "output_tokens": "Tokens received.",
+    "price_id": "The price that was applied.",
+    "cost_nano_usd": "Cost in billionths of a dollar; null is unknown, never free.",
+    "outcome_id": "Of the outcome.",
+    "kind": "Which kind.",
+    "outcomes.kind": "The declared kind of outcome.",
+    "changes.kind": "deploy, config, feature, price, prompt, policy, promotion, holiday or version.",
+    "observed_at": "When it happened.",
+    "revision": "The highest counts.",
+    "retracted": "Whether it was taken back.",
+    "outcome": "What really happened; true and false are 1 and 0.",
+    "value_usd": "What it was worth.",
+    "process": "The process that wrote it.",
+    "sequence": "Counts the flushes of the process.",
+    "bucket_at": "Start of the quarter of an hour.",
+    "requests": "Predictions.",
+    "errors": "Those with an error.",
+    "not_kept": "Those whose row was not kept.",
+    "dropped": "Events that a full queue refused.",
+    "latency_bins": "Predictions by floor(32·log2 seconds).",
+    "score_bins": "Predictions by floor(32·logit score).",
+    "missing": "Rows without a value, by feature.",
+    "change_id": "Of the change.",
+    "subject": "What was changed, such as a version.",
+    "started_at": "Since when.",
+    "ended_at": "Until when; null for good.",
+    "expected": "What it is expected to move.",
+    "note": "Anything else.",
+    "author": "Who changed it.",
+    "quarantine_id": "Of the row put aside.",
+    "source_table": "The table it was meant for.",
+    "reason": "Why it does not fit.",
+    "raw": "The row as text.",
+    "line_number": "Its line in the segment, or its place in the imported file.",
+}
+
+
+# Answers
+
+
+def _answers() -> Iterator[str]:
+    yield from ["# Answers", "", _NOTE]
+    yield from _wrapped(_JSON)
+    yield ""
+    said = dict(_parsed(_doc(Answer)).named["Attributes"])
+    said |= {"schema": "Name and version of this form.", "as_of": "The time it holds for, UTC."}
+    said |= {"as_of_micros": "The same in microseconds since 1970.", "tables": "By name, a list of rows each."}
+    keys = Answer("status", "", Verdict.OK, "", (), (), as_of=0, zone="UTC", tables=()).to_dict()
+    yield from _table(("key", "meaning"), [(f"`{key}`", _cell(said[key])) for key in keys])
+    yield ""
+    yield from _wrapped(_NUMBERS)
+    groups = status.METRIC_COLUMNS[:7]
+    by = ("the group", "predictions", "outcome_share", *groups)
+    costs = ("the group", "cost_per_success_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
+    parts = (
+        ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
+        ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
+        ("status of all models", "models", overview.COLUMNS, "Without a model's name: one row a model, worst first."),
+        ("diff", "features", diff.COLUMNS, "One row a feature, the largest impact first."),
+        ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
+        ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
+        ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
+        ("models", "models", inventory.COLUMNS, "The inventory."),
+        ("models --debt", "debt", inventory.DEBT_COLUMNS, "What is missing, and what to do about it."),
+        ("doctor", "checks", ("verdict", "what", "found"), "One row a check."),
+    )
+    for question, table, columns, words in parts:
+        yield from ["", f"## {question}: `{table}`", "", words, ""]
+        yield from _wrapped(", ".join(f"`{column}`" if " " not in column else column for column in columns))
+    yield from ["", "## Quality metrics", ""]
+    rows: list[tuple[str, ...]] = []
+    for task in Task:
+        model = Model("any", task=task)
+        found = quality(StateTable.of(quality_kind(model), []), model)
+        rows += [(task.value, f"`{m.name}`", m.unit, m.better if m.better != "none" else "") for m in found]
+    yield from _table(("task", "metric", "unit", "better"), rows)
+    yield ""
+    yield from _wrapped(_BESIDE)
+
+
+# Markdown
+
+
+def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(titles)} |"
+    yield "|" + "---|" * len(titles)
+    yield from (f"| {' | '.join(row)} |".replace("  ", " ") for row in rows)
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def _first(text: str | None) -> str:
+    return _cell((text or "").split("\n\n", maxsplit=1)[0])
+
+
+def _anchor(text: str) -> str:
+    return re.sub(r"[^a-z0-9 _-]", "", text.lower()).replace(" ", "-")
+
+
+def _wrapped(text: str | None) -> Iterator[str]:
+    line = ""
+    for word in (text or "").split():
+        if line and len(line) + len(word) >= _WIDTH:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    if line:
+        yield line
+
+
+def _type(hint: object) -> str:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return " or ".join(_type(one) for one in typing.get_args(hint))
+    return "None" if hint is types.NoneType else getattr(hint, "__name__", str(hint))
+
+
+if __name__ == "__main__":
+    main()
