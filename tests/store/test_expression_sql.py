@@ -61,11 +61,11 @@ def table() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def untyped(name: str) -> exp.Expression:
+def untyped(name: str) -> Expr:
     return exp.column(name, table="t", quoted=True)
 
 
-def typed(name: str) -> exp.Expression:
+def typed(name: str) -> Expr:
     found = untyped(name)
     found.type = exp.DataType.build(TYPES[name], dialect="duckdb")
     return found

@@ -17,6 +17,7 @@ from setpoint.store.findings import write_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
+from setpoint.store.shipper import LEASE as SHIPPING
 from setpoint.store.shipper import Shipment, ship
 from setpoint.store.snapshot import Snapshot
 
@@ -87,9 +88,18 @@ def _note_versions(layout: Layout, model: Model, evidence: RowEvidence) -> list[
     )
     if not seen:
         return []
+    try:
+        with layout.lease(SHIPPING):
+            _write_versions(layout, model, evidence, cast("list[tuple[str, int, int]]", seen))
+    except StoreBusy:  # whoever ships would write into the same table: the next tick notes them
+        return []
+    return [cast("str", row[0]) for row in seen]
+
+
+def _write_versions(layout: Layout, model: Model, evidence: RowEvidence, seen: list[tuple[str, int, int]]) -> None:
     lake = LakeTable(layout.lake(model.name, "changes"))
     values: list[str] = []
-    for version, first, recorded in cast("list[tuple[str, int, int]]", seen):
+    for version, first, recorded in seen:
         name = hashlib.blake2b(f"{model.name}/{version}".encode(), digest_size=15).hexdigest()
         values.append(
             f"({literal(name)}, 'version', {literal(version)}, make_timestamptz({first}), NULL::TIMESTAMPTZ,"
@@ -98,4 +108,3 @@ def _note_versions(layout: Layout, model: Model, evidence: RowEvidence) -> list[
         )
     names = "change_id, kind, subject, started_at, ended_at, recorded_at, expected, note, author, day, ship"
     lake.append(evidence.connection.sql(f"SELECT * FROM (VALUES {', '.join(values)}) AS seen({names})"), {})
-    return [cast("str", row[0]) for row in seen]
