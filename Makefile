@@ -22,7 +22,7 @@ READY := .venv/.ready
 READY_LOWEST := .venv-lowest/.ready
 READY_NEWEST := .venv-newest/.ready
 
-.PHONY: help demo test lint bench lock test-lowest test-newest golden clean
+.PHONY: help demo test lint bench lock test-lowest test-newest golden docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -57,6 +57,9 @@ test-lowest: $(READY_LOWEST) ## the tests with the oldest releases that we allow
 
 test-newest: $(READY_NEWEST) ## the tests with the newest releases there are
 	@.venv-newest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+docs: $(READY) ## write the reference pages anew from the code
+	@.venv/bin/python docs/generate.py
 
 clean: ## remove environments, caches and builds
 	rm -rf .venv .venv-lowest .venv-newest .make .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* \

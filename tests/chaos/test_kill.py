@@ -41,9 +41,7 @@ def lines(path: Path) -> list[list[str]]:
 
 def counts(layout: Layout) -> tuple[int, int]:
     with Snapshot(layout, "m", tables=("predictions",)) as snapshot:
-        return snapshot.connection.execute(
-            "SELECT count(*), count(DISTINCT key) FROM predictions"
-        ).fetchall()[0]
+        return snapshot.connection.execute("SELECT count(*), count(DISTINCT key) FROM predictions").fetchall()[0]
 
 
 @pytest.mark.timeout(180)
@@ -76,9 +74,7 @@ def test_killing_writers_and_shippers_loses_and_doubles_nothing(tmp_path: Path) 
             process.wait()
     ship(layout, grace_seconds=-1)
     ship(layout, grace_seconds=-1)
-    assert not list(store.glob("spool/m/predictions/*.ndjson")), (
-        "every writer is dead: all segments are sealed"
-    )
+    assert not list(store.glob("spool/m/predictions/*.ndjson")), "every writer is dead: all segments are sealed"
 
     rows, distinct = counts(layout)
     assert rows == distinct, "a row is doubled"
@@ -118,7 +114,5 @@ def test_a_reader_keeps_what_a_shipper_deletes_under_it(tmp_path: Path) -> None:
         ship(layout, grace_seconds=-1)
         ship(layout, grace_seconds=-1)
         assert not list((tmp_path / "store").glob("spool/m/predictions/*.ndjson"))
-        found = snapshot.connection.execute(
-            "SELECT count(*), count(DISTINCT key) FROM predictions"
-        ).fetchall()[0]
+        found = snapshot.connection.execute("SELECT count(*), count(DISTINCT key) FROM predictions").fetchall()[0]
     assert found == (100, 100)

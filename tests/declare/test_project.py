@@ -73,9 +73,7 @@ def test_problems_of_all_files_are_told_once_and_where_they_are_written(tmp_path
     assert "2 problems" in text
     assert "models/fraud.yaml:1: keep: found 2" in text
     assert "models/old.yml: found the ending .yml" in text
-    text = problems(
-        write(tmp_path, {**files, "defaults.yaml": "\n\nkeeep: 1\nname: x\n", "models/old.yml": "a: 1"})
-    )
+    text = problems(write(tmp_path, {**files, "defaults.yaml": "\n\nkeeep: 1\nname: x\n", "models/old.yml": "a: 1"}))
     assert text.count("defaults.yaml:4: name: a name cannot be a default") == 1
     text = problems(write(tmp_path, {**files, "defaults.yaml": "\nkeeep: 1\n"}))
     assert text.count("defaults.yaml:2: keeep: unknown key (did you mean keep?)") == 1

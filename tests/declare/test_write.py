@@ -85,8 +85,7 @@ def models(draw: st.DrawFn) -> core.Model:
         endpoint=draw(TEXT),
         owner=draw(st.none() | st.builds(core.Owner, WORD, TEXT)),
         business_metric=draw(
-            st.none()
-            | st.builds(core.BusinessMetric, WORD, WORD, st.sampled_from(["higher", "lower", "none"]))
+            st.none() | st.builds(core.BusinessMetric, WORD, WORD, st.sampled_from(["higher", "lower", "none"]))
         ),
         positive=draw(TEXT),
         success=core.Success(threshold, None) if binary else core.Success(None, tolerance),
@@ -110,9 +109,7 @@ def models(draw: st.DrawFn) -> core.Model:
 
 
 NOTES = st.dictionaries(
-    st.sampled_from(
-        ["task", "keep", "features", "owner.team", "rates.per_month_usd", "cohorts[0]", "zzz", "name"]
-    )
+    st.sampled_from(["task", "keep", "features", "owner.team", "rates.per_month_usd", "cohorts[0]", "zzz", "name"])
     | TEXT,
     st.text(max_size=20),
     max_size=4,

@@ -19,6 +19,8 @@ from setpoint.store.expression_sql import ColumnOf, to_sql
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlglot.expressions import Expr  # sqlglot 28 calls it Expression
+
 TYPES = {
     "n": "DOUBLE",
     "m": "DOUBLE",
@@ -53,9 +55,7 @@ ROWS: list[dict[str, object]] = [
 @pytest.fixture(scope="module")
 def table() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as con:
-        con.execute(
-            f"CREATE TABLE t ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())}, place INTEGER)"
-        )
+        con.execute(f"CREATE TABLE t ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())}, place INTEGER)")
         holes = ", ".join("?" for _ in range(len(TYPES) + 1))
         con.executemany(f"INSERT INTO t VALUES ({holes})", [[*row.values(), i] for i, row in enumerate(ROWS)])
         yield con
@@ -94,12 +94,7 @@ def numbers(deeper: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     signs = st.sampled_from([" + ", " - ", " * ", " / "])
     leaf = NAMES | st.sampled_from(["0", "1", "2.5", "0.1", "1e308", "NULL"]) | FINITE
     texts = NAMES | QUOTED
-    small = (
-        leaf
-        | build("length(", ")", of=(texts,))
-        | build("abs(", ")", of=(leaf,))
-        | build("-", "", of=(leaf,))
-    )
+    small = leaf | build("length(", ")", of=(texts,)) | build("abs(", ")", of=(leaf,)) | build("-", "", of=(leaf,))
     both = build("", "", "", "", of=(small, signs, small))
     return small | both | build("coalesce(", ", ", ")", of=(small, both)) | deeper
 
@@ -152,9 +147,7 @@ def test_python_and_duckdb_agree(table: duckdb.DuckDBPyConnection, text: str, co
     ),
     st.data(),
 )
-def test_precedence_is_that_of_sql(
-    table: duckdb.DuckDBPyConnection, parts: list[str], data: st.DataObject
-) -> None:
+def test_precedence_is_that_of_sql(table: duckdb.DuckDBPyConnection, parts: list[str], data: st.DataObject) -> None:
     text = parts[0]
     for part in parts[1:]:
         text += data.draw(st.sampled_from([" AND ", " OR ", " AND NOT "])) + part
@@ -174,16 +167,12 @@ def test_patterns_match_as_in_duckdb(table: duckdb.DuckDBPyConnection, pairs: li
 
 
 def test_letters_change_as_in_duckdb(table: duckdb.DuckDBPyConnection) -> None:
-    known = [
-        code for code in range(1, 0x110000) if unicodedata.ucd_3_2_0.category(chr(code)) not in {"Cn", "Cs"}
-    ]
+    known = [code for code in range(1, 0x110000) if unicodedata.ucd_3_2_0.category(chr(code)) not in {"Cn", "Cs"}]
     for name in ("lower", "upper"):
         sql = f"SELECT list({name}(chr(code)) ORDER BY code) FROM (SELECT unnest(?::INTEGER[]) AS code)"
         changed = table.execute(sql, [known]).fetchall()[0][0]
         same = parse(f"{name}(a) = b")
-        differ = [
-            chr(c) for c, b in zip(known, changed, strict=True) if not evaluate(same, {"a": chr(c), "b": b})
-        ]
+        differ = [chr(c) for c, b in zip(known, changed, strict=True) if not evaluate(same, {"a": chr(c), "b": b})]
         assert differ == []
 
 
@@ -228,6 +217,4 @@ def test_typed_columns_print_plainly() -> None:
 
 def test_hand_built_clashes_are_null() -> None:
     for tree in (Comparison("=", Literal("x"), Literal(1.0)), Negate(Literal("x"))):
-        assert duckdb.connect().execute(f"SELECT {to_sql(tree, untyped).sql('duckdb')}").fetchall() == [
-            (None,)
-        ]
+        assert duckdb.connect().execute(f"SELECT {to_sql(tree, untyped).sql('duckdb')}").fetchall() == [(None,)]

@@ -42,7 +42,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     correct = cost_per_success(roots, model, overhead_usd=overhead)
     total = _total(lines, declared=model.rates.declared)
     per_unit = _per_unit(total, requests, model.cost_unit, lines)
-    if total is None and correct.value is not None:
+    if total is None:
         correct = Metric(correct.name, None, None, None, "usd", "lower", correct.rows, per_unit.unknown)
     tables = [_metrics_table([correct, per_unit], known), _lines_table(lines)]
     if by:

@@ -65,12 +65,14 @@ def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Win
     Args:
         evidence: The model's states.
         current: The later window; the last seven days by default.
-        reference: The earlier one; the same length just before by default.
+        reference: The earlier one; the declared reference, else the same length just before by default.
 
     Raises:
         UsageError: The predictions have no times, so there are no two windows.
     """
     span = evidence.span
+    if span is None and evidence.is_recorded:
+        span = Window(evidence.as_of, evidence.as_of)
     if span is None:
         msg = "the predictions have no times, so there are no two windows to compare"
         raise UsageError(msg, hint="name the time column, or compare two files: setpoint.diff(train, current)")
@@ -78,8 +80,10 @@ def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Win
         current = Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
         if current.length > span.length // 2:
             current = Window(span.start + span.length // 2, span.end)
-    reference = reference or current.before()
     zone = evidence.model.timezone
+    if reference is None and evidence.model.reference:
+        reference = Window.parse(evidence.model.reference, now=evidence.as_of, zone=zone)
+    reference = reference or current.before()
     sides = Sides(
         profiles(evidence.profile(reference), evidence.definition),
         profiles(evidence.profile(current), evidence.definition),

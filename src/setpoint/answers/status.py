@@ -79,10 +79,10 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
 def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | None, Window | None]:
     """Return the window in question and, without a declared bar, the one it is held against."""
     span = evidence.span
+    if window is None and (evidence.is_recorded or evidence.model.expectations):
+        window = Window(evidence.as_of - DEFAULT_LENGTH, evidence.as_of)
     if span is None:
-        return None, None
-    if window is None and evidence.model.expectations:
-        return Window(evidence.as_of - DEFAULT_LENGTH, evidence.as_of), None
+        return window, None
     if window is None:
         start = span.end - span.length // 4
         return Window(start, span.end), Window(span.start, start)

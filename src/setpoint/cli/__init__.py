@@ -7,6 +7,7 @@ evidence, 4 source silent, 5 internal error.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -29,6 +30,8 @@ app.add_typer(change, name="change")
 
 def main() -> None:
     """Run the command line; every failure becomes words and an exit code, never a traceback."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any tool, not with exit code 1
     import_module("setpoint.cli.commands")  # registers the commands
 
     try:
@@ -38,9 +41,6 @@ def main() -> None:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         raise SystemExit(EXIT_USAGE) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except Exception as error:  # the last resort: whatever it is, the user gets words
         if os.environ.get("SETPOINT_DEBUG"):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from setpoint.cli import app, change
 from setpoint.cli.options import Json, Store, chosen_store, say, show
 from setpoint.core.clock import moment, parse_time
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import StoreReadOnly, UsageError
+from setpoint.core.events import CHANGE_KINDS
 
 
 @app.command()
@@ -125,6 +127,10 @@ def add(
     from setpoint.predictions.recorder import Recorder
     from setpoint.store.layout import Layout
 
+    if kind not in CHANGE_KINDS:
+        near = difflib.get_close_matches(kind, CHANGE_KINDS, n=1)
+        msg = f"no kind of change is called {kind!r}"
+        raise UsageError(msg, hint=f"did you mean {near[0]}?" if near else f"kinds: {', '.join(CHANGE_KINDS)}")
     layout = Layout.open(chosen_store(store))
     zone = layout.model(model).timezone
     recorder = Recorder(layout, model)
@@ -136,7 +142,9 @@ def add(
         expected=expected,
         note=note,
     )
-    recorder.close()
+    if not recorder.close():
+        msg = f"the change could not be written: {recorder.spool.last_error}"
+        raise StoreReadOnly(msg, hint="check the permissions of the store")
     print(f"noted: {kind} {subject or ''}".rstrip())
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ModelName = Annotated[str, typer.Argument(help="The model; may be left out when there is only one.")]
 Store = Annotated[
     Path | None,
-    typer.Option("--store", help="The store's folder. [default: setpoint.yaml, $SETPOINT_STORE, or ./store]"),
+    typer.Option("--store", help="The store's folder. [default: $SETPOINT_STORE, setpoint.yaml, or ./store]"),
 ]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Answer as if it were this time (ISO 8601).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]

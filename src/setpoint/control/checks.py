@@ -13,6 +13,7 @@ from typing import cast
 
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.finding import Finding, Severity
+from setpoint.core.model import Retention
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence
 
@@ -154,6 +155,12 @@ def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
 
 def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     """Outcomes that belong to no prediction, an hour after they came; a later prediction changes nothing."""
+    # With retention the prediction of an older outcome may have been let go.
+    reach = f" - {evidence.model.outcome_horizon}" if evidence.model.retention != Retention() else ""
+    first = "coalesce((SELECT min(epoch_us(predicted_at)) FROM predictions), 0)"
+    kept = f"epoch_us(o.recorded_at) <= {now - HOUR}"
+    if reach:
+        kept += f" AND epoch_us(o.observed_at){reach} >= {first}"
     in_time = f"epoch_us(p.recorded_at) <= epoch_us(o.recorded_at) + {HOUR}"
     return _counted(
         evidence,
@@ -162,10 +169,10 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         f"""
         SELECT epoch_us(o.recorded_at), 'prediction_id' FROM outcomes AS o
         ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND {in_time}
-        WHERE o.prediction_id IS NOT NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
+        WHERE o.prediction_id IS NOT NULL AND {kept}
         UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
         ANTI JOIN predictions AS p ON p.key = o.key AND {in_time}
-        WHERE o.prediction_id IS NULL AND epoch_us(o.recorded_at) <= {now - HOUR}
+        WHERE o.prediction_id IS NULL AND {kept}
         """
         if evidence.model.keep >= 1.0
         else "SELECT 0, '' WHERE false",

@@ -134,6 +134,9 @@ class Quarantined(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 
 Event = Prediction | Call | Outcome | Tally | Change | Quarantined
 
+# What a person may say was changed; `version` and `config` are also written by Setpoint itself.
+CHANGE_KINDS = ("deploy", "config", "feature", "price", "prompt", "policy", "promotion", "holiday", "schema", "version")
+
 TABLES: dict[str, type[Event]] = {
     "predictions": Prediction,
     "calls": Call,

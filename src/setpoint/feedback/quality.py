@@ -88,9 +88,15 @@ def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> l
     rows = arrival(state).rows
     if model.task is Task.REGRESSION:
         errors = regression_state(state, outcome_shift)
-        return [_metric(measure, measure.estimate(errors), rows) for measure in _REGRESSION]
+        found = [_metric(measure, measure.estimate(errors), rows) for measure in _REGRESSION]
+        return found if model.success.tolerance is not None else [*found[:-1], _no_tolerance(rows)]
     counts = binary_state(state)
     return [_metric(measure, measure.estimate(counts), rows) for measure in _BINARY]
+
+
+def _no_tolerance(rows: int) -> Metric:
+    why = "nothing says what counts as correct: declare success.tolerance"
+    return Metric("within_tolerance", None, None, None, "ratio", "higher", rows, why)
 
 
 def headline(model: Model) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, 
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
+from setpoint.predictions.measured import Measured
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
-from setpoint.store.layout import Layout, check_name
+from setpoint.store.layout import FORMAT, Layout, Marker, check_name
 from setpoint.store.shapes import clean
 from setpoint.store.spool import Spool
 
@@ -93,7 +95,7 @@ class Recorder:
         endpoint: str | None = None,
         spool: Spool | None = None,
     ) -> None:
-        self.layout = store if isinstance(store, Layout) else Layout.create(Path(store))
+        self.layout = store if isinstance(store, Layout) else _layout_at(Path(store))
         self.spool = spool or spool_of(self.layout)
         self.model = check_name(model)
         declared = self.layout.declaration(model) or Model(name=model)
@@ -442,24 +444,6 @@ class Recorder:
         self.spool.put(self.model, event)
 
 
-class Measured:
-    """What a `with recorder.measure()` block fills in."""
-
-    def __init__(self) -> None:
-        self.prediction: Value = None
-        self.score: float | None = None
-        self.prediction_id = ""
-
-    def answer(self, result: object, *, is_score: bool) -> None:
-        """Take a function's result as the score or as the answer."""
-        try:
-            self.score = float(cast("float", result)) if is_score else None
-        except Exception:  # no number: it is kept as the answer, and the caller gets it as it is
-            is_score = False
-        if not is_score:
-            self.prediction = result
-
-
 _spools: dict[Path, Spool] = {}
 
 
@@ -469,6 +453,13 @@ def spool_of(layout: Layout) -> Spool:
     if root not in _spools:
         _spools[root] = Spool(layout)
     return _spools[root]
+
+
+def _layout_at(root: Path) -> Layout:
+    """Return the store at a path, made when it is not there; with recording off nothing is touched."""
+    if os.environ.get("SETPOINT_OFF", "") == "1":
+        return Layout(root, Marker(FORMAT))
+    return Layout.create(root)
 
 
 def _add_details(event: Prediction, details: Details) -> None:

@@ -6,7 +6,7 @@ Every guess is said, in a form that can be pasted back as an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -117,13 +117,19 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
     }
 
 
-def guess(facts: Mapping[str, ColumnFacts], given: Mapping[str, str], inputs: tuple[str, ...] | None) -> Mapped:
+def guess(
+    facts: Mapping[str, ColumnFacts],
+    given: Mapping[str, str],
+    inputs: tuple[str, ...] | None,
+    known: Collection[str] = (),
+) -> Mapped:
     """Return the role of each column: what was given, and the guess for the rest.
 
     Args:
         facts: What `look_at` returned.
         given: Column by role, as the user says. An empty column means: there is none.
         inputs: The feature columns, as the user says; None to guess.
+        known: Columns that are features for sure, whatever they hold.
 
     Raises:
         ColumnError: A given column is not there.
@@ -142,11 +148,32 @@ def guess(facts: Mapping[str, ColumnFacts], given: Mapping[str, str], inputs: tu
                 roles[role] = column
                 free.remove(column)
                 break
-    chosen = inputs if inputs is not None else tuple(column for column in free if _is_input(facts[column]))
+    chosen = (
+        inputs
+        if inputs is not None
+        else tuple(column for column in free if column in known or _is_input(facts[column]))
+    )
     scales = {
         role: 0.001 for role in ("latency_seconds", "compute_seconds") if roles.get(role, "").lower().endswith("_ms")
     }
-    return Mapped(roles, chosen, scales)
+    left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
+    return Mapped(roles, chosen, scales, left_out)
+
+
+def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> list[str]:
+    """Return what is odd about the columns, in words."""
+    notes: list[str] = []
+    if mapped.left_out:
+        notes.append(f"left out: {', '.join(mapped.left_out)} (nested, or text that differs in almost every row)")
+    score = facts.get(mapped.roles.get("score", ""))
+    if score is not None and score.minimum is not None and not 0 <= score.minimum <= (score.maximum or 0.0) <= 1:
+        notes.append(
+            f"scores run from {score.minimum:g} to {score.maximum:g}: those outside [0, 1] are no probabilities"
+        )
+    outcome = facts.get(mapped.roles.get("outcome", ""))
+    if outcome is not None and outcome.kind == "VARCHAR":
+        notes.append("outcomes are text: say which value means yes, with model=Model(..., positive='yes')")
+    return notes
 
 
 def guess_task(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> Task:

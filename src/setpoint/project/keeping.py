@@ -9,12 +9,13 @@ from pathlib import Path
 
 from setpoint.core.errors import StoreMissing, UsageError
 from setpoint.core.model import Model
-from setpoint.project.guess import guess, guess_task, look_at, said
+from setpoint.project.guess import guess, guess_task, look_at, said, warnings
 from setpoint.store import shipper
 from setpoint.store.engines.duck import connect
 from setpoint.store.erasure import Erased, forget
-from setpoint.store.files import Mapped, create_views, load
+from setpoint.store.files import Mapped, create_views, load, shifted_times
 from setpoint.store.imports import Imported, file_token, import_outcomes, import_predictions
+from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
 from setpoint.store.retention import Collected, collect
 from setpoint.store.shipper import Shipment
@@ -86,14 +87,20 @@ def import_file(
                 connection, layout, declared, file_token(_paths(path)), kind=kind or declared.final_kind
             )
             return done, notes
-        mapped = guess(facts, {"outcome": "", **given}, None)
+        known = {*LakeTable(layout.lake(model, "predictions")).inputs, *(f.name for f in declared.features)}
+        mapped = guess(facts, {"outcome": "", **given}, None, known)
         features = create_views(connection, ("raw_predictions", types, mapped), None, zone)
         token = file_token(_paths(path))
         done = import_predictions(connection, layout, declared, features, token, version=version, run_id=run_id)
         if layout.declaration(model) is None:
             task = guess_task(facts, mapped)
             layout.declare(replace(declared, task=task, timezone=zone))
-    return done, [*_notes(mapped, given, zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
+        time = mapped.roles.get("time")
+        skipped = shifted_times(connection, "raw_predictions", time, types[time], zone) if time else 0
+    notes = [*_notes(mapped, given, zone), f"inputs: {', '.join(mapped.inputs) or 'none'}", *warnings(facts, mapped)]
+    if skipped:
+        notes.append(f"{skipped:,} times do not exist in {zone} (daylight saving): moved one hour on")
+    return done, notes
 
 
 def forget_unit(store: Path, model: str, *, key: str = "", unit: str = "") -> Erased:

@@ -15,7 +15,7 @@ from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.inputs.profiles import profiles
-from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at, said
+from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at, said, warnings
 from setpoint.project.log import FileSource, Log
 from setpoint.store import measures
 from setpoint.store.engines.duck import connect
@@ -84,6 +84,7 @@ def _read(
     given = {**columns, **({"outcome": ""} if outcomes is not None else {})}
     mapped = guess(facts, given, tuple(inputs) if inputs is not None else None)
     notes = [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
+    notes += warnings(facts, mapped)
     second = None if outcomes is None else _second(connection, outcomes, mapped, columns, notes)
     _note_times(connection, types, mapped, tz, notes)
     features = create_views(connection, ("raw_predictions", types, mapped), second, tz)
@@ -136,7 +137,8 @@ def _second(
         raise UsageError(msg, hint="name it: outcome='is_fraud'")
     if link == "key":
         found = Mapped({k: v for k, v in found.roles.items() if k != "prediction_id"}, (), found.scales)
-    notes.append(f"outcomes: joined by {link} {mapped.roles[link]!r}, {said(found, wanted)}")
+    guessed = said(found, wanted)
+    notes.append(f"outcomes: joined by {link} {mapped.roles[link]!r}{f', {guessed}' if guessed else ''}")
     return "raw_outcomes", types, found
 
 

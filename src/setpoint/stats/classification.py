@@ -343,7 +343,7 @@ def brier(state: BinaryState) -> Estimate:
 
     Source: Brier (1950), Monthly Weather Review 78.
     """
-    return _loss(state, state.brier_sum, state.brier_sum_of_squares)
+    return _loss(state, state.brier_sum, state.brier_sum_of_squares, 1.0)
 
 
 def mean_score(state: BinaryState) -> Estimate:

@@ -17,11 +17,12 @@ from setpoint.store.engines.duck import connect, literal, rows
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
+from setpoint.store.measures import OTHER, PROFILE, quality_kind
 from setpoint.store.primitives import bucket, printed
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE, ship
 from setpoint.store.snapshot import Snapshot
-from setpoint.store.summaries import Summaries
+from setpoint.store.summaries import Categorical, Summaries
 
 _WAIT_SECONDS = 30.0
 
@@ -58,7 +59,7 @@ def forget(layout: Layout, model: Model, *, key: str = "", unit: str = "") -> Er
     _wait_until_shipped(layout, model.name, text)
     with layout.lease(LEASE):
         erased, buckets = _rewrite(layout, model, "key" if key else "unit", text)
-        _mark(layout, model, buckets)
+        _mark(layout, model, buckets, text)
     refresh(layout, model, layout.clock.now())
     left = list(traces(layout.root, text, model.name))
     if left:
@@ -153,7 +154,8 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
     return erased, buckets
 
 
-def _mark(layout: Layout, model: Model, buckets: set[int]) -> None:
+def _mark(layout: Layout, model: Model, buckets: set[int], text: str) -> None:
+    """Declare the touched hours dirty, and take the text out of every state and of what is counted by name."""
     path = layout.summaries(model.name)
     if not path.exists():
         return
@@ -161,7 +163,13 @@ def _mark(layout: Layout, model: Model, buckets: set[int]) -> None:
         progress = summaries.progress()
         if progress is not None:
             progress.marked = sorted({*progress.marked, *buckets})
+            for how in progress.features.values():
+                if isinstance(how, Categorical):
+                    how.named = tuple(value for value in how.named if value != text)
+                    how.seen = tuple(value for value in how.seen if value != text)
             summaries.save_progress(progress)
+            for kind in (PROFILE, quality_kind(model)):
+                summaries.rename(kind, text, OTHER)
 
 
 def _holds(path: Path, wanted: bytes) -> bool:

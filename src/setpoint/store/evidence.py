@@ -48,6 +48,7 @@ class RowEvidence:
         model: The declaration, or the guess that stands in for it.
         inputs: How each feature is read.
         as_of: Nothing recorded later counts.
+        is_recorded: Whether these are the events of a living model rather than the rows of a file.
         is_joined: Whether each row of the predictions view already has its outcome and cost.
     """
 
@@ -65,6 +66,7 @@ class RowEvidence:
         self.inputs = dict(inputs)
         self.as_of = as_of
         self.is_joined = is_joined
+        self.is_recorded = False
 
     @cached_property
     def span(self) -> Window | None:

@@ -49,11 +49,13 @@ class Mapped:
         roles: Column by role; a role that is absent has no column.
         inputs: The feature columns.
         scales: Factor that brings a role's column to its unit, such as 0.001 for milliseconds.
+        left_out: Columns that play no role: nested ones, and texts that differ in almost every row.
     """
 
     roles: Mapping[str, str]
     inputs: tuple[str, ...]
     scales: Mapping[str, float] = field(default_factory=dict[str, float])
+    left_out: tuple[str, ...] = ()
 
 
 class _Stream:

@@ -47,6 +47,7 @@ class KeptEvidence(RowEvidence):
         self.model = model
         self.as_of = as_of
         self.is_joined = False
+        self.is_recorded = True
         self._opened: Snapshot | None = None
 
     def close(self) -> None:

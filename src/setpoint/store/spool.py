@@ -81,6 +81,7 @@ class Spool:
         self._queue: deque[Item | _Flush] = deque()
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._turning = threading.Lock()  # a closing caller and a thread that was just started write one at a time
         self._thread: threading.Thread | None = None
         self._closing = False
         self._models: dict[str, _ModelFiles] = {}
@@ -129,11 +130,12 @@ class Spool:
             if thread.is_alive():
                 return False
         # In this thread: an interpreter that shuts down starts no new ones.
-        self._turn()
-        for files in self._models.values():
-            files.close()
-        self._models = {}
-        self.process = process_token()  # sequences start again: under the old name they would count as shipped
+        with self._turning:
+            self._turn()
+            for files in self._models.values():
+                files.close()
+            self._models = {}
+            self.process = process_token()  # sequences start again: under the old name they would count as shipped
         return not self.last_error
 
     @property
@@ -153,7 +155,8 @@ class Spool:
             self._wake.wait(self.flush_seconds)
             self._wake.clear()
             try:
-                self._turn()
+                with self._turning:
+                    self._turn()
             except Exception:  # the thread must outlive every surprise: without it nothing is recorded
                 self.failed += 1
                 log.exception("setpoint met an error of its own while recording")

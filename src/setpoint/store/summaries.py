@@ -19,7 +19,7 @@ import msgspec
 from setpoint.core.model import Model
 from setpoint.store.evidence import Change
 from setpoint.store.measures import Definition, Scale, Vocabulary
-from setpoint.store.states import StateKind, StateTable
+from setpoint.store.states import StateKind, StateTable, merge
 
 BUCKET, DAY_GRAIN = "bucket", "day"
 _SCHEMA = """
@@ -147,6 +147,7 @@ class Summaries:
             connection.execute("BEGIN IMMEDIATE")
             yield cls(connection)
             connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
 
@@ -185,6 +186,17 @@ class Summaries:
             (kind.name, grain, min(wanted), max(wanted)),
         )
         return {start: StateTable.decode(kind, content) for start, content in found if start in wanted}
+
+    def rename(self, kind: StateKind, old: str, new: str) -> None:
+        """Count a value under another name in every kept state that has it."""
+        found = self._connection.execute(
+            "SELECT grain, start, content FROM states WHERE kind = ?", (kind.name,)
+        ).fetchall()
+        for grain, start, content in cast("list[tuple[str, int, bytes]]", found):
+            table = StateTable.decode(kind, content)
+            if any(old in levels for levels in table.levels):
+                table.levels = [[new if level == old else level for level in levels] for levels in table.levels]
+                self.replace(kind, grain, {start: merge(kind, [table])})
 
     def replace(self, kind: StateKind, grain: str, tables: Mapping[int, StateTable | None]) -> None:
         """Put states in the place of what was there; None just removes."""
