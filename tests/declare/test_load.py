@@ -262,9 +262,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "key", "message", "hint"), BAD, ids=[repr(case[0][:30]) for case in BAD])
-def test_says_where_and_what(
-    tmp_path: Path, text: str, line: int, key: str, message: str, hint: str
-) -> None:
+def test_says_where_and_what(tmp_path: Path, text: str, line: int, key: str, message: str, hint: str) -> None:
     path = write(tmp_path, {"m.yaml": text}) / "m.yaml"
     with pytest.raises(DeclarationError) as caught:
         load_model(path)

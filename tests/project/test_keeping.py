@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -73,7 +74,7 @@ def test_one_fresh_prediction_is_not_silence(tmp_path: Path) -> None:
 
 
 def test_off_means_off(tmp_path: Path) -> None:
-    code = "import setpoint; r = setpoint.Recorder('store', model='m'); r.record({'x': 1}); r.outcome(1, key='k'); r.close()"
+    code = "import setpoint; r = setpoint.Recorder('store', model='m'); r.record({'x': 1}); r.outcome(1, key='k')"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "SETPOINT_OFF": "1"}, check=True)
     assert not list(tmp_path.iterdir())
 
@@ -155,13 +156,16 @@ def test_an_unknown_kind_of_change_is_refused(tmp_path: Path, bad: str) -> None:
 
 def test_a_pipe_that_closes_early_is_no_breach(tmp_path: Path) -> None:
     recorded(tmp_path)
-    said = subprocess.run(
-        f"{sys.executable} -m setpoint.cli status fraud --json | head -1",  # noqa: S602 — a pipe is the point
-        shell=True,
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "setpoint.cli", "status", "fraud", "--json"],
         cwd=tmp_path,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
     )
-    assert said.stdout == "{\n"
-    assert "Traceback" not in said.stderr
+    assert asking.stdout is not None
+    asking.stdout.close()
+    assert asking.stderr is not None
+    assert asking.stderr.read() == ""
+    asking.stderr.close()
+    assert asking.wait(timeout=60) == -signal.SIGPIPE

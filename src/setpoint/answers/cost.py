@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import groups
+from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, number
 from setpoint.core.verdict import Verdict
@@ -59,6 +60,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
         zone=model.timezone,
         tables=tuple(tables),
         is_silent=is_silent,
+        figure=bar_chart([(c.name, c.usd, number(c.usd, "usd")) for c in lines if c.usd is not None], "what was spent"),
     )
 
 

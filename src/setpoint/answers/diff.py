@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import UsageError
@@ -118,6 +119,10 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
         tables=(_table(found),),
+        figure=bar_chart(
+            [(_LABELS.get(c.feature, c.feature), c.moved, number(c.moved, "share")) for c in moved[:_SHOWN]],
+            "rows moved beyond chance, by feature",
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import groups
+from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, number
@@ -73,6 +74,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         zone=model.timezone,
         tables=tuple(tables),
         is_silent=bool(silent),
+        figure=_figure(evidence, judged),
     )
 
 
@@ -239,6 +241,24 @@ def _eta(reason: str, known: Arrival, now: Window | None) -> str:
     if not missing or now is None or known.rows == 0:
         return ""
     return f", about {duration_text(max(missing * now.length // known.rows, HOUR))} at this pace"
+
+
+def _figure(evidence: RowEvidence, judged: list[_Judged]) -> str:
+    """Return the metrics between 0 and 1 as a chart."""
+    bars = {e.metric: e.at_least if e.at_least is not None else e.at_most for e in evidence.model.expectations}
+    rows = [
+        IntervalRow(
+            j.metric.name,
+            j.metric.value,
+            j.metric.value if j.metric.low is None else j.metric.low,
+            j.metric.value if j.metric.high is None else j.metric.high,
+            bars.get(j.metric.name),
+            is_bad=j.verdict is Verdict.BREACH,
+        )
+        for j in judged
+        if j.metric.value is not None and j.metric.unit == "ratio"
+    ]
+    return interval_chart(rows, f"quality of {evidence.model.name or 'the file'}")
 
 
 def _metrics_table(judged: list[_Judged], seen: Traffic, known: Arrival) -> Table:
