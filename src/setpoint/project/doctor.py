@@ -45,7 +45,7 @@ def doctor(store: Path) -> Answer:
         (
             Verdict.OK,
             "loss window",
-            f"{LOSS_WINDOW_SECONDS:g} s: what a crash of a recorder may lose, at most",
+            f"{LOSS_WINDOW_SECONDS:g} s of rows and 5 s of counts: what a crash may lose, at most",
         )
     )
     checks.append(

@@ -33,7 +33,7 @@ _SQL_OF_DELTA = {
 _CONFIGURATION: dict[str, str | None] = {
     "delta.setTransactionRetentionDuration": "interval 7 days",
     "delta.logRetentionDuration": "interval 7 days",
-    "delta.checkpointInterval": "64",
+    "delta.checkpointInterval": "16",  # opening a table replays the log since the last one
     # Keys and texts must not be copied into the log's statistics, where erasing them is hard.
     "delta.dataSkippingStatsColumns": "recorded_at,ship",
 }
@@ -49,6 +49,7 @@ class LakeTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._shipped: dict[str, int] = {}  # asking the snapshot takes milliseconds
         try:
             self.delta: DeltaTable | None = DeltaTable(str(path))
         except TableNotFoundError:
@@ -62,8 +63,11 @@ class LakeTable:
 
     def shipped(self, application: str) -> int:
         """Return the last sequence of a writer that is in this snapshot; 0 for none."""
-        version = self.delta.transaction_version(application) if self.delta else None
-        return version or 0
+        known = self._shipped.get(application)
+        if known is None:
+            known = (self.delta.transaction_version(application) if self.delta else None) or 0
+            self._shipped[application] = known
+        return known
 
     def files(self, first_day: str = "", last_day: str = "") -> list[str]:
         """Return the Parquet files of the snapshot, of the days in between only when given (ISO)."""
@@ -80,7 +84,7 @@ class LakeTable:
         """
         transactions = [Transaction(name, version) for name, version in sequences.items()]
         write_deltalake(
-            str(self.path),
+            self.delta or str(self.path),  # the open table replays only what came since; opening it replays all
             rows,
             mode="append",
             schema_mode="merge",
@@ -88,6 +92,7 @@ class LakeTable:
             configuration=_CONFIGURATION if self.delta is None else None,
             commit_properties=CommitProperties(app_transactions=[Transaction(SHIP, self.ship + 1), *transactions]),
         )
+        self._shipped.clear()
 
     def replace_days(self, rows: duckdb.DuckDBPyRelation, days: Sequence[str]) -> None:
         """Put rows in the place of whole days, in one commit.
@@ -126,7 +131,7 @@ class LakeTable:
 
     def compact_when_due(self) -> bool:
         """Merge a day's small files when enough commits have come since the last time."""
-        table = DeltaTable(str(self.path))
+        table = self.delta or DeltaTable(str(self.path))
         if table.version() % _COMPACT_EVERY != _COMPACT_EVERY - 1:
             return False
         self.compact(table)

@@ -94,7 +94,9 @@ def _ship_table(
         waiting = _sealed(_delete_shipped(segments, lake, grace_seconds))
         while waiting:
             batch = _take(waiting)
-            total.add(_ship_batch(connection, layout, model, table, batch))
+            total.add(_ship_batch(connection, layout, model, table, batch, lake))
+            if waiting:
+                lake = LakeTable(lake.path)  # with the columns that this batch may have added
     finally:
         for segment in segments:
             segment.close()
@@ -136,9 +138,13 @@ def _take(waiting: list[Segment]) -> list[Segment]:
 
 
 def _ship_batch(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, model: str, table: str, batch: list[Segment]
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    model: str,
+    table: str,
+    batch: list[Segment],
+    lake: LakeTable,
 ) -> Shipment:
-    lake = LakeTable(layout.lake(model, table))
     headers = [segment.columns() for segment in batch]
     columns = merged_columns(table, lake.columns, lake.inputs, headers)
     broken: list[_Broken] = []
