@@ -154,7 +154,9 @@ class RowEvidence:
     @cached_property
     def definition(self) -> Definition:
         """How features are binned, from the first rows and the values seen so far."""
-        found = define(self.connection, self.model, self.profiled)
+        # The files of a lake have no order of their own: without one the bins would differ from store to store.
+        order = "" if self.is_joined else "predicted_at, prediction_id"
+        found = define(self.connection, self.model, self.profiled, order=order)
         return replace(found, outcome_shift=self._outcome_shift())
 
     def _outcome_shift(self) -> float:
@@ -217,11 +219,17 @@ _EVER = Window(-62_135_596_800_000_000, 253_402_300_799_000_000)
 
 
 def define(
-    connection: duckdb.DuckDBPyConnection, model: Model, columns: Mapping[str, Column], *, where: str = "true"
+    connection: duckdb.DuckDBPyConnection, model: Model, columns: Mapping[str, Column], *, order: str = ""
 ) -> Definition:
     """Freeze how features are binned: from the first rows' quartiles, and from the values seen.
 
     The bins need not be right, only stable: they are fine enough wherever the data goes.
+
+    Args:
+        connection: Where `predictions` is a view.
+        model: The declaration, for the kinds of features.
+        columns: What is to be binned.
+        order: SQL that says which rows come first; a file's own order when empty.
     """
     features: dict[str, Scale | Vocabulary] = {}
     numeric = [name for name, column in columns.items() if _is_numeric(model, name, column.kind)]
@@ -230,12 +238,13 @@ def define(
             f"quantile_cont({printed(finite(f'CAST({columns[name].sql} AS DOUBLE)'))}, [0.25, 0.5, 0.75])"
             for name in numeric
         )
-        source = f"(SELECT * FROM predictions WHERE {where} LIMIT {_SAMPLE_ROWS})"
+        first = f" ORDER BY {order}" if order else ""
+        source = f"(SELECT * FROM predictions{first} LIMIT {_SAMPLE_ROWS})"
         found = rows(connection, f"SELECT {quartiles} FROM {source}")[0]
         features.update({name: _scale(cast("list[float] | None", q)) for name, q in zip(numeric, found, strict=True)})
     for name, column in columns.items():
         if name not in features:
-            features[name] = _vocabulary(connection, column.sql, where)
+            features[name] = _vocabulary(connection, column.sql)
     return Definition(features)
 
 
@@ -272,10 +281,10 @@ def _scale(quartiles: Sequence[float] | None) -> Scale:
     return Scale(float(middle), float(spread or abs(middle) or 1.0))
 
 
-def _vocabulary(connection: duckdb.DuckDBPyConnection, column: str, where: str) -> Vocabulary:
+def _vocabulary(connection: duckdb.DuckDBPyConnection, column: str) -> Vocabulary:
     found = rows(
         connection,
-        f"SELECT CAST({column} AS VARCHAR) AS v, count(*) AS n FROM predictions WHERE {where} AND {column} IS NOT NULL"
+        f"SELECT CAST({column} AS VARCHAR) AS v, count(*) AS n FROM predictions WHERE {column} IS NOT NULL"
         f" GROUP BY v ORDER BY n DESC, v LIMIT {_SEEN_VALUES}",
     )
     values = [cast("str", row[0]) for row in found]
