@@ -145,7 +145,10 @@ class Recorder:
             )
             if details:
                 _add_details(event, details)
-            self.spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
+            if self._keep >= 1.0 or self._is_kept(event, row):
+                self.spool.put(self.model, event)
+            else:
+                self.spool.put(self.model, event, is_kept=False)
         except Exception as error:  # the prediction path must not fail because of its own record
             return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id

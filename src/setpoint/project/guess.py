@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import duckdb
 
@@ -42,6 +42,11 @@ class ColumnFacts:
     maximum: float | None
     nulls: int
     longest: int
+
+    @classmethod
+    def unseen(cls, kind: str) -> Self:
+        """Return the facts of a column that was not looked at."""
+        return cls(kind, 0, 0, None, None, 0, 0)
 
     @property
     def is_number(self) -> bool:
@@ -88,6 +93,8 @@ _NAMES: dict[str, str] = {
 
 def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str]) -> dict[str, ColumnFacts]:
     """Return what the first rows of each column show."""
+    if not types:
+        return {}
     parts: list[str] = []
     for column, kind in types.items():
         q = quoted(column)

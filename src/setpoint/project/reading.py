@@ -234,7 +234,9 @@ def _table(source: Source, inputs: tuple[str, ...] | None) -> Generator[RowEvide
     connection = connect()
     try:
         types = load(connection, source, "raw_predictions")
-        facts = look_at(connection, "raw_predictions", types)
+        # Only texts need a look: one that differs in almost every row is no feature.
+        looked = look_at(connection, "raw_predictions", {c: kind for c, kind in types.items() if kind == "VARCHAR"})
+        facts = {c: looked.get(c) or ColumnFacts.unseen(kind) for c, kind in types.items()}
         nothing: dict[str, str] = dict.fromkeys(ROLES, "")
         present = None if inputs is None else tuple(name for name in inputs if name in types)
         mapped = guess(facts, nothing, present)

@@ -22,7 +22,7 @@ from setpoint.store.measures import Column, Definition, Scale, Vocabulary
 from setpoint.store.primitives import finite, printed
 from setpoint.store.states import StateTable, merge
 
-_SAMPLE_ROWS = 20_000
+_SAMPLE_ROWS = 10_000
 _NAMED_VALUES = 50
 _SEEN_VALUES = 10_000
 SCORE, PREDICTION = "$score", "$prediction"
