@@ -69,3 +69,11 @@ def test_bad_times_and_zones_say_what_would_do() -> None:
 def test_lengths_are_said_in_their_largest_fitting_unit() -> None:
     assert [duration_text(n) for n in (1_500_000, 90_000_000, 2 * HOUR, 3 * DAY)] == ["2 s", "2 min", "2 h", "3 d"]
     assert text(0, "America/New_York") == "1969-12-31 19:00"
+
+
+@pytest.mark.parametrize("value", ["0d", "99999999d"])
+def test_a_window_is_longer_than_nothing_and_shorter_than_a_century(value: str) -> None:
+    with pytest.raises(TimeError, match="not a usable window"):
+        Window.parse(value, now=NOW)
+    with pytest.raises(TimeError, match="not a usable time"):
+        parse_time("0001-01-01")

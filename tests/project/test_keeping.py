@@ -169,3 +169,40 @@ def test_a_pipe_that_closes_early_is_no_breach(tmp_path: Path) -> None:
     assert asking.stderr.read() == ""
     asking.stderr.close()
     assert asking.wait(timeout=60) == -signal.SIGPIPE
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "ümlaut"])
+def test_a_store_lies_in_any_folder_and_survives_stray_and_damaged_files(tmp_path: Path, name: str) -> None:
+    layout = recorded(tmp_path / name, days_ago=1.0)
+    tick(layout)
+    (layout.root / "spool" / "junk").write_text("x")
+    (layout.root / "spool" / "fraud" / "garbage.bin").write_bytes(b"\x00\x01")
+    kept = layout.summaries("fraud")
+    kept.write_bytes(kept.read_bytes()[:100])
+    with setpoint.open(layout.root) as log:
+        assert "300 predictions" in log.status("fraud").because[1]
+    assert tick(layout).buckets > 0
+    assert doctor(layout.root).text()
+
+
+def test_a_path_that_the_lake_would_misread_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(setpoint.UsageError, match="cannot hold %"):
+        Layout.create(tmp_path / "a%41b")
+
+
+def test_a_damaged_file_of_the_lake_is_named(tmp_path: Path) -> None:
+    layout = recorded(tmp_path, days_ago=1.0)
+    tick(layout)
+    layout.summaries("fraud").unlink()
+    file = next((layout.root / "lake" / "fraud" / "predictions").rglob("*.parquet"))
+    file.write_bytes(b"not any more")
+    with setpoint.open(layout.root) as log, pytest.raises(setpoint.StoreError, match=r"cannot be read.*parquet"):
+        log.status("fraud")
+
+
+def test_outcomes_without_a_time_are_refused_and_other_columns_named(tmp_path: Path) -> None:
+    pl.DataFrame({"order_id": ["a"] * 60, "outcome": [1, 0] * 30}).write_csv(tmp_path / "o.csv")
+    with pytest.raises(setpoint.UsageError, match="when the outcomes were observed"):
+        import_file(tmp_path / "s", "m", str(tmp_path / "o.csv"), outcomes=True, columns={"key": "order_id"})
+    with pytest.raises(setpoint.UsageError, match="no role is called 'nonsense'"):
+        import_file(tmp_path / "s", "m", str(tmp_path / "o.csv"), outcomes=True, columns={"nonsense": "order_id"})

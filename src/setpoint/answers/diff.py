@@ -18,6 +18,7 @@ from setpoint.inputs.profiles import QUANTILES, Profile, profiles
 from setpoint.store.evidence import PREDICTION, SCORE, Change, RowEvidence
 
 _SHOWN = 8
+_FEWEST = 20
 _LABELS = {SCORE: "score", PREDICTION: "prediction"}
 COLUMNS = (
     "feature",
@@ -108,7 +109,7 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     found.sort(key=lambda change: (-change.impact, change.feature))
     moved = [change for change in found if change.moved > 0]
     rows = tuple(max((p.rows for p in side.values()), default=0.0) for side in (sides.reference, sides.current))
-    is_unknown = min(rows) == 0
+    is_unknown = min(rows) < _FEWEST
     return Answer(
         question="diff",
         model=evidence.model.name,
@@ -144,9 +145,10 @@ def _importances(evidence: RowEvidence, names: list[str]) -> dict[str, float]:
 
 def _headline(name: str, found: list[FeatureChange], moved: list[FeatureChange], rows: tuple[float, ...]) -> str:
     subject = f"{name}: " if name else ""
-    if min(rows) == 0:
-        empty = "reference" if rows[0] == 0 else "current"
-        return f"{subject}cannot compare: the {empty} window has no predictions"
+    if min(rows) < _FEWEST:
+        short = "reference" if rows[0] == min(rows) else "current"
+        count = f"{min(rows):,.0f} predictions, needs {_FEWEST}" if min(rows) else "no predictions"
+        return f"{subject}cannot compare: the {short} window has {count}"
     inputs = [change for change in moved if change.feature not in _LABELS]
     total = sum(change.feature not in _LABELS for change in found)
     if not moved:
@@ -185,8 +187,8 @@ def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tu
 
 
 def _unknowns(rows: tuple[float, ...]) -> tuple[str, ...]:
-    if min(rows) == 0:
-        return ()
+    if min(rows) < _FEWEST:
+        return (f"what changed: needs at least {_FEWEST} predictions in both windows",)
     return ("whether this does harm: quality is in `setpoint status`, drift alone is not harm",)
 
 

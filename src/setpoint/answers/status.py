@@ -54,7 +54,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     now, reference = _windows(evidence, window)
     state = evidence.quality(now)
     overall = _roots(state)
-    seen = traffic(evidence.traffic(now), now or Window(0, 0))
+    seen = traffic(evidence.traffic(now), _observed(evidence, now))
     known = arrival(overall)
     metrics = quality(overall, model, outcome_shift=evidence.definition.outcome_shift)
     judged = _judge(evidence, metrics, reference)
@@ -90,6 +90,15 @@ def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | Non
         return Window(start, span.end), Window(span.start, start)
     rest = Window(min(span.start, window.start), window.start)
     return window, rest if rest.length and not evidence.model.expectations else None
+
+
+def _observed(evidence: RowEvidence, window: Window | None) -> Window:
+    """Return the part of a window that has been lived: a rate is over that."""
+    span = evidence.span
+    if window is None or span is None:
+        return window or Window(0, 0)
+    start = min(max(window.start, span.start), window.end)
+    return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
 def _roots(state: StateTable) -> StateTable:
@@ -226,6 +235,8 @@ def _unknowns(metrics: list[Metric], judged: list[_Judged], known: Arrival, now:
     if known.rows == 0:
         return ("quality: no outcome has arrived for this window",)
     found: list[str] = []
+    if not any(j.bar for j in judged):
+        found.append("whether this is good enough: no expectation is declared and there is nothing to compare with")
     barred = {j.metric.name for j in judged if j.bar}
     for metric in metrics:
         if metric.unknown:

@@ -11,7 +11,7 @@ import typer
 from setpoint.cli import app, change
 from setpoint.cli.options import Json, Store, chosen_store, say, show
 from setpoint.core.clock import moment, parse_time
-from setpoint.core.errors import StoreReadOnly, UsageError
+from setpoint.core.errors import StoreBusy, StoreReadOnly, UsageError
 from setpoint.core.events import CHANGE_KINDS
 
 
@@ -21,7 +21,11 @@ def tick(store: Store = None) -> None:
     from setpoint.control.loop import tick as run_tick
     from setpoint.store.layout import Layout
 
-    done = run_tick(Layout.open(chosen_store(store)))
+    try:
+        done = run_tick(Layout.open(chosen_store(store)))
+    except StoreBusy:
+        print("another process runs the loop: nothing to do")
+        return
     shipped = f"{done.shipment.rows:,} rows shipped" if done.shipment else "another process ships"
     print(f"{shipped}, {done.buckets:,} hours closed or recomputed, {len(done.findings)} new findings")
     for version in done.versions:

@@ -15,6 +15,7 @@ QUARTER_HOUR = 900 * MICROS
 HOUR = 3600 * MICROS
 DAY = 24 * HOUR
 
+_YEARS = range(1900, 3000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*")
@@ -95,6 +96,9 @@ def parse_time(value: str, zone: str = "UTC") -> int:
     except ValueError as error:
         msg = f"not a time: {value!r}"
         raise TimeError(msg, hint="write it as 2026-11-24 or 2026-11-24T14:02:00+00:00") from error
+    if found.year not in _YEARS:
+        msg = f"not a usable time: {value!r}"
+        raise TimeError(msg, hint=f"years run from {_YEARS.start} to {_YEARS.stop}")
     return micros(found if found.tzinfo else found.replace(tzinfo=time_zone(zone)))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from setpoint.core.clock import micros, moment, parse_duration, parse_time, text, time_zone
+from setpoint.core.clock import DAY, micros, moment, parse_duration, parse_time, text, time_zone
 from setpoint.core.errors import TimeError
+
+_LONGEST = 36_525 * DAY
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,10 +63,14 @@ class Window:
         if named is not None:
             return named
         try:
-            return cls(now - parse_duration(value), now)
+            length = parse_duration(value)
         except TimeError as error:
             msg = f"not a window: {value!r}"
             raise TimeError(msg, hint='write 7d, "last week", yesterday or START..END') from error
+        if not 0 < length <= _LONGEST:
+            msg = f"not a usable window: {value!r}"
+            raise TimeError(msg, hint="longer than nothing and at most a hundred years")
+        return cls(now - length, now)
 
 
 def _named(name: str, now: int, zone: str) -> Window | None:

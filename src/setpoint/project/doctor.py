@@ -12,6 +12,7 @@ from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import MICROS, duration_text, text
+from setpoint.core.events import TABLES
 from setpoint.core.metric import number
 from setpoint.core.verdict import Verdict
 from setpoint.store.engines.duck import rows
@@ -73,7 +74,7 @@ def doctor(store: Path) -> Answer:
 
 def _model_checks(layout: Layout, model: str) -> list[tuple[Verdict, str, str]]:
     waiting, oldest = 0, 0.0
-    for folder in (layout.root / "spool" / model).glob("*"):
+    for folder in (layout.spool(model, table) for table in TABLES):
         lake = LakeTable(layout.lake(model, folder.name))
         for segment in open_segments(folder):
             with closing(segment):

@@ -5,6 +5,7 @@ Every guess is said, in a form that can be pasted back as an argument.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from typing import Self, cast
 
 import duckdb
 
+from setpoint.core.errors import UsageError
 from setpoint.core.model import Task
 from setpoint.store.engines.duck import quoted, rows
-from setpoint.store.files import Mapped, check_columns
+from setpoint.store.files import ROLES, Mapped, check_columns
 
 _SAMPLE = 10_000
 _COHORT_VALUES = range(2, 21)
@@ -73,7 +75,7 @@ _NUMBER_TYPES = {
 
 # Names people give to columns of each role, the surest first.
 _NAMES: dict[str, str] = {
-    "time": r"(predicted_at|timestamp|ts|event_time|time|datetime|date|created_at|time_hour|scored_at)",
+    "time": r"(predicted_at|timestamp|ts|event_time|time|datetime|date|created_at|time_hour|scored_at|.*_time|.*_at)",
     "prediction_id": r"(prediction_id|request_id|event_id|inference_id)",
     "key": r"(key|id|.*_id|uuid|row_id)",
     "version": r"(version|model_version)",
@@ -165,6 +167,20 @@ def guess(
     }
     left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
     return Mapped(roles, chosen, scales, left_out)
+
+
+def check_roles(columns: Mapping[str, str]) -> None:
+    """Refuse a role that there is not.
+
+    Raises:
+        UsageError: No role has this name.
+    """
+    for role in columns:
+        if role not in ROLES:
+            near = difflib.get_close_matches(role, ROLES, n=1)
+            msg = f"no role is called {role!r}"
+            hint = f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}"
+            raise UsageError(msg, hint=hint)
 
 
 def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> list[str]:

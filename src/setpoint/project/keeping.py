@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from setpoint.core.errors import StoreMissing, UsageError
+from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
-from setpoint.project.guess import guess, guess_task, look_at, said, warnings
+from setpoint.project.guess import check_roles, guess, guess_task, look_at, said, warnings
 from setpoint.store import shipper
 from setpoint.store.engines.duck import connect
 from setpoint.store.erasure import Erased, forget
@@ -65,6 +65,7 @@ def import_file(
     declared = layout.declaration(check_name(model)) or Model(name=model)
     zone = tz or declared.timezone
     given = dict(columns or {})
+    check_roles(given)
     with closing(connect()) as connection:
         types = load(connection, path, "raw_predictions")
         facts = look_at(connection, "raw_predictions", types)
@@ -74,6 +75,9 @@ def import_file(
             if "outcome" not in mapped.roles:
                 msg = f"no outcome column among {', '.join(types)}"
                 raise UsageError(msg, hint="name it: --map outcome=COLUMN")
+            if "time" not in mapped.roles:
+                msg = f"no column says when the outcomes were observed: {', '.join(types)}"
+                raise ColumnError(msg, hint="name it: --map time=COLUMN")
             if not {"prediction_id", "key"} & set(mapped.roles):
                 msg = "nothing says which predictions these outcomes belong to"
                 raise UsageError(msg, hint="name the column: --map key=COLUMN or --map prediction_id=COLUMN")
@@ -88,7 +92,7 @@ def import_file(
             )
             return done, notes
         known = {*LakeTable(layout.lake(model, "predictions")).inputs, *(f.name for f in declared.features)}
-        mapped = guess(facts, {"outcome": "", **given}, None, known)
+        mapped = guess(facts, given, None, known)
         features = create_views(connection, ("raw_predictions", types, mapped), None, zone)
         token = file_token(_paths(path))
         done = import_predictions(connection, layout, declared, features, token, version=version, run_id=run_id)
@@ -98,6 +102,10 @@ def import_file(
         time = mapped.roles.get("time")
         skipped = shifted_times(connection, "raw_predictions", time, types[time], zone) if time else 0
     notes = [*_notes(mapped, given, zone), f"inputs: {', '.join(mapped.inputs) or 'none'}", *warnings(facts, mapped)]
+    if "outcome" in mapped.roles:
+        notes.append(f"outcomes in {mapped.roles['outcome']!r} are not imported: import the file again with --outcomes")
+    if "cost_usd" in mapped.roles:
+        notes.append(f"costs in {mapped.roles['cost_usd']!r} are not imported: declare rates, or record calls")
     if skipped:
         notes.append(f"{skipped:,} times do not exist in {zone} (daylight saving): moved one hour on")
     return done, notes

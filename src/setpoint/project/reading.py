@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.inputs.profiles import profiles
-from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at, said, warnings
+from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, said, warnings
 from setpoint.project.log import FileSource, Log
 from setpoint.store import measures
 from setpoint.store.engines.duck import connect
@@ -77,7 +76,7 @@ def _read(
     cohorts: Columns,
     columns: Mapping[str, str],
 ) -> Log:
-    _check_roles(columns)
+    check_roles(columns)
     time_zone(tz)
     types = load(connection, predictions, "raw_predictions")
     facts = look_at(connection, "raw_predictions", types)
@@ -103,15 +102,6 @@ def _read(
 
 
 _ANY_TIME = 1 << 60
-
-
-def _check_roles(columns: Mapping[str, str]) -> None:
-    for role in columns:
-        if role not in ROLES:
-            near = difflib.get_close_matches(role, ROLES, n=1)
-            msg = f"no role is called {role!r}"
-            hint = f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}"
-            raise UsageError(msg, hint=hint)
 
 
 def _second(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
+from urllib.parse import unquote
 
 import duckdb
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -18,7 +19,7 @@ from deltalake.exceptions import TableNotFoundError
 from setpoint.core.events import TIMESTAMP
 
 SHIP = "ship"
-_COMPACT_EVERY = 64
+_COMPACT_EVERY = 16
 _SQL_OF_DELTA = {
     "string": "VARCHAR",
     "double": "DOUBLE",
@@ -49,9 +50,11 @@ class LakeTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # A URI, since deltalake reads %41 in a plain path as an A; quoted, so that any folder name will do.
+        self.uri = path.absolute().as_uri()
         self._shipped: dict[str, int] = {}  # asking the snapshot takes milliseconds
         try:
-            self.delta: DeltaTable | None = DeltaTable(str(path))
+            self.delta: DeltaTable | None = DeltaTable(self.uri)
         except TableNotFoundError:
             self.delta = None
         self.columns, self.inputs = ({}, {}) if self.delta is None else _types(self.delta)
@@ -73,7 +76,8 @@ class LakeTable:
         """Return the Parquet files of the snapshot, of the days in between only when given (ISO)."""
         if self.delta is None:
             return []
-        return [uri for uri in self.delta.file_uris() if first_day <= _day_of(uri) <= (last_day or "9999")]
+        paths = [_path_of(uri) for uri in self.delta.file_uris()]
+        return [path for path in paths if first_day <= _day_of(path) <= (last_day or "9999")]
 
     def append(self, rows: duckdb.DuckDBPyRelation, sequences: dict[str, int]) -> None:
         """Commit rows, once: the transaction ids of their writers go into the same commit.
@@ -84,7 +88,7 @@ class LakeTable:
         """
         transactions = [Transaction(name, version) for name, version in sequences.items()]
         write_deltalake(
-            self.delta or str(self.path),  # the open table replays only what came since; opening it replays all
+            self.delta or self.uri,  # the open table replays only what came since; opening it replays all
             rows,
             mode="append",
             schema_mode="merge",
@@ -102,7 +106,7 @@ class LakeTable:
             days: The days, ISO.
         """
         listed = ", ".join(f"'{day}'" for day in days)
-        write_deltalake(str(self.path), rows, mode="overwrite", predicate=f"day IN ({listed})", schema_mode="merge")
+        write_deltalake(self.uri, rows, mode="overwrite", predicate=f"day IN ({listed})", schema_mode="merge")
 
     def drop_days(self, before: str) -> int:
         """Forget all days before one (ISO); return how many files that were."""
@@ -115,7 +119,7 @@ class LakeTable:
 
     def vacuum(self, retention_hours: int) -> int:
         """Delete files that no snapshot of the last hours needs; return how many."""
-        table = DeltaTable(str(self.path))
+        table = DeltaTable(self.uri)
         return len(table.vacuum(retention_hours, dry_run=False, enforce_retention_duration=False))
 
     def day_sizes(self) -> dict[str, int]:
@@ -124,14 +128,14 @@ class LakeTable:
             return {}
         sizes: dict[str, int] = {}
         for uri in self.delta.file_uris():
-            path = uri.removeprefix("file://")
-            day = _day_of(uri)
+            path = _path_of(uri)
+            day = _day_of(path)
             sizes[day] = sizes.get(day, 0) + Path(path).stat().st_size
         return dict(sorted(sizes.items()))
 
     def compact_when_due(self) -> bool:
         """Merge a day's small files when enough commits have come since the last time."""
-        table = self.delta or DeltaTable(str(self.path))
+        table = self.delta or DeltaTable(self.uri)
         if table.version() % _COMPACT_EVERY != _COMPACT_EVERY - 1:
             return False
         self.compact(table)
@@ -139,9 +143,14 @@ class LakeTable:
 
     def compact(self, table: DeltaTable | None = None) -> None:
         """Merge the small files of every day and write a checkpoint."""
-        table = table or DeltaTable(str(self.path))
+        table = table or DeltaTable(self.uri)
         table.optimize.compact()
         table.create_checkpoint()
+
+
+def _path_of(uri: str) -> str:
+    """Return the path that a local file's URI stands for."""
+    return unquote(uri.removeprefix("file://"))
 
 
 def _day_of(uri: str) -> str:

@@ -35,6 +35,7 @@ from setpoint.core.model import Model
 
 FORMAT = 1
 _MARKER = "setpoint-store.json"
+_ODD_LETTERS = frozenset("%#?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -57,6 +58,10 @@ class Layout:
     """
 
     def __init__(self, root: Path, marker: Marker) -> None:
+        odd = sorted(set(str(root.absolute())) & _ODD_LETTERS)
+        if odd:
+            msg = f"a store's path cannot hold {' or '.join(odd)}: {root}"
+            raise UsageError(msg, hint="the Delta libraries read such a path as an address; name another folder")
         self.root = root
         self._marker = marker
         replayed = marker.replay_now
@@ -114,7 +119,7 @@ class Layout:
 
     def models(self) -> list[str]:
         """Return the names of all models that are declared or have events."""
-        folders = [*_names(self.root / "spool"), *_names(self.root / "lake")]
+        folders = [*_folders(self.root / "spool"), *_folders(self.root / "lake")]
         declared = [name.removesuffix(".json") for name in _names(self.root / "models")]
         return sorted({*folders, *declared})
 
@@ -252,6 +257,10 @@ def _refusal(root: Path, error: OSError) -> SetpointError:
     if error.errno == errno.ENOSPC:
         return StoreError(f"the disk of {root} is full", hint="free room, or run `setpoint gc`")
     return StoreError(f"the store at {root} cannot be used: {error}")
+
+
+def _folders(folder: Path) -> list[str]:
+    return [name for name in _names(folder) if (folder / name).is_dir()]
 
 
 def _names(folder: Path) -> list[str]:

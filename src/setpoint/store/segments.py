@@ -201,7 +201,7 @@ def open_segments(folder: Path) -> list[Segment]:
     found: list[Segment] = []
     try:
         paths = sorted(folder.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return found
     for path in paths:
         name = None if path.name.startswith(".") else SegmentName.of(path)

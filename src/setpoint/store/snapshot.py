@@ -14,7 +14,7 @@ import duckdb
 from setpoint.core.clock import moment
 from setpoint.core.events import TABLES
 from setpoint.core.window import Window
-from setpoint.store.engines.duck import at, connect, literal, quoted
+from setpoint.store.engines.duck import at, connect, literal, quoted, rows
 from setpoint.store.lake import SHIP, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import Column
@@ -103,7 +103,7 @@ class Snapshot:
             parts.append(f"SELECT *, NULL::BIGINT AS {SHIP} FROM ({select_segments(table, uris, columns)})")
         known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
         union = " UNION ALL BY NAME ".join(parts)
-        self.connection.execute(f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
+        rows(self.connection, f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
         self.ships[table] = lake.ship
         self.spooled[table] = sum(segment.size for segment in fresh)
         if table == "predictions":

@@ -84,6 +84,17 @@ class Progress(msgspec.Struct, kw_only=True):
         return Definition(features, self.outcome_shift)
 
 
+def _is_sound(connection: sqlite3.Connection) -> bool:
+    """Return whether a file is a database at all; a truncated one is not."""
+    try:
+        connection.execute("SELECT name FROM sqlite_master").fetchall()
+        return not connection.execute("SELECT 1 FROM meta LIMIT 0").fetchall()
+    except sqlite3.OperationalError:
+        return True  # new: it has no tables yet
+    except sqlite3.DatabaseError:
+        return False
+
+
 def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
     """Return a definition's features as they are stored."""
     return {
@@ -127,10 +138,10 @@ class Summaries:
         if not path.exists():
             yield None
             return
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=10)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
         try:
             connection.execute("BEGIN")
-            yield cls(connection)
+            yield cls(connection) if _is_sound(connection) else None
         finally:
             connection.close()
 
@@ -140,6 +151,11 @@ class Summaries:
         """Open for one transaction: it is committed when the block ends, or nothing happened."""
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        if not _is_sound(connection):
+            connection.close()
+            for damaged in path.parent.glob(f"{path.name}*"):  # derived: it is made anew from rows
+                damaged.unlink()
+            connection = sqlite3.connect(path, isolation_level=None, timeout=30)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA secure_delete=ON")  # erased values must not stay in free pages

@@ -6,6 +6,8 @@ import os
 
 import duckdb
 
+from setpoint.core.errors import StoreError
+
 Row = tuple[object, ...]
 
 
@@ -26,8 +28,18 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
-    """Run a query and return its rows. Project times to `epoch_us`: DuckDB wants pytz for the rest."""
-    return connection.execute(sql).fetchall()
+    """Run a query and return its rows. Project times to `epoch_us`: DuckDB wants pytz for the rest.
+
+    Raises:
+        StoreError: A file that the query reads is damaged or gone.
+    """
+    try:
+        return connection.execute(sql).fetchall()
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        msg = f"a file cannot be read: {str(error).splitlines()[0]}"
+        raise StoreError(
+            msg, hint="restore it from a backup, or move the day's folder away to go on without it"
+        ) from error
 
 
 def quoted(name: str) -> str:
