@@ -19,7 +19,7 @@ from deltalake.exceptions import TableNotFoundError
 from setpoint.core.events import TIMESTAMP
 
 SHIP = "ship"
-_COMPACT_EVERY = 16
+_COMPACT_EVERY = 8
 _SQL_OF_DELTA = {
     "string": "VARCHAR",
     "double": "DOUBLE",
