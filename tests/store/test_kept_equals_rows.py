@@ -61,6 +61,10 @@ def compare(layout: Layout, windows: list[Window]) -> KeptEvidence:
                 assert_same(kept.traffic(window), rows.traffic(window))
                 assert_same(kept.spending(window), rows.spending(window))
                 assert_same(kept.profile(window), rows.profile(window))
+                for cohort in (cohort.name for cohort in model.cohorts):
+                    assert_same(kept.quality(window, cohort=cohort), rows.quality(window, cohort=cohort))
+                for cohort in rows.cohorts:
+                    assert_same(kept.profile(window, cohort=cohort), rows.profile(window, cohort=cohort))
             assert kept.span == rows.span
             assert kept.changes(None) == rows.changes(None)
         finally:

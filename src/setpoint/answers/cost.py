@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.answers.groups import groups
+from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, number
@@ -31,8 +31,9 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     model = evidence.model
     if window is None and evidence.span is not None:
         window = Window(max(evidence.as_of - DEFAULT_LENGTH, evidence.span.start), evidence.as_of)
-    state = evidence.quality(window)
-    roots = state.only(is_root=True, cohort=None)
+    cohort = cohort_of(by, model, "day")
+    state = evidence.quality(window, cohort=cohort)
+    roots = (overall(state) if cohort else state).only(is_root=True)
     known = arrival(roots)
     traffic_state = evidence.traffic(window)
     seen = traffic(traffic_state, window or Window(0, 0))
@@ -140,7 +141,7 @@ def _lines_table(lines: list[CostLine]) -> Table:
 
 
 def _group_table(evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float) -> Table:
-    found = _days(evidence, window) if by == "day" else groups(state, by, evidence.model)
+    found = _days(evidence, window) if by == "day" else groups(state, by)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for name, part in found:
@@ -154,4 +155,4 @@ def _group_table(evidence: RowEvidence, window: Window | None, state: StateTable
 
 def _days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
     """Return the quality state of each local day of a window, oldest first."""
-    return [(day, part.only(is_root=True, cohort=None)) for day, part in evidence.quality_by_day(window)]
+    return [(day, part.only(is_root=True)) for day, part in evidence.quality_by_day(window)]

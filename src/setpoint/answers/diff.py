@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.groups import cohort_of
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
@@ -14,11 +15,13 @@ from setpoint.core.metric import number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.inputs.drift import FeatureChange, compare, top_values
-from setpoint.inputs.profiles import QUANTILES, Profile, profiles
+from setpoint.inputs.profiles import NAMES_OF_REST, QUANTILES, Profile, profiles
 from setpoint.store.evidence import PREDICTION, SCORE, Change, RowEvidence
+from setpoint.store.states import StateTable
 
 _SHOWN = 8
 _FEWEST = 20
+_Profiles = Mapping[str, Profile]
 _LABELS = {SCORE: "score", PREDICTION: "prediction"}
 COLUMNS = (
     "feature",
@@ -61,17 +64,21 @@ class Sides:
     retyped: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None) -> Answer:
+def diff(
+    evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None, by: str = ""
+) -> Answer:
     """Return what changed between two windows of a model.
 
     Args:
         evidence: The model's states.
         current: The later window; the last seven days by default.
         reference: The earlier one; the declared reference, else the same length just before by default.
+        by: `endpoint`, `version` or a cohort's name: also what changed inside each group.
 
     Raises:
-        UsageError: The predictions have no times, so there are no two windows.
+        UsageError: The predictions have no times, so there are no two windows; or there is no such group.
     """
+    cohort_of(by, evidence.model)
     span = evidence.span
     if span is None and evidence.is_recorded:
         span = Window(evidence.as_of, evidence.as_of)
@@ -92,23 +99,18 @@ def diff(evidence: RowEvidence, *, current: Window | None = None, reference: Win
         (reference.text(zone), current.text(zone)),
         tuple(evidence.changes(Window(reference.start, current.end))),
     )
-    return compared(evidence, sides)
+    answer = compared(evidence, sides)
+    if not by:
+        return answer
+    groups = _groups(evidence, evidence.profile(reference, cohort=by), evidence.profile(current, cohort=by))
+    return replace(answer, tables=(_group_table(by, groups), *answer.tables))
 
 
 def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     """Return the comparison of two sets of profiles, ranked by impact."""
-    names = list(dict.fromkeys([*sides.reference, *sides.current]))
-    importances = _importances(evidence, names)
-    found = [
-        compare(
-            name, sides.reference.get(name), sides.current.get(name), importances[name], sides.retyped.get(name, "")
-        )
-        for name in names
-        if _has_any(sides.reference.get(name)) or _has_any(sides.current.get(name))
-    ]
-    found.sort(key=lambda change: (-change.impact, change.feature))
+    found = _ranked(evidence, sides.reference, sides.current, sides.retyped)
     moved = [change for change in found if change.moved > 0]
-    rows = tuple(max((p.rows for p in side.values()), default=0.0) for side in (sides.reference, sides.current))
+    rows = (_rows(sides.reference), _rows(sides.current))
     is_unknown = min(rows) < _FEWEST
     return Answer(
         question="diff",
@@ -125,6 +127,72 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
             "rows moved beyond chance, by feature",
         ),
     )
+
+
+def _ranked(
+    evidence: RowEvidence, reference: _Profiles, current: _Profiles, retyped: Mapping[str, str] | None = None
+) -> list[FeatureChange]:
+    """Return how each feature changed, strongest first."""
+    names = list(dict.fromkeys([*reference, *current]))
+    importances = _importances(evidence, names)
+    found = [
+        compare(name, reference.get(name), current.get(name), importances[name], (retyped or {}).get(name, ""))
+        for name in names
+        if _has_any(reference.get(name)) or _has_any(current.get(name))
+    ]
+    return sorted(found, key=lambda change: (-change.impact, change.feature))
+
+
+def _rows(side: _Profiles) -> float:
+    return max((profile.rows for profile in side.values()), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    name: str
+    reference_rows: float
+    current_rows: float
+    changes: list[FeatureChange]
+
+    @property
+    def moved(self) -> list[FeatureChange]:
+        """The changes beyond chance; none where there are too few rows to tell."""
+        is_enough = min(self.reference_rows, self.current_rows) >= _FEWEST
+        return [change for change in self.changes if change.moved > 0] if is_enough else []
+
+
+def _groups(evidence: RowEvidence, reference: StateTable, current: StateTable) -> list[_Group]:
+    """Return what changed inside each group, the most changed first."""
+    found: list[_Group] = []
+    for value in dict.fromkeys([*reference.key("cohort_value"), *current.key("cohort_value")]):
+        before, after = (
+            profiles(state.only(cohort_value=value), evidence.definition) for state in (reference, current)
+        )
+        name = NAMES_OF_REST.get(str(value), str(value))
+        found.append(_Group(name, _rows(before), _rows(after), _ranked(evidence, before, after)))
+    return sorted(found, key=lambda group: (-max((c.impact for c in group.moved), default=0.0), group.name))
+
+
+def _group_table(by: str, groups: list[_Group]) -> Table:
+    rows = [(group.name, *_row(change)) for group in groups for change in group.changes]
+    lines = [
+        (
+            group.name,
+            number(group.reference_rows, "rows"),
+            number(group.current_rows, "rows"),
+            _inside(group),
+        )
+        for group in groups[:_SHOWN]
+    ]
+    if len(groups) > _SHOWN:
+        lines.append((f"… {len(groups) - _SHOWN} more", "", "", "see --json"))
+    return Table(f"by_{by}", (by, *COLUMNS), rows, (by, "reference rows", "current rows", "changed inside"), lines)
+
+
+def _inside(group: _Group) -> str:
+    if min(group.reference_rows, group.current_rows) < _FEWEST:
+        return f"unknown: needs {_FEWEST} rows in both windows"
+    return "; ".join(_said(change) for change in group.moved[:2]) or "nothing beyond chance"
 
 
 def _has_any(profile: Profile | None) -> bool:

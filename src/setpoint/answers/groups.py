@@ -4,28 +4,48 @@ from __future__ import annotations
 
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
-from setpoint.store.states import StateTable
+from setpoint.store.states import StateTable, merge
+
+FIXED = ("version", "endpoint")
 
 
-def groups(state: StateTable, by: str, model: Model) -> list[tuple[str, StateTable]]:
+def cohort_of(by: str, model: Model, *others: str) -> str:
+    """Return the cohort that a state must be split by to answer by `by`; empty for version and endpoint.
+
+    Args:
+        by: What a person asked for; empty for nothing.
+        model: The declaration.
+        *others: Further words that are allowed here, such as `day`.
+
+    Raises:
+        UsageError: `by` is neither `version`, `endpoint`, a declared cohort nor one of the others.
+    """
+    if not by or by in {*FIXED, *others}:
+        return ""
+    declared = [cohort.name for cohort in model.cohorts]
+    if by not in declared:
+        msg = f"cannot group by {by!r}"
+        raise UsageError(msg, hint=f"known here: {', '.join([*FIXED, *others, *declared])}")
+    return by
+
+
+def overall(state: StateTable) -> StateTable:
+    """Return a state that is split by a cohort as that of all rows: every row has one value of it."""
+    return merge(state.kind, [state.at("cohort_value", None)])
+
+
+def groups(state: StateTable, by: str) -> list[tuple[str, StateTable]]:
     """Return each group's name and state, largest first.
 
     By endpoint and by cohort only root rows count, the ones a caller got; by version all rows do, so
     a shadow version is judged too.
 
-    Raises:
-        UsageError: `by` is neither `version`, `endpoint` nor a declared cohort.
+    Args:
+        state: A quality state; by a cohort, one that is split by it.
+        by: `version`, `endpoint` or the cohort.
     """
-    if by in {"version", "endpoint"}:
-        chosen = state.only(cohort=None) if by == "version" else state.only(cohort=None, is_root=True)
-        column = by
-    elif by in {cohort.name for cohort in model.cohorts}:
-        chosen = state.only(cohort=by, is_root=True)
-        column = "cohort_value"
-    else:
-        known = ", ".join(["version", "endpoint", *(cohort.name for cohort in model.cohorts)])
-        msg = f"cannot group by {by!r}"
-        raise UsageError(msg, hint=f"known here: {known}")
+    chosen = state if by == "version" else state.only(is_root=True)
+    column = by if by in FIXED else "cohort_value"
     values = set(chosen.key(column))
     found = [(str(value) if value is not None else "(none)", chosen.only(**{column: value})) for value in values]
     return sorted(found, key=lambda item: (-item[1].total("weight"), item[0]))

@@ -93,7 +93,7 @@ def entry(evidence: RowEvidence, days: int = QUIET_DAYS) -> Entry:
 
 
 def _worth(state: StateTable) -> float | None:
-    roots = state.only(is_root=True, cohort=None)
+    roots = state.only(is_root=True)
     return roots.total("value_usd") or None
 
 

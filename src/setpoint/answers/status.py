@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.answers.groups import groups
+from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, duration_text
 from setpoint.core.clock import text as time_text
@@ -15,11 +15,11 @@ from setpoint.core.verdict import Verdict, worst
 from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival, headline, judge, quality
 from setpoint.predictions.meter import Traffic, traffic
+from setpoint.predictions.spending import tokens_per_request
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 7 * DAY
-_ROOTS = {"is_root": True, "cohort": None}
 METRIC_COLUMNS = (
     "metric",
     "value",
@@ -52,15 +52,17 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     """
     model = evidence.model
     now, reference = _windows(evidence, window)
-    state = evidence.quality(now)
-    overall = _roots(state)
+    cohort = cohort_of(by, model)
+    state = evidence.quality(now, cohort=cohort)
+    roots = (overall(state) if cohort else state).only(is_root=True)
     seen = traffic(evidence.traffic(now), _observed(evidence, now))
-    known = arrival(overall)
-    metrics = quality(overall, model, outcome_shift=evidence.definition.outcome_shift)
+    tokens = tokens_per_request(evidence.spending(now), seen.requests)
+    known = arrival(roots)
+    metrics = quality(roots, model, outcome_shift=evidence.definition.outcome_shift)
     judged = _judge(evidence, metrics, reference)
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
-    tables = [_metrics_table(judged, seen, known)]
+    tables = [_metrics_table(judged, [*seen.metrics, tokens], known)]
     if by:
         tables.insert(0, _group_table(evidence, state, by))
     return Answer(
@@ -68,7 +70,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         model=model.name,
         verdict=verdict,
         headline=_headline(model.name, verdict, judged, silent, model.timezone),
-        because=_because(evidence, now, reference, seen, known, judged),
+        because=_because(evidence, now, reference, seen, tokens, known, judged),
         unknowns=_unknowns([j.metric for j in judged], judged, known, now),
         as_of=evidence.as_of,
         zone=model.timezone,
@@ -101,10 +103,6 @@ def _observed(evidence: RowEvidence, window: Window | None) -> Window:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
-def _roots(state: StateTable) -> StateTable:
-    return state.only(is_root=True, cohort=None)
-
-
 def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | None) -> list[_Judged]:
     bars = {expectation.metric: expectation for expectation in evidence.model.expectations}
     judged = [
@@ -123,7 +121,7 @@ def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | Non
     before = {
         metric.name: metric
         for metric in quality(
-            _roots(evidence.quality(reference)),
+            evidence.quality(reference).only(is_root=True),
             evidence.model,
             outcome_shift=evidence.definition.outcome_shift,
         )
@@ -191,6 +189,7 @@ def _because(
     now: Window | None,
     reference: Window | None,
     seen: Traffic,
+    tokens: Metric,
     known: Arrival,
     judged: list[_Judged],
 ) -> tuple[str, ...]:
@@ -208,10 +207,12 @@ def _because(
             f"{number(known.predictions, 'rows')} predictions, outcomes have arrived for {number(share, 'share')}"
         )
     if seen.requests and seen.metrics:
-        rate, errors, median, slow, _ = seen.metrics
+        rate, errors, median, slow, compute = seen.metrics
+        used = [f", {compute.text()} of compute each"] if compute.value is not None else []
+        used += [f", {tokens.text()} each"] if tokens.value is not None else []
         lines.append(
             f"{seen.requests:,} requests ({_rate(rate)}), errors {errors.text()}, "
-            f"latency P50 {median.text()}, P95 {slow.text()}"
+            f"latency P50 {median.text()}, P95 {slow.text()}{''.join(used)}"
         )
     if seen.dropped:
         lines.append(f"{seen.dropped:,} events were dropped because a queue was full: no number here counts them")
@@ -272,14 +273,14 @@ def _figure(evidence: RowEvidence, judged: list[_Judged]) -> str:
     return interval_chart(rows, f"quality of {evidence.model.name or 'the file'}")
 
 
-def _metrics_table(judged: list[_Judged], seen: Traffic, known: Arrival) -> Table:
+def _metrics_table(judged: list[_Judged], used: list[Metric], known: Arrival) -> Table:
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for j in judged:
         rows.append(_row(j.metric, j.bar, j.verdict if j.bar else None))
         if j.metric.value is not None:
             lines.append((j.metric.name, j.metric.text(), j.bar, j.verdict.value if j.bar else ""))
-    rows += [_row(metric, "", None) for metric in seen.metrics]
+    rows += [_row(metric, "", None) for metric in used]
     arrived = Metric("outcome_share", known.share, None, None, "share", "higher", known.rows, "no predictions")
     rows.append(_row(arrived, "", None))
     shown = ("quality", "value and 95 % interval", "expected", "verdict")
@@ -305,7 +306,7 @@ def _group_table(evidence: RowEvidence, state: StateTable, by: str) -> Table:
     first = headline(evidence.model)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    for name, part in groups(state, by, evidence.model):
+    for name, part in groups(state, by):
         known = arrival(part)
         metrics = quality(part, evidence.model, outcome_shift=evidence.definition.outcome_shift)
         metric = next(m for m in metrics if m.name == first)

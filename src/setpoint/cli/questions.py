@@ -39,13 +39,14 @@ def diff(
     reference: Annotated[
         str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
     ] = None,
+    by: By = "",
     as_of: AsOf = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
     """What changed in the data between two windows?"""
     with _fresh(store) as log:
-        show(log.diff(model, current=current, reference=reference, as_of=as_of), as_json=json)
+        show(log.diff(model, current=current, reference=reference, by=by, as_of=as_of), as_json=json)
 
 
 @app.command()

@@ -45,7 +45,11 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 
 
 class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
-    """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free."""
+    """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free.
+
+    Tokens are in disjoint classes, as they are priced: `input_tokens` leaves out what was read from
+    or written to a cache, `output_tokens` leaves out reasoning.
+    """
 
     call_id: str
     prediction_id: str

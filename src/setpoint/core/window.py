@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from setpoint.core.clock import DAY, micros, moment, parse_duration, parse_time, text, time_zone
 from setpoint.core.errors import TimeError
@@ -76,7 +77,7 @@ class Window:
 def _named(name: str, now: int, zone: str) -> Window | None:
     today = local_midnight(now, zone)
     local = moment(today, zone)
-    monday = shift_days(today, -local.weekday(), zone)
+    monday = local_monday(now, zone)
     month = _first_of_month(local)
     ends = {
         "today": (today, now),
@@ -93,11 +94,20 @@ def _first_of_month(day: datetime) -> datetime:
     return day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+@lru_cache(maxsize=4096)
 def local_midnight(at: int, zone: str) -> int:
     """Return the start of the local day that holds `at`."""
     return micros(moment(at, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0))
 
 
+@lru_cache(maxsize=4096)
+def local_monday(at: int, zone: str) -> int:
+    """Return the start of the local week that holds `at`."""
+    midnight = local_midnight(at, zone)
+    return shift_days(midnight, -moment(midnight, zone).weekday(), zone)
+
+
+@lru_cache(maxsize=4096)
 def shift_days(at: int, days: int, zone: str) -> int:
     """Return the same local clock time some days later; a day may have 23 or 25 hours."""
     local = moment(at, zone).replace(tzinfo=None) + timedelta(days=days)

@@ -36,7 +36,7 @@ class Traffic:
 
 def traffic(state: StateTable, window: Window) -> Traffic:
     """Return the traffic of a window from its state."""
-    asked = state.where(lambda key: key["role"] != "shadow")
+    asked = state.without(role="shadow")
     requests = _total(asked, "requests")
     errors = _total(asked, "errors")
     rows = int(requests)

@@ -62,6 +62,21 @@ def bill(
     return lines
 
 
+def tokens_per_request(spending: StateTable, requests: int) -> Metric:
+    """Return the tokens a request took in all its calls and retries; shadow rows are no requests.
+
+    Args:
+        spending: The spending state.
+        requests: All predictions, from tallies.
+    """
+    name = "tokens_per_request"
+    asked = spending.without(line="shadow")
+    tokens = asked.total("input_tokens") + asked.total("output_tokens")
+    if not tokens or not requests:
+        return Metric(name, None, None, None, "tokens", "lower", requests, "no tokens were recorded")
+    return Metric(name, tokens / requests, None, None, "tokens", "lower", requests)
+
+
 def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0.0) -> Metric:
     """Return the cost of one correct prediction, over the predictions whose outcome is known.
 

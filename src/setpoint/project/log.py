@@ -85,6 +85,7 @@ class Log:
         *,
         current: str | Window | None = None,
         reference: str | Window | None = None,
+        by: str = "",
         as_of: str | int | None = None,
     ) -> Answer:
         """What changed in the data between two windows?
@@ -93,10 +94,11 @@ class Log:
             model: Its name; may be left out when there is only one.
             current: The later window; the last seven days by default.
             reference: The earlier one; the same length just before by default.
+            by: `endpoint`, `version` or a cohort: also what changed inside each group.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
-            return diff(evidence, current=_window(evidence, current), reference=_window(evidence, reference))
+            return diff(evidence, current=_window(evidence, current), reference=_window(evidence, reference), by=by)
 
     def cost(
         self,

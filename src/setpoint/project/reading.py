@@ -16,10 +16,11 @@ from setpoint.core.model import Cohort, Model, Task
 from setpoint.inputs.profiles import profiles
 from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, said, warnings
 from setpoint.project.log import FileSource, Log
-from setpoint.store import measures
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence, define, is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
+from setpoint.store.measures import Definition
+from setpoint.store.profiling import query_profile
 from setpoint.store.states import StateTable
 
 Columns = tuple[str, ...] | list[str] | None
@@ -194,7 +195,7 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
         shared = before.definition
         new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
         if new:
-            shared = measures.Definition({**shared.features, **define(after.connection, after.model, new).features})
+            shared = Definition({**shared.features, **define(after.connection, after.model, new).features})
         sides = Sides(
             profiles(_profile(before, shared), shared),
             profiles(_profile(after, shared), shared),
@@ -215,8 +216,8 @@ def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
     return found
 
 
-def _profile(evidence: RowEvidence, definition: measures.Definition) -> StateTable:
-    return measures.query_profile(evidence.connection, definition, evidence.profiled, is_weighted=False)
+def _profile(evidence: RowEvidence, definition: Definition) -> StateTable:
+    return query_profile(evidence.connection, definition, evidence.profiled, is_weighted=False)
 
 
 @contextmanager

@@ -12,6 +12,16 @@ from setpoint.store.matching import Matching
 from setpoint.store.primitives import bucket, printed
 
 
+def buckets_with_new_rows(
+    connection: duckdb.DuckDBPyConnection, ships: Mapping[str, int], bucket_seconds: int
+) -> set[int]:
+    """Return the buckets that got predictions since the given shipments."""
+    at = printed(bucket("p.predicted_at", bucket_seconds))
+    fresh = f"(ship IS NULL OR ship > {ships.get('predictions', 0)})"
+    found = rows(connection, f"SELECT DISTINCT {at} FROM predictions AS p WHERE {fresh}")
+    return {cast("int", row[0]) for row in found if row[0] is not None}
+
+
 def dirty_buckets(
     connection: duckdb.DuckDBPyConnection, matching: Matching, ships: Mapping[str, int], bucket_seconds: int
 ) -> set[int]:
@@ -25,12 +35,11 @@ def dirty_buckets(
         return f"(ship IS NULL OR ship > {ships.get(table, 0)})"
 
     at = printed(bucket("p.predicted_at", bucket_seconds))
-    found: set[int] = set()
+    found = buckets_with_new_rows(connection, ships, bucket_seconds)
 
     def add(sql: str) -> None:
         found.update(cast("int", row[0]) for row in rows(connection, sql) if row[0] is not None)
 
-    add(f"SELECT DISTINCT {at} FROM predictions AS p WHERE {fresh('predictions')}")
     add(f"SELECT DISTINCT {printed(bucket('t.bucket_at', bucket_seconds))} FROM tallies AS t WHERE {fresh('tallies')}")
     add(
         f"SELECT DISTINCT {at} FROM predictions AS p SEMI JOIN (SELECT prediction_id FROM outcomes"

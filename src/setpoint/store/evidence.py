@@ -18,8 +18,9 @@ from setpoint.core.window import Window
 from setpoint.store import measures
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.matching import Matching
-from setpoint.store.measures import Column, Definition, Scale, Vocabulary
+from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
 from setpoint.store.primitives import finite, printed
+from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
 
 _SAMPLE_ROWS = 10_000
@@ -82,10 +83,21 @@ class RowEvidence:
         """Whether predictions have a time."""
         return self.span is not None
 
-    def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
-        """Return the quality state of a window; None is all rows."""
-        matching = self.matching(window)
-        return measures.query_quality(self.connection, matching, self.definition, bucket_seconds=bucket_seconds)
+    def quality(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return the quality state of a window; None is all rows.
+
+        Args:
+            window: Predictions of this window.
+            cohort: Split by the value of this cohort; not split when empty.
+            bucket_seconds: Split by time buckets of this length; 0 for none.
+        """
+        return self.qualities(window, (cohort,), bucket_seconds=bucket_seconds)[cohort]
+
+    def qualities(self, window: Window | None, cohorts: Sequence[str], *, bucket_seconds: int) -> dict[str, StateTable]:
+        """Return the quality states of several cohorts in one query; the empty name is all rows."""
+        return measures.query_quality(
+            self.connection, self.matching(window), self.definition, cohorts=cohorts, bucket_seconds=bucket_seconds
+        )
 
     def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
         """Return the quality state of each local day of a window, oldest first."""
@@ -106,20 +118,49 @@ class RowEvidence:
         """Return the spending state of a window."""
         return measures.query_spending(self.connection, self.matching(window), bucket_seconds=bucket_seconds)
 
-    def profile(self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0) -> StateTable:
-        """Return the profile state of a window's root rows; `condition` is SQL over predictions."""
-        limits = ["parent_id IS NULL"]
-        if window is not None:
-            limits += [f"predicted_at >= {at(window.start)}", f"predicted_at < {at(window.end)}"]
-        if condition:
-            limits.append(condition)
-        return measures.query_profile(
+    def profile(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return the profile state of a window's root rows; see `quality`. A cohort may be `version` or `endpoint`."""
+        if cohort:
+            time = measures.bucketed("predicted_at", bucket_seconds) if bucket_seconds else ""
+            return self.profiles_by_cohort(window, (cohort,), time=time)[cohort]
+        return query_profile(
             self.connection,
             self.definition,
             self.profiled,
-            where=" AND ".join(limits),
+            where=_roots(window),
             bucket_seconds=bucket_seconds,
         )
+
+    def profiles_by_cohort(
+        self,
+        window: Window | None,
+        cohorts: Sequence[str],
+        *,
+        time: str = "",
+        told_apart: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> dict[str, StateTable]:
+        """Return the profile states of several cohorts.
+
+        Args:
+            window: Predictions of this window.
+            cohorts: Their names.
+            time: SQL of the bucket that a row belongs to.
+            told_apart: Values of each cohort that are not merged into others; `self.told_apart` by default.
+        """
+        told = told_apart or {name: self.told_apart(name) for name in cohorts}
+        return query_cohort_profiles(
+            self.connection,
+            self.definition,
+            self.profiled,
+            {name: (self.cohorts[name], told[name]) for name in cohorts},
+            where=_roots(window),
+            time=time,
+        )
+
+    @cached_property
+    def cohorts(self) -> dict[str, str]:
+        """What profiles are split by, with the SQL of its value: version, endpoint, and the declared cohorts."""
+        return {"version": "p.version", "endpoint": "p.endpoint", **dict(self._cohorts)}
 
     def changes(self, window: Window | None) -> list[Change]:
         """Return what was changed in a window, oldest first."""
@@ -158,6 +199,16 @@ class RowEvidence:
         order = "" if self.is_joined else "predicted_at, prediction_id"
         found = define(self.connection, self.model, self.profiled, order=order)
         return replace(found, outcome_shift=self._outcome_shift())
+
+    def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
+        """Return the values of a cohort that profiles tell apart: its most frequent ones, at most `COHORT_VALUES`."""
+        value = f"CAST({self.cohorts[cohort]} AS VARCHAR)"
+        found = rows(
+            self.connection,
+            f"SELECT {value} AS v, count(*) AS n FROM predictions AS p WHERE {_roots(window)} AND v IS NOT NULL"
+            f" GROUP BY v ORDER BY n DESC, v LIMIT {COHORT_VALUES}",
+        )
+        return tuple(cast("str", row[0]) for row in found)
 
     def _outcome_shift(self) -> float:
         if self.model.task is not Task.REGRESSION:
@@ -213,6 +264,13 @@ class RowEvidence:
         if bare in self.inputs:
             return f"p.{self.inputs[bare].sql}"
         return f"p.{quoted(name)}" if name in self._types else "NULL"
+
+
+def _roots(window: Window | None) -> str:
+    limits = ["parent_id IS NULL"]
+    if window is not None:
+        limits += [f"predicted_at >= {at(window.start)}", f"predicted_at < {at(window.end)}"]
+    return " AND ".join(limits)
 
 
 _EVER = Window(-62_135_596_800_000_000, 253_402_300_799_000_000)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from setpoint.core.clock import MICROS, moment
 from setpoint.core.model import Model
-from setpoint.core.window import Window, local_midnight, shift_days
+from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.dirty import dirty_buckets
 from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
 from setpoint.store.lake import LakeTable
@@ -16,8 +16,8 @@ from setpoint.store.layout import Layout
 from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
 from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
-from setpoint.store.states import StateKind, StateTable, merge
-from setpoint.store.summaries import BUCKET, DAY_GRAIN, Progress, Summaries, basis
+from setpoint.store.states import StateTable, merge
+from setpoint.store.summaries import Kept, Progress, Summaries, basis
 
 if TYPE_CHECKING:
     import duckdb
@@ -158,19 +158,19 @@ class KeptEvidence(RowEvidence):
             return super().last_outcome_at()
         return progress.last_outcome_at
 
-    def quality(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+    def quality(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the quality state of a window."""
         return self._merged(
-            quality_kind(self.model),
+            Kept(quality_kind(self.model), cohort),
             window,
             bucket_seconds,
-            lambda part, size: super(KeptEvidence, self).quality(part, bucket_seconds=size),
+            lambda part, size: super(KeptEvidence, self).quality(part, cohort=cohort, bucket_seconds=size),
         )
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the traffic state of a window."""
         return self._merged(
-            TRAFFIC,
+            Kept(TRAFFIC),
             window,
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).traffic(part, bucket_seconds=size),
@@ -179,22 +179,25 @@ class KeptEvidence(RowEvidence):
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""
         return self._merged(
-            SPENDING,
+            Kept(SPENDING),
             window,
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).spending(part, bucket_seconds=size),
         )
 
-    def profile(self, window: Window | None, *, condition: str = "", bucket_seconds: int = 0) -> StateTable:
+    def profile(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window."""
-        if condition:
-            return super().profile(window, condition=condition, bucket_seconds=bucket_seconds)
         return self._merged(
-            PROFILE,
+            Kept(PROFILE, cohort),
             window,
             bucket_seconds,
-            lambda part, size: super(KeptEvidence, self).profile(part, bucket_seconds=size),
+            lambda part, size: super(KeptEvidence, self).profile(part, cohort=cohort, bucket_seconds=size),
         )
+
+    def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
+        """Return the values of a cohort that profiles tell apart: as frozen with the states."""
+        progress = self.progress
+        return super().told_apart(cohort, window) if progress is None else progress.told_apart.get(cohort, ())
 
     def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
         """Return the quality state of each local day of a window, oldest first."""
@@ -214,12 +217,12 @@ class KeptEvidence(RowEvidence):
 
     def _merged(
         self,
-        kind: StateKind,
+        kept: Kept,
         window: Window | None,
         seconds: int,
         query: Callable[[Window | None, int], StateTable],
     ) -> StateTable:
-        """Return a window's state from kept days and buckets, and from rows for the rest.
+        """Return a window's state from kept weeks, days and buckets, and from rows for the rest.
 
         A state split by bucket comes from rows.
         """
@@ -231,13 +234,17 @@ class KeptEvidence(RowEvidence):
         first = -(-span.start // step) * step
         last = min(span.end // step * step, progress.closed_until)
         clean = [start for start in range(first, last, step) if start not in self.dirty]
-        days, rest = _whole_days(clean, step, self.model.timezone)
+        weeks, days, buckets = _whole(clean, step, self.model.timezone)
+        if kept.is_by_day:
+            clean = sorted(set(clean) - set(buckets))
+            buckets = []
         tables = [
-            *summaries.tables(kind, DAY_GRAIN, days).values(),
-            *summaries.tables(kind, BUCKET, rest).values(),
+            *summaries.tables(kept, "week", weeks),
+            *summaries.tables(kept, "day", days),
+            *summaries.tables(kept, "bucket", buckets),
+            *self._from_rows(_gaps(span, clean, step), query, step),
         ]
-        tables += self._from_rows(_gaps(span, clean, step), query, step)
-        return merge(kind, tables)
+        return merge(kept.kind, tables)
 
     def _from_rows(
         self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int
@@ -263,8 +270,8 @@ class KeptEvidence(RowEvidence):
         return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
 
 
-def _whole_days(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int]]:
-    """Split clean buckets into local days of which every bucket is clean, and the rest."""
+def _whole(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int], list[int]]:
+    """Split clean buckets into local weeks and days of which every bucket is clean, and the rest."""
     by_day: dict[int, list[int]] = {}
     midnight, next_midnight = 0, 0
     for start in clean:
@@ -272,14 +279,19 @@ def _whole_days(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], 
             midnight = local_midnight(start, zone)
             next_midnight = shift_days(midnight, 1, zone)
         by_day.setdefault(midnight, []).append(start)
-    days: list[int] = []
+    by_week: dict[int, list[int]] = {}
     rest: list[int] = []
     for midnight, starts in by_day.items():
         if len(starts) * step == shift_days(midnight, 1, zone) - midnight:
-            days.append(midnight)
+            by_week.setdefault(local_monday(midnight, zone), []).append(midnight)
         else:
             rest += starts
-    return days, rest
+    weeks = [monday for monday, days in by_week.items() if len(days) == _WEEK_DAYS]
+    days = [day for days in by_week.values() if len(days) < _WEEK_DAYS for day in days]
+    return weeks, days, rest
+
+
+_WEEK_DAYS = 7
 
 
 def _gaps(span: Window, clean: Sequence[int], step: int) -> list[Window]:

@@ -105,7 +105,7 @@ class LakeTable:
             rows: What these days hold from now on, with the table's columns.
             days: The days, ISO.
         """
-        listed = ", ".join(f"'{day}'" for day in days)
+        listed = ", ".join(f"DATE '{day}'" for day in days)  # deltalake 1.6.0 compares no date with a text
         write_deltalake(self.uri, rows, mode="overwrite", predicate=f"day IN ({listed})", schema_mode="merge")
 
     def drop_days(self, before: str) -> int:
@@ -114,7 +114,7 @@ class LakeTable:
             return 0
         gone = sum(_day_of(uri) < before for uri in self.delta.file_uris())
         if gone:
-            self.delta.delete(f"day < '{before}'")
+            self.delta.delete(f"day < DATE '{before}'")
         return gone
 
     def vacuum(self, retention_hours: int) -> int:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 
 from setpoint.core.clock import DAY, MICROS
 from setpoint.core.model import Model
-from setpoint.core.window import Window, local_midnight, shift_days
-from setpoint.store.dirty import dirty_buckets
+from setpoint.core.window import Window, local_midnight, local_monday, shift_days
+from setpoint.store.dirty import buckets_with_new_rows, dirty_buckets
+from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.layout import Layout
-from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, quality_kind
+from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, quality_kind
 from setpoint.store.snapshot import Snapshot
-from setpoint.store.states import StateKind, StateTable, merge
-from setpoint.store.summaries import BUCKET, DAY_GRAIN, Progress, Summaries, basis, stored_features
+from setpoint.store.states import StateTable, merge
+from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features
 
 _CHUNK_ROWS = 4_000_000
+_RUN_DAYS = 31
 
 
 def refresh(layout: Layout, model: Model, now: int) -> int:
@@ -44,10 +46,13 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
             before = None
             summaries.clear()
         closed_until = now // step * step
-        stale = _stale(evidence, before, closed_until, step)
+        stale, changed = _stale(evidence, before, closed_until, step)
         for chunk in _chunks(evidence, stale, step):
             _replace(summaries, evidence, chunk, step)
-        _merge_days(summaries, model, stale, step)
+        told_apart = _told_apart(evidence, before, changed, step)
+        days = {local_midnight(start, model.timezone) for start in changed}
+        _replace_days(summaries, evidence, sorted(days), told_apart, closed_until)
+        _merge_days(summaries, evidence, stale, step)
         span = evidence.span
         summaries.save_progress(
             Progress(
@@ -61,6 +66,7 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
                 features=stored_features(evidence.definition),
                 outcome_shift=evidence.definition.outcome_shift,
                 changes=evidence.changes(None),
+                told_apart=told_apart,
             )
         )
     return len(stale)
@@ -70,18 +76,21 @@ def _has_new_features(before: Progress, evidence: RowEvidence) -> bool:
     return not set(evidence.profiled) <= set(before.features)
 
 
-def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, step: int) -> list[int]:
-    """Return the closed buckets that have no valid state yet, oldest first."""
+def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, step: int) -> tuple[list[int], list[int]]:
+    """Return the closed buckets without a valid state, and those whose predictions may differ, oldest first."""
     span = evidence.span
+    ships = before.ships if before else {}
+    changed = buckets_with_new_rows(evidence.connection, ships, step // MICROS)
     if before is None:
-        found: set[int] = set() if span is None else set(range(span.start // step * step, span.end, step))
-        found |= dirty_buckets(evidence.connection, evidence.matching(None), {}, step // MICROS)
+        changed |= set() if span is None else set(range(span.start // step * step, span.end, step))
     else:
-        found = dirty_buckets(evidence.connection, evidence.matching(None), before.ships, step // MICROS)
-        found |= _ripe(evidence, before, step) | set(before.marked)
+        changed |= set(before.marked)
         if span is not None:
-            found |= set(range(before.closed_until, min(closed_until, span.end), step))
-    return sorted(start for start in found if start + step <= closed_until)
+            changed |= set(range(before.closed_until, min(closed_until, span.end), step))
+    found = changed | dirty_buckets(evidence.connection, evidence.matching(None), ships, step // MICROS)
+    found |= _ripe(evidence, before, step) if before else set()
+    stale = sorted(start for start in found if start + step <= closed_until)
+    return stale, sorted(changed & set(stale))
 
 
 def _ripe(evidence: RowEvidence, before: Progress, step: int) -> set[int]:
@@ -112,15 +121,66 @@ def _chunks(evidence: RowEvidence, stale: Sequence[int], step: int) -> list[list
 def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int], step: int) -> None:
     window = Window(starts[0], starts[-1] + step)
     seconds = step // MICROS
-    queries: list[tuple[StateKind, Callable[[], StateTable]]] = [
-        (quality_kind(evidence.model), lambda: evidence.quality(window, bucket_seconds=seconds)),
-        (TRAFFIC, lambda: evidence.traffic(window, bucket_seconds=seconds)),
-        (SPENDING, lambda: evidence.spending(window, bucket_seconds=seconds)),
-        (PROFILE, lambda: evidence.profile(window, bucket_seconds=seconds)),
-    ]
-    for kind, query in queries:
-        parts = split_by_bucket(query())
-        summaries.replace(kind, BUCKET, {start: parts.get(start) for start in starts})
+    kind = quality_kind(evidence.model)
+    names = ["", *(cohort.name for cohort in evidence.model.cohorts)]
+    for cohort, table in evidence.qualities(window, names, bucket_seconds=seconds).items():
+        _put(summaries, Kept(kind, cohort), "bucket", table, starts)
+    _put(summaries, Kept(TRAFFIC), "bucket", evidence.traffic(window, bucket_seconds=seconds), starts)
+    _put(summaries, Kept(SPENDING), "bucket", evidence.spending(window, bucket_seconds=seconds), starts)
+    _put(summaries, Kept(PROFILE), "bucket", evidence.profile(window, bucket_seconds=seconds), starts)
+
+
+def _put(summaries: Summaries, kept: Kept, grain: Grain, table: StateTable, starts: Sequence[int]) -> None:
+    parts = split_by_bucket(table)
+    summaries.replace(kept, grain, {start: parts.get(start) for start in starts})
+
+
+def _told_apart(
+    evidence: RowEvidence, before: Progress | None, changed: Sequence[int], step: int
+) -> dict[str, tuple[str, ...]]:
+    """Return the values of each cohort that profiles tell apart: those before, and new ones while there is room."""
+    if before is None:
+        return {name: evidence.told_apart(name) for name in evidence.cohorts}
+    if not changed:
+        return before.told_apart
+    window = Window(changed[0], changed[-1] + step)
+    found: dict[str, tuple[str, ...]] = {}
+    for name in evidence.cohorts:
+        known = before.told_apart.get(name, ())
+        new = evidence.told_apart(name, window) if len(known) < COHORT_VALUES else ()
+        found[name] = tuple(dict.fromkeys([*known, *new]))[:COHORT_VALUES]
+    return found
+
+
+def _replace_days(
+    summaries: Summaries,
+    evidence: RowEvidence,
+    midnights: Sequence[int],
+    told_apart: Mapping[str, tuple[str, ...]],
+    closed_until: int,
+) -> None:
+    """Recompute the features by cohort of whole local days; a day that is not over has no such state."""
+    zone = evidence.model.timezone
+    over = [midnight for midnight in midnights if shift_days(midnight, 1, zone) <= closed_until]
+    for run in _runs(over, zone):
+        ends = [*run[1:], shift_days(run[-1], 1, zone)]
+        cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in zip(run, ends, strict=True))
+        tables = evidence.profiles_by_cohort(
+            Window(run[0], ends[-1]), list(evidence.cohorts), time=f"CASE {cases} END", told_apart=told_apart
+        )
+        for cohort, table in tables.items():
+            _put(summaries, Kept(PROFILE, cohort), "day", table, run)
+
+
+def _runs(midnights: Sequence[int], zone: str) -> list[list[int]]:
+    """Split days into stretches without a gap that one query handles."""
+    runs: list[list[int]] = []
+    for midnight in midnights:
+        if runs and len(runs[-1]) < _RUN_DAYS and shift_days(runs[-1][-1], 1, zone) == midnight:
+            runs[-1].append(midnight)
+        else:
+            runs.append([midnight])
+    return runs
 
 
 def split_by_bucket(table: StateTable) -> dict[int, StateTable]:
@@ -133,18 +193,30 @@ def split_by_bucket(table: StateTable) -> dict[int, StateTable]:
     parts = np.split(order, starts[1:])
     flat = table.at("bucket", 0)
     return {
-        cast("int", table.levels[place][code]): flat.take(chosen)
+        int(cast("int", table.levels[place][code])): flat.take(chosen)
         for code, chosen in zip(found.tolist(), parts, strict=True)
     }
 
 
-def _merge_days(summaries: Summaries, model: Model, stale: Sequence[int], step: int) -> None:
-    """Merge the buckets of each touched local day into one state."""
-    zone = model.timezone
+def _merge_days(summaries: Summaries, evidence: RowEvidence, stale: Sequence[int], step: int) -> None:
+    """Merge the buckets of each touched local day into one state, and the days of each touched week."""
+    zone = evidence.model.timezone
     midnights = sorted({local_midnight(start, zone) for start in stale})
-    for kind in (quality_kind(model), TRAFFIC, SPENDING, PROFILE):
+    mondays = sorted({local_monday(midnight, zone) for midnight in midnights})
+    quality = quality_kind(evidence.model)
+    by_bucket = [
+        *(Kept(quality, name) for name in ("", *(cohort.name for cohort in evidence.model.cohorts))),
+        *(Kept(kind) for kind in (TRAFFIC, SPENDING, PROFILE)),
+    ]
+    for kept in by_bucket:
         days: dict[int, StateTable | None] = {}
         for midnight in midnights:
             starts = range(midnight, shift_days(midnight, 1, zone), step)
-            days[midnight] = merge(kind, list(summaries.tables(kind, BUCKET, starts).values()))
-        summaries.replace(kind, DAY_GRAIN, days)
+            days[midnight] = merge(kept.kind, summaries.tables(kept, "bucket", starts))
+        summaries.replace(kept, "day", days)
+    for kept in (*by_bucket, *(Kept(PROFILE, name) for name in evidence.cohorts)):
+        weeks: dict[int, StateTable | None] = {}
+        for monday in mondays:
+            starts = [shift_days(monday, days, zone) for days in range(7)]
+            weeks[monday] = merge(kept.kind, summaries.tables(kept, "day", starts))
+        summaries.replace(kept, "week", weeks)

@@ -5,7 +5,7 @@ Everything statistical is computed from a few KB of these; nothing statistical i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Key = tuple[object, ...]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int32]
+# The values of a key column; whole numbers, of which there are most, need no Python step each.
+Levels = list[object] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,17 @@ class StateTable:
         [('a', 5.0), ('b', 1.0)]
     """
 
-    def __init__(self, kind: StateKind, levels: list[list[object]], codes: Codes, values: Floats) -> None:
+    def __init__(self, kind: StateKind, levels: Sequence[Levels], codes: Codes, values: Floats) -> None:
         """Put together what `of`, `decode` and `merge` made.
 
         Args:
             kind: What is counted.
-            levels: The values of each key column.
+            levels: The values of each key column; an array when all are whole numbers.
             codes: Place of each row's key among the levels, shape (rows, key columns).
             values: Shape (rows, value columns).
         """
         self.kind = kind
-        self.levels = levels
+        self.levels = list(levels)
         self.codes = codes
         self.values = values
 
@@ -84,7 +86,7 @@ class StateTable:
             values.append([blank if value is None else float(cast("float", value)) for value, blank in cells])
         return cls(
             kind,
-            [list(known) for known in places],
+            [_levels(known) for known in places],
             np.array(codes, dtype=np.int32).reshape(len(codes), width),
             np.array(values, dtype=np.float64).reshape(len(values), len(kind.values)),
         )
@@ -108,18 +110,28 @@ class StateTable:
     def key(self, name: str) -> list[object]:
         """Return a key column."""
         place = self.kind.keys.index(name)
-        levels = self.levels[place]
-        return [levels[code] for code in self.codes[:, place].tolist()]
+        levels, codes = self.levels[place], self.codes[:, place]
+        if isinstance(levels, np.ndarray):
+            return cast("list[object]", levels[codes].tolist())
+        return [levels[code] for code in codes.tolist()]
 
     def only(self, **equal: object) -> StateTable:
         """Return the rows in which each named key has the given value."""
+        return self.take(self._equal(equal))
+
+    def without(self, **equal: object) -> StateTable:
+        """Return the other rows."""
+        return self.take(~self._equal(equal))
+
+    def _equal(self, equal: Mapping[str, object]) -> NDArray[np.bool_]:
         chosen = np.ones(len(self), dtype=bool)
         for name, value in equal.items():
             place = self.kind.keys.index(name)
             # `True == 1` holds in Python: a level is the same only when its type is the same too.
-            wanted = [n for n, level in enumerate(self.levels[place]) if level == value and type(level) is type(value)]
+            levels = enumerate(_listed(self.levels[place]))
+            wanted = [n for n, level in levels if level == value and type(level) is type(value)]
             chosen &= np.isin(self.codes[:, place], wanted)
-        return self.take(chosen)
+        return chosen
 
     def where(self, condition: Callable[[dict[str, object]], bool]) -> StateTable:
         """Return the rows whose keys meet a condition; `only` is quicker for equality."""
@@ -135,27 +147,40 @@ class StateTable:
         place = self.kind.keys.index(name)
         codes = self.codes.copy()
         codes[:, place] = 0
-        return StateTable(self.kind, [*self.levels[:place], [value], *self.levels[place + 1 :]], codes, self.values)
+        levels = [*self.levels[:place], _levels([value]), *self.levels[place + 1 :]]
+        return StateTable(self.kind, levels, codes, self.values)
 
     def total(self, name: str) -> float:
         """Return the sum of a value column."""
         return float(self.column(name).sum())
 
     def encode(self) -> bytes:
-        """Return the table as bytes."""
+        """Return the table as bytes: codes as short as their levels allow, values where there are any."""
         used = _without_unused(self)
-        return _encoder.encode((used.levels, used.codes.tobytes(), used.values.tobytes()))
+        codes = [
+            np.ascontiguousarray(used.codes[:, place], dtype=_code_type(len(levels))).tobytes()
+            for place, levels in enumerate(used.levels)
+        ]
+        columns = [_sparse(used.values[:, n], blank) for n, blank in enumerate(_blanks(self.kind))]
+        levels = [known.tobytes() if isinstance(known, np.ndarray) else known for known in used.levels]
+        return _encoder.encode((len(used), levels, codes, columns))
 
     @classmethod
     def decode(cls, kind: StateKind, content: bytes) -> StateTable:
         """Read what `encode` returned."""
-        levels, codes, values = _decoder.decode(content)
-        return cls(
-            kind,
-            levels,
-            np.frombuffer(codes, dtype=np.int32).reshape(-1, len(kind.keys)),
-            np.frombuffer(values, dtype=np.float64).reshape(-1, len(kind.values)),
-        )
+        count, stored, shorts, columns = _decoder.decode(content)
+        levels = [np.frombuffer(known, dtype=np.int64) if isinstance(known, bytes) else known for known in stored]
+        codes = np.empty((count, len(kind.keys)), dtype=np.int32)
+        for place, short in enumerate(shorts):
+            codes[:, place] = np.frombuffer(short, dtype=_code_type(len(levels[place])))
+        values = np.empty((count, len(kind.values)))
+        for n, (blank, (places, numbers)) in enumerate(zip(_blanks(kind), columns, strict=True)):
+            if places is None:
+                values[:, n] = np.frombuffer(numbers)
+            else:
+                values[:, n] = blank
+                values[np.frombuffer(places, dtype=np.int32), n] = np.frombuffer(numbers)
+        return cls(kind, levels, codes, values)
 
 
 def merge(kind: StateKind, tables: Sequence[StateTable]) -> StateTable:
@@ -180,22 +205,42 @@ def merge(kind: StateKind, tables: Sequence[StateTable]) -> StateTable:
     return StateTable(kind, levels, codes[first], merged)
 
 
-def _common_codes(kind: StateKind, tables: Sequence[StateTable]) -> tuple[list[list[object]], Codes]:
+def _levels(known: Iterable[object]) -> Levels:
+    listed = list(known)
+    are_numbers = bool(listed) and all(type(level) is int for level in listed)
+    return np.array(listed, dtype=np.int64) if are_numbers else listed
+
+
+def _listed(levels: Levels) -> list[object]:
+    return cast("list[object]", levels.tolist()) if isinstance(levels, np.ndarray) else levels
+
+
+def _common_codes(kind: StateKind, tables: Sequence[StateTable]) -> tuple[list[Levels], Codes]:
     """Return the levels of all tables together, and every row's codes among them."""
-    levels: list[list[object]] = []
+    levels: list[Levels] = []
     columns: list[Codes] = []
     for place in range(len(kind.keys)):
-        known: dict[tuple[type, object], int] = {}
-        parts: list[Codes] = []
-        for table in tables:
-            own = [known.setdefault((type(level), level), len(known)) for level in table.levels[place]]
-            parts.append(np.array(own, dtype=np.int32)[table.codes[:, place]])
-        levels.append([level for _, level in known])
-        columns.append(np.concatenate(parts))
+        common, owns = _common_levels([table.levels[place] for table in tables])
+        levels.append(common)
+        columns.append(np.concatenate([own[table.codes[:, place]] for own, table in zip(owns, tables, strict=True)]))
     return levels, np.stack(columns, axis=1) if columns else np.zeros((0, 0), dtype=np.int32)
 
 
-def _ranks(codes: Codes, levels: Sequence[Sequence[object]]) -> NDArray[np.int64]:
+def _common_levels(parts: Sequence[Levels]) -> tuple[Levels, list[Codes]]:
+    """Return the levels of all parts together, and the place among them of each part's own."""
+    numbers = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(numbers) == len(parts):
+        common = np.unique(np.concatenate(numbers))
+        return common, [np.searchsorted(common, part).astype(np.int32) for part in numbers]
+    known: dict[tuple[type, object], int] = {}
+    owns = [
+        np.array([known.setdefault((type(level), level), len(known)) for level in _listed(part)], dtype=np.int32)
+        for part in parts
+    ]
+    return _levels(level for _, level in known), owns
+
+
+def _ranks(codes: Codes, levels: Sequence[Levels]) -> NDArray[np.int64]:
     """Return one number a row that is equal for equal keys."""
     ranks = np.zeros(len(codes), dtype=np.int64)
     size = 1
@@ -210,11 +255,11 @@ def _ranks(codes: Codes, levels: Sequence[Sequence[object]]) -> NDArray[np.int64
 
 def _without_unused(table: StateTable) -> StateTable:
     """Return the table without levels that no row has: a part of a table brings the whole one's."""
-    levels: list[list[object]] = []
+    levels: list[Levels] = []
     codes = table.codes.copy()
     for place, known in enumerate(table.levels):
         used, codes[:, place] = np.unique(table.codes[:, place], return_inverse=True)
-        levels.append([known[n] for n in used.tolist()])
+        levels.append(known[used] if isinstance(known, np.ndarray) else [known[n] for n in used.tolist()])
     return StateTable(table.kind, levels, codes, table.values)
 
 
@@ -222,7 +267,21 @@ def _blanks(kind: StateKind) -> list[float]:
     return [0.0] * len(kind.sums) + [np.inf] * len(kind.minima) + [-np.inf] * len(kind.maxima)
 
 
+def _code_type(levels: int) -> type[np.uint8 | np.uint16 | np.int32]:
+    if levels <= 1 << 8:
+        return np.uint8
+    return np.uint16 if levels <= 1 << 16 else np.int32
+
+
+def _sparse(column: Floats, blank: float) -> _Column:
+    """Return a column as bytes, with the places of its values when most of it is blank."""
+    places = np.flatnonzero(column != blank)
+    if 2 * len(places) > len(column):
+        return None, np.ascontiguousarray(column).tobytes()
+    return places.astype(np.int32).tobytes(), column[places].tobytes()
+
+
+_Column = tuple[bytes | None, bytes]
+_Encoded = tuple[int, list[bytes | list[object]], list[bytes], list[_Column]]
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[tuple[list[list[object]], bytes, bytes]] = msgspec.msgpack.Decoder(
-    tuple[list[list[object]], bytes, bytes]
-)
+_decoder: msgspec.msgpack.Decoder[_Encoded] = msgspec.msgpack.Decoder(_Encoded)

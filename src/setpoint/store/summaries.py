@@ -12,23 +12,38 @@ import sqlite3
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
 from setpoint.core.model import Model
 from setpoint.store.evidence import Change
-from setpoint.store.measures import Definition, Scale, Vocabulary
+from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable, merge
 
-BUCKET, DAY_GRAIN = "bucket", "day"
-_SCHEMA = """
+Grain = Literal["bucket", "day", "week"]
+# Raise it when a state's columns, its bins or this file's tables change: old summaries are then made anew.
+_VERSION = 3
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
-  kind TEXT NOT NULL, grain TEXT NOT NULL, start INTEGER NOT NULL, content BLOB NOT NULL,
-  PRIMARY KEY (kind, grain, start)
+  kind TEXT NOT NULL, cohort TEXT NOT NULL, grain TEXT NOT NULL, start INTEGER NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (kind, cohort, grain, start)
 ) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
 """
+
+
+class Kept(NamedTuple):
+    """What a series of kept states is of: a kind, and the cohort that splits it; empty for none."""
+
+    kind: StateKind
+    cohort: str = ""
+
+    @property
+    def is_by_day(self) -> bool:
+        """Whether no state is kept for less than a local day: features by cohort."""
+        return self.kind is PROFILE and self.cohort != ""
 
 
 class Numeric(msgspec.Struct, tag="numeric"):
@@ -60,6 +75,8 @@ class Progress(msgspec.Struct, kw_only=True):
         outcome_shift: Regression: outcomes are summed about it.
         changes: All changes known.
         marked: Buckets declared dirty from outside: rows were erased from them.
+        told_apart: Values of each cohort that profiles tell apart. A new value joins them while there is
+            room, so no value is ever counted under two names.
     """
 
     basis: str
@@ -73,6 +90,7 @@ class Progress(msgspec.Struct, kw_only=True):
     outcome_shift: float
     changes: list[Change]
     marked: list[int] = msgspec.field(default_factory=list[int])
+    told_apart: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def definition(self) -> Definition:
@@ -85,12 +103,10 @@ class Progress(msgspec.Struct, kw_only=True):
 
 
 def _is_sound(connection: sqlite3.Connection) -> bool:
-    """Return whether a file is a database at all; a truncated one is not."""
+    """Return whether a file is a database of this version; a truncated one is not."""
     try:
         connection.execute("SELECT name FROM sqlite_master").fetchall()
-        return not connection.execute("SELECT 1 FROM meta LIMIT 0").fetchall()
-    except sqlite3.OperationalError:
-        return True  # new: it has no tables yet
+        return connection.execute("PRAGMA user_version").fetchone() == (_VERSION,)
     except sqlite3.DatabaseError:
         return False
 
@@ -116,13 +132,8 @@ def basis(model: Model) -> str:
         model.outcome_if_silent,
         model.final_kind,
         [(feature.name, feature.kind) for feature in model.features],
-        _STATES_VERSION,
     )
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
-
-
-# Raise it when a state's columns or bins change: old summaries are then made anew.
-_STATES_VERSION = 2
 
 
 class Summaries:
@@ -184,47 +195,48 @@ class Summaries:
         """Drop all states."""
         self._connection.execute("DELETE FROM states")
 
-    def starts(self, kind: StateKind, grain: str, start: int, end: int) -> set[int]:
+    def starts(self, kept: Kept, grain: Grain, start: int, end: int) -> set[int]:
         """Return the starts of the kept states in a range."""
         found = self._connection.execute(
-            "SELECT start FROM states WHERE kind = ? AND grain = ? AND start >= ? AND start < ?",
-            (kind.name, grain, start, end),
+            "SELECT start FROM states WHERE kind = ? AND cohort = ? AND grain = ? AND start >= ? AND start < ?",
+            (kept.kind.name, kept.cohort, grain, start, end),
         )
         return {cast("int", row[0]) for row in found}
 
-    def tables(self, kind: StateKind, grain: str, starts: Iterable[int]) -> dict[int, StateTable]:
+    def tables(self, kept: Kept, grain: Grain, starts: Iterable[int]) -> list[StateTable]:
         """Return the kept states that start at the given times."""
         wanted = set(starts)
         if not wanted:
-            return {}
+            return []
         found = self._connection.execute(
-            "SELECT start, content FROM states WHERE kind = ? AND grain = ? AND start >= ? AND start <= ?",
-            (kind.name, grain, min(wanted), max(wanted)),
+            "SELECT start, content FROM states"
+            " WHERE kind = ? AND cohort = ? AND grain = ? AND start >= ? AND start <= ?",
+            (kept.kind.name, kept.cohort, grain, min(wanted), max(wanted)),
         )
-        return {start: StateTable.decode(kind, content) for start, content in found if start in wanted}
+        return [StateTable.decode(kept.kind, content) for start, content in found if start in wanted]
 
     def rename(self, kind: StateKind, old: str, new: str) -> None:
         """Count a value under another name in every kept state that has it."""
         found = self._connection.execute(
-            "SELECT grain, start, content FROM states WHERE kind = ?", (kind.name,)
+            "SELECT cohort, grain, start, content FROM states WHERE kind = ?", (kind.name,)
         ).fetchall()
-        for grain, start, content in cast("list[tuple[str, int, bytes]]", found):
+        for cohort, grain, start, content in cast("list[tuple[str, Grain, int, bytes]]", found):
             table = StateTable.decode(kind, content)
-            if any(old in levels for levels in table.levels):
-                table.levels = [[new if level == old else level for level in levels] for levels in table.levels]
-                self.replace(kind, grain, {start: merge(kind, [table])})
+            if any(isinstance(levels, list) and old in levels for levels in table.levels):
+                table.levels = [
+                    [new if level == old else level for level in levels] if isinstance(levels, list) else levels
+                    for levels in table.levels
+                ]
+                self.replace(Kept(kind, cohort), grain, {start: merge(kind, [table])})
 
-    def replace(self, kind: StateKind, grain: str, tables: Mapping[int, StateTable | None]) -> None:
+    def replace(self, kept: Kept, grain: Grain, tables: Mapping[int, StateTable | None]) -> None:
         """Put states in the place of what was there; None just removes."""
+        which = (kept.kind.name, kept.cohort, grain)
         self._connection.executemany(
-            "DELETE FROM states WHERE kind = ? AND grain = ? AND start = ?",
-            [(kind.name, grain, start) for start in tables],
+            "DELETE FROM states WHERE kind = ? AND cohort = ? AND grain = ? AND start = ?",
+            [(*which, start) for start in tables],
         )
         self._connection.executemany(
-            "INSERT INTO states VALUES (?, ?, ?, ?)",
-            [
-                (kind.name, grain, start, table.encode())
-                for start, table in tables.items()
-                if table is not None and len(table)
-            ],
+            "INSERT INTO states VALUES (?, ?, ?, ?, ?)",
+            [(*which, start, table.encode()) for start, table in tables.items() if table is not None and len(table)],
         )

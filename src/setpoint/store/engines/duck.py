@@ -59,6 +59,9 @@ def literal(text: str) -> str:
         >>> literal("it's")
         "'it''s'"
     """
+    if "\0" in text:  # DuckDB 1.5 ends a literal there; 2.0 does not
+        mark = next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text)
+        return f"replace({literal(text.replace(chr(0), mark))}, '{mark}', chr(0))"
     return "'" + text.replace("'", "''") + "'"
 
 
