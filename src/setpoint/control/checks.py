@@ -16,6 +16,7 @@ from setpoint.core.finding import Finding, Severity
 from setpoint.core.model import Retention
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.primitives import keeps, printed
 
 QUIET = DAY
 _FUTURE = 300 * MICROS
@@ -154,7 +155,11 @@ def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
 
 
 def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
-    """Outcomes that belong to no prediction, an hour after they came; a later prediction changes nothing."""
+    """Outcomes that belong to no prediction, an hour after they came; a later prediction changes nothing.
+
+    One of a row that was not kept belongs to that: its identifier says that it would not have been.
+    """
+    least = "coalesce((SELECT min(keep_probability) FROM predictions), 1.0)"
     # With retention the prediction of an older outcome may have been let go.
     reach = f" - {evidence.model.outcome_horizon}" if evidence.model.retention != Retention() else ""
     first = "coalesce((SELECT min(epoch_us(predicted_at)) FROM predictions), 0)"
@@ -169,13 +174,11 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         f"""
         SELECT epoch_us(o.recorded_at), 'prediction_id' FROM outcomes AS o
         ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND {in_time}
-        WHERE o.prediction_id IS NOT NULL AND {kept}
+        WHERE o.prediction_id IS NOT NULL AND {kept} AND {printed(keeps("o.prediction_id", least))}
         UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
-        ANTI JOIN predictions AS p ON p.key = o.key AND {in_time}
-        WHERE o.prediction_id IS NULL AND {kept}
-        """
-        if evidence.model.keep >= 1.0
-        else "SELECT 0, '' WHERE false",
+        ANTI JOIN (SELECT key, recorded_at FROM predictions UNION ALL SELECT key, recorded_at FROM unkept) AS p
+        ON p.key = o.key AND {in_time} WHERE o.prediction_id IS NULL AND {kept}
+        """,
         lambda subject: f"outcomes name a {subject} that no prediction has; check how the {subject} is passed on",
     )
 

@@ -44,6 +44,16 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     run_id: str | None = None
 
 
+class Unkept(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """A prediction with a key whose row was not kept: what an outcome by key needs, so that it goes to no other."""
+
+    prediction_id: str
+    key: str
+    unit: str | None = None
+    predicted_at: int
+    recorded_at: int
+
+
 class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free.
 
@@ -136,13 +146,14 @@ class Quarantined(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     line_number: int | None = None
 
 
-Event = Prediction | Call | Outcome | Tally | Change | Quarantined
+Event = Prediction | Unkept | Call | Outcome | Tally | Change | Quarantined
 
 # What a person may say was changed; `version` and `config` are also written by Setpoint itself.
 CHANGE_KINDS = ("deploy", "config", "feature", "price", "prompt", "policy", "promotion", "holiday", "schema", "version")
 
 TABLES: dict[str, type[Event]] = {
     "predictions": Prediction,
+    "unkept": Unkept,
     "calls": Call,
     "outcomes": Outcome,
     "tallies": Tally,
@@ -154,6 +165,7 @@ TABLE_OF: dict[type[Event], str] = {event: table for table, event in TABLES.item
 # The column by whose UTC day a table is partitioned.
 PARTITIONED_BY = {
     "predictions": "predicted_at",
+    "unkept": "predicted_at",
     "calls": "called_at",
     "outcomes": "recorded_at",
     "tallies": "bucket_at",
@@ -164,6 +176,7 @@ PARTITIONED_BY = {
 # A line without its table's identifier is not a row: a segment's header, or a torn line.
 IDENTIFIER = {
     "predictions": "prediction_id",
+    "unkept": "prediction_id",
     "calls": "call_id",
     "outcomes": "outcome_id",
     "tallies": "bucket_at",

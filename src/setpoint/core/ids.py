@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-_KEEP_SCALE = float(1 << 64)
+_KEEP_SCALE = 1 << 52  # 13 hexadecimal digits: a double holds them all, in SQL too
 
 
 def process_token() -> str:
@@ -49,5 +49,4 @@ def keeps(root_id: str, probability: float) -> bool:
     """
     if probability >= 1.0:
         return True
-    digest = hashlib.blake2b(root_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < probability * _KEEP_SCALE
+    return int(hashlib.sha256(root_id.encode()).hexdigest()[:13], 16) < probability * _KEEP_SCALE

@@ -63,6 +63,7 @@ def dirty_buckets(
             f"SELECT DISTINCT {at} FROM predictions AS p JOIN ("
             f"SELECT key, observed_at AS happened FROM outcomes WHERE {fresh('outcomes')} AND prediction_id IS NULL"
             f" UNION ALL SELECT key, predicted_at FROM predictions WHERE {fresh('predictions')}"
+            f" UNION ALL SELECT key, predicted_at FROM unkept WHERE {fresh('unkept')}"
             f") AS n ON p.key = n.key AND {reach}"
         )
     return found

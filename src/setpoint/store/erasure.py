@@ -113,18 +113,21 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
         connection.execute(
             f"CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, key, predicted_at FROM predictions"
             f" WHERE root_id IN (SELECT root_id FROM predictions WHERE {column} = {named})"
+            f" UNION ALL SELECT prediction_id, prediction_id, key, predicted_at FROM unkept WHERE {column} = {named}"
         )
         at = printed(bucket("predicted_at", bucket_seconds(model.timezone)))
         buckets = {cast("int", row[0]) for row in rows(connection, f"SELECT DISTINCT {at} FROM gone")}
         connection.execute(
             "CREATE TEMP TABLE gone_keys AS SELECT key FROM gone WHERE key IS NOT NULL EXCEPT"
-            " SELECT key FROM predictions WHERE prediction_id NOT IN (SELECT prediction_id FROM gone)"
+            " SELECT key FROM (SELECT key, prediction_id FROM predictions UNION ALL"
+            " SELECT key, prediction_id FROM unkept) WHERE prediction_id NOT IN (SELECT prediction_id FROM gone)"
         )
         by_key = f"key = {named}" if column == "key" else "(prediction_id IS NULL AND key IN (FROM gone_keys))"
         conditions = {
             "calls": "prediction_id IN (SELECT prediction_id FROM gone)",
             "outcomes": f"(prediction_id IN (SELECT prediction_id FROM gone) OR {by_key})",
             "quarantine": f"regexp_matches(raw, {literal(_as_word(text))})",
+            "unkept": f"{column} = {named}",
             # Last: a run that is killed before finds them, and so the rest, again.
             "predictions": "prediction_id IN (SELECT prediction_id FROM gone)",
         }

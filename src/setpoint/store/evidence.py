@@ -229,11 +229,18 @@ class RowEvidence:
     def _shortcuts(self) -> dict[str, bool]:
         """Joins that the data does not need."""
         if self.is_joined:
-            return {"has_calls": False, "has_children": False, "has_keys": False, "is_joined": True}
+            return {
+                "has_calls": False,
+                "has_children": False,
+                "has_keys": False,
+                "has_unkept": False,
+                "is_joined": True,
+            }
         return {
             "has_calls": _any(self.connection, "calls"),
             "has_children": _any(self.connection, "predictions WHERE parent_id IS NOT NULL"),
             "has_keys": _any(self.connection, "outcomes WHERE prediction_id IS NULL"),
+            "has_unkept": _any(self.connection, "unkept"),
             "is_joined": False,
         }
 

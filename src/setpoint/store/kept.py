@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from setpoint.store.measures import Column
 
-SUMMARISED = ("predictions", "outcomes", "calls", "tallies", "changes")
+SUMMARISED = ("predictions", "unkept", "outcomes", "calls", "tallies", "changes")
 _RUNS = 8
 
 

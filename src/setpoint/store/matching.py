@@ -30,6 +30,7 @@ class Matching:
         has_calls: Whether any call was recorded.
         has_children: Whether any prediction has shadow or cascade rows.
         has_keys: Whether any outcome came by key.
+        has_unkept: Whether a prediction with a key may not have been kept.
         is_joined: Whether the predictions view has `outcome`, `value_usd` and `cost_usd` itself: a file
             in which every row knows its outcome.
         cohorts: SQL of each cohort's value, by cohort name.
@@ -43,6 +44,7 @@ class Matching:
     has_calls: bool = True
     has_children: bool = True
     has_keys: bool = True
+    has_unkept: bool = True
     is_joined: bool = False
     cohorts: tuple[tuple[str, str], ...] = ()
 
@@ -65,8 +67,7 @@ def latest_outcomes(matching: Matching) -> str:
             f"SELECT r.prediction_id AS root_id, {', '.join('o.' + c for c in columns.split(', '))}"
             f" FROM (SELECT * FROM outcomes WHERE kind = {kind} AND prediction_id IS NULL{after}) AS o"
             " ASOF JOIN (SELECT key, coalesce(predicted_at, make_timestamptz(0)) AS predicted_at,"
-            " max(prediction_id) AS prediction_id FROM predictions"
-            " WHERE key IS NOT NULL AND parent_id IS NULL GROUP BY ALL) AS r"
+            f" max(prediction_id) AS prediction_id FROM ({_roots(matching)}) GROUP BY ALL) AS r"
             " ON o.key = r.key AND o.observed_at >= r.predicted_at"
             f" WHERE epoch_us(o.observed_at) - epoch_us(r.predicted_at) <= {horizon * MICROS}"
         )
@@ -76,6 +77,13 @@ def latest_outcomes(matching: Matching) -> str:
         f"SELECT *, row_number() OVER (PARTITION BY root_id ORDER BY {order}) AS place"
         f" FROM ({' UNION ALL '.join(sources)})) WHERE place = 1 AND NOT retracted"
     )
+
+
+def _roots(matching: Matching) -> str:
+    """Return SQL for what an outcome by key may belong to; one of a row that was not kept belongs to that."""
+    columns = "SELECT key, predicted_at, prediction_id FROM"
+    kept = f"{columns} predictions WHERE key IS NOT NULL AND parent_id IS NULL"
+    return f"{kept} UNION ALL {columns} unkept" if matching.has_unkept else kept
 
 
 def examples(matching: Matching) -> str:

@@ -36,6 +36,11 @@ def weight() -> str:
     return "coalesce(1.0 / keep_probability, 1.0)"
 
 
+def keeps(column: str, probability: str) -> str:
+    """Whether a root's row is kept at a probability: as `core.ids.keeps` decides."""
+    return f"(CAST('0x' || substr(sha256({column}), 1, 13) AS BIGINT) < {probability} * {1 << 52})"
+
+
 def finite(column: str) -> str:
     """The value, or null when it is not a finite number."""
     return f"CASE WHEN abs({column}) < CAST('Infinity' AS DOUBLE) THEN {column} END"

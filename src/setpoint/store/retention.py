@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from setpoint.core.clock import DAY, moment
+from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.store.evidence import horizon
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
+from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE
 
-_BY_DAY = ("predictions", "calls", "outcomes", "tallies", "quarantine")
+_BY_DAY = ("predictions", "unkept", "calls", "outcomes", "tallies", "quarantine")
 # A reader that has just opened its snapshot needs the files a little longer.
 _READER_HOURS = 1
 
@@ -37,6 +39,8 @@ class Collected:
 def collect(layout: Layout, model: Model, now: int) -> Collected:
     """Drop the days beyond a model's retention, never those whose outcomes may still come.
 
+    What goes is summarised first: a declaration may have voided the states since the last tick.
+
     Args:
         layout: The store.
         model: The declaration with its retention.
@@ -45,6 +49,8 @@ def collect(layout: Layout, model: Model, now: int) -> Collected:
     with layout.lease(LEASE):
         tables = [LakeTable(layout.lake(model.name, table)) for table in _BY_DAY]
         before, why = _limit(tables, model, now)
+        if before:
+            refresh(layout, model, now)
         files = sum(table.drop_days(before) for table in tables) if before else 0
         deleted = sum(table.vacuum(_READER_HOURS) for table in tables if table.delta is not None)
     return Collected(before if files else "", files, deleted, why)
@@ -64,7 +70,7 @@ def _limit(tables: list[LakeTable], model: Model, now: int) -> tuple[str, str]:
     if before > oldest_needed:
         return (
             oldest_needed,
-            f"outcomes may still come for {model.outcome_horizon // DAY} days (outcome_horizon)",
+            f"outcomes may still come for {counted(horizon(model) // DAY, 'day')} (outcome_horizon)",
         )
     return before, why
 

@@ -110,7 +110,7 @@ class Snapshot:
             self.columns = {name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()}
 
 
-_BY_PREDICTED_AT = ("predictions", "tallies")
+_BY_PREDICTED_AT = ("predictions", "unkept", "tallies")
 
 
 def _days(window: Window | None) -> tuple[str, ...]:

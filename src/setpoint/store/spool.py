@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 
 from setpoint.core.errors import StoreError
-from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined
+from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined, Unkept
 from setpoint.core.ids import id_maker, process_token
 from setpoint.core.model import Model
 from setpoint.store.counting import Counting
@@ -301,6 +301,8 @@ class _ModelFiles:
         if isinstance(event, Prediction):
             reason = self._admit_prediction(event, is_kept=is_kept)
             if not is_kept:
+                if event.key is not None and event.parent_id is None:
+                    batches.setdefault("unkept", []).append(_unkept(event, event.key))
                 return
         elif isinstance(event, Outcome):
             event.outcome = cast("float | str | None", scalar(event.outcome))
@@ -395,6 +397,16 @@ class _ModelFiles:
         if segment.size >= _SEGMENT_BYTES or now - segment.opened_at >= self._spool.rotate_seconds:
             segment.close()
             file.segment = None
+
+
+def _unkept(event: Prediction, key: str) -> Unkept:
+    return Unkept(
+        prediction_id=event.prediction_id,
+        key=key,
+        unit=event.unit,
+        predicted_at=event.predicted_at,
+        recorded_at=event.recorded_at,
+    )
 
 
 def _encoded(batch: list[Event]) -> bytes:
