@@ -154,6 +154,40 @@ def test_a_budget_that_is_too_small_shows_the_plan_and_exits_with_2(folder: Path
     assert not (folder / "store").exists()
 
 
+def test_a_bar_that_no_model_can_meet_is_refused(folder: Path) -> None:
+    (folder / "setpoint.yaml").write_text("store: ./store\n")
+    (folder / "models").mkdir()
+    (folder / "models" / "fraud.yaml").write_text("quality:\n  auc: {at_least: 85}\n")
+    for command in ("plan", "apply"):
+        done = run(folder, command)
+        assert done.returncode == 2
+        assert "models/fraud.yaml:2: quality.auc.at_least: found 85, expected 0 to 1" in done.stderr
+        assert "hint: write 85 % as 0.85" in done.stderr
+
+
+def test_history_is_lost_only_when_that_is_asked_for(folder: Path) -> None:
+    text = "retention: {age: 3d}\noutcome_horizon: 1d\n"
+    (folder / "setpoint.yaml").write_text("store: ./store\n")
+    (folder / "models").mkdir()
+    (folder / "models" / "fraud.yaml").write_text(text)
+    assert run(folder, "apply").returncode == 0
+    recorder = Recorder(folder / "store", "fraud", version="v1")
+    for hours in range(0, 8 * 24, 6):
+        recorder.record(score=0.3, predicted_at=datetime.now(tz=UTC) - timedelta(hours=hours))
+    recorder.close()
+    assert run(folder, "tick").returncode == 0
+    assert run(folder, "gc").returncode == 0
+    (folder / "models" / "fraud.yaml").write_text(f"{text}timezone: Asia/Kolkata\n")
+
+    planned, refused = run(folder, "plan"), run(folder, "apply")
+    assert (planned.returncode, refused.returncode) == (0, 2)
+    assert "so apply needs --lose-history" in planned.stdout
+    assert "their numbers go with the summaries" in refused.stderr
+    assert "hint: leave timezone as before, or apply with --lose-history" in refused.stderr
+    assert run(folder, "apply", "--lose-history").returncode == 0
+    assert run(folder, "apply").stdout == "nothing to change\n"
+
+
 def test_a_store_whose_place_is_taken_exits_with_2(folder: Path) -> None:
     run(folder, "init", "train.parquet", "--name", "fraud")
     (folder / "store").write_text("a file")

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from setpoint.core.clock import DAY, HOUR, parse_time
-from setpoint.core.errors import DeclarationError
+from setpoint.core.errors import DeclarationError, UsageError
 from setpoint.core.model import (
+    NAME_RULE,
     BusinessMetric,
     Cohort,
     Expectation,
@@ -27,6 +28,7 @@ from setpoint.core.model import (
     Task,
 )
 from setpoint.declare.load import load_model, load_text
+from setpoint.store.layout import check_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +165,27 @@ BAD = [
     ("cohorts:\n- {name: b, by: c, where: d}", 2, "cohorts[0]", "found both by and where", ""),
     ("cohorts:\n- {name: b, wher: c}", 2, "cohorts[0].wher", "unknown key", "did you mean where?"),
     ("cohorts:\n- a\n- a", 1, "cohorts", "found the cohort a twice", ""),
+    (
+        "cohorts:\n- a\n- day",
+        3,
+        "cohorts[1]",
+        "found 'day', a word that answers group by",
+        "{name: day_value, by: day}",
+    ),
+    (
+        "cohorts:\n- name: version\n  by: v",
+        2,
+        "cohorts[0].name",
+        "found 'version', a word that answers group by",
+        "`--by version` needs no cohort",
+    ),
+    (
+        "cohorts:\n- {name: endpoint, where: a > 1}",
+        2,
+        "cohorts[0].name",
+        "found 'endpoint', a word that answers group by",
+        "`--by endpoint` needs no cohort",
+    ),
     ("cohorts:\n- 7", 2, "cohorts[0]", "found 7, expected a column or a mapping", ""),
     (
         "cohorts:\n- name: b\n  where: a ADN b",
@@ -181,6 +204,52 @@ BAD = [
         "quotes",
     ),
     ("quality:\n  auc: {at_least: 2, at_most: 1}", 2, "quality.auc", "found at_least 2 above at_most 1", ""),
+    ("quality:\n  auc:\n    at_least: 7", 3, "quality.auc.at_least", "found 7, expected 0 to 1", ""),
+    (
+        "quality:\n  accuracy: {at_least: 85}",
+        2,
+        "quality.accuracy.at_least",
+        "found 85, expected 0 to 1",
+        "write 85 % as 0.85",
+    ),
+    ("quality: {brier: {at_most: -0.1}}", 1, "quality.brier.at_most", "found -0.1, expected 0 to 1", ""),
+    ("quality: {log_loss: {at_most: -1}}", 1, "quality.log_loss.at_most", "found -1, expected at least 0", ""),
+    (
+        "task: regression\nquality: {rmse: {at_most: -20}}",
+        2,
+        "quality.rmse.at_most",
+        "found -20, expected at least 0",
+        "",
+    ),
+    (
+        "task: regression\nquality: {r_squared: {at_least: 200}}",
+        2,
+        "quality.r_squared.at_least",
+        "found 200, expected at most 1",
+        "",
+    ),
+    (
+        "quality:\n  acuracy: {at_least: 0.8}",
+        2,
+        "quality.acuracy",
+        "a binary model has no metric of this name",
+        "did you mean accuracy?",
+    ),
+    ("quality: {zebra: {at_least: 0.8}}", 1, "quality.zebra", "a binary model has no metric", "the metrics are auc, "),
+    (
+        "quality: {rmse: {at_most: 20}}",
+        1,
+        "quality.rmse",
+        "a binary model has no metric of this name",
+        "it is a metric of regression models: change task, or the metric",
+    ),
+    (
+        "task: regression\nquality: {within_tolerance: {at_least: 0.9}}",
+        2,
+        "quality.within_tolerance",
+        "found no success.tolerance",
+        "success: {tolerance: ...}",
+    ),
     ("quality:\n  auc: {at_lest: 0.7, source: x}", 2, "quality.auc.at_lest", "unknown key", "mean at_least?"),
     ("outcomes: [a, b]", 1, "outcomes", "found none marked final", "final: true"),
     (
@@ -300,6 +369,60 @@ def test_all_problems_of_a_file_are_told_in_order(tmp_path: Path) -> None:
             f"  {path}:4: name: found 'other', expected 'm', the name of the file{hint}",
         ]
     )
+
+
+def test_every_impossible_bar_is_told_at_its_place() -> None:
+    text = "quality:\n  auc: {at_least: 70}\n  acuracy: {at_least: 0.8}\n  recall: {at_least: -1, at_most: 2}\n"
+    with pytest.raises(DeclarationError) as caught:
+        load_text(text, "m")
+    assert caught.value.message.splitlines() == [
+        "4 problems",
+        "  m.yaml:2: quality.auc.at_least: found 70, expected 0 to 1 (write 70 % as 0.7)",
+        "  m.yaml:3: quality.acuracy: a binary model has no metric of this name (did you mean accuracy?)",
+        "  m.yaml:4: quality.recall.at_least: found -1, expected 0 to 1",
+        "  m.yaml:4: quality.recall.at_most: found 2, expected 0 to 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "quality"),
+    [
+        ("binary", "{auc: {at_least: 0, at_most: 1}, log_loss: {at_most: 40}, base_rate: {at_least: 0.1}}"),
+        ("regression", "{bias: {at_least: -5, at_most: 5}, skill: {at_least: -2}, mae: {at_most: 1e9}}"),
+    ],
+)
+def test_bars_at_the_ends_of_a_range_are_fine(task: str, quality: str) -> None:
+    assert load_text(f"task: {task}\nquality: {quality}", "m").expectations
+
+
+@pytest.mark.parametrize(("length", "fits"), [(100, True), (101, False)])
+def test_a_models_name_follows_the_same_rule_here_and_in_a_store(tmp_path: Path, length: int, *, fits: bool) -> None:
+    name = "m" * length
+    path = write(tmp_path, {f"{name}.yaml": "keep: 1"}) / f"{name}.yaml"
+    if fits:
+        assert check_name(load_model(path).name) == name
+        return
+    with pytest.raises(DeclarationError, match=f"name: found .* expected {NAME_RULE}"):
+        load_model(path)
+    with pytest.raises(UsageError) as refusal:
+        check_name(name)
+    assert NAME_RULE in refusal.value.hint
+
+
+@given(st.from_regex(r"\A[a.Z_\n-]{1,3}\Z") | st.text(max_size=5))
+def test_a_name_that_one_side_takes_the_other_takes_too(name: str) -> None:
+    try:
+        declared = load_text("keep: 1", name).name == name
+    except DeclarationError:
+        declared = False
+    assert declared == is_name(name)
+
+
+def is_name(name: str) -> bool:
+    try:
+        return check_name(name) == name
+    except UsageError:
+        return False
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -90,6 +90,17 @@ def test_defaults_may_be_completed_by_the_model(tmp_path: Path) -> None:
     assert "defaults.yaml:1: owner.team: the key is missing" in problems(tmp_path)
 
 
+def test_a_bar_of_the_defaults_that_a_models_task_lacks_is_told_where_it_is_written(tmp_path: Path) -> None:
+    files = {
+        "setpoint.yaml": "store: x",
+        "defaults.yaml": "\nquality: {auc: {at_least: 0.7}}\n",
+        "models/fraud.yaml": "keep: 1",
+        "models/delay.yaml": "task: regression",
+    }
+    text = problems(write(tmp_path, files))
+    assert text.startswith("defaults.yaml:2: quality.auc: a regression model has no metric of this name\nhint: it is a")
+
+
 def test_a_wrong_default_is_told_even_without_models(tmp_path: Path) -> None:
     write(tmp_path, {"setpoint.yaml": "store: x", "defaults.yaml": "keep: 2"})
     assert "defaults.yaml:1: keep: found 2" in problems(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from setpoint.core import model as core
 from setpoint.core.clock import DAY, MICROS
+from setpoint.core.metric import QUALITY_METRICS, QualityMetric
 from setpoint.declare.load import load_model, load_text
 from setpoint.declare.write import duration_spelling, size_spelling, to_yaml
 
@@ -56,17 +59,36 @@ def some(one: st.SearchStrategy[Part], key: str) -> st.SearchStrategy[tuple[Part
 
 
 FEATURES = some(st.builds(core.Feature, WORD, KIND, st.none() | st.floats(0, 1), POLICY), "name")
+COHORT = WORD.filter(lambda name: name not in core.GROUPINGS)
 COHORTS = some(
-    st.builds(core.Cohort, WORD, by=WORD)
-    | st.builds(core.Cohort, WORD, where=CONDITION)
-    | WORD.map(lambda name: core.Cohort(name, by=name)),
+    st.builds(core.Cohort, COHORT, by=WORD)
+    | st.builds(core.Cohort, COHORT, where=CONDITION)
+    | COHORT.map(lambda name: core.Cohort(name, by=name)),
     "name",
 )
-BARS = st.one_of(
-    st.builds(core.Expectation, WORD, at_least=NUMBER, source=TEXT),
-    st.builds(core.Expectation, WORD, at_most=NUMBER, source=TEXT),
-    st.builds(core.Expectation, WORD, at_least=st.floats(-9, 0), at_most=st.floats(0, 9)),
-)
+
+
+def bars(metric: QualityMetric) -> st.SearchStrategy[core.Expectation]:
+    low, high = (end if math.isfinite(end) else None for end in (metric.lowest, metric.highest))
+    ends = st.lists(st.floats(low, high, allow_nan=False, allow_infinity=False), min_size=2, max_size=2).map(sorted)
+    shown = st.sampled_from([(True, False), (False, True), (True, True)])
+    return st.tuples(ends, shown, TEXT).map(
+        lambda told: core.Expectation(
+            metric.name, told[0][0] if told[1][0] else None, told[0][1] if told[1][1] else None, told[2]
+        )
+    )
+
+
+def expectations(model: core.Model) -> st.SearchStrategy[tuple[core.Expectation, ...]]:
+    known = [
+        metric
+        for metric in QUALITY_METRICS[model.task]
+        if metric.name != "within_tolerance" or model.success.tolerance is not None
+    ]
+    some_metrics = st.lists(st.sampled_from(known), max_size=4, unique=True)
+    return some_metrics.flatmap(lambda metrics: st.tuples(*map(bars, metrics)))
+
+
 OUTCOMES = st.lists(WORD, min_size=1, max_size=4, unique=True).flatmap(
     lambda names: st.sampled_from(names).map(
         lambda final: tuple(core.OutcomeKind(name, final=name == final) for name in names)
@@ -79,7 +101,7 @@ def models(draw: st.DrawFn) -> core.Model:
     task = draw(st.sampled_from(core.Task))
     threshold, tolerance = draw(st.none() | NUMBER), draw(RATE)
     binary = task is core.Task.BINARY
-    return core.Model(
+    found = core.Model(
         name=draw(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,9}\Z")),
         task=task,
         endpoint=draw(TEXT),
@@ -92,7 +114,6 @@ def models(draw: st.DrawFn) -> core.Model:
         cost_unit=draw(WORD),
         features=draw(FEATURES),
         cohorts=draw(COHORTS),
-        expectations=draw(some(BARS, "metric")),
         reference=draw(st.sampled_from(["", "7d", "last week", "2013-01-01..2013-02-01"])),
         timezone=draw(st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"])),
         outcomes=draw(OUTCOMES),
@@ -106,6 +127,7 @@ def models(draw: st.DrawFn) -> core.Model:
         keep_where=draw(st.just("") | CONDITION),
         free_text=draw(POLICY),
     )
+    return replace(found, expectations=draw(expectations(found)))
 
 
 NOTES = st.dictionaries(

@@ -240,9 +240,52 @@ def test_arguments_that_cannot_be_read_do_not_stop_the_call(made: Made) -> None:
     def decide(thing: object) -> int:
         return 0 if thing is None else 1
 
+    @recorder.predict(key="thing")
+    async def decide_async(thing: object) -> int:
+        await asyncio.sleep(0)
+        return 0 if thing is None else 2
+
     assert decide(Prickly()) == 1
+    assert asyncio.run(decide_async(Prickly())) == 2
+    assert recorder.spool.failed == 2, "what could not be read is counted"
     assert decide("x") == 1
-    assert query(made, "SELECT key, prediction FROM predictions ORDER BY prediction_id") == [(None, 1.0), ("x", 1.0)]
+    with pytest.raises(TypeError, match="thing"):
+        decide()  # pyright: ignore[reportCallIssue] — that is what is tried
+    with pytest.raises(TypeError, match="thing"):
+        asyncio.run(decide_async())  # pyright: ignore[reportCallIssue] — as above
+    assert recorder.spool.failed == 2, "a wrong call is the caller's, and raises there"
+    found = query(made, "SELECT key, prediction, error FROM predictions ORDER BY prediction_id")
+    assert found == [
+        (None, 1.0, None),
+        (None, 2.0, None),
+        ("x", 1.0, None),
+        (None, None, "TypeError"),
+        (None, None, "TypeError"),
+    ]
+
+
+class Nameless(float):
+    """A number without a text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        msg = "no text"
+        raise RuntimeError(msg)
+
+
+def test_a_key_that_cannot_be_read_is_counted_and_the_call_goes_on(made: Made) -> None:
+    _, recorder = made
+
+    @recorder.predict(key="order", unit="customer")
+    def decide(order: float, customer: str) -> bool:
+        return order > len(customer)
+
+    assert decide(Nameless(8841.0), "c") is True
+    assert decide(8842.0, "c") is True
+    found = query(made, "SELECT key, unit, inputs.order, prediction FROM predictions ORDER BY prediction_id")
+    assert found == [(None, None, 8841.0, 1.0), ("8842.0", "c", 8842.0, 1.0)]
+    assert recorder.spool.failed == 1
 
 
 def test_a_measured_block_records_its_answer_its_time_and_its_error(made: Made) -> None:

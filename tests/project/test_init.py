@@ -18,10 +18,10 @@ from sklearn.preprocessing import OneHotEncoder
 
 from setpoint.core.clock import parse_time
 from setpoint.core.errors import ColumnError, DeclarationError, EmptyFile, StoreReadOnly, UsageError
-from setpoint.core.model import Task
+from setpoint.core.model import Cohort, Task
 from setpoint.declare.load import load_model, load_project
 from setpoint.project.fitted import load_estimator
-from setpoint.project.init import Draft, draft, write
+from setpoint.project.init import Draft, Given, draft, write
 from setpoint.project.training import ON_TRAINING_ROWS, draft_trained
 
 JANUARY, FEBRUARY = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
@@ -59,7 +59,7 @@ def fitted(folder: Path, *, named: bool = True) -> Path:
 
 def trained(folder: Path, model: Path, holdout: str = "", inputs: tuple[str, ...] | None = None) -> Draft:
     later = folder / holdout if holdout else None
-    return draft_trained(folder / "train.parquet", model, holdout=later, columns={**OUTCOME}, inputs=inputs)
+    return draft_trained(folder / "train.parquet", model, Given(columns=OUTCOME, inputs=inputs), holdout=later)
 
 
 def reasons(found: Draft) -> dict[str, tuple[str, str]]:
@@ -71,7 +71,7 @@ def test_every_guess_is_said_with_its_reason_and_stands_in_the_yaml(tmp_path: Pa
     table = flights(JANUARY).drop("minutes").with_columns(score=score, cost_usd=pl.lit(0.01))
     table.write_csv(tmp_path / "late flights.csv")
 
-    found = draft(tmp_path / "late flights.csv", columns=OUTCOME, tz="Europe/Berlin")
+    found = draft(tmp_path / "late flights.csv", Given(columns=OUTCOME, tz="Europe/Berlin"))
 
     said = reasons(found)
     assert (found.model.name, found.model.task) == ("late_flights", Task.BINARY)
@@ -90,7 +90,7 @@ def test_every_guess_is_said_with_its_reason_and_stands_in_the_yaml(tmp_path: Pa
 
 def test_what_is_written_reads_back_as_the_same_model(tmp_path: Path) -> None:
     flights(JANUARY).write_parquet(tmp_path / "flights.parquet")
-    found = draft(str(tmp_path / "flights.parquet"), columns=OUTCOME)
+    found = draft(str(tmp_path / "flights.parquet"), Given(columns=OUTCOME))
 
     written = write(found, tmp_path / "project")
 
@@ -102,7 +102,7 @@ def test_what_is_written_reads_back_as_the_same_model(tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_replaced_only_by_force_and_setpoint_yaml_never(tmp_path: Path) -> None:
     flights(JANUARY, rows=100).write_parquet(tmp_path / "flights.parquet")
-    found = draft(tmp_path / "flights.parquet", columns=OUTCOME)
+    found = draft(tmp_path / "flights.parquet", Given(columns=OUTCOME))
     (tmp_path / "setpoint.yaml").write_text("store: ./events\nmodels: declared\n")
     write(found, tmp_path)
     with pytest.raises(UsageError, match="--force"):
@@ -144,6 +144,39 @@ def test_outcomes_of_a_second_file_are_joined_by_key_and_decide_the_task(tmp_pat
     assert "the rarest of 2 values" in reasons(found)["positive"][1]
 
 
+def test_a_column_named_like_a_grouping_word_is_a_cohort_of_another_name(tmp_path: Path) -> None:
+    days = flights(JANUARY).with_columns(day=pl.Series([["mon", "tue"][n % 2] for n in range(1200)]))
+    days.write_parquet(tmp_path / "flights.parquet")
+
+    found = draft(tmp_path / "flights.parquet", Given(columns=OUTCOME))
+    write(found, tmp_path)
+
+    assert Cohort("day_value", by="day") in found.model.cohorts
+    assert load_project(tmp_path).models["flights"] == found.model
+
+
+def test_one_of_a_thing_is_told_in_the_singular(tmp_path: Path) -> None:
+    pl.DataFrame({"score": [0.25], "label": ["ok"], "kind": ["a"]}).write_parquet(tmp_path / "one.parquet")
+    said = reasons(draft(tmp_path / "one.parquet"))
+    assert said["column of score"][1] == "named like score, numbers from 0.25 to 0.25, 1 different value in 1 row"
+    assert said["task"][1] == "guessed: the outcome has 1 different value"
+    assert said["positive"][1] == "guessed: the only value, 1 row"
+    assert said["features.kind"][1] == "guessed: VARCHAR, 1 different value"
+
+
+@pytest.mark.parametrize(
+    ("name", "tz", "role", "said"),
+    [
+        ("../b", "UTC", "time", "not a model's name"),
+        ("", "Mars", "time", "no time zone is called 'Mars'"),
+        ("", "UTC", "tiem", "no role is called 'tiem'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_file_is_opened(name: str, tz: str, role: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Given(name, tz, {role: "a"})
+
+
 def test_two_files_that_nothing_joins_are_refused(tmp_path: Path) -> None:
     flights(JANUARY, rows=60).write_parquet(tmp_path / "a.parquet")
     pl.DataFrame({"label": [0, 1]}).write_csv(tmp_path / "b.csv")
@@ -174,7 +207,7 @@ def test_columns_of_any_name_and_without_any_value_are_told(tmp_path: Path) -> N
 def test_a_time_without_a_zone_is_said(tmp_path: Path) -> None:
     table = flights(JANUARY).with_columns(pl.col("predicted_at").dt.replace_time_zone(None))
     table.write_parquet(tmp_path / "flights.parquet")
-    found = draft(tmp_path / "flights.parquet", tz="Asia/Kolkata")
+    found = draft(tmp_path / "flights.parquet", Given(tz="Asia/Kolkata"))
     assert "predicted_at is read in it where it carries no zone" in reasons(found)["timezone"][1]
 
 
@@ -189,9 +222,9 @@ def test_a_file_that_cannot_be_read_is_refused_in_words(tmp_path: Path, name: st
 def test_a_role_or_column_that_does_not_exist_is_refused_with_what_was_meant(tmp_path: Path) -> None:
     flights(JANUARY, rows=60).write_parquet(tmp_path / "flights.parquet")
     with pytest.raises(UsageError, match="did you mean outcome"):
-        draft(tmp_path / "flights.parquet", columns={"outcom": "late"})
+        draft(tmp_path / "flights.parquet", Given(columns={"outcom": "late"}))
     with pytest.raises(ColumnError, match="did you mean 'late'"):
-        draft(tmp_path / "flights.parquet", columns={"outcome": "lates"})
+        draft(tmp_path / "flights.parquet", Given(columns={"outcome": "lates"}))
 
 
 def test_rows_later_than_the_fit_give_a_bar_that_says_how_it_was_measured(tmp_path: Path) -> None:
@@ -264,8 +297,8 @@ def test_a_regression_is_judged_by_rmse_and_its_bar_is_an_upper_end(tmp_path: Pa
     found = draft_trained(
         tmp_path / "train.parquet",
         tmp_path / "minutes.pkl",
+        Given(columns={"outcome": "minutes"}),
         holdout=tmp_path / "later.parquet",
-        columns={"outcome": "minutes"},
     )
 
     (bar,) = found.model.expectations
@@ -327,12 +360,12 @@ def test_a_model_that_does_not_fit_the_file_is_refused_in_words(tmp_path: Path) 
     model = fitted(tmp_path)
     flights(JANUARY).drop("noise").write_parquet(tmp_path / "narrow.parquet")
     with pytest.raises(ColumnError, match="lacks inputs of the model: noise"):
-        draft_trained(tmp_path / "narrow.parquet", model, columns={**OUTCOME})
+        draft_trained(tmp_path / "narrow.parquet", model, Given(columns=OUTCOME))
     with pytest.raises(UsageError, match="looks like an outcome"):
         draft_trained(tmp_path / "train.parquet", model)
     unnamed = fitted(tmp_path, named=False)
     with pytest.raises(UsageError, match="takes 2 inputs") as refusal:
-        draft_trained(tmp_path / "train.parquet", unnamed, columns={**OUTCOME})
+        draft_trained(tmp_path / "train.parquet", unnamed, Given(columns=OUTCOME))
     assert "--inputs" in refusal.value.hint
 
 
@@ -341,7 +374,7 @@ def test_outcomes_that_are_spelled_unlike_the_models_classes_are_refused(tmp_pat
     words = flights(JANUARY).with_columns(late=pl.when(pl.col("late") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")))
     words.write_parquet(tmp_path / "words.parquet")
     with pytest.raises(UsageError, match="classes are 0 and 1, late holds no, yes"):
-        draft_trained(tmp_path / "words.parquet", model, columns={**OUTCOME})
+        draft_trained(tmp_path / "words.parquet", model, Given(columns=OUTCOME))
 
 
 def test_a_model_that_answers_with_no_number_is_refused(tmp_path: Path) -> None:
@@ -351,8 +384,7 @@ def test_a_model_that_answers_with_no_number_is_refused(tmp_path: Path) -> None:
         draft_trained(
             tmp_path / "train.parquet",
             tmp_path / "undecided.joblib",
-            columns={"outcome": "minutes"},
-            inputs=("noise",),
+            Given(columns={"outcome": "minutes"}, inputs=("noise",)),
         )
 
 

@@ -11,9 +11,11 @@ from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.model import Cohort, Model, Rates, Silence, Success, Task
 from setpoint.core.window import Window
-from setpoint.store.evidence import RowEvidence
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.evidence import SCORE, RowEvidence
 from setpoint.store.kept import KeptEvidence
-from setpoint.store.layout import Layout
+from setpoint.store.layout import Layout, ReplayClock
+from setpoint.store.measures import COHORT_VALUES, OTHER
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable
 from setpoint.store.summaries import Summaries
@@ -55,6 +57,7 @@ def compare(layout: Layout, windows: list[Window]) -> KeptEvidence:
         kept = KeptEvidence(layout, model, now, now, summaries)
         rows = RowEvidence(snapshot.connection, model, snapshot.columns, now)
         rows.definition = kept.definition
+        rows.told_apart = kept.told_apart
         try:
             for window in windows:
                 assert_same(kept.quality(window), rows.quality(window))
@@ -107,3 +110,31 @@ def test_states_alone_answer_without_opening_the_event_log() -> None:
             state = evidence.quality(Window(START, START + 2 * DAY))
             assert state.total("rows") > 1000
             assert evidence._opened is None
+
+
+def test_a_feature_and_a_cohort_value_that_come_later_change_no_number() -> None:
+    model = Model("m", cohorts=(Cohort("shop", by="shop"),))
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        recorder, clock = Recorder(layout, "m", spool=spool), layout.clock
+        assert isinstance(clock, ReplayClock)
+        for day in range(3):
+            for n in range(90):
+                clock.set(START + day * DAY + n * HOUR // 4)
+                inputs: dict[str, object] = {"shop": f"shop-{n * (day + 1) % (40 + 20 * day)}", "x": n / 7}
+                if day == 2:
+                    inputs |= {"y": float(n), "z": f"z{n % 3}"}
+                recorder.record(inputs, score=(n % 10) / 10, version=f"v{day}")
+            recorder.flush()
+            clock.set(START + (day + 1) * DAY)
+            tick(layout)
+            clock.set(clock.now() + 1)
+            tick(layout)
+            compare(layout, [Window(START, START + (day + 1) * DAY), Window(START, START + day * DAY + 7 * HOUR)])
+        with Summaries.reading(layout.summaries("m")) as summaries:
+            kept = KeptEvidence(layout, layout.model("m"), clock.now(), clock.now(), summaries)
+            shops = kept.profile(Window(START, START + 3 * DAY), cohort="shop")
+            assert OTHER in shops.key("cohort_value")
+            assert len(set(shops.key("cohort_value"))) == COHORT_VALUES + 1
+            assert shops.only(feature=SCORE, part="moments").total("rows") == 270
+            kept.close()
+        spool.close()

@@ -125,3 +125,48 @@ def test_without_a_declared_retention_everything_stays() -> None:
         done = let_go(layout, layout.model("m"))
         assert (done.before, done.files, done.why) == ("", 0, "no retention is declared")
         assert len(days(layout)) == DAYS
+
+
+def profiles(layout: Layout) -> dict[object, float]:
+    """Return rows and missing values of each feature over all days, from what is kept."""
+    now = layout.clock.now()
+    with Summaries.reading(layout.summaries("m")) as summaries:
+        kept = KeptEvidence(layout, layout.model("m"), now, now, summaries)
+        try:
+            state = kept.profile(Window(START, START + (DAYS + 1) * DAY)).only(part="moments")
+            rows = zip(state.key("feature"), state.column("rows"), state.column("missing"), strict=True)
+            return {(feature, what): n for feature, r, m in rows for what, n in (("rows", r), ("missing", m))}
+        finally:
+            kept.close()
+
+
+def test_a_late_row_does_not_put_itself_in_the_place_of_a_day_that_was_let_go() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        before = totals(layout)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        late = Recorder(layout, "m", spool=spool)
+        late.record({"x": 1.0}, prediction_id="late", key="late", score=0.5, predicted_at=START + DAY)
+        late.outcome(1, prediction_id="late")
+        late.close()
+        assert totals(layout)[0] == before[0]
+        tick(layout)
+        assert totals(layout)[0] == before[0]
+
+
+def test_a_new_input_loses_no_history() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        before = totals(layout)
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        recorder.record({"x": 1.0, "y": "new"}, prediction_id="n", key="n", score=0.5)
+        recorder.close()
+        clock.set(clock.now() + 2 * HOUR)
+        tick(layout)
+        assert totals(layout) == before
+        found = profiles(layout)
+        assert (found["x", "rows"], found["x", "missing"]) == (801.0, 0.0)
+        assert (found["y", "rows"], found["y", "missing"]) == (801.0, 800.0)

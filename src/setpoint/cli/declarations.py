@@ -35,11 +35,12 @@ def init(
 
     columns = dict(_pair(text) for text in column or ())
     chosen = tuple(one.strip() for one in inputs.split(",")) if inputs else None
+    given = project.Given(name, tz, columns, chosen)
     if train is None:
         if not file or model is not None or holdout is not None:
             msg = "name a file of predictions, or --train and --model"
             raise UsageError(msg, hint="setpoint init predictions.parquet")
-        found = project.draft(file, outcomes=outcomes, name=name, tz=tz, columns=columns, inputs=chosen)
+        found = project.draft(file, given, outcomes=outcomes)
     else:
         if file or outcomes or model is None:
             msg = "--train goes with --model, and without a file of predictions"
@@ -47,7 +48,7 @@ def init(
         say(f"warning: loading {model} runs code from that file; do it only with files you trust")
         from setpoint.project.training import draft_trained
 
-        found = draft_trained(train, model, holdout=holdout, name=name, tz=tz, columns=columns, inputs=chosen)
+        found = draft_trained(train, model, given, holdout=holdout)
     say(f"guessed from {train or file}:")
     say("\n".join(found.said))
     for path in project.write(found, out, force=force):
@@ -74,11 +75,16 @@ def plan(folder: Folder = Path()) -> None:
 
 
 @app.command()
-def apply(folder: Folder = Path()) -> None:
+def apply(
+    folder: Folder = Path(),
+    lose_history: Annotated[
+        bool, typer.Option("--lose-history", help="Also when days whose rows are gone lose their numbers.")
+    ] = False,
+) -> None:
     """Put the declarations in force; a second time there is nothing to change."""
     from setpoint.project.plan import apply as applied
 
-    found = applied(folder)
+    found = applied(folder, lose_history=lose_history)
     print(found.text(storage=False))
     if not found.is_empty:
         say("running services take a changed declaration when they start again")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["higher", "lower", "none"]
+QualityUnit = Literal["ratio", "nats", "outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,61 @@ class Metric:
         return f"{number(self.value, self.unit)} [{low}, {high}]"
 
 
+@dataclass(frozen=True, slots=True)
+class QualityMetric:
+    """What is known of a quality metric before any row is seen.
+
+    Attributes:
+        name: Such as `auc`.
+        unit: `outcome` is the outcome's own unit.
+        better: Which direction is better.
+        lowest: No model is below it.
+        highest: No model is above it.
+    """
+
+    name: str
+    unit: QualityUnit
+    better: Direction
+    lowest: float = 0.0
+    highest: float = 1.0
+
+
+# By task; `feedback.quality` measures these.
+QUALITY_METRICS: Mapping[str, tuple[QualityMetric, ...]] = {
+    "binary": (
+        QualityMetric("auc", "ratio", "higher"),
+        QualityMetric("accuracy", "ratio", "higher"),
+        QualityMetric("precision", "ratio", "higher"),
+        QualityMetric("recall", "ratio", "higher"),
+        QualityMetric("f1", "ratio", "higher"),
+        QualityMetric("log_loss", "nats", "lower", highest=math.inf),
+        QualityMetric("brier", "ratio", "lower"),
+        QualityMetric("calibration_error", "ratio", "lower"),
+        QualityMetric("base_rate", "ratio", "none"),
+        QualityMetric("mean_score", "ratio", "none"),
+    ),
+    "regression": (
+        QualityMetric("rmse", "outcome", "lower", highest=math.inf),
+        QualityMetric("mae", "outcome", "lower", highest=math.inf),
+        QualityMetric("bias", "outcome", "none", lowest=-math.inf, highest=math.inf),
+        QualityMetric("r_squared", "ratio", "higher", lowest=-math.inf),
+        QualityMetric("skill", "ratio", "higher", lowest=-math.inf),
+        QualityMetric("within_tolerance", "ratio", "higher"),
+    ),
+}
+
+
+def counted(count: float, noun: str) -> str:
+    """Return how many there are of something, in words.
+
+    Example:
+        >>> counted(1, "day"), counted(1200, "different value")
+        ('1 day', '1,200 different values')
+    """
+    told = f"{count:,.0f}"
+    return f"{told} {noun}" if told == "1" else f"{told} {noun}s"
+
+
 def number(value: float, unit: str) -> str:
     """Return a number with the digits that its unit deserves.
 
@@ -62,7 +120,7 @@ def number(value: float, unit: str) -> str:
             return f"{value:.1%}".replace("%", " %")
         case "ratio":
             return f"{value:.3f}"
-        case "rows":
-            return f"{value:,.0f}"
+        case "rows" | "tokens":
+            return f"{value:,.0f}" + (" tokens" if unit == "tokens" else "")
         case _:
             return f"{value:.4g}"

@@ -17,6 +17,12 @@ class Task(StrEnum):
     REGRESSION = "regression"
 
 
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # a model's name is a folder, and part of file names
+NAME_RULE = "at most 100 letters, digits, dots, dashes and underscores, a letter or digit first"
+
+# What answers can group by without a cohort: no cohort can have one of these names.
+GROUPINGS = ("version", "endpoint", "day")
+
 FeatureKind = Literal["numeric", "integer", "categorical", "boolean"]
 Policy = Literal["keep", "hash", "redact", "drop"]
 

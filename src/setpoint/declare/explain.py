@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel
 
+from setpoint.core.model import NAME_RULE
 from setpoint.declare.problems import Problem, did_you_mean, listed, shown
 from setpoint.declare.source import Path, Source, dotted
 from setpoint.declare.spellings import BROKEN
@@ -29,7 +30,7 @@ _EXPECTED = {
     "string_too_short": "text that is not empty",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
-    "string_pattern_mismatch": "letters, digits, dots, dashes and underscores, at most 128",
+    "string_pattern_mismatch": NAME_RULE,
 }
 
 

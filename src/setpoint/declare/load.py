@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from setpoint.declare.bars import impossible_bars
 from setpoint.declare.explain import explain
 from setpoint.declare.problems import Problem, Problems, declaration_error
 from setpoint.declare.schema import ModelDeclaration, ProjectDeclaration
@@ -194,6 +195,7 @@ def _model(source: Source, name: str) -> Model:
         found = _validated(ModelDeclaration, named)
     except Problems as more:
         raise Problems([*problems, *more.problems]) from None
+    problems += impossible_bars(found, named)
     if problems:
         raise Problems(problems)
     return found.to_model(name)

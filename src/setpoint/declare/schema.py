@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 from setpoint.core import model as core
 from setpoint.core.clock import parse_duration, parse_time
 from setpoint.declare.spellings import (
+    CohortName,
     Condition,
     Duration,
     Name,
@@ -80,8 +81,8 @@ class FeatureDeclaration(_Part):
 class CohortDeclaration(_Part):
     """A named group of predictions: one for each value of `by`, or the rows where `where` holds."""
 
-    name: Word
-    """What reports call it."""
+    name: CohortName
+    """What reports call it; not version, endpoint or day."""
     by: str = ""
     """A column: one cohort for each of its values."""
     where: Condition = ""
@@ -183,7 +184,7 @@ Features = Annotated[
 ]
 Cohorts = list[
     Annotated[
-        Annotated[Word, _TEXT] | Annotated[CohortDeclaration, _MAPPING],
+        Annotated[CohortName, _TEXT] | Annotated[CohortDeclaration, _MAPPING],
         Discriminator(shape, custom_error_type="shape", custom_error_message="a column or a mapping with name"),
     ]
 ]

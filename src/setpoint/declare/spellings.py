@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from setpoint.core.clock import DAY, parse_duration, parse_time, time_zone
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
+from setpoint.core.model import GROUPINGS, NAME_PATTERN
 from setpoint.core.window import Window
 from setpoint.declare.problems import did_you_mean, shown
 
@@ -121,6 +122,13 @@ def _condition(value: str) -> str:
     return value
 
 
+def _no_grouping(value: str) -> str:
+    if value in GROUPINGS:
+        hint = f"`--by {value}` needs no cohort; for an input of that name write {{name: {value}_value, by: {value}}}"
+        refuse(f"found {shown(value)}, a word that answers group by already", hint)
+    return value
+
+
 def _size(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -140,7 +148,8 @@ def _scalar_text(value: object) -> object:
 
 
 Word = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+CohortName = Annotated[Word, AfterValidator(_no_grouping)]
 Duration = Annotated[
     str,
     BeforeValidator(_unit_needed),

@@ -254,26 +254,29 @@ class Recorder:
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             signature = inspect.signature(function)
 
-            def details(inputs: Mapping[str, Value]) -> Details:
-                found: Details = {"version": version}
-                if key is not None and inputs.get(key) is not None:
-                    found["key"] = str(inputs[key])
-                if unit is not None and inputs.get(unit) is not None:
-                    found["unit"] = str(inputs[unit])
-                return found
-
-            def read(*args: P.args, **kwargs: P.kwargs) -> dict[str, Value]:
+            def read(*args: P.args, **kwargs: P.kwargs) -> tuple[dict[str, Value], Details]:
+                inputs: dict[str, Value] = {}
+                details: Details = {"version": version}
                 try:
-                    return inputs_of(signature.bind(*args, **kwargs).arguments)
-                except Exception:
-                    return {}  # a wrong call: the function itself will say so
+                    arguments = signature.bind(*args, **kwargs).arguments
+                except TypeError:
+                    return inputs, details  # a wrong call: the function itself will say so
+                try:
+                    inputs = inputs_of(arguments)
+                    if key is not None and inputs.get(key) is not None:
+                        details["key"] = str(inputs[key])
+                    if unit is not None and inputs.get(unit) is not None:
+                        details["unit"] = str(inputs[unit])
+                except Exception as error:  # as in `record`; the prediction counts without them
+                    self.note_failure(error)
+                return inputs, details
 
             if inspect.iscoroutinefunction(function):
 
                 @wraps(function)
                 async def recorded_async(*args: P.args, **kwargs: P.kwargs) -> object:
-                    inputs = read(*args, **kwargs)
-                    with self.measure(inputs, **details(inputs)) as measured:
+                    inputs, details = read(*args, **kwargs)
+                    with self.measure(inputs, **details) as measured:
                         result = await function(*args, **kwargs)
                         measured.answer(result, is_score=score)
                     return result
@@ -282,8 +285,8 @@ class Recorder:
 
             @wraps(function)
             def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
-                inputs = read(*args, **kwargs)
-                with self.measure(inputs, **details(inputs)) as measured:
+                inputs, details = read(*args, **kwargs)
+                with self.measure(inputs, **details) as measured:
                     result = function(*args, **kwargs)
                     measured.answer(result, is_score=score)
                 return result

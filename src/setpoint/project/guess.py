@@ -5,7 +5,6 @@ Every guess is said, in a form that can be pasted back as an argument.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import duckdb
 
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Task
+from setpoint.declare.problems import did_you_mean
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import ROLES, Mapped, check_columns
 
@@ -177,10 +177,8 @@ def check_roles(columns: Mapping[str, str]) -> None:
     """
     for role in columns:
         if role not in ROLES:
-            near = difflib.get_close_matches(role, ROLES, n=1)
             msg = f"no role is called {role!r}"
-            hint = f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}"
-            raise UsageError(msg, hint=hint)
+            raise UsageError(msg, hint=did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}")
 
 
 def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> list[str]:

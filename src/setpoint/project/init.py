@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,13 +15,14 @@ import duckdb
 
 from setpoint.core.clock import time_zone
 from setpoint.core.errors import StoreReadOnly, UsageError
-from setpoint.core.model import Cohort, Feature, FeatureKind, Model, Task
+from setpoint.core.metric import counted
+from setpoint.core.model import GROUPINGS, Cohort, Feature, FeatureKind, Model, Task
 from setpoint.declare.json_schema import model_schema
 from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
-from setpoint.declare.problems import Problems, declaration_error, did_you_mean
+from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
-from setpoint.project.guess import ColumnFacts, guess, guess_cohorts, guess_task, look_at
+from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, load
 from setpoint.store.layout import check_name
@@ -107,24 +108,42 @@ class Looked:
     mapped: Mapped
 
 
-def draft(
-    file: Source,
-    *,
-    outcomes: Source | None = None,
-    name: str = "",
-    tz: str = "UTC",
-    columns: Mapping[str, str] | None = None,
-    inputs: tuple[str, ...] | None = None,
-) -> Draft:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a person says beside the files; all else is guessed.
+
+    Attributes:
+        name: The model's name; a file's when empty.
+        tz: The model's zone, and the zone of times that carry none.
+        columns: Column by role, where the guess would be wrong; an empty text says that there is none.
+        inputs: The input columns, in the order a fitted model takes them; None to guess.
+
+    Raises:
+        UsageError: A name, a zone or a role cannot be.
+    """
+
+    name: str = ""
+    tz: str = "UTC"
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    inputs: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be before a file is opened."""
+        time_zone(self.tz)
+        check_name(self.name or "model")
+        check_roles(self.columns)
+
+
+NOTHING = Given()
+
+
+def draft(file: Source, given: Given = NOTHING, *, outcomes: Source | None = None) -> Draft:
     """Return a declaration guessed from a file of predictions.
 
     Args:
         file: The predictions, as `setpoint.read` takes them.
+        given: What need not be guessed.
         outcomes: A second file with the outcomes, joined by `prediction_id` or `key`.
-        name: The model's name; the file's when empty.
-        tz: The model's zone, and the zone of times that carry none.
-        columns: Column by role, where the guess would be wrong; an empty text says that there is none.
-        inputs: The feature columns; guessed when left out.
 
     Raises:
         UsageError: A file cannot be read, or the two files cannot be joined.
@@ -132,22 +151,20 @@ def draft(
     Example:
         >>> import duckdb
         >>> table = duckdb.sql("SELECT i % 2 AS late, i / 9 AS score, i * 1.5 AS miles FROM range(9) t(i)")
-        >>> found = draft(table, name="flights", columns={"outcome": "late"})
+        >>> found = draft(table, Given("flights", columns={"outcome": "late"}))
         >>> found.model.task.value, [feature.name for feature in found.model.features]
         ('binary', ['miles'])
     """
-    time_zone(tz)
-    check_name(name or "model")
-    given = checked_roles(columns or {})
+    columns = given.columns
     with closing(connect()) as connection:
-        first = look(connection, file, {**given, **({"outcome": ""} if outcomes is not None else {})}, inputs)
-        truth = first if outcomes is None else _joined(connection, outcomes, first, given)
-        guesses = [*role_guesses(first, given, hidden="outcome" if truth is not first else "")]
+        first = look(connection, file, {**columns, **({"outcome": ""} if outcomes is not None else {})}, given.inputs)
+        truth = first if outcomes is None else _joined(connection, outcomes, first, columns)
+        guesses = [*role_guesses(first, columns, hidden="outcome" if truth is not first else "")]
         if truth is not first:
             guesses += role_guesses(truth, {}, shown=("outcome",), place=f" in {truth.name}")
         task, task_guess = guessed_task(first, truth)
         positive = positive_value(truth) if task is Task.BINARY else None
-        model, found = described(first, name or file_name(file), task, tz)
+        model, found = described(first, given.name or file_name(file), task, given.tz)
     guesses += [task_guess, *([positive] if positive else []), *found]
     return Draft(with_positive(model, positive), tuple(guesses), {})
 
@@ -183,19 +200,6 @@ def _joined(connection: duckdb.DuckDBPyConnection, outcomes: Source, first: Look
     return found
 
 
-def checked_roles(columns: Mapping[str, str]) -> dict[str, str]:
-    """Return columns by role when every role exists.
-
-    Raises:
-        UsageError: One does not.
-    """
-    for role in columns:
-        if role not in ROLES:
-            msg = f"no role is called {role!r}"
-            raise UsageError(msg, hint=did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}")
-    return dict(columns)
-
-
 def role_guesses(
     looked: Looked,
     given: Mapping[str, str],
@@ -217,7 +221,7 @@ def role_guesses(
 
 def _reason(role: str, fact: ColumnFacts) -> str:
     words = role.replace("_", " ")
-    values = f"{fact.distinct:,} different values in {fact.rows:,} rows"
+    values = f"{_values(fact)} in {counted(fact.rows, 'row')}"
     if role == "time":
         return f"named like a time, type {fact.kind}"
     if fact.minimum is not None and fact.maximum is not None and role not in {"key", "prediction_id", "unit"}:
@@ -230,11 +234,11 @@ def guessed_task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
     roles = {**first.mapped.roles, **truth.mapped.roles}
     task = guess_task({**first.facts, **truth.facts}, Mapped(roles, first.mapped.inputs))
     if "outcome" in roles:
-        reason = f"guessed: the outcome has {truth.facts[roles['outcome']].distinct:,} different values"
+        reason = f"guessed: the outcome has {_values(truth.facts[roles['outcome']])}"
     elif "score" in roles:
         reason = "guessed: there is a score between 0 and 1"
     elif "prediction" in roles:
-        reason = f"guessed: the prediction has {first.facts[roles['prediction']].distinct:,} different values"
+        reason = f"guessed: the prediction has {_values(first.facts[roles['prediction']])}"
     else:
         reason = "guessed: nothing in the file says otherwise"
     return task, Guess("task", task.value, reason)
@@ -249,15 +253,16 @@ def positive_value(truth: Looked) -> Guess | None:
     if fact.is_number and {fact.minimum, fact.maximum} <= {0.0, 1.0}:
         return None
     q = quoted(column)
-    counted = rows(
+    first = rows(
         truth.connection,
         f"SELECT CAST({q} AS VARCHAR), count(*) FROM {quoted(truth.table)} WHERE {q} IS NOT NULL"
         f" GROUP BY {q} ORDER BY {f'{q} DESC' if fact.is_number else '2, 1'} LIMIT 1",
     )
-    if not counted:
+    if not first:
         return None
-    value, count = cast("tuple[str, int]", counted[0])
-    which = "the largest value" if fact.is_number else f"the rarest of {fact.distinct} values, {count:,} rows"
+    value, count = cast("tuple[str, int]", first[0])
+    rarest = "the only value" if fact.distinct == 1 else f"the rarest of {fact.distinct} values"
+    which = "the largest value" if fact.is_number else f"{rarest}, {counted(count, 'row')}"
     warning = "" if fact.distinct <= _YES_AND_NO else "; the others all count as no"
     return Guess("positive", value, f"guessed: {which}{warning}")
 
@@ -274,7 +279,7 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     guesses = [Guess(f"features.{f.name}", f.kind, _feature_reason(looked.facts[f.name])) for f in features]
     used = {*looked.mapped.roles.values(), *(feature.name for feature in features)}
     guesses += [
-        Guess(f"left out {column}", fact.kind, f"taken for no input, {fact.distinct:,} different values")
+        Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}")
         for column, fact in looked.facts.items()
         if column not in used
     ]
@@ -285,7 +290,7 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     is_zoned = time is None or looked.types[time] == "TIMESTAMP WITH TIME ZONE"
     read = "" if is_zoned else f"; {time} is read in it where it carries no zone"
     guesses.append(Guess("timezone", tz, f"days and weeks are local to it{read}"))
-    declared = tuple(Cohort(column, by=column) for column in cohorts)
+    declared = tuple(Cohort(f"{column}_value" if column in GROUPINGS else column, by=column) for column in cohorts)
     return Model(name=name, task=task, timezone=tz, features=features, cohorts=declared), guesses
 
 
@@ -301,7 +306,11 @@ def _feature_reason(fact: ColumnFacts) -> str:
     missing = f", {fact.nulls:,} of {fact.rows:,} missing" if fact.nulls else ""
     if fact.is_number and fact.minimum is not None and fact.maximum is not None:
         return f"guessed: numbers from {fact.minimum:g} to {fact.maximum:g}{missing}"
-    return f"guessed: {fact.kind}, {fact.distinct:,} different values{missing}"
+    return f"guessed: {fact.kind}, {_values(fact)}{missing}"
+
+
+def _values(fact: ColumnFacts) -> str:
+    return counted(fact.distinct, "different value")
 
 
 def file_name(file: object) -> str:

@@ -12,15 +12,18 @@ import msgspec
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text
 from setpoint.core.errors import DeclarationError, StoreError, StoreMissing, UsageError
 from setpoint.core.events import TABLES, Change
+from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.declare.load import load_project
 from setpoint.declare.source import read_text
 from setpoint.declare.write import size_spelling, to_yaml
 from setpoint.predictions.recorder import spool_of
+from setpoint.project.losses import lost_days
+from setpoint.project.unseen import unseen_features
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import bucket_seconds, horizon
 from setpoint.store.lake import LakeTable
-from setpoint.store.layout import Layout, check_name
+from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import basis
 
@@ -93,13 +96,13 @@ class Storage:
     def lines(self) -> list[str]:
         """The estimate in words."""
         source = "measured in the lake" if self.is_measured else "an estimate from the declared features"
-        first = f"storage: about {self.bytes_per_prediction:,.0f} bytes a prediction ({source})"
+        first = f"storage: about {counted(self.bytes_per_prediction, 'byte')} a prediction ({source})"
         if self.rows_per_day is None:
             traffic = "no traffic was seen yet: rows a day are unknown"
         else:
             kept = f", {self.keep:g} of them kept" if self.keep < 1.0 else ""
             over = f" (seen over {duration_text(self.seen)})" if self.seen < DAY else ""
-            traffic = f"{self.rows_per_day:,.0f} predictions a day{over}{kept}"
+            traffic = f"{counted(self.rows_per_day, 'prediction')} a day{over}{kept}"
         summaries = f"summaries {_size(self.summary_bytes_per_day)} a day"
         what = " without the rows" if self.rows_per_day is None else ""
         month = f"about {_size(self.bytes_of(MONTH))} a month{what}"
@@ -120,6 +123,8 @@ class ModelPlan:
         is_dropped: Whether it is in force and declared no longer: it is kept.
         changes: Field by field; empty for a model that is new.
         storage: What it takes on disk; None for one that is declared no longer.
+        lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
+        doubts: What the declaration names and nobody has seen, in words.
     """
 
     model: Model
@@ -127,6 +132,8 @@ class ModelPlan:
     is_dropped: bool
     changes: tuple[FieldChange, ...]
     storage: Storage | None
+    lost: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_changed(self) -> bool:
@@ -143,7 +150,15 @@ class ModelPlan:
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         if any(change.voids for change in self.changes):
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
-        return lines
+        if self.lost:
+            lines.append(f"! {name}: {self.lost_text}, so apply needs --lose-history")
+        return lines + [f"! {name}: {doubt}" for doubt in self.doubts]
+
+    @property
+    def lost_text(self) -> str:
+        """How many days are lost, and from when to when."""
+        days = " to ".join(dict.fromkeys([*self.lost[:1], *self.lost[-1:]]))
+        return f"rows of {counted(len(self.lost), 'day')} ({days}) were let go: their numbers go with the summaries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +189,18 @@ class Plan:
                 lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
         return "\n".join([*lines, "nothing to change"] if self.is_empty else lines)
 
+    def check_history(self) -> None:
+        """Refuse a plan that loses the numbers of days whose rows were let go.
+
+        Raises:
+            UsageError: A model has such days.
+        """
+        losing = [model for model in self.models if model.lost]
+        if losing:
+            keys = dict.fromkeys(change.key for model in losing for change in model.changes if change.voids)
+            msg = "; ".join(f"{model.model.name}: {model.lost_text}" for model in losing)
+            raise UsageError(msg, hint=f"leave {', '.join(keys)} as before, or apply with --lose-history")
+
     def check(self) -> None:
         """Refuse a plan that takes more room than declared.
 
@@ -203,8 +230,6 @@ def plan(folder: Path) -> Plan:
         msg = f"the store is at {project.store}"
         raise UsageError(msg, hint="plan and apply know stores in a folder only; set `store: ./store`")
     root = Path(project.store)
-    for name in project.models:
-        check_name(name)
     try:
         layout = Layout.open(root)
     except StoreMissing:
@@ -219,21 +244,25 @@ def plan(folder: Path) -> Plan:
     return Plan(root, layout is None, tuple(sorted([*found, *dropped], key=lambda one: one.model.name)))
 
 
-def apply(folder: Path) -> Plan:
+def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     """Put a project's declarations in force, make the store when it is missing, and record each change.
 
     Args:
         folder: Where `setpoint.yaml` is.
+        lose_history: Whether the numbers of days whose rows were let go may be lost.
 
     Returns:
         What was done; empty when everything was in force already.
 
     Raises:
         DeclarationError: A declaration does not hold, or takes more room than it declares.
+        UsageError: History would be lost, and nobody said that it may.
         StoreReadOnly: The store cannot be written.
     """
     found = plan(folder)
     found.check()
+    if not lose_history:
+        found.check_history()
     if found.is_empty:
         return found
     layout = Layout.create(found.store)
@@ -281,7 +310,15 @@ def _planned(layout: Layout | None, model: Model, before: Model | None) -> Model
     changes = () if before is None else tuple(differences(before, model))
     if before is not None and layout is not None and not layout.summaries(model.name).exists():
         changes = tuple(replace(change, voids=False) for change in changes)
-    return ModelPlan(model, before is None, is_dropped=False, changes=changes, storage=estimate(layout, model))
+    return ModelPlan(
+        model,
+        before is None,
+        is_dropped=False,
+        changes=changes,
+        storage=estimate(layout, model),
+        lost=() if layout is None else lost_days(layout, before or Model(model.name), model),
+        doubts=unseen_features(layout, model),
+    )
 
 
 def differences(before: Model, after: Model) -> list[FieldChange]:

@@ -17,7 +17,7 @@ from setpoint.inputs.profiles import profiles
 from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, said, warnings
 from setpoint.project.log import FileSource, Log
 from setpoint.store.engines.duck import connect
-from setpoint.store.evidence import RowEvidence, define, is_number_type
+from setpoint.store.evidence import RowEvidence, is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
 from setpoint.store.measures import Definition
 from setpoint.store.profiling import query_profile
@@ -195,7 +195,7 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
         shared = before.definition
         new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
         if new:
-            shared = Definition({**shared.features, **define(after.connection, after.model, new).features})
+            shared = Definition({**shared.features, **after.define(new).features})
         sides = Sides(
             profiles(_profile(before, shared), shared),
             profiles(_profile(after, shared), shared),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +12,20 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from setpoint.core.clock import DAY, MICROS, moment, time_zone
+from setpoint.core.clock import DAY, MICROS, moment
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import ColumnError, UsageError
+from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.window import Window
 from setpoint.project.fitted import Columns, Estimator, Fitted, Floats, load_estimator, word
 from setpoint.project.guess import guess, look_at
 from setpoint.project.init import (
+    NOTHING,
     Draft,
+    Given,
     Guess,
     Looked,
-    checked_roles,
     described,
     file_name,
     guessed_task,
@@ -39,7 +40,6 @@ from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
-from setpoint.store.layout import check_name
 
 _YES_AND_NO = 2
 ON_TRAINING_ROWS = "unknown: measured on training rows"
@@ -48,45 +48,30 @@ _MEASURED_ROWS = 200_000
 _REPEATS, _MANY_INPUTS = 3, 50
 
 
-def draft_trained(
-    train: Source,
-    model_file: Path,
-    *,
-    holdout: Source | None = None,
-    name: str = "",
-    tz: str = "UTC",
-    columns: Mapping[str, str] | None = None,
-    inputs: tuple[str, ...] | None = None,
-) -> Draft:
+def draft_trained(train: Source, model_file: Path, given: Given = NOTHING, *, holdout: Source | None = None) -> Draft:
     """Return a declaration with reference, importance and, from later rows only, a bar.
 
     Args:
         train: The rows the model was fitted on, with their outcomes.
         model_file: The model, written by joblib or pickle. Loading it runs code from the file.
+        given: What need not be guessed; inputs are by default the names the model was fitted with.
         holdout: Rows with outcomes that are all later than the training rows.
-        name: The model's name; the model file's when empty.
-        tz: The model's zone, and the zone of times that carry none.
-        columns: Column by role, where the guess would be wrong.
-        inputs: The inputs, in the order the model takes them; by default the names it was fitted with.
 
     Raises:
         UsageError: A file cannot be read, or the model does not fit it.
     """
-    time_zone(tz)
-    check_name(name or "model")
-    given = checked_roles(columns or {})
     estimator = load_estimator(model_file)
     with closing(connect()) as connection:
-        looked = look(connection, train, given, inputs)
-        if inputs is None and (named := _fitted_names(estimator, looked)):
-            looked = replace(looked, mapped=guess(looked.facts, given, named))
+        looked = look(connection, train, given.columns, given.inputs)
+        if given.inputs is None and (named := _fitted_names(estimator, looked)):
+            looked = replace(looked, mapped=guess(looked.facts, given.columns, named))
         if "outcome" not in looked.mapped.roles:
             msg = f"no column of {looked.name} looks like an outcome: {', '.join(looked.types)}"
             raise UsageError(msg, hint="name it: --map outcome=is_fraud")
         fitted, positive, task = _fitted(estimator, looked)
-        model, found = described(looked, name or file_name(model_file), fitted.task, tz)
+        model, found = described(looked, given.name or file_name(model_file), fitted.task, given.tz)
         roles = tuple(role for role in ROLES if role not in {"prediction", "score"})
-        guesses = [*role_guesses(looked, given, shown=roles), task, *([positive] if positive else []), *found]
+        guesses = [*role_guesses(looked, given.columns, shown=roles), task, *([positive] if positive else []), *found]
         later = None if holdout is None else _later(connection, holdout, looked)
         return _measured(with_positive(model, positive), guesses, fitted, looked, later)
 
@@ -107,7 +92,7 @@ def _fitted(estimator: Estimator, looked: Looked) -> tuple[Fitted, Guess | None,
     count = getattr(estimator, "n_features_in_", len(columns))
     if count != len(columns):
         seen = f"{len(columns)}: {', '.join(columns)}"
-        msg = f"the model takes {count} inputs, {looked.name} seems to have {seen}"
+        msg = f"the model takes {counted(count, 'input')}, {looked.name} seems to have {seen}"
         raise UsageError(msg, hint="name them in the model's order: --inputs a,b,c")
     classes = [word(value) for value in getattr(estimator, "classes_", ())]
     if len(classes) > _YES_AND_NO:
@@ -215,12 +200,14 @@ def _measured(model: Model, guesses: list[Guess], fitted: Fitted, train: Looked,
     else:
         window = span(judged, zone)
         when = "" if window is None else f" from {time_text(window.start, zone)} to {time_text(window.end, zone)}"
-        bar = expectation(metric, found, f"{judged.name}, {len(outcomes):,} rows{when}, all after training ended")
+        bar = expectation(
+            metric, found, f"{judged.name}, {counted(len(outcomes), 'row')}{when}, all after training ended"
+        )
         model = replace(model, expectations=(bar,) if bar else ())
         guesses.append(Guess(f"quality.{metric}", *_bar_text(bar, found, judged.name)))
     part = {name: values[:_IMPORTANCE_ROWS] for name, values in table.items()}
     shares = importances(fitted, part, outcomes[:_IMPORTANCE_ROWS])
-    where = f"{metric} lost when shuffled, on {min(len(outcomes), _IMPORTANCE_ROWS):,} rows of {judged.name}"
+    where = f"{metric} lost when shuffled, on {counted(min(len(outcomes), _IMPORTANCE_ROWS), 'row')} of {judged.name}"
     if shares:
         features = tuple(replace(one, importance=shares.get(one.name)) for one in model.features)
         model = replace(model, features=features)
@@ -268,7 +255,7 @@ def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Est
     """Return the metric of a model and its value on rows: AUC, accuracy without scores, or RMSE."""
     if not bool(np.all(np.isfinite(answers))):
         count = int(np.sum(~np.isfinite(answers)))
-        msg = f"the model answers {count:,} of {len(answers):,} rows with no finite number"
+        msg = f"the model answers {count:,} of {counted(len(answers), 'row')} with no finite number"
         raise UsageError(msg, hint="look for missing or infinite inputs in the file")
     if fitted.task is Task.REGRESSION:
         shift = float(outcomes.mean()) if len(outcomes) else 0.0

@@ -195,10 +195,14 @@ class RowEvidence:
     @cached_property
     def definition(self) -> Definition:
         """How features are binned, from the first rows and the values seen so far."""
+        return replace(self.define(self.profiled), outcome_shift=self._outcome_shift())
+
+    def define(self, columns: Mapping[str, Column]) -> Definition:
+        """Return how some columns are binned, from the rows there are."""
         # The files of a lake have no order of their own: without one the bins would differ from store to store.
-        order = "" if self.is_joined else "predicted_at, prediction_id"
-        found = define(self.connection, self.model, self.profiled, order=order)
-        return replace(found, outcome_shift=self._outcome_shift())
+        return define(
+            self.connection, self.model, columns, order="" if self.is_joined else "predicted_at, prediction_id"
+        )
 
     def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
         """Return the values of a cohort that profiles tell apart: its most frequent ones, at most `COHORT_VALUES`."""
@@ -220,10 +224,16 @@ class RowEvidence:
 
     @cached_property
     def _types(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for view in ("outcomes", "predictions"):  # a file's predictions may have the outcome themselves
-            found.update(cast("list[tuple[str, str]]", [row[:2] for row in rows(self.connection, f"DESCRIBE {view}")]))
-        return found
+        # A file's predictions may have the outcome themselves.
+        return {**self._columns("outcomes"), **self._prediction_columns}
+
+    @cached_property
+    def _prediction_columns(self) -> dict[str, str]:
+        return self._columns("predictions")
+
+    def _columns(self, view: str) -> dict[str, str]:
+        found = rows(self.connection, f"DESCRIBE {view}")
+        return dict(cast("list[tuple[str, str]]", [row[:2] for row in found]))
 
     @cached_property
     def _shortcuts(self) -> dict[str, bool]:
@@ -270,7 +280,7 @@ class RowEvidence:
         bare = name.removeprefix("inputs.")
         if bare in self.inputs:
             return f"p.{self.inputs[bare].sql}"
-        return f"p.{quoted(name)}" if name in self._types else "NULL"
+        return f"p.{quoted(name)}" if name in self._prediction_columns else "NULL"
 
 
 def _roots(window: Window | None) -> str:

@@ -107,7 +107,7 @@ class KeptEvidence(RowEvidence):
         found = self._silent_now(progress) | set(progress.marked)
         if self.news - {"changes"}:
             found |= dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
-        return frozenset(found)
+        return frozenset(start for start in found if start >= progress.let_go_before)
 
     def _silent_now(self, progress: Progress) -> set[int]:
         """Return buckets in which silence has become an outcome since the states were made."""

@@ -31,12 +31,12 @@ from setpoint.core.errors import (
     UnknownModel,
     UsageError,
 )
-from setpoint.core.model import Model
+from setpoint.core.model import NAME_PATTERN, NAME_RULE, Model
 
 FORMAT = 1
 _MARKER = "setpoint-store.json"
 _ODD_LETTERS = frozenset("%#?")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(NAME_PATTERN)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -214,7 +214,7 @@ def check_name(name: str) -> str:
     """
     if _NAME.fullmatch(name) is None:
         msg = f"not a model's name: {name!r}"
-        raise UsageError(msg, hint="use letters, digits, dot, dash and underscore, at most 100")
+        raise UsageError(msg, hint=f"use {NAME_RULE}")
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from setpoint.store.dirty import buckets_with_new_rows, dirty_buckets
 from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.layout import Layout
-from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, quality_kind
+from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features
@@ -38,46 +39,62 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         Snapshot(layout, model.name) as snapshot,
         Summaries.writing(layout.summaries(model.name)) as summaries,
     ):
-        before = summaries.progress()
+        last = summaries.progress()
         evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
-        if before is not None and before.basis == basis(model) and not _has_new_features(before, evidence):
-            evidence.definition = before.definition
-        else:
-            before = None
+        before = last if last is not None and last.basis == basis(model) else None
+        if before is None:
             summaries.clear()
+        else:
+            evidence.definition = _widened(summaries, before, evidence)
+        let_go_before = last.let_go_before if last else 0
         closed_until = now // step * step
-        stale, changed = _stale(evidence, before, closed_until, step)
+        stale, changed = _stale(evidence, before, Window(let_go_before, closed_until), step)
         for chunk in _chunks(evidence, stale, step):
             _replace(summaries, evidence, chunk, step)
         told_apart = _told_apart(evidence, before, changed, step)
         days = {local_midnight(start, model.timezone) for start in changed}
-        _replace_days(summaries, evidence, sorted(days), told_apart, closed_until)
+        _replace_days(summaries, evidence, sorted(days), told_apart, Window(let_go_before, closed_until))
         _merge_days(summaries, evidence, stale, step)
         span = evidence.span
+        starts = [before.first_at if before else None, span.start if span else None]
         summaries.save_progress(
             Progress(
                 basis=basis(model),
                 ships=snapshot.ships,
                 ticked_at=now,
                 closed_until=closed_until,
-                first_at=span.start if span else None,
+                first_at=min((start for start in starts if start is not None), default=None),
                 last_at=span.end - 1 if span else None,
                 last_outcome_at=evidence.last_outcome_at(),
                 features=stored_features(evidence.definition),
                 outcome_shift=evidence.definition.outcome_shift,
                 changes=evidence.changes(None),
+                let_go_before=let_go_before,
                 told_apart=told_apart,
             )
         )
     return len(stale)
 
 
-def _has_new_features(before: Progress, evidence: RowEvidence) -> bool:
-    return not set(evidence.profiled) <= set(before.features)
+def _widened(summaries: Summaries, before: Progress, evidence: RowEvidence) -> Definition:
+    """Return the definition with features that came since: every row before lacked them."""
+    known = before.definition
+    new = {name: column for name, column in evidence.profiled.items() if name not in known.features}
+    if not new:
+        return known
+    summaries.add_features(list(new))
+    return replace(known, features={**known.features, **evidence.define(new).features})
 
 
-def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, step: int) -> tuple[list[int], list[int]]:
-    """Return the closed buckets without a valid state, and those whose predictions may differ, oldest first."""
+def _stale(evidence: RowEvidence, before: Progress | None, reach: Window, step: int) -> tuple[list[int], list[int]]:
+    """Return the closed buckets without a valid state, and those whose predictions may differ, oldest first.
+
+    Args:
+        evidence: The rows.
+        before: How far the states reach; None without any.
+        reach: From where rows are still there, until where buckets are closed.
+        step: Length of a bucket, microseconds.
+    """
     span = evidence.span
     ships = before.ships if before else {}
     changed = buckets_with_new_rows(evidence.connection, ships, step // MICROS)
@@ -86,10 +103,10 @@ def _stale(evidence: RowEvidence, before: Progress | None, closed_until: int, st
     else:
         changed |= set(before.marked)
         if span is not None:
-            changed |= set(range(before.closed_until, min(closed_until, span.end), step))
+            changed |= set(range(before.closed_until, min(reach.end, span.end), step))
     found = changed | dirty_buckets(evidence.connection, evidence.matching(None), ships, step // MICROS)
     found |= _ripe(evidence, before, step) if before else set()
-    stale = sorted(start for start in found if start + step <= closed_until)
+    stale = sorted(start for start in found if reach.start <= start <= reach.end - step)
     return stale, sorted(changed & set(stale))
 
 
@@ -157,12 +174,12 @@ def _replace_days(
     evidence: RowEvidence,
     midnights: Sequence[int],
     told_apart: Mapping[str, tuple[str, ...]],
-    closed_until: int,
+    reach: Window,
 ) -> None:
     """Recompute the features by cohort of whole local days; a day that is not over has no such state."""
     zone = evidence.model.timezone
-    over = [midnight for midnight in midnights if shift_days(midnight, 1, zone) <= closed_until]
-    for run in _runs(over, zone):
+    whole = [day for day in midnights if reach.start <= day and shift_days(day, 1, zone) <= reach.end]
+    for run in _runs(whole, zone):
         ends = [*run[1:], shift_days(run[-1], 1, zone)]
         cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in zip(run, ends, strict=True))
         tables = evidence.profiles_by_cohort(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from setpoint.core.clock import DAY, moment
+from setpoint.core.clock import DAY, moment, parse_time
 from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.store.evidence import horizon
@@ -13,6 +13,7 @@ from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE
+from setpoint.store.summaries import Summaries
 
 _BY_DAY = ("predictions", "unkept", "calls", "outcomes", "tallies", "quarantine")
 # A reader that has just opened its snapshot needs the files a little longer.
@@ -51,9 +52,19 @@ def collect(layout: Layout, model: Model, now: int) -> Collected:
         before, why = _limit(tables, model, now)
         if before:
             refresh(layout, model, now)
+            _freeze(layout, model, before)
         files = sum(table.drop_days(before) for table in tables) if before else 0
         deleted = sum(table.vacuum(_READER_HOURS) for table in tables if table.delta is not None)
     return Collected(before if files else "", files, deleted, why)
+
+
+def _freeze(layout: Layout, model: Model, before: str) -> None:
+    """Note that the states of earlier days are final: a late row must not put itself in their place."""
+    with Summaries.writing(layout.summaries(model.name)) as summaries:
+        progress = summaries.progress()
+        if progress is not None:
+            progress.let_go_before = max(progress.let_go_before, parse_time(before))
+            summaries.save_progress(progress)
 
 
 def _limit(tables: list[LakeTable], model: Model, now: int) -> tuple[str, str]:

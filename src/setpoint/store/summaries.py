@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 import msgspec
+import numpy as np
 
 from setpoint.core.model import Model
-from setpoint.store.evidence import Change
+from setpoint.store.evidence import SCORE, Change
 from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable, merge
 
@@ -75,6 +76,7 @@ class Progress(msgspec.Struct, kw_only=True):
         outcome_shift: Regression: outcomes are summed about it.
         changes: All changes known.
         marked: Buckets declared dirty from outside: rows were erased from them.
+        let_go_before: Rows before it were let go: what is kept of them can never be made again.
         told_apart: Values of each cohort that profiles tell apart. A new value joins them while there is
             room, so no value is ever counted under two names.
     """
@@ -90,6 +92,7 @@ class Progress(msgspec.Struct, kw_only=True):
     outcome_shift: float
     changes: list[Change]
     marked: list[int] = msgspec.field(default_factory=list[int])
+    let_go_before: int = 0
     told_apart: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
 
     @property
@@ -217,17 +220,40 @@ class Summaries:
 
     def rename(self, kind: StateKind, old: str, new: str) -> None:
         """Count a value under another name in every kept state that has it."""
+
+        def renamed(table: StateTable) -> StateTable | None:
+            if not any(isinstance(levels, list) and old in levels for levels in table.levels):
+                return None
+            table.levels = [
+                [new if level == old else level for level in levels] if isinstance(levels, list) else levels
+                for levels in table.levels
+            ]
+            return merge(kind, [table])
+
+        self._rewrite(kind, renamed)
+
+    def add_features(self, names: Sequence[str]) -> None:
+        """Count features that no row had so far as missing in every row of the kept profiles."""
+
+        def widened(table: StateTable) -> StateTable:
+            rows = table.only(feature=SCORE, part="moments")  # every profile has one, with all rows
+            blank = StateTable(rows.kind, rows.levels, rows.codes, rows.values.copy())
+            blank.column("missing")[:] = blank.column("rows")
+            for name in ("infinite", "shifted", "shifted_squares"):
+                blank.column(name)[:] = 0.0
+            blank.column("minimum")[:], blank.column("maximum")[:] = np.inf, -np.inf
+            return merge(table.kind, [table, *(blank.at("feature", name) for name in names)])
+
+        self._rewrite(PROFILE, widened)
+
+    def _rewrite(self, kind: StateKind, change: Callable[[StateTable], StateTable | None]) -> None:
         found = self._connection.execute(
             "SELECT cohort, grain, start, content FROM states WHERE kind = ?", (kind.name,)
         ).fetchall()
         for cohort, grain, start, content in cast("list[tuple[str, Grain, int, bytes]]", found):
-            table = StateTable.decode(kind, content)
-            if any(isinstance(levels, list) and old in levels for levels in table.levels):
-                table.levels = [
-                    [new if level == old else level for level in levels] if isinstance(levels, list) else levels
-                    for levels in table.levels
-                ]
-                self.replace(Kept(kind, cohort), grain, {start: merge(kind, [table])})
+            changed = change(StateTable.decode(kind, content))
+            if changed is not None:
+                self.replace(Kept(kind, cohort), grain, {start: changed})
 
     def replace(self, kept: Kept, grain: Grain, tables: Mapping[int, StateTable | None]) -> None:
         """Put states in the place of what was there; None just removes."""
