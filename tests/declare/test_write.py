@@ -162,7 +162,7 @@ def test_a_declaration_to_edit() -> None:
         core.Task.REGRESSION,
         owner=core.Owner("ops"),
         success=core.Success(tolerance=15.0),
-        features=(core.Feature("dep_delay"), core.Feature("NO", "categorical", 0.2, "hash")),
+        features=(core.Feature("dep_delay", "numeric"), core.Feature("NO", "categorical", 0.2, "hash")),
         cohorts=(core.Cohort("carrier", by="carrier"), core.Cohort("late", where="dep_delay > 60")),
         outcomes=(core.OutcomeKind("arrived"), core.OutcomeKind("landed", final=False)),
         outcome_horizon=2 * DAY,

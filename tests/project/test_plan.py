@@ -74,7 +74,7 @@ def test_changes_are_said_field_by_field_and_recorded(tmp_path: Path) -> None:
     found = apply(folder)
 
     assert [change.text for change in found.models[0].changes] == [
-        "features.age.kind: numeric -> not set",
+        "features.age: declared -> not set",
         "keep: not set -> 0.5",
         "owner.team: risk -> payments",
     ]

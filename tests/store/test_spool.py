@@ -608,3 +608,13 @@ def test_times_beyond_the_calendar_are_put_aside(store: Store) -> None:
     recorder.close()
     assert layout.spool("m", "predictions").exists() is False
     assert count(layout, "quarantine") == 7
+
+
+def test_a_bad_first_value_of_a_declared_number_decides_nothing() -> None:
+    with temporary_store(Model("m", features=(Feature("n", "numeric"), Feature("free")))) as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        recorder.record({"n": "n/a", "free": "text"})
+        recorder.record({"n": 2.5, "free": "text"})
+        recorder.close()
+        assert query(layout, "SELECT inputs.n FROM predictions") == [(2.5,)]
+        assert reasons(layout) == ["inputs.n is a number and this row holds text"]

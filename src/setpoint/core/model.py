@@ -50,13 +50,13 @@ class Feature:
 
     Attributes:
         name: As the recorder sees it.
-        kind: `integer` refuses fractions; `numeric` is kept as a double.
+        kind: `integer` refuses fractions; `numeric` is kept as a double. None: as the first values are.
         importance: Share of the model's skill it carries, 0 to 1; None when unknown.
         policy: What happens to its values before they are queued.
     """
 
     name: str
-    kind: FeatureKind = "numeric"
+    kind: FeatureKind | None = None
     importance: float | None = None
     policy: Policy = "keep"
 

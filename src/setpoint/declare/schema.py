@@ -70,8 +70,8 @@ class BusinessMetricDeclaration(_Part):
 class FeatureDeclaration(_Part):
     """One input of the model."""
 
-    kind: Literal["numeric", "integer", "categorical", "boolean"] = "numeric"
-    """integer refuses fractions; numeric is kept as a double."""
+    kind: Literal["numeric", "integer", "categorical", "boolean"] | None = None
+    """integer refuses fractions; numeric is kept as a double. Without a kind: as the first values are."""
     importance: Share | None = None
     """Share of the model's skill it carries, 0 to 1."""
     policy: Policy = "keep"

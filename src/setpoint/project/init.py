@@ -274,10 +274,13 @@ def with_positive(model: Model, positive: Guess | None) -> Model:
 
 def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, list[Guess]]:
     """Return a model with the features and cohorts of a file, and why each is one."""
-    kinds: dict[str, FeatureKind | None] = {c: _kind(looked.facts[c]) for c in looked.mapped.inputs}
-    features = tuple(Feature(column, kind) for column, kind in kinds.items() if kind is not None)
-    guesses = [Guess(f"features.{f.name}", f.kind, _feature_reason(looked.facts[f.name])) for f in features]
-    used = {*looked.mapped.roles.values(), *(feature.name for feature in features)}
+    kinds: dict[str, FeatureKind] = {}
+    for column in looked.mapped.inputs:
+        if (kind := _kind(looked.facts[column])) is not None:
+            kinds[column] = kind
+    features = tuple(Feature(column, kind) for column, kind in kinds.items())
+    guesses = [Guess(f"features.{c}", kind, _feature_reason(looked.facts[c])) for c, kind in kinds.items()]
+    used = {*looked.mapped.roles.values(), *kinds}
     guesses += [
         Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}")
         for column, fact in looked.facts.items()

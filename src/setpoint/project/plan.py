@@ -345,13 +345,13 @@ def differences(before: Model, after: Model) -> list[FieldChange]:
 
 def _voids(key: str, voiding: set[str]) -> bool:
     return key.split(".", maxsplit=1)[0] in voiding and not (
-        key.startswith("features.") and key.endswith((".importance", ".policy"))
+        key.startswith("features.") and not key.endswith(".kind")
     )
 
 
 def _flat(model: Model) -> dict[str, str]:
     """Return a declaration as words by dotted key; keys at their default are left out."""
-    found: dict[str, str] = {}
+    found = {f"features.{feature.name}": "declared" for feature in model.features}
     _flatten(read_text(to_yaml(model, {}), model.name).data, "", found)
     return found
 
@@ -371,7 +371,7 @@ def _flatten(value: object, at: str, found: dict[str, str]) -> None:
 def estimate(layout: Layout | None, model: Model) -> Storage:
     """Return what a model takes on disk: from its lake when that has rows, else from its features."""
     per_row = _FIXED_BYTES + sum(
-        _NUMERIC_BYTES if feature.kind in {"numeric", "integer"} else _TEXT_BYTES for feature in model.features
+        _NUMERIC_BYTES if feature.kind in {"numeric", "integer", None} else _TEXT_BYTES for feature in model.features
     )
     measured = _measured_bytes(layout, model.name) if layout else None
     per_day, seen = _rows_per_day(layout, model.name) if layout else (None, 0)

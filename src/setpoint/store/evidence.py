@@ -325,7 +325,7 @@ def define(
 
 def _is_numeric(model: Model, name: str, kind: str) -> bool:
     declared = model.feature(name)
-    if declared is not None:
+    if declared is not None and declared.kind is not None:
         return declared.kind in {"numeric", "integer"} and kind != "VARCHAR"
     return is_number_type(kind)
 

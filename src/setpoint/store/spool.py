@@ -229,6 +229,12 @@ class _ModelFiles:
         self._tallied_at = time.monotonic()
         declared = _declared(spool.layout, model)
         self._integers = frozenset(f.name for f in declared.features if f.kind == "integer")
+        # A bad first value must not decide: a declared number is one from the first row on.
+        self._declared: Types = {
+            f.name: "BIGINT" if f.kind == "integer" else "DOUBLE"
+            for f in declared.features
+            if f.kind in {"numeric", "integer"} and f.policy == "keep"
+        }
         self._kept_texts = frozenset(f.name for f in declared.features if f.policy == "keep")
         self._keeps_all_texts = declared.free_text == "keep"
 
@@ -353,7 +359,8 @@ class _ModelFiles:
             if spelled.get(name.lower(), name) != name:
                 return f"inputs.{name} differs from {spelled[name.lower()]} only in upper and lower case"
         for column, kind in {**types, **{f"inputs.{name}": kind for name, kind in inputs.items()}}.items():
-            have = file.types.get(column) if column in types else file.inputs.get(column[len("inputs.") :])
+            name = column.removeprefix("inputs.")
+            have = file.types.get(column) if column in types else file.inputs.get(name) or self._declared.get(name)
             if not fits(kind, have):
                 return f"{column} is {_WORDS[str(have)]} and this row holds {_WORDS[str(kind)]}"
         if _widen(file.types, types, frozenset()) | _widen(file.inputs, inputs, self._integers):

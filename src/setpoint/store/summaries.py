@@ -134,7 +134,7 @@ def basis(model: Model) -> str:
         model.outcome_horizon,
         model.outcome_if_silent,
         model.final_kind,
-        [(feature.name, feature.kind) for feature in model.features],
+        [(feature.name, feature.kind) for feature in model.features if feature.kind is not None],
     )
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
 
