@@ -43,8 +43,8 @@ success: {tolerance: 15}
 cost_unit: flight
 features:
   dep_delay: {kind: numeric, importance: 0.6}
-  carrier: {kind: categorical, policy: hash}
-  NO:
+  carrier: {kind: categorical}
+  NO: {policy: hash}
 cohorts:
   - carrier
   - {name: origin airport, by: origin}
@@ -88,8 +88,8 @@ def test_every_key(tmp_path: Path) -> None:
         cost_unit="flight",
         features=(
             Feature("dep_delay", "numeric", 0.6),
-            Feature("carrier", "categorical", policy="hash"),
-            Feature("NO"),
+            Feature("carrier", "categorical"),
+            Feature("NO", policy="hash"),
         ),
         cohorts=(
             Cohort("carrier", by="carrier"),
@@ -296,6 +296,14 @@ BAD = [
         "found tolerance for a binary model",
         "use threshold",
     ),
+    (
+        "keep: 0.1\nkeep_where: a > 5\nfeatures: {a: {policy: hash}}",
+        2,
+        "keep_where",
+        "found a, whose policy is hash, so no condition on its values ever holds",
+        "change its policy",
+    ),
+    ("keep: 1\nfeatures: {a: {policy: drop}}\ncohorts: [a]", 3, "cohorts", "found a, whose policy is drop", "is kept"),
     (
         "keep: 1\nname: other",
         2,

@@ -58,7 +58,7 @@ def some(one: st.SearchStrategy[Part], key: str) -> st.SearchStrategy[tuple[Part
     return st.lists(one, max_size=4, unique_by=lambda value: getattr(value, key)).map(tuple)
 
 
-FEATURES = some(st.builds(core.Feature, WORD, KIND, st.none() | st.floats(0, 1), POLICY), "name")
+FEATURES = some(st.builds(core.Feature, WORD, st.none() | KIND, st.none() | st.floats(0, 1), POLICY), "name")
 COHORT = WORD.filter(lambda name: name not in core.GROUPINGS)
 COHORTS = some(
     st.builds(core.Cohort, COHORT, by=WORD)
@@ -101,6 +101,8 @@ def models(draw: st.DrawFn) -> core.Model:
     task = draw(st.sampled_from(core.Task))
     threshold, tolerance = draw(st.none() | NUMBER), draw(RATE)
     binary = task is core.Task.BINARY
+    cohorts = draw(COHORTS)
+    named = {*(cohort.by for cohort in cohorts), "a", "b", "carrier", "x y"}  # conditions read no hidden value
     found = core.Model(
         name=draw(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,9}\Z")),
         task=task,
@@ -112,8 +114,8 @@ def models(draw: st.DrawFn) -> core.Model:
         positive=draw(TEXT),
         success=core.Success(threshold, None) if binary else core.Success(None, tolerance),
         cost_unit=draw(WORD),
-        features=draw(FEATURES),
-        cohorts=draw(COHORTS),
+        features=tuple(replace(f, policy="keep") if f.name in named else f for f in draw(FEATURES)),
+        cohorts=cohorts,
         reference=draw(st.sampled_from(["", "7d", "last week", "2013-01-01..2013-02-01"])),
         timezone=draw(st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"])),
         outcomes=draw(OUTCOMES),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from setpoint.core import model as core
 from setpoint.core.clock import parse_duration, parse_time
+from setpoint.core.expression import parse
 from setpoint.declare.spellings import (
     CohortName,
     Condition,
@@ -288,6 +289,25 @@ class ModelDeclaration(_Part):
                 at=("success", unfit),
                 whole=True,
             )
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_can_hold(self) -> Self:
+        """Refuse a condition on values that are hidden before anything is recorded or looked at."""
+        hidden = {one.name: one.policy for one in self._features() if one.policy != "keep"}
+        conditions = [("keep_where", self.keep_where, "")]
+        conditions += [("cohorts", cohort.where, cohort.by) for cohort in self._cohorts()]
+        for place, where, by in conditions:
+            names = {by} if by else (parse(where).columns() if where else set[str]())
+            for name in sorted(name.removeprefix("inputs.") for name in names):
+                policy = hidden.get(name)
+                if policy is not None and not (by and policy == "hash"):  # a hash still tells groups apart
+                    refuse(
+                        f"found {name}, whose policy is {policy}, so no condition on its values ever holds",
+                        "use a feature that is kept, or change its policy",
+                        at=(place,),
+                        whole=True,
+                    )
         return self
 
     def to_model(self, name: str) -> core.Model:
