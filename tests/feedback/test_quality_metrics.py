@@ -40,8 +40,8 @@ def test_there_are_metrics_for_every_task_and_no_other() -> None:
 @pytest.mark.parametrize("scores", SCORES.values(), ids=SCORES)
 def test_no_yes_or_no_model_leaves_the_ranges(scores: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
     state = BinaryState.from_rows(OUTCOMES, scores=scores, decisions=(scores > 0.5).astype(np.float64))
-    for measure, known in zip(measured._BINARY, QUALITY_METRICS[Task.BINARY], strict=True):
-        found = measure.estimate(state)
+    for known in QUALITY_METRICS[Task.BINARY]:
+        found = measured._BINARY[known.name](state)
         for number in (found.value, found.low, found.high):
             assert number is None or known.lowest <= number <= known.highest, known.name
 
@@ -50,7 +50,7 @@ def test_no_yes_or_no_model_leaves_the_ranges(scores: np.ndarray[tuple[int], np.
 def test_no_model_that_predicts_a_number_leaves_the_ranges(error: float) -> None:
     truth = RANDOM.normal(size=ROWS)
     state = RegressionState.from_rows(truth + error * RANDOM.random(ROWS), truth, tolerance=1.0)
-    for measure, known in zip(measured._REGRESSION, QUALITY_METRICS[Task.REGRESSION], strict=True):
-        found = measure.estimate(state)
+    for known in QUALITY_METRICS[Task.REGRESSION]:
+        found = measured._REGRESSION[known.name](state)
         for number in (found.value, found.low, found.high):
             assert number is None or known.lowest <= number <= known.highest, known.name

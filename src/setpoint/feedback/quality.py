@@ -6,14 +6,13 @@ without it would hide that the slow outcomes may differ from the quick ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from setpoint.core.metric import Direction, Metric
+from setpoint.core.metric import QUALITY_METRICS, Metric, QualityMetric
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.stats import calibration, classification, ranking, regression
@@ -21,9 +20,6 @@ from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
 from setpoint.store.states import StateTable
-
-Unit = Literal["ratio", "nats", "outcome"]
-State = TypeVar("State", BinaryState, RegressionState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +42,27 @@ class Arrival:
         return self.with_outcome / self.predictions if self.predictions else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Measure(Generic[State]):
-    name: str
-    unit: Unit
-    better: Direction
-    estimate: Callable[[State], Estimate]
+_BINARY: Mapping[str, Callable[[BinaryState], Estimate]] = {
+    "auc": ranking.auc,
+    "accuracy": classification.accuracy,
+    "precision": classification.precision,
+    "recall": classification.recall,
+    "f1": classification.f1,
+    "log_loss": classification.log_loss,
+    "brier": classification.brier,
+    "calibration_error": calibration.calibration_error,
+    "base_rate": classification.base_rate,
+    "mean_score": classification.mean_score,
+}
 
-
-_BINARY: tuple[_Measure[BinaryState], ...] = (
-    _Measure("auc", "ratio", "higher", ranking.auc),
-    _Measure("accuracy", "ratio", "higher", classification.accuracy),
-    _Measure("precision", "ratio", "higher", classification.precision),
-    _Measure("recall", "ratio", "higher", classification.recall),
-    _Measure("f1", "ratio", "higher", classification.f1),
-    _Measure("log_loss", "nats", "lower", classification.log_loss),
-    _Measure("brier", "ratio", "lower", classification.brier),
-    _Measure("calibration_error", "ratio", "lower", calibration.calibration_error),
-    _Measure("base_rate", "ratio", "none", classification.base_rate),
-    _Measure("mean_score", "ratio", "none", classification.mean_score),
-)
-
-_REGRESSION: tuple[_Measure[RegressionState], ...] = (
-    _Measure("rmse", "outcome", "lower", regression.rmse),
-    _Measure("mae", "outcome", "lower", regression.mae),
-    _Measure("bias", "outcome", "none", regression.bias),
-    _Measure("r_squared", "ratio", "higher", regression.r_squared),
-    _Measure("skill", "ratio", "higher", regression.skill),
-    _Measure("within_tolerance", "ratio", "higher", regression.within_tolerance),
-)
+_REGRESSION: Mapping[str, Callable[[RegressionState], Estimate]] = {
+    "rmse": regression.rmse,
+    "mae": regression.mae,
+    "bias": regression.bias,
+    "r_squared": regression.r_squared,
+    "skill": regression.skill,
+    "within_tolerance": regression.within_tolerance,
+}
 
 
 def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> list[Metric]:
@@ -85,18 +73,18 @@ def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> l
         model: The declaration.
         outcome_shift: Regression: what outcomes were summed about.
     """
-    rows = arrival(state).rows
     if model.task is Task.REGRESSION:
         errors = regression_state(state, outcome_shift)
-        found = [_metric(measure, measure.estimate(errors), rows) for measure in _REGRESSION]
-        return found if model.success.tolerance is not None else [*found[:-1], _no_tolerance(rows)]
-    counts = binary_state(state)
-    return [_metric(measure, measure.estimate(counts), rows) for measure in _BINARY]
-
-
-def _no_tolerance(rows: int) -> Metric:
-    why = "nothing says what counts as correct: declare success.tolerance"
-    return Metric("within_tolerance", None, None, None, "ratio", "higher", rows, why)
+        found = {name: estimate(errors) for name, estimate in _REGRESSION.items()}
+        if model.success.tolerance is None:
+            found["within_tolerance"] = Estimate.unknown(
+                "nothing says what counts as correct: declare success.tolerance"
+            )
+    else:
+        counts = binary_state(state)
+        found = {name: estimate(counts) for name, estimate in _BINARY.items()}
+    rows = arrival(state).rows
+    return [_metric(known, found[known.name], rows) for known in QUALITY_METRICS[model.task]]
 
 
 def headline(model: Model) -> str:
@@ -208,5 +196,5 @@ def _outcome_keys(state: StateTable) -> list[object]:
     return [key if key == 1 else None for key in state.key("has_outcome")]
 
 
-def _metric(measure: _Measure[State], found: Estimate, rows: int) -> Metric:
-    return Metric(measure.name, found.value, found.low, found.high, measure.unit, measure.better, rows, found.reason)
+def _metric(known: QualityMetric, found: Estimate, rows: int) -> Metric:
+    return Metric(known.name, found.value, found.low, found.high, known.unit, known.better, rows, found.reason)
