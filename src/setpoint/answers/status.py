@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
-from setpoint.core.clock import DAY, HOUR, duration_text
+from setpoint.core.clock import DAY, HOUR, QUARTER_HOUR, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, number
 from setpoint.core.model import Expectation
@@ -95,10 +95,11 @@ def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | Non
 
 
 def _observed(evidence: RowEvidence, window: Window | None) -> Window:
-    """Return the part of a window that has been lived: a rate is over that."""
+    """Return the part of a window that has been lived: a rate is over that, by the quarters of an hour counted."""
     span = evidence.span
     if window is None or span is None:
         return window or Window(0, 0)
+    window = window.widened(QUARTER_HOUR)
     start = min(max(window.start, span.start), window.end)
     return Window(start, max(start, min(window.end, evidence.as_of)))
 

@@ -44,6 +44,15 @@ class Window:
         """Return the window of the same length that ends where this one starts."""
         return Window(self.start - self.length, self.start)
 
+    def widened(self, step: int) -> Window:
+        """Return the shortest window around this one that begins and ends at multiples of `step` microseconds.
+
+        Example:
+            >>> Window(5, 11).widened(4)
+            Window(start=4, end=12)
+        """
+        return Window(self.start // step * step, -(-self.end // step) * step)
+
     @classmethod
     def parse(cls, value: str, *, now: int, zone: str = "UTC") -> Window:
         """Read a window as people write one.

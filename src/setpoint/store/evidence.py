@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import duckdb
 
-from setpoint.core.clock import DAY, moment
+from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
 from setpoint.core.expression import parse
 from setpoint.core.model import Cohort, Model, Task
@@ -111,8 +111,9 @@ class RowEvidence:
         return list(days.items())
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
-        """Return the traffic state of a window."""
-        return measures.query_traffic(self.connection, window or _EVER, bucket_seconds=bucket_seconds)
+        """Return the traffic state of a window, widened to the quarters of an hour that tallies count."""
+        wide = _EVER if window is None else window.widened(QUARTER_HOUR)
+        return measures.query_traffic(self.connection, wide, bucket_seconds=bucket_seconds)
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""

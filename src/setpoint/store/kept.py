@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from setpoint.core.clock import MICROS, moment
+from setpoint.core.clock import MICROS, QUARTER_HOUR, moment
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.dirty import dirty_buckets
@@ -168,10 +168,10 @@ class KeptEvidence(RowEvidence):
         )
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
-        """Return the traffic state of a window."""
+        """Return the traffic state of a window, widened to the quarters of an hour that tallies count."""
         return self._merged(
             Kept(TRAFFIC),
-            window,
+            window and window.widened(QUARTER_HOUR),
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).traffic(part, bucket_seconds=size),
         )
