@@ -388,6 +388,7 @@ def _answers() -> Iterator[str]:
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
         ("status of all models", "models", overview.COLUMNS, "Without a model's name: one row a model, worst first."),
         ("diff", "features", diff.COLUMNS, "One row a feature, the largest impact first."),
+        ("diff", "by_GROUP", ("the group", *diff.COLUMNS), "With `--by`: one row a group and feature."),
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
