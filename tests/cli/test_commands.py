@@ -182,6 +182,30 @@ def test_history_is_imported_once(tmp_path: Path) -> None:
     assert metrics["request_rate"] == pytest.approx(500 / 86400)
 
 
+def test_an_import_says_what_came_along_and_what_was_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    rows = [
+        {"ts": f"2026-03-01T00:{n:02d}:00Z", "score": n / 50, "outcome": n % 2 if n % 5 else None, "cost_usd": 0.001}
+        for n in range(50)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (tmp_path / "logs" / "a.ndjson").write_text("\n".join([*lines[:20], '{"ts": "2026-03', ""]))
+    (tmp_path / "logs" / "b.ndjson").write_text("\n".join(lines[20:]))
+    arguments = ("import", "logs/*.ndjson", "--model", "m", "--map", "time=ts")
+    first = run(*arguments, cwd=tmp_path)
+    assert first.stdout == "50 predictions with 40 outcomes and 50 costs imported, 1 put aside in quarantine\n"
+    assert "logs/a.ndjson line 21" in first.stderr
+    assert "none yet in 10 of 50 rows" in first.stderr
+    again = run(*arguments, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, "this file was imported before: nothing to do\n")
+    answer = json.loads(run("doctor", "--json", cwd=tmp_path).stdout)
+    figures = {row["figure"]: row["value"] for row in answer["tables"]["figures"] if row["model"] == "m"}
+    assert (figures["quarantined_rows"], figures["unshipped_rows"], figures["odd_scores"]) == (1, 0, 0)
+    assert answer["tables"]["quarantine"] == [
+        {"model": "m", "source_table": "predictions", "reason": "not a JSON object", "rows": 1}
+    ]
+
+
 def test_the_store_is_found_by_environment_and_by_setpoint_yaml(tmp_path: Path) -> None:
     record(tmp_path, fraud())
     (tmp_path / "store").rename(tmp_path / "kept")

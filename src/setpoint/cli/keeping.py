@@ -101,8 +101,11 @@ def import_(
     if done.is_repeat:
         print("this file was imported before: nothing to do")
         return
+    along = [f"{done.outcomes:,} outcomes"] if done.outcomes else []
+    along += [f"{done.costs:,} costs"] if done.costs else []
     aside = f", {done.quarantined:,} put aside in quarantine" if done.quarantined else ""
-    print(f"{done.rows:,} {'outcomes' if outcomes else 'predictions'} imported{aside}")
+    what = "outcomes" if outcomes else "predictions"
+    print(f"{done.rows:,} {what}{' with ' if along else ''}{' and '.join(along)} imported{aside}")
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

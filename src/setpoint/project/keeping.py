@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import duckdb
+
+from setpoint.core.clock import text
 from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
-from setpoint.project.guess import check_roles, guess, guess_task, look_at, said, warnings
+from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_task, look_at, said, warnings
 from setpoint.store import shipper
-from setpoint.store.engines.duck import connect
+from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
-from setpoint.store.files import Mapped, create_views, load, shifted_times
-from setpoint.store.imports import Imported, file_token, import_outcomes, import_predictions
+from setpoint.store.files import BrokenLine, Mapped, create_views, files_of, load_history, shifted_times
+from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
 from setpoint.store.retention import Collected, collect
@@ -43,11 +48,14 @@ def import_file(
 ) -> tuple[Imported, list[str]]:
     """Put the history of a file into a store, once.
 
+    Outcomes and costs that stand beside the predictions go in with them. Of a pattern only the files
+    that are not in yet are read, so it can be imported again when files were added.
+
     Args:
         store: The store's folder; made when it is not there.
         model: The model's name.
         path: A Parquet, CSV or NDJSON file or pattern.
-        outcomes: Whether the file holds outcomes rather than predictions.
+        outcomes: Whether the file holds outcomes only, rather than predictions.
         columns: Column by role, as `setpoint.read` takes them; guessed when left out.
         tz: The zone of times without one; the declared zone by default.
         version: The version of predictions that carry none.
@@ -55,7 +63,7 @@ def import_file(
         kind: The kind of outcomes; the final one by default.
 
     Returns:
-        What was done, and what was guessed in words.
+        What was done, and what was guessed or is odd in words.
 
     Raises:
         UsageError: The file cannot be read, or its columns do not fit.
@@ -63,52 +71,159 @@ def import_file(
     """
     layout = Layout.create(store)
     declared = layout.declaration(check_name(model)) or Model(name=model)
-    zone = tz or declared.timezone
     given = dict(columns or {})
     check_roles(given)
-    with closing(connect()) as connection:
-        types = load(connection, path, "raw_predictions")
-        facts = look_at(connection, "raw_predictions", types)
+    kind = kind or declared.final_kind
+    found = _files(path)
+    lake = LakeTable(layout.lake(model, "outcomes" if outcomes else "predictions"))
+    mark = partial(outcome_mark, declared, kind=kind) if outcomes else str
+    fresh = {token: file for token, file in found.items() if not lake.shipped(mark(token))}
+    if not fresh:
+        return Imported(0, 0, is_repeat=True), [] if outcomes else _not_added(layout, model, found, given)
+    notes = [f"in already: {len(found) - len(fresh):,} of {len(found):,} files"] if len(fresh) < len(found) else []
+    with TemporaryDirectory() as folder, closing(connect()) as connection:
+        types, behind, broken = load_history(connection, list(fresh.values()), _TABLE, Path(folder))
+        token_of = {file: token for token, file in fresh.items()}
+        files = Files(
+            {named: token_of[file] for named, file in behind.items()},
+            [(token_of[line.path], line) for line in broken],
+        )
+        source = _Source(connection, layout, declared, types, tz or declared.timezone)
         if outcomes:
-            mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **given}, ())
-            notes = _notes(mapped, given, zone)
-            if "outcome" not in mapped.roles:
-                msg = f"no outcome column among {', '.join(types)}"
-                raise UsageError(msg, hint="name it: --map outcome=COLUMN")
-            if "time" not in mapped.roles:
-                msg = f"no column says when the outcomes were observed: {', '.join(types)}"
-                raise ColumnError(msg, hint="name it: --map time=COLUMN")
-            if not {"prediction_id", "key"} & set(mapped.roles):
-                msg = "nothing says which predictions these outcomes belong to"
-                raise UsageError(msg, hint="name the column: --map key=COLUMN or --map prediction_id=COLUMN")
-            create_views(
-                connection,
-                ("raw_predictions", types, Mapped(mapped.roles, ())),
-                ("raw_predictions", types, mapped),
-                zone,
-            )
-            done = import_outcomes(
-                connection, layout, declared, file_token(_paths(path)), kind=kind or declared.final_kind
-            )
-            return done, notes
-        known = {*LakeTable(layout.lake(model, "predictions")).inputs, *(f.name for f in declared.features)}
-        mapped = guess(facts, given, None, known)
-        features = create_views(connection, ("raw_predictions", types, mapped), None, zone)
-        token = file_token(_paths(path))
-        done = import_predictions(connection, layout, declared, features, token, version=version, run_id=run_id)
-        if layout.declaration(model) is None:
-            task = guess_task(facts, mapped)
-            layout.declare(replace(declared, task=task, timezone=zone))
-        time = mapped.roles.get("time")
-        skipped = shifted_times(connection, "raw_predictions", time, types[time], zone) if time else 0
-    notes = [*_notes(mapped, given, zone), f"inputs: {', '.join(mapped.inputs) or 'none'}", *warnings(facts, mapped)]
-    if "outcome" in mapped.roles:
-        notes.append(f"outcomes in {mapped.roles['outcome']!r} are not imported: import the file again with --outcomes")
-    if "cost_usd" in mapped.roles:
-        notes.append(f"costs in {mapped.roles['cost_usd']!r} are not imported: declare rates, or record calls")
-    if skipped:
-        notes.append(f"{skipped:,} times do not exist in {zone} (daylight saving): moved one hour on")
+            done, said_now = _import_outcomes(source, given, files, kind)
+        else:
+            done, said_now = _import_predictions(source, given, files, version, run_id, kind)
+    notes += [*said_now, *_broken_words(broken)]
+    if done.future:
+        notes.append(
+            f"times after the store's clock ({text(layout.clock.now())} UTC): {done.future:,} of {done.rows:,} rows;"
+            " is it the right column, and the right --timezone?"
+        )
     return done, notes
+
+
+_TABLE = "raw_predictions"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Loaded files on their way into a store."""
+
+    connection: duckdb.DuckDBPyConnection
+    layout: Layout
+    declared: Model
+    types: Mapping[str, str]
+    zone: str
+
+
+def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, kind: str) -> tuple[Imported, list[str]]:
+    facts = look_at(source.connection, _TABLE, source.types)
+    wanted = {"time" if role == "observed_at" else role: column for role, column in given.items()}
+    mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **wanted}, ())
+    if "outcome" not in mapped.roles:
+        msg = f"no outcome column among {', '.join(source.types)}"
+        raise UsageError(msg, hint="name it: --map outcome=COLUMN")
+    if "time" not in mapped.roles:
+        msg = f"no column says when the outcomes were observed: {', '.join(source.types)}"
+        raise ColumnError(msg, hint="name it: --map time=COLUMN")
+    if not {"prediction_id", "key"} & set(mapped.roles):
+        msg = "nothing says which predictions these outcomes belong to"
+        raise UsageError(msg, hint="name the column: --map key=COLUMN or --map prediction_id=COLUMN")
+    views = ((_TABLE, source.types, Mapped(mapped.roles, ())), (_TABLE, source.types, mapped))
+    create_views(source.connection, *views, source.zone, names_files=True)
+    done = import_outcomes(source.connection, source.layout, source.declared, files, kind=kind)
+    return done, _notes(mapped, wanted, source.zone)
+
+
+def _import_predictions(
+    source: _Source, given: Mapping[str, str], files: Files, version: str | None, run_id: str | None, kind: str
+) -> tuple[Imported, list[str]]:
+    connection, layout, declared = source.connection, source.layout, source.declared
+    facts = look_at(connection, _TABLE, source.types)
+    mapped = _mapped(source, facts, given)
+    features = create_views(connection, (_TABLE, source.types, mapped), None, source.zone, names_files=True)
+    done = import_predictions(
+        connection,
+        layout,
+        declared,
+        features,
+        files,
+        version=version,
+        run_id=run_id,
+        kind=kind,
+        has_costs="cost_usd" in mapped.roles,
+    )
+    if layout.declaration(declared.name) is None:
+        layout.declare(replace(declared, task=guess_task(facts, mapped), timezone=source.zone))
+    time = mapped.roles.get("time")
+    skipped = shifted_times(connection, _TABLE, time, source.types[time], source.zone) if time else 0
+    notes = [*_notes(mapped, given, source.zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
+    notes += [*warnings(facts, mapped), *_along_words(done, mapped.roles)]
+    if done.odd_scores:
+        notes.append(
+            f"scores outside 0 to 1: {done.odd_scores:,} of {done.rows:,} rows, in no quality number;"
+            f" if {mapped.roles['score']!r} is no probability, map it as the prediction"
+        )
+    if skipped:
+        notes.append(f"{skipped:,} times do not exist in {source.zone} (daylight saving): moved one hour on")
+    return done, notes
+
+
+def _mapped(source: _Source, facts: Mapping[str, ColumnFacts], given: Mapping[str, str]) -> Mapped:
+    """Return the role of each column, as `guess` has it but for what only an import asks for."""
+    known = {
+        *LakeTable(source.layout.lake(source.declared.name, "predictions")).inputs,
+        *(feature.name for feature in source.declared.features),
+    }
+    wanted = dict(given)
+    mapped = guess(facts, wanted, None, known)
+    name = mapped.roles.get("prediction_id")
+    if name and "prediction_id" not in wanted and not _is_unique(source.connection, name):
+        wanted["prediction_id"] = ""
+    if "observed_at" not in {*wanted, *known} and "observed_at" in mapped.inputs and "outcome" in mapped.roles:
+        wanted["observed_at"] = "observed_at"
+    return guess(facts, wanted, None, known)
+
+
+def _is_unique(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
+    found = rows(connection, f"SELECT count({quoted(column)}) = count(DISTINCT {quoted(column)}) FROM {_TABLE}")
+    return bool(found[0][0])
+
+
+def _along_words(done: Imported, roles: Mapping[str, str]) -> list[str]:
+    """Return what happened to outcomes and costs that stand beside the predictions."""
+    notes: list[str] = []
+    if "outcome" in roles:
+        observed = roles.get("observed_at")
+        when = f"observed at {observed!r}" if observed else "observed when predicted, unless --map observed_at=COLUMN"
+        left = done.rows - done.outcomes
+        missing = f"; none yet in {left:,} of {done.rows:,} rows" if left else ""
+        notes.append(f"outcomes: {roles['outcome']!r}, {when}{missing}")
+    if done.worthless:
+        notes.append(f"values in {roles['value_usd']!r} beside no outcome: {done.worthless:,}, left out")
+    if done.unpriced:
+        notes.append(f"no {roles['cost_usd']!r} in {done.unpriced:,} of {done.rows:,} rows: unknown, not nothing")
+    return notes
+
+
+def _not_added(layout: Layout, model: str, tokens: Iterable[str], given: Mapping[str, str]) -> list[str]:
+    """Return what is asked for now and was not when the same files were imported."""
+    later = {
+        "outcome": ("outcomes", "import the file again with --outcomes"),
+        "cost_usd": ("calls", "costs go in with their rows, or not at all"),
+    }
+    notes: list[str] = []
+    for role, (table, hint) in later.items():
+        lake = LakeTable(layout.lake(model, table))
+        if given.get(role) and not all(lake.shipped(token) for token in tokens):
+            notes.append(f"the rows are in, without {given[role]!r}: {hint}")
+    return notes
+
+
+def _broken_words(broken: Sequence[BrokenLine]) -> list[str]:
+    where = ", ".join(f"{line.path} line {line.number}" for line in broken[:3])
+    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""  # noqa: PLR2004 — as many as one reads
+    return [f"not a JSON object, put aside: {where}{more}"] if broken else []
 
 
 def forget_unit(store: Path, model: str, *, key: str = "", unit: str = "") -> Erased:
@@ -138,7 +253,15 @@ def _notes(mapped: Mapped, given: Mapping[str, str], zone: str) -> list[str]:
     return [*notes, f"times without a zone are read as {zone}"]
 
 
-def _paths(path: str) -> list[Path]:
-    if any(letter in path for letter in "*?["):
-        return sorted(Path().glob(path)) if not Path(path).is_absolute() else sorted(Path("/").glob(path[1:]))
-    return [Path(path)]
+def _files(path: str) -> dict[str, Path]:
+    """Return the files that a path or pattern stands for by the name of their content: copies count once."""
+    found: dict[str, Path] = {}
+    for file in files_of([path]):
+        if not file.exists():
+            msg = f"no file at {file}"
+            raise UsageError(msg, hint="give a path, or a pattern such as 'predictions/*.parquet'")
+        found.setdefault(file_token(file), file)
+    if not found:
+        msg = f"no file matches {path}"
+        raise UsageError(msg, hint="check the pattern")
+    return found

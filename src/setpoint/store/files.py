@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +18,19 @@ from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.measures import Column, tallies_of_rows
 
 ROLES: tuple[str, ...] = (
-    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "outcome",
+    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "outcome", "observed_at",
     "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error", "keep_probability",
 )  # fmt: skip
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".tsv": "read_csv", ".ndjson": "read_json",
             ".jsonl": "read_json", ".json": "read_json"}  # fmt: skip
+# By name: else a column that the first files lack, or have in another place, is lost without a word.
 _OPTIONS = {
     "read_parquet": ", union_by_name=true",
-    "read_csv": ", sample_size=-1",
-    "read_json": ", sample_size=-1",
+    "read_csv": ", union_by_name=true, sample_size=-1",
+    "read_json": ", union_by_name=true, sample_size=-1",
 }
+_LINES = (".ndjson", ".jsonl")
+FILE = "setpoint.file"
 
 
 @runtime_checkable
@@ -58,6 +62,21 @@ class Mapped:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenLine:
+    """A line of an NDJSON file that is no row: torn by a crash, or garbage.
+
+    Attributes:
+        path: The file.
+        number: Counts from 1.
+        raw: The line itself.
+    """
+
+    path: Path
+    number: int
+    raw: str
+
+
 class _Stream:
     """Hides everything but the stream, so that DuckDB does not ask for pyarrow."""
 
@@ -68,8 +87,16 @@ class _Stream:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
-def load(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -> dict[str, str]:
+def load(
+    connection: duckdb.DuckDBPyConnection, source: Source, name: str, *, names_files: bool = False
+) -> dict[str, str]:
     """Make a source readable under a name and return its column types.
+
+    Args:
+        connection: Where to.
+        source: Paths, patterns or a table.
+        name: The name.
+        names_files: Whether each row has its file's path in the column `FILE`; not among the returned.
 
     Raises:
         UsageError: The file is not there, or its format is not known.
@@ -77,16 +104,55 @@ def load(connection: duckdb.DuckDBPyConnection, source: Source, name: str) -> di
     """
     if isinstance(source, ArrowTable) and not isinstance(source, str | Path):
         _load_object(connection, source, name)
-        said = "the table"
+        paths: list[str] = []
     else:
-        listed = [source] if isinstance(source, str | Path) else list(source)
-        said = ", ".join(str(path) for path in listed)
-        _load_files(connection, [str(path) for path in listed], name)
-    types = cast("dict[str, str]", {row[0]: row[1] for row in rows(connection, f"DESCRIBE {quoted(name)}")})
-    if not rows(connection, f"SELECT 1 FROM {quoted(name)} LIMIT 1"):
-        msg = f"no rows in {said}"
+        paths = [str(path) for path in ([source] if isinstance(source, str | Path) else source)]
+        _load_files(connection, paths, name, names_files=names_files)
+    try:
+        types = _types(connection, quoted(name))
+        is_empty = not connection.execute(
+            f"SELECT hash(r) FROM {quoted(name)} AS r LIMIT 1"
+        ).fetchall()  # reads all columns
+    except duckdb.Error as error:
+        raise _unreadable(paths, error) from error
+    if is_empty:
+        msg = f"no rows in {_listed(paths) or 'the table'}"
         raise EmptyFile(msg, hint="check the path and the filter that wrote it")
-    return types
+    return {column: kind for column, kind in types.items() if not (names_files and column == FILE)}
+
+
+def load_history(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], name: str, folder: Path
+) -> tuple[dict[str, str], dict[str, Path], list[BrokenLine]]:
+    """Load files that are to be kept: with the column `FILE`, and without the broken lines of NDJSON files.
+
+    Args:
+        connection: Where to.
+        paths: The files.
+        name: The name of the view.
+        folder: An empty folder, for copies without the broken lines; needed as long as the view is.
+
+    Returns:
+        The column types, the file behind each value of `FILE`, and the broken lines.
+
+    Raises:
+        UsageError: A file cannot be read for another reason.
+        EmptyFile: There are no rows.
+    """
+    behind = {str(path.absolute()): path for path in paths}
+    broken: list[BrokenLine] = []
+    try:
+        return load(connection, list(behind), name, names_files=True), behind, broken
+    except UsageError:
+        for n, path in enumerate(paths):
+            found = _broken_lines(path)
+            if found:
+                broken += found
+                del behind[str(path.absolute())]
+                behind[str(_without(path, found, folder / f"{n}{path.suffix}"))] = path
+        if not broken:
+            raise
+    return load(connection, list(behind), name, names_files=True), behind, broken
 
 
 def _load_object(connection: duckdb.DuckDBPyConnection, source: ArrowTable, name: str) -> None:
@@ -101,9 +167,9 @@ def _load_object(connection: duckdb.DuckDBPyConnection, source: ArrowTable, name
         raise UsageError(msg, hint="a column without any type, such as one of nulls only, must be given one") from error
 
 
-def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: str) -> None:
+def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: str, *, names_files: bool) -> None:
     for path in paths:
-        if not any(letter in path for letter in "*?[") and not Path(path).exists():
+        if not _is_pattern(path) and not Path(path).exists():
             msg = f"no file at {path}"
             raise UsageError(msg, hint="give a path, or a pattern such as 'predictions/*.parquet'")
     suffix = Path(paths[0]).suffix.lower()
@@ -111,16 +177,121 @@ def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: s
     if reader is None:
         msg = f"cannot read {paths[0]}: unknown file type {suffix or '(none)'}"
         raise UsageError(msg, hint=f"known types: {', '.join(_READERS)}")
-    listed = ", ".join(literal(path) for path in paths)
+    # Without any column DuckDB would make one up, for all files.
+    filled = [path for path in paths if _is_pattern(path) or Path(path).stat().st_size] or paths
+    listed = ", ".join(literal(path if _is_pattern(path) else _spelled_out(path)) for path in filled)
+    file = f", filename={literal(FILE)}" if names_files else ""
     try:
-        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {reader}([{listed}]{_OPTIONS[reader]})")
+        source = f"{reader}([{listed}]{_OPTIONS[reader]}{file})"
+        replaced = _plain_types(connection, filled, listed, source) if reader == "read_json" else ""
+        connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS SELECT *{replaced} FROM {source}")
     except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        if "No files found" in first:
-            msg = f"no file matches {', '.join(paths)}"
-            raise UsageError(msg, hint="check the pattern") from error
-        msg = f"cannot read {', '.join(paths)}: {first}"
-        raise EmptyFile(msg) if "empty" in first.lower() else UsageError(msg) from error
+        raise _unreadable(paths, error) from error
+
+
+def _plain_types(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], listed: str, source: str) -> str:
+    """Return what makes of JSON's own types those of a table: texts of mixed values, times with their zone."""
+    types = _types(connection, source)
+    if types.get("json") == "JSON" and any(map(_broken_lines, files_of(paths))):
+        msg = "not every line is a JSON object"  # then DuckDB makes one column `json` of the whole file
+        raise duckdb.InvalidInputException(msg)
+    replaced = {name: f"{quoted(name)} ->> '$'" for name, kind in types.items() if kind == "JSON"}
+    replaced |= {name: f"CAST({quoted(name)} AS VARCHAR)" for name, kind in types.items() if kind == '"NULL"'}
+    times = [name for name, kind in types.items() if kind == "TIMESTAMP"]
+    if times:
+        # DuckDB 1.5 reads 02:00+02:00 as midnight, and does not say that this is UTC.
+        spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in times)
+        zoned = ", ".join(f"bool_or(regexp_matches({quoted(name)}, {literal(_ZONED)}))" for name in times)
+        found = rows(connection, f"SELECT {zoned} FROM read_json([{listed}], columns={{{spec}}})")[0]
+        replaced |= {
+            name: f"{quoted(name)} AT TIME ZONE 'UTC'" for name, is_zoned in zip(times, found, strict=True) if is_zoned
+        }
+    return f" REPLACE ({', '.join(f'{sql} AS {quoted(name)}' for name, sql in replaced.items())})" if replaced else ""
+
+
+def _types(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+
+
+def _unreadable(paths: Sequence[str], error: duckdb.Error) -> UsageError:
+    """Return why files cannot be read: for NDJSON with the file and the line."""
+    first = str(error).splitlines()[0]
+    if "No files found" in first:
+        return UsageError(f"no file matches {', '.join(paths)}", hint="check the pattern")
+    for path in files_of(paths):
+        broken = _broken_lines(path)
+        if broken:
+            shown = broken[0].raw if len(broken[0].raw) <= _SHOWN else f"{broken[0].raw[:_SHOWN]}..."
+            return UsageError(
+                f"{path}: line {broken[0].number} is not a JSON object: {shown!r}"
+                + (f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""),
+                hint="mend or remove it; `setpoint import` takes the other lines and puts it aside",
+            )
+    msg = f"cannot read {_listed(paths)}: {first}"
+    return EmptyFile(msg) if "empty" in first.lower() else UsageError(msg)
+
+
+_SHOWN = 80
+
+
+def files_of(paths: Sequence[str]) -> list[Path]:
+    """Return the files that paths and patterns stand for, in the order of their names."""
+    found: list[Path] = []
+    for path in paths:
+        root = Path("/") if Path(path).is_absolute() else Path()
+        found += sorted(root.glob(path.lstrip("/"))) if _is_pattern(path) else [Path(path)]
+    return [path for path in found if not path.is_dir()]
+
+
+def _is_pattern(path: str) -> bool:
+    """Whether a path stands for many: a file that is really called so is none."""
+    return any(letter in path for letter in "*?[") and not Path(path).exists()
+
+
+def _spelled_out(path: str) -> str:
+    """Return a path so that DuckDB takes it for no pattern."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""  # noqa: PLR2004 — as many as one reads
+    return ", ".join(paths[:3]) + more
+
+
+def _broken_lines(path: Path) -> list[BrokenLine]:
+    """Return the lines of an NDJSON file that are no JSON object; of other files none."""
+    if path.suffix.lower() not in _LINES:
+        return []
+    found: list[BrokenLine] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip() and not _is_object(line):
+                found.append(BrokenLine(path, number, line.decode(errors="replace").rstrip("\r\n")))
+    return found
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        # As DuckDB, and unlike msgspec, `json` lets NaN pass. One name twice passes neither here nor there.
+        return isinstance(json.loads(line, object_pairs_hook=_once), dict)
+    except ValueError:
+        return False
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        msg = "a name stands twice"
+        raise ValueError(msg)
+    return found
+
+
+def _without(path: Path, broken: Sequence[BrokenLine], copy: Path) -> Path:
+    """Write a copy of a file without its broken lines."""
+    numbers = {line.number for line in broken}
+    with path.open("rb") as file, copy.open("wb") as clean:
+        clean.writelines(line for number, line in enumerate(file, start=1) if number not in numbers)
+    return copy
 
 
 def check_columns(wanted: Mapping[str, str], types: Mapping[str, str]) -> None:
@@ -149,16 +320,17 @@ def time_sql(column: str, kind: str, zone: str) -> str:
     if kind.startswith("TIMESTAMP") or kind == "DATE":
         return f"(CAST({column} AS TIMESTAMP) AT TIME ZONE {literal(zone)})"
     if kind == "VARCHAR":
-        zoned = f"regexp_matches({column}, '(Z|[+-][0-9][0-9]:?[0-9]*)$')"
+        zoned = f"regexp_matches({column}, {literal(_ZONED)})"
         local = f"(TRY_CAST({column} AS TIMESTAMP) AT TIME ZONE {literal(zone)})"
         return f"CASE WHEN {zoned} THEN TRY_CAST({column} AS TIMESTAMPTZ) ELSE {local} END"
     if kind in _WHOLE or kind == "DOUBLE":
         micros = " ".join(f"WHEN abs({column}) < {limit} THEN {column} * {factor}" for limit, factor in _EPOCHS)
-        return f"make_timestamptz(CAST(CASE {micros} ELSE {column} // 1000 END AS BIGINT))"
+        return f"TRY(make_timestamptz(CAST(CASE {micros} ELSE {column} // 1000 END AS BIGINT)))"
     msg = f"column {column} has type {kind}, which is no time"
     raise ColumnError(msg, hint="name another column with time=")
 
 
+_ZONED = "[:T ][0-9.]+ ?(Z|[+-][0-9][0-9]:?[0-9]*)$"  # the day of 2026-01-31 is no offset
 _WHOLE = ("BIGINT", "INTEGER", "UBIGINT", "UINTEGER", "HUGEINT")
 # Seconds, milliseconds, microseconds, else nanoseconds: told apart by size for years 1973 to 5000.
 _EPOCHS = (("1e11", "1000000"), ("1e14", "1000"), ("1e17", "1"))
@@ -179,6 +351,8 @@ def create_views(
     predictions: tuple[str, Mapping[str, str], Mapped],
     outcomes: tuple[str, Mapping[str, str], Mapped] | None,
     zone: str,
+    *,
+    names_files: bool = False,
 ) -> dict[str, Column]:
     """Create the views of a snapshot over user tables and return how each feature is read.
 
@@ -187,8 +361,13 @@ def create_views(
         predictions: Name, column types and mapping of the predictions table.
         outcomes: The same for a second table of outcomes; None when the first has them.
         zone: The zone of times without one.
+        names_files: Whether the tables have the column `FILE`: then so have the views.
+
+    Raises:
+        ColumnError: A column cannot be read as its role asks.
     """
     name, types, mapped = predictions
+    _check_numbers(connection, name, types, mapped)
     features = {column: Column(quoted(f"inputs.{column}"), types[column]) for column in mapped.inputs}
     selected = [f"{quoted(column)} AS {quoted(f'inputs.{column}')}" for column in mapped.inputs]
     is_joined = outcomes is None
@@ -197,6 +376,7 @@ def create_views(
     fixed = {
         "prediction_id": f"CAST({identifier} AS VARCHAR)",
         "predicted_at": _time(mapped, types, zone),
+        "observed_at": _time(mapped, types, zone, "observed_at"),
         "parent_id": "NULL::VARCHAR",
         "role": "'stable'",
         **{role: f"CAST({_role(mapped, role)} AS VARCHAR)" for role in ("key", "unit", "version", "endpoint", "error")},
@@ -205,12 +385,13 @@ def create_views(
         "outcome": _role(mapped, "outcome", "CAST(NULL AS DOUBLE)"),
         "ship": "CAST(NULL AS BIGINT)",
     }
-    columns = ", ".join([*(f"{sql} AS {column}" for column, sql in fixed.items()), *selected])
+    file = [quoted(FILE)] if names_files else []
+    columns = ", ".join([*(f"{sql} AS {column}" for column, sql in fixed.items()), *selected, *file])
     connection.execute(
         f"CREATE VIEW predictions AS SELECT *, prediction_id AS root_id, predicted_at AS recorded_at FROM"
         f" (SELECT {columns} FROM {quoted(name)})"
     )
-    _create_outcomes(connection, outcomes, zone, has_time="time" in mapped.roles)
+    _create_outcomes(connection, outcomes, zone, has_time="time" in mapped.roles, file=file)
     for table in TABLES:
         if table not in {"predictions", "outcomes", "tallies"}:
             nothing = ", ".join(f"NULL::{kind} AS {quoted(column)}" for column, kind in column_types(table).items())
@@ -225,6 +406,7 @@ def _create_outcomes(
     zone: str,
     *,
     has_time: bool,
+    file: Sequence[str],
 ) -> None:
     fixed = column_types("outcomes")
     if outcomes is None:
@@ -232,6 +414,7 @@ def _create_outcomes(
         connection.execute(f"CREATE VIEW outcomes AS SELECT {nothing}, NULL::BIGINT AS ship WHERE false")
         return
     name, types, mapped = outcomes
+    _check_numbers(connection, name, types, mapped)
     by_id = "prediction_id" in mapped.roles
     # Without a time of its own an outcome is taken as later than every prediction.
     observed = (
@@ -250,7 +433,7 @@ def _create_outcomes(
         "value_usd": f"CAST({_role(mapped, 'value_usd')} AS DOUBLE)",
         "ship": "CAST(NULL AS BIGINT)",
     }
-    selected = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
+    selected = ", ".join([*(f"{sql} AS {column}" for column, sql in columns.items()), *file])
     connection.execute(f"CREATE VIEW outcomes AS SELECT {selected} FROM {quoted(name)}")
 
 
@@ -265,6 +448,19 @@ def _role(mapped: Mapped, role: str, otherwise: str = "NULL") -> str:
     return quoted(column) if scale is None else f"{quoted(column)} * {scale!r}"
 
 
-def _time(mapped: Mapped, types: Mapping[str, str], zone: str) -> str:
-    column = mapped.roles.get("time")
+def _time(mapped: Mapped, types: Mapping[str, str], zone: str, role: str = "time") -> str:
+    column = mapped.roles.get(role)
     return "NULL::TIMESTAMPTZ" if column is None else time_sql(quoted(column), types[column], zone)
+
+
+def _check_numbers(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str], mapped: Mapped) -> None:
+    """Refuse a text that is no number where a number is asked for."""
+    for role in _NUMBERS:
+        column = mapped.roles.get(role, "")
+        if types.get(column) != "VARCHAR":
+            continue
+        odd = f"{quoted(column)} IS NOT NULL AND TRY_CAST({quoted(column)} AS DOUBLE) IS NULL"
+        found = rows(connection, f"SELECT count(*), min({quoted(column)}) FROM {quoted(name)} WHERE {odd}")[0]
+        if found[0]:
+            msg = f"{column!r} cannot be {role}: {found[0]:,} of its values are no numbers, such as {found[1]!r}"
+            raise ColumnError(msg, hint=f"leave them empty, or map another column: --map {role}=COLUMN")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,9 @@ import duckdb
 from setpoint.core.errors import ColumnError
 from setpoint.core.events import PARTITIONED_BY, column_types
 from setpoint.core.model import Model
-from setpoint.store.engines.duck import literal, quoted, rows
+from setpoint.store.engines.duck import at, literal, quoted, rows
+from setpoint.store.evidence import is_number_type
+from setpoint.store.files import FILE, BrokenLine
 from setpoint.store.lake import SHIP, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import Column, tallies_of_rows
@@ -26,24 +28,51 @@ class Imported:
     """What an import did.
 
     Attributes:
-        rows: Rows now in the lake.
-        quarantined: Rows put aside, because a value does not fit its column or the time is missing.
-        is_repeat: Whether this very file was imported before; then nothing was done.
+        rows: Rows now in the lake: predictions, or outcomes when the files hold those.
+        quarantined: Rows and lines put aside: a value does not fit its column, the time is missing, or no row at all.
+        is_repeat: Whether these very files were imported before; then nothing was done.
+        outcomes: Outcomes that came along with the predictions.
+        worthless: Values in dollars beside no outcome; left out, since a value is that of an outcome.
+        costs: Predictions that came with what they cost.
+        unpriced: Predictions whose cost the file leaves open, although others have one: unknown, not free.
+        future: Rows with a time after the store's clock.
+        odd_scores: Scores outside 0 to 1.
     """
 
     rows: int
     quarantined: int
     is_repeat: bool = False
+    outcomes: int = 0
+    worthless: int = 0
+    costs: int = 0
+    unpriced: int = 0
+    future: int = 0
+    odd_scores: int = 0
 
 
-def file_token(paths: Sequence[Path]) -> str:
-    """Return a name for the content of files."""
-    digest = hashlib.blake2b(digest_size=12)
-    for path in paths:
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of an import.
+
+    Attributes:
+        tokens: Name of each file's content, from `file_token`, by what stands in the column `FILE`.
+        broken: Lines that are no rows, by their file's token.
+    """
+
+    tokens: Mapping[str, str]
+    broken: Sequence[tuple[str, BrokenLine]] = ()
+
+
+def file_token(path: Path) -> str:
+    """Return a name for the content of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
     return f"import-{digest.hexdigest()}"
+
+
+def outcome_mark(model: Model, token: str, kind: str) -> str:
+    """Return the name under which the outcomes of a kind in a file are imported: once a kind."""
+    return token if kind == model.final_kind else f"{token}/{kind}"
 
 
 def import_predictions(
@@ -51,126 +80,341 @@ def import_predictions(
     layout: Layout,
     model: Model,
     features: Mapping[str, Column],
-    token: str,
+    files: Files,
     *,
     version: str | None = None,
     run_id: str | None = None,
+    kind: str = "",
+    has_costs: bool = False,
 ) -> Imported:
-    """Commit the `predictions` view of a file to the lake, with its tallies.
+    """Commit the `predictions` view of files to the lake, with its tallies and the outcomes and costs in it.
 
-    A row counts as recorded when it was predicted, so that `--as-of` works on history too.
+    A row counts as recorded when it was predicted, so that `--as-of` works on history too; its
+    outcome when it was observed, and without such a time when it was predicted. A row goes in whole
+    or is put aside whole.
 
     Args:
-        connection: Where the file's views are.
+        connection: Where the files' views are.
         layout: The store.
         model: The declaration: kinds and privacy policies of features.
         features: How each feature is read.
-        token: The file's name from `file_token`.
+        files: The files.
         version: The version of rows that carry none.
-        run_id: The batch-scoring run that the file is the output of.
+        run_id: The batch-scoring run that the files are the output of.
+        kind: The kind of outcomes; the final one by default.
+        has_costs: Whether a column says what predictions cost: then a row without a cost is of unknown price.
 
     Raises:
         StoreBusy: Another process ships.
         ColumnError: The rows have no times.
     """
     with layout.lease(LEASE):
-        lake = LakeTable(layout.lake(model.name, "predictions"))
-        if lake.shipped(token):
+        batch = _Batch(connection, layout, model, "predictions", files, lambda token: token)
+        if not batch.tokens:
             return Imported(0, 0, is_repeat=True)
         if not rows(connection, "SELECT 1 FROM predictions WHERE predicted_at IS NOT NULL LIMIT 1"):
             msg = "no row has a time, and a prediction without one belongs to no day"
             raise ColumnError(msg, hint="name the column: --map time=COLUMN")
-        kept = {n: c for n, c in features.items() if _policy(model, n) != "drop"}
-        misfits = _misfits(kept, lake)
-        inputs = ", ".join(f"{quoted(name)} := {_input(model, name, column, lake)}" for name, column in kept.items())
-        fixed = _fixed_columns(token, version, run_id, lake)
-        bad = " OR ".join(["predicted_at IS NULL", *misfits])
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE imported AS SELECT *, ({bad}) IS TRUE AS is_bad FROM"
-            f" (SELECT row_number() OVER () AS row_place, * FROM predictions)"
+        kept = {name: column for name, column in features.items() if _policy(model, name) != "drop"}
+        prediction = batch.fitting("prediction", "predictions")
+        outcome = batch.fitting("outcome", "outcomes")
+        misfits = [*_misfits(kept, batch.lake), prediction.misfit, outcome.misfit]
+        batch.gather(
+            {
+                "no time": "predicted_at IS NULL",
+                "its prediction_id stands in an earlier row": "is_double",
+                _MISFIT: " OR ".join(misfits),
+            }
         )
         hidden = [column.sql for name, column in features.items() if _policy(model, name) != "keep"]
-        put_aside = _put_aside(
-            connection, layout, model, "predictions", token, "a value does not fit its column, or no time", hidden
+        put_aside = batch.put_aside(hidden)
+        counts = _counts(layout.clock.now(), has_costs=has_costs)
+        found = dict(zip(counts, batch.ask(f"SELECT {', '.join(counts.values())} FROM imported"), strict=True))
+        # The commit of the rows is what says that a file is in, so it comes last: an import that was
+        # killed is done again, and finds what it had committed of the rest.
+        who = f"coalesce(version, {literal(version) if version else 'NULL'})"
+        batch.commit("tallies", _tallies(batch.tokens[0], who))
+        if found["outcomes"]:
+            of_kind = kind or model.final_kind
+            batch.commit("outcomes", _outcomes_of_rows(outcome.sql, of_kind), lambda t: outcome_mark(model, t, of_kind))
+        if has_costs:
+            batch.commit("calls", _calls_of_rows())
+        inputs = ", ".join(
+            f"{quoted(name)} := {_input(model, name, column, batch.lake)}" for name, column in kept.items()
         )
-        picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in fixed.items())
+        columns = _prediction_columns(who, run_id, prediction.sql)
         struct = f", struct_pack({inputs}) AS inputs" if inputs else ""
-        sql = (
-            f"SELECT {picked}{struct}, CAST(predicted_at AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP}"
-            " FROM imported WHERE NOT is_bad"
-        )
-        count = cast("int", rows(connection, "SELECT count(*) FROM imported WHERE NOT is_bad")[0][0])
-        # Tallies first: the commit of the rows is what says that the file is in.
-        _import_tallies(connection, layout, model, token, version)
-        lake.append(connection.sql(sql), {token: 1})
-    return Imported(count, put_aside)
+        batch.commit("predictions", f"SELECT {_picked('predictions', columns)}{struct} FROM imported")
+    return Imported(found.pop("rows"), put_aside, is_repeat=False, **found)
 
 
 def import_outcomes(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, token: str, *, kind: str
+    connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, files: Files, *, kind: str
 ) -> Imported:
-    """Commit the `outcomes` view of a file to the lake; an outcome counts as learned when observed."""
+    """Commit the `outcomes` view of files to the lake; an outcome counts as learned when observed."""
     with layout.lease(LEASE):
-        lake = LakeTable(layout.lake(model.name, "outcomes"))
-        if lake.shipped(token):
+        batch = _Batch(connection, layout, model, "outcomes", files, lambda token: outcome_mark(model, token, kind))
+        if not batch.tokens:
             return Imported(0, 0, is_repeat=True)
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE imported AS SELECT *, (outcome IS NULL OR observed_at IS NULL OR"
-            " (prediction_id IS NULL AND key IS NULL)) AS is_bad FROM"
-            " (SELECT row_number() OVER () AS row_place, * FROM outcomes)"
+        outcome = batch.fitting("outcome", "outcomes")
+        batch.gather(
+            {
+                "no outcome": "outcome IS NULL",
+                "no time": "observed_at IS NULL",
+                "neither prediction_id nor key": "prediction_id IS NULL AND key IS NULL",
+                _MISFIT: outcome.misfit,
+            }
         )
-        put_aside = _put_aside(
-            connection, layout, model, "outcomes", token, "no outcome, no time, or nothing that joins it"
-        )
-        found = lake.columns.get("outcome") or ("VARCHAR" if _is_text(connection) else "DOUBLE")
-        columns = {name: f"CAST({quoted(name)} AS {k})" for name, k in column_types("outcomes").items()}
-        columns |= {
-            "outcome": f"CAST(outcome AS {found})",
-            "kind": literal(kind),
-            "source": literal(token),
-            "outcome_id": f"substr(sha256({literal(token)} || row_place), 1, 30)",
-        }
-        picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in columns.items())
-        day = f"CAST({PARTITIONED_BY['outcomes']} AS DATE) AS day"
-        count = cast("int", rows(connection, "SELECT count(*) FROM imported WHERE NOT is_bad")[0][0])
-        lake.append(
-            connection.sql(f"SELECT {picked}, {day}, {lake.ship + 1}::BIGINT AS {SHIP} FROM imported WHERE NOT is_bad"),
-            {token: 1},
-        )
-    return Imported(count, put_aside)
+        put_aside = batch.put_aside()
+        ahead = f"count(*) FILTER (observed_at > {at(layout.clock.now())})"
+        count, future = batch.ask(f"SELECT count(*), {ahead} FROM imported")
+        columns = {**_outcome_columns(outcome.sql, kind), **{n: n for n in ("key", "observed_at", "recorded_at")}}
+        batch.commit("outcomes", f"SELECT {_picked('outcomes', columns)} FROM imported", batch.mark)
+    return Imported(count, put_aside, future=future)
 
 
-def _fixed_columns(token: str, version: str | None, run_id: str | None, lake: LakeTable) -> dict[str, str]:
-    """Return SQL for every fixed column of the predictions table over the file's rows."""
-    identifier = (
-        "CASE WHEN prediction_id IS NULL OR prediction_id = '' THEN lpad(to_hex(epoch_us(predicted_at)), 14, '0')"
-        f" || substr(sha256({literal(token)} || row_place), 1, 16) ELSE prediction_id END"
-    )
-    prediction = lake.columns.get("prediction") or "DOUBLE"
-    given = {
-        "prediction_id": identifier,
-        "root_id": identifier,
-        "predicted_at": "predicted_at",
-        "recorded_at": "predicted_at",
-        "version": f"coalesce(version, {literal(version) if version else 'NULL'})",
-        "prediction": f"TRY_CAST(prediction AS {prediction})",
-        "run_id": literal(run_id) if run_id else "NULL::VARCHAR",
-        **{
-            name: name
-            for name in (
-                "key",
-                "unit",
-                "endpoint",
-                "role",
-                "error",
-                "score",
-                "latency_seconds",
-                "compute_seconds",
-                "keep_probability",
+@dataclass(frozen=True, slots=True)
+class _Fitting:
+    """How a column of varying type goes into the lake, and when a value of it does not."""
+
+    sql: str
+    misfit: str
+
+
+class _Batch:
+    """The files of an import that a table has not yet, and their rows.
+
+    For the SQL of `ask` and `commit` the rows are `brought`, those of them that fit `imported`: with
+    the columns of the view and `token`, `row_place` (in its file, from 1), `reason` (why it does not
+    fit) and `is_double`.
+
+    Attributes:
+        lake: The table that the rows go to.
+        tokens: The files.
+        mark: The name in that table that says that a file is in.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        layout: Layout,
+        model: Model,
+        table: str,
+        files: Files,
+        mark: Callable[[str], str],
+    ) -> None:
+        self._connection = connection
+        self._layout = layout
+        self._model = model
+        self._table = table
+        self._files = files
+        self.mark = mark
+        self.lake = self._lake(table)
+        self.tokens = [token for token in files.tokens.values() if not self.lake.shipped(mark(token))]
+
+    def _lake(self, table: str) -> LakeTable:
+        return LakeTable(self._layout.lake(self._model.name, table))
+
+    def fitting(self, column: str, table: str) -> _Fitting:
+        """Return how a column whose type the data decides goes into a table: as it is there, else as in the file."""
+        kind = cast("str", rows(self._connection, f"SELECT any_value(typeof({column})) FROM {self._table}")[0][0])
+        positive = self._model.positive
+        # A CSV's yes and no are read as true and false; with a word declared for yes only words count.
+        is_number = is_number_type(kind) or (kind == "BOOLEAN" and not positive)
+        have = self._lake(table).columns.get(column) or ("DOUBLE" if is_number else "VARCHAR")
+        value = column
+        if kind == "BOOLEAN" and positive and have == "VARCHAR":
+            value = (
+                f"CASE WHEN {column} THEN {literal(positive)} WHEN NOT {column} THEN {literal(f'not {positive}')} END"
             )
-        },
+        found = f"TRY_CAST({value} AS {have})"
+        return _Fitting(found, f"({column} IS NOT NULL AND {found} IS NULL)")
+
+    def gather(self, faults: Mapping[str, str]) -> None:
+        """Number the rows of each file and find those that do not fit.
+
+        Args:
+            faults: SQL condition by reason, the first that holds counts.
+        """
+        is_predictions = self._table == "predictions"
+        self._number(with_doubles=is_predictions)
+        cases = " ".join(f"WHEN {condition} THEN {literal(reason)}" for reason, condition in faults.items())
+        named = f" REPLACE ({_IDENTIFIER} AS prediction_id)" if is_predictions else ""
+        rows(
+            self._connection,
+            f"CREATE OR REPLACE TEMP VIEW gathered AS SELECT *{named}, CASE {cases} END AS reason FROM ("
+            f"SELECT n.* EXCLUDE (place, {quoted(FILE)}), f.token, n.place - f.first + 1 AS row_place,"
+            " n.place IN (FROM doubles) AS is_double"
+            f" FROM numbered AS n JOIN import_files AS f ON f.path = n.{quoted(FILE)})",
+        )
+
+    def _number(self, *, with_doubles: bool) -> None:
+        """Make the tables that `gathered` reads: rows, files, rows with an earlier one's identifier, broken lines."""
+        named = ", ".join(f"({literal(path)}, {literal(token)})" for path, token in self._files.tokens.items())
+        first = f"SELECT {quoted(FILE)} AS path, min(place) AS first FROM numbered GROUP BY ALL"
+        doubles = "PARTITION BY prediction_id ORDER BY place" if with_doubles else "ORDER BY 1"
+        given = "prediction_id <> ''" if with_doubles else "false"
+        tables = {
+            "numbered": f"SELECT row_number() OVER () AS place, * FROM {self._table}",
+            "import_files": f"FROM (VALUES {named}) AS named(path, token) JOIN ({first}) USING (path)",
+            "doubles": f"SELECT place FROM numbered WHERE {given} QUALIFY row_number() OVER ({doubles}) > 1",
+            "broken_lines": "SELECT '' AS token, 0::BIGINT AS line_number, '' AS raw LIMIT 0",
+        }
+        for name, select in tables.items():
+            rows(self._connection, f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
+        broken = [
+            f"({literal(token)}, {line.number}, {literal(self._shown(line))})" for token, line in self._files.broken
+        ]
+        if broken:
+            rows(self._connection, f"INSERT INTO broken_lines VALUES {', '.join(broken)}")
+
+    def _shown(self, line: BrokenLine) -> str:
+        """Return what is kept of a broken line: nothing when it may hold what the declaration hides."""
+        is_open = all(feature.policy == "keep" for feature in self._model.features)
+        return line.raw if is_open else "[not kept: the declaration hides features]"
+
+    def ask(self, select: str) -> tuple[int, ...]:
+        """Return the one row of counts that a query over all the files has."""
+        return cast("tuple[int, ...]", rows(self._connection, self._over(self.tokens, select))[0])
+
+    def put_aside(self, hidden: Sequence[str] = ()) -> int:
+        """Commit what does not fit to the quarantine, as JSON text without hidden columns; return how much it is."""
+        bad = "SELECT count(*) FROM brought WHERE reason IS NOT NULL"
+        count = sum(self.ask(f"SELECT ({bad}), (SELECT count(*) FROM broken)"))
+        if count:
+            shown = f"* EXCLUDE ({', '.join(hidden)})" if hidden else "*"
+            columns = {
+                "quarantine_id": "substr(sha256(token || reason || line_number), 1, 30)",
+                "source_table": literal(self._table),
+                "recorded_at": at(self._layout.clock.now()),
+                "process": "token",
+                **{name: name for name in ("reason", "raw", "line_number")},
+            }
+            self.commit(
+                "quarantine",
+                f"SELECT {_picked('quarantine', columns)} FROM ("
+                "SELECT token, row_place AS line_number, reason, CAST(to_json(bad) AS VARCHAR) AS raw"
+                f" FROM (SELECT {shown} FROM brought WHERE reason IS NOT NULL) AS bad"
+                f" UNION ALL SELECT token, line_number, {literal(_BROKEN)}, raw FROM broken)",
+                lambda token: f"{self._table}/{self.mark(token)}",
+            )
+        return count
+
+    def commit(self, table: str, select: str, mark: Callable[[str], str] | None = None) -> None:
+        """Commit rows to a table: of those files only that it has not yet, since an import was killed after it.
+
+        Args:
+            table: The table.
+            select: SQL of its columns.
+            mark: The name that says that a file is in the table; the file's token by default.
+        """
+        lake = self._lake(table)
+        marks = {token: token if mark is None else mark(token) for token in self.tokens}
+        missing = [token for token, name in marks.items() if not lake.shipped(name)]
+        if missing:
+            day = f"CAST({PARTITIONED_BY[table]} AS DATE) AS day"
+            whole = f"SELECT *, {day}, {lake.ship + 1}::BIGINT AS {SHIP} FROM ({select})"
+            lake.append(self._connection.sql(self._over(missing, whole)), {marks[token]: 1 for token in missing})
+
+    def _over(self, tokens: Sequence[str], select: str) -> str:
+        which = f"token IN ({', '.join(literal(token) for token in tokens)})"
+        return (
+            f"WITH brought AS (FROM gathered WHERE {which}), imported AS (FROM brought WHERE reason IS NULL),"
+            f" broken AS (FROM broken_lines WHERE {which}) {select}"
+        )
+
+
+_MISFIT = "a value does not fit its column"
+_BROKEN = "not a JSON object"
+_IDENTIFIER = (
+    "CASE WHEN prediction_id IS NULL OR prediction_id = '' THEN lpad(to_hex(epoch_us(predicted_at)), 14, '0')"
+    " || substr(sha256(token || row_place), 1, 16) ELSE prediction_id END"
+)
+_NANO_USD = "TRY_CAST(round(cost_usd * 1e9) AS BIGINT)"
+_OBSERVED = "coalesce(observed_at, predicted_at)"
+
+
+def _counts(now: int, *, has_costs: bool) -> dict[str, str]:
+    """Return SQL over the rows that fit for each number that `Imported` tells of predictions."""
+    return {
+        "rows": "count(*)",
+        "outcomes": "count(outcome)",
+        "worthless": "count(value_usd) FILTER (outcome IS NULL)",
+        "costs": f"count({_NANO_USD})",
+        "unpriced": f"count(*) - count({_NANO_USD})" if has_costs else "0",
+        "future": f"count(*) FILTER (predicted_at > {at(now)} OR (outcome IS NOT NULL AND {_OBSERVED} > {at(now)}))",
+        "odd_scores": "count(*) FILTER (score < 0 OR score > 1 OR isnan(score))",
     }
-    return {name: given.get(name, f"NULL::{kind}") for name, kind in column_types("predictions").items()}
+
+
+def _picked(table: str, columns: Mapping[str, str]) -> str:
+    """Return the fixed columns of a table as SQL: those given, and null for the rest."""
+    return ", ".join(
+        (columns[name] if name in _TASK_COLUMNS and name in columns else f"CAST({columns.get(name, 'NULL')} AS {kind})")
+        + f" AS {quoted(name)}"
+        for name, kind in column_types(table).items()
+    )
+
+
+_TASK_COLUMNS = ("prediction", "outcome")  # the data decides their type
+_AS_THEY_ARE = (
+    "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "latency_seconds",
+    "compute_seconds", "keep_probability",
+)  # fmt: skip
+
+
+def _prediction_columns(version: str, run_id: str | None, prediction: str) -> dict[str, str]:
+    return {
+        **{name: name for name in _AS_THEY_ARE},
+        "root_id": "prediction_id",
+        "recorded_at": "predicted_at",
+        "version": version,
+        "prediction": prediction,
+        "run_id": literal(run_id) if run_id else "NULL",
+    }
+
+
+def _outcome_columns(outcome: str, kind: str) -> dict[str, str]:
+    return {
+        "outcome_id": f"substr(sha256(token || {literal(kind)} || row_place), 1, 30)",
+        "prediction_id": "prediction_id",
+        "kind": literal(kind),
+        "revision": "0",
+        "retracted": "false",
+        "outcome": outcome,
+        "value_usd": "value_usd",
+        "source": "token",
+    }
+
+
+def _outcomes_of_rows(outcome: str, kind: str) -> str:
+    columns = {**_outcome_columns(outcome, kind), "observed_at": _OBSERVED, "recorded_at": _OBSERVED}
+    return f"SELECT {_picked('outcomes', columns)} FROM imported WHERE outcome IS NOT NULL"
+
+
+def _calls_of_rows() -> str:
+    columns = {
+        "call_id": "substr(sha256(token || 'call' || row_place), 1, 30)",
+        "prediction_id": "prediction_id",
+        "called_at": "predicted_at",
+        "recorded_at": "predicted_at",
+        "attempt": "1",
+        "cost_nano_usd": _NANO_USD,
+    }
+    return f"SELECT {_picked('calls', columns)} FROM imported"
+
+
+def _tallies(process: str, version: str) -> str:
+    """Return SQL that counts every request, also one whose row is put aside."""
+    counted = f"WITH predictions AS (FROM brought WHERE NOT is_double) SELECT * FROM ({tallies_of_rows()}) AS tally"
+    columns = {
+        **{name: name for name in column_types("tallies")},
+        "process": literal(process),
+        "sequence": "1",
+        "recorded_at": "bucket_at",
+        "version": version,
+    }
+    return f"SELECT {_picked('tallies', columns)} FROM ({counted}) AS counted WHERE bucket_at IS NOT NULL"
 
 
 def _policy(model: Model, name: str) -> str:
@@ -223,60 +467,3 @@ def _misfits(features: Mapping[str, Column], lake: LakeTable) -> list[str]:
             if kind == "BIGINT":
                 found.append(f"(TRY_CAST({column.sql} AS DOUBLE) <> floor(TRY_CAST({column.sql} AS DOUBLE)))")
     return found
-
-
-def _put_aside(
-    connection: duckdb.DuckDBPyConnection,
-    layout: Layout,
-    model: Model,
-    table: str,
-    token: str,
-    reason: str,
-    hidden: Sequence[str] = (),
-) -> int:
-    """Commit bad rows to the quarantine as JSON text without the hidden columns; return how many."""
-    shown = f"* EXCLUDE ({', '.join(hidden)})" if hidden else "*"
-    count = cast("int", rows(connection, "SELECT count(*) FROM imported WHERE is_bad")[0][0])
-    lake = LakeTable(layout.lake(model.name, "quarantine"))
-    mark = f"{table}/{token}"
-    if count and not lake.shipped(mark):
-        now = f"make_timestamptz({layout.clock.now()})"
-        lake.append(
-            connection.sql(
-                f"SELECT substr(sha256({literal(token)} || row_place), 1, 30) AS quarantine_id,"
-                f" {literal(table)} AS source_table, {now} AS recorded_at, {literal(reason)} AS reason,"
-                f" CAST(to_json(imported) AS VARCHAR) AS raw, {literal(token)} AS process, row_place AS line_number,"
-                f" CAST({now} AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP}"
-                f" FROM (SELECT {shown} FROM imported WHERE is_bad) AS imported"
-            ),
-            {mark: 1},
-        )
-    return count
-
-
-def _import_tallies(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, token: str, version: str | None
-) -> None:
-    lake = LakeTable(layout.lake(model.name, "tallies"))
-    if lake.shipped(token):
-        return
-    given = {
-        "process": literal(token),
-        "sequence": "1::BIGINT",
-        "recorded_at": "bucket_at",
-        "version": f"coalesce(version, {literal(version) if version else 'NULL'})",
-    }
-    types = column_types("tallies")
-    picked = ", ".join(f"CAST({given.get(name, name)} AS {kind}) AS {quoted(name)}" for name, kind in types.items())
-    lake.append(
-        connection.sql(
-            f"SELECT {picked}, CAST(bucket_at AS DATE) AS day, {lake.ship + 1}::BIGINT AS {SHIP}"
-            f" FROM ({tallies_of_rows()}) AS counted WHERE bucket_at IS NOT NULL"
-        ),
-        {token: 1},
-    )
-
-
-def _is_text(connection: duckdb.DuckDBPyConnection) -> bool:
-    kind = rows(connection, "SELECT typeof(outcome) FROM imported WHERE outcome IS NOT NULL LIMIT 1")
-    return bool(kind) and kind[0][0] == "VARCHAR"
