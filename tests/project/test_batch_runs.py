@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from setpoint.core.clock import DAY, HOUR
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Schedule
 from setpoint.predictions.recorder import Recorder
+from setpoint.project.plan import apply
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.snapshot import Snapshot
@@ -146,9 +148,6 @@ def test_without_a_schedule_or_before_it_is_due_there_is_no_finding(schedule: Sc
         assert job.missed(6, 0.0) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a run is known by its kept rows only: neither an empty nor a sampled one counts"
-)
 @pytest.mark.parametrize("rows", [0, ROWS])
 def test_a_run_of_which_no_row_was_kept_came_all_the_same(rows: int) -> None:
     with scheduled(keep=1e-9) as job:
@@ -162,9 +161,16 @@ def test_a_run_of_which_no_row_was_kept_came_all_the_same(rows: int) -> None:
         assert job.missed(2, 3.0) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what never ran has no last run, and the store does not know since when it should"
-)
-def test_a_job_that_never_ran_at_all_is_missed() -> None:
-    with scheduled() as job:
-        assert [f.state for f in job.missed(9)] == ["open"]
+def test_a_job_that_never_ran_at_all_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "setpoint.yaml").write_text("store: ./store\n")
+    (tmp_path / "models" / "m.yaml").write_text("schedule: {every: 1d, grace: 2h}\n")
+    layout = Layout.create(tmp_path / "store", replay_now=START)
+    apply(tmp_path)
+    job = Job(layout)
+    assert job.missed(1, 1.9) == []
+    found = job.missed(9)
+    assert [f.state for f in found] == ["open"]
+    assert "never ran since 2026-01-05 02:00" in found[0].said
+    job.run(9, hour=1.0)
+    assert [f.state for f in job.missed(9, 2.0)] == ["open", "closed"]

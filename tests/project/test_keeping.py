@@ -206,3 +206,16 @@ def test_outcomes_without_a_time_are_refused_and_other_columns_named(tmp_path: P
         import_file(tmp_path / "s", "m", str(tmp_path / "o.csv"), outcomes=True, columns={"key": "order_id"})
     with pytest.raises(setpoint.UsageError, match="no role is called 'nonsense'"):
         import_file(tmp_path / "s", "m", str(tmp_path / "o.csv"), outcomes=True, columns={"nonsense": "order_id"})
+
+
+@pytest.mark.parametrize("positive", ["yes", "1", ""])
+def test_recorded_booleans_are_yes_and_no_whatever_text_means_yes(tmp_path: Path, positive: str) -> None:
+    layout = Layout.create(tmp_path / "store")
+    layout.declare(Model("m", positive=positive))
+    recorder = Recorder(layout, "m", spool=Spool(layout))
+    for n in range(40):
+        name = recorder.record({"x": n}, prediction=n % 4 == 0)
+        recorder.outcome(n % 4 == 0 or n % 4 == 1, prediction_id=name)
+    recorder.close()
+    values = {row[0]: row[1] for row in setpoint.open(layout.root).status("m").table("metrics").rows}
+    assert (values["accuracy"], values["base_rate"]) == (0.75, 0.5)

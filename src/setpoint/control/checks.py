@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
+from setpoint.core.events import SCHEDULE
 from setpoint.core.finding import Finding, Severity
 from setpoint.core.model import Retention
 from setpoint.store.engines.duck import rows
@@ -79,27 +81,36 @@ def missed_runs(evidence: RowEvidence, now: int) -> list[Episode]:
     schedule = evidence.model.schedule
     if schedule is None:
         return []
-    found = rows(
-        evidence.connection,
-        "SELECT min(epoch_us(predicted_at)) AS ran FROM predictions WHERE run_id IS NOT NULL"
-        " GROUP BY run_id ORDER BY ran",
-    )
-    runs = [cast("int", row[0]) for row in found]
+    runs = [
+        cast("int", row[0])
+        for row in rows(
+            evidence.connection,
+            "SELECT min(ran) AS ran FROM ("
+            "SELECT run_id, epoch_us(predicted_at) AS ran FROM predictions"
+            " UNION ALL SELECT run_id, epoch_us(recorded_at) FROM tallies"  # a run of no row, or of none that is kept
+            ") WHERE run_id IS NOT NULL GROUP BY run_id ORDER BY ran",
+        )
+    ]
+    zone = evidence.model.timezone
     episodes: list[Episode] = []
-    for n, ran in enumerate(runs):
-        due = ran + schedule.every + schedule.grace
-        following = runs[n + 1] if n + 1 < len(runs) else None
+    scheduled_at = _scheduled_at(evidence)
+    since = [] if scheduled_at is None or scheduled_at > min(runs, default=scheduled_at) else [scheduled_at]
+    for last, following in pairwise([*since, *runs, None]):
+        if last is None:  # pairwise cannot know that only the end is
+            continue
+        due = last + schedule.every + schedule.grace
         if due > now or (following is not None and following <= due):
             continue
-        said = (
-            f"the scoring job last ran {text(ran, evidence.model.timezone)}; the next run was due"
-            f" {text(due, evidence.model.timezone)} at the latest"
-        )
-        ended = following
-        episodes.append(
-            Episode("missed_run", "", "schedule", due, ended, "breach", said, {"last_run_at": ran, "due_at": due})
-        )
+        told = "last ran" if last in runs else "never ran since"
+        said = f"the scoring job {told} {text(last, zone)}; the next run was due {text(due, zone)} at the latest"
+        details: dict[str, object] = {"last_run_at": last, "due_at": due}
+        episodes.append(Episode("missed_run", "", "schedule", due, following, "breach", said, details))
     return episodes
+
+
+def _scheduled_at(evidence: RowEvidence) -> int | None:
+    """Return since when there is this schedule, as `setpoint apply` noted it."""
+    return max((change.started_at for change in evidence.changes(None) if change.subject == SCHEDULE), default=None)
 
 
 def quarantined_rows(evidence: RowEvidence, now: int) -> list[Episode]:

@@ -99,8 +99,9 @@ class Outcome(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     """What one process counted of a quarter of an hour since its last flush: increments, to be summed.
 
-    Every prediction counts here, kept or not. `latency_bins` counts floor(32·log2 seconds),
-    `score_bins` floor(32·logit score), `missing` the rows in which a feature had no value.
+    Every prediction counts here, kept or not; a batch-scoring run has a row even when it had none.
+    `latency_bins` counts floor(32·log2 seconds), `score_bins` floor(32·logit score), `missing` the
+    rows in which a feature had no value.
     """
 
     process: str
@@ -110,6 +111,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     version: str | None = None
     endpoint: str | None = None
     role: str | None = None
+    run_id: str | None = None
     requests: int = 0
     errors: int = 0
     not_kept: int = 0
@@ -150,6 +152,9 @@ Event = Prediction | Unkept | Call | Outcome | Tally | Change | Quarantined
 
 # What a person may say was changed; `version` and `config` are also written by Setpoint itself.
 CHANGE_KINDS = ("deploy", "config", "feature", "price", "prompt", "policy", "promotion", "holiday", "schema", "version")
+
+# Subjects of changes of what is declared; a schedule has one of its own, since a run may be missed from then on.
+DECLARATION, SCHEDULE = "declaration", "schedule"
 
 TABLES: dict[str, type[Event]] = {
     "predictions": Prediction,

@@ -17,9 +17,9 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
 
-from setpoint.core.clock import micros
+from setpoint.core.clock import QUARTER_HOUR, micros
 from setpoint.core.errors import TimeError, UsageError
-from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined
+from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined, Tally
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
@@ -196,6 +196,8 @@ class Recorder:
         except Exception as error:  # as in `record`
             self.note_failure(error)
             return []
+        if not rows and (run := details.get("run_id")) is not None:
+            self._note_empty_run(run)
         return [
             self.record(
                 row,
@@ -205,6 +207,15 @@ class Recorder:
             )
             for row, answer, number, name in zip(rows, answers, numbers, names, strict=True)
         ]
+
+    def _note_empty_run(self, run_id: str) -> None:
+        """Say that a batch-scoring run came: without rows nothing else would."""
+        now = self._now()
+        bucket = now - now % QUARTER_HOUR
+        spool = self.spool
+        spool.put(
+            self.model, Tally(process=spool.process, sequence=0, bucket_at=bucket, recorded_at=now, run_id=run_id)
+        )
 
     @contextmanager
     def measure(self, inputs: Mapping[str, Value] | None = None, **details: Unpack[Details]) -> Generator[Measured]:

@@ -12,12 +12,12 @@ LATENCY_BINS_PER_OCTAVE = 32
 SCORE_BINS_PER_LOGIT = 32
 SCORE_BIN_LIMIT = 640
 
-Key = tuple[str | None, str | None, str | None, int]
+Key = tuple[str | None, str | None, str | None, str | None, int]
 
 
 @dataclass(slots=True)
 class Counts:
-    """What was counted of one version, endpoint, role and quarter of an hour."""
+    """What was counted of one version, endpoint, role, run and quarter of an hour."""
 
     requests: int = 0
     errors: int = 0
@@ -45,7 +45,7 @@ class Counting:
     def count(self, event: Prediction, missing: tuple[str, ...], *, kept: bool) -> None:
         """Count one prediction; `missing` names its features without a value."""
         at = event.predicted_at
-        key = (event.version, event.endpoint, event.role, at - at % QUARTER_HOUR)
+        key = (event.version, event.endpoint, event.role, event.run_id, at - at % QUARTER_HOUR)
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = Counts()
@@ -74,7 +74,7 @@ class Counting:
         taken, self._counts = self._counts, {}
         dropped, self.dropped = self.dropped, 0
         if dropped and not taken:
-            taken = {(None, None, None, recorded_at - recorded_at % QUARTER_HOUR): Counts()}
+            taken = {(None, None, None, None, recorded_at - recorded_at % QUARTER_HOUR): Counts()}
         tallies = [
             Tally(
                 process=process,
@@ -84,6 +84,7 @@ class Counting:
                 version=version,
                 endpoint=endpoint,
                 role=role,
+                run_id=run_id,
                 requests=counts.requests,
                 errors=counts.errors,
                 not_kept=counts.not_kept,
@@ -92,7 +93,7 @@ class Counting:
                 score_bins=counts.score_bins or None,
                 missing=counts.missing or None,
             )
-            for (version, endpoint, role, bucket), counts in taken.items()
+            for (version, endpoint, role, run_id, bucket), counts in taken.items()
         ]
         if tallies:
             tallies[0].dropped = dropped

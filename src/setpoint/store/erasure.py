@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from setpoint.core.errors import StoreBusy, StoreError
 from setpoint.core.model import Model
 from setpoint.store.engines.duck import connect, literal, rows
@@ -180,6 +182,9 @@ def _holds(path: Path, wanted: bytes) -> bool:
     if len(wanted) < _SHORT and path.suffix == ".parquet":
         return _has_value(path, wanted.decode())
     word = re.compile(_as_word(wanted.decode()).encode())
+    if len(wanted) < _SHORT and path.suffix in {".json", ".ndjson"}:
+        # In quotes, that a row in quarantine escapes: a duration in a log may read 42.
+        word = re.compile(re.escape(msgspec.json.encode(wanted.decode())[:-1]) + rb'\\?"')
     if len(wanted) < _SHORT and ".db" in path.name:
         word = re.compile(re.escape(bytes([0xA0 | len(wanted)]) + wanted))  # as MessagePack writes it
     try:

@@ -153,7 +153,9 @@ def _outcome(matching: Matching) -> str:
 
 
 def _as_number(column: str, kind: str, model: Model) -> str:
-    if model.task is Task.BINARY and kind != "BOOLEAN" and (model.positive or kind == "VARCHAR"):
+    # Recorded booleans are 1 and 0: a `positive` that is no number says which text is yes, and is not theirs.
+    is_named = bool(model.positive) and (kind == "VARCHAR" or _is_number(model.positive))
+    if model.task is Task.BINARY and kind != "BOOLEAN" and (is_named or kind == "VARCHAR"):
         positive = literal(model.positive or "1")
         same = f"CAST({column} AS VARCHAR) = {positive}"
         if kind != "VARCHAR":
@@ -165,6 +167,14 @@ def _as_number(column: str, kind: str, model: Model) -> str:
     if model.task is Task.BINARY:
         return f"CASE WHEN {number} IN (0.0, 1.0) THEN {number} END"
     return printed(finite(number))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _success(model: Model) -> str:

@@ -297,8 +297,8 @@ def tallies_of_rows(window: Window | None = None) -> str:
     return (
         f"WITH counted AS MATERIALIZED ({rows_sql}), t AS (SELECT {who}, count(*) AS requests, count(error) AS errors,"
         f" sum(compute_seconds) AS compute_seconds FROM counted GROUP BY {who})"
-        " SELECT t.*, CAST(0 AS BIGINT) AS not_kept, CAST(0 AS BIGINT) AS dropped, l.latency_bins, s.score_bins,"
-        " NULL::MAP(VARCHAR, BIGINT) AS missing"
+        " SELECT t.*, NULL::VARCHAR AS run_id, CAST(0 AS BIGINT) AS not_kept, CAST(0 AS BIGINT) AS dropped,"
+        " l.latency_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing"
         f" FROM t LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {score} AS s ON {on.format('s')}"
     )
 

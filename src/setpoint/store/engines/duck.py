@@ -38,7 +38,8 @@ def rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         msg = f"a file cannot be read: {str(error).splitlines()[0]}"
         raise StoreError(
-            msg, hint="restore it from a backup, or move the day's folder away to go on without it"
+            msg,
+            hint="write it again if it is yours; in a store, restore it from a backup or move the day's folder away",
         ) from error
 
 
