@@ -1,4 +1,4 @@
-"""A query over a table fed by four hours of ten-second commits, beside the same rows in one compacted file."""
+"""A query over a table fed by a day of ten-second commits, beside the same rows in one compacted file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from setpoint.store.layout import Layout
 from setpoint.store.shipper import ship
 from setpoint.store.spool import Spool
 
-COMMITS, ROWS_EACH = 1_439, 50
+COMMITS, ROWS_EACH = 8_639, 50
 LIMIT_RATIO = 1.3
 QUERY = "SELECT version, count(*), avg(score), sum(inputs.n1), max(inputs.c1) FROM read_parquet([{files}], union_by_name=true) GROUP BY version"
 

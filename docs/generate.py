@@ -395,6 +395,8 @@ def _answers() -> Iterator[str]:
         ("models", "models", inventory.COLUMNS, "The inventory."),
         ("models --debt", "debt", inventory.DEBT_COLUMNS, "What is missing, and what to do about it."),
         ("doctor", "checks", ("verdict", "what", "found"), "One row a check."),
+        ("doctor", "figures", ("model", "figure", "value"), "The numbers behind them, one row a number."),
+        ("doctor", "quarantine", ("model", "source_table", "reason", "rows"), "What was put aside, by reason."),
     )
     for question, table, columns, words in parts:
         yield from ["", f"## {question}: `{table}`", "", words, ""]

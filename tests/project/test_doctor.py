@@ -164,7 +164,7 @@ def test_a_torn_line_is_counted_while_it_waits_and_in_quarantine(layout: Layout)
     assert figures(answer)["quarantined_rows"] == 1
     assert checks(answer)["m: quarantine"] == (
         "warning",
-        "1 rows put aside, 1 of them torn lines. 1 predictions: torn last line",
+        "1 row put aside, 1 of them torn lines. 1 predictions: torn last line",
     )
 
 
@@ -238,7 +238,7 @@ def test_times_after_the_clock_and_scores_that_are_none_are_counted(layout: Layo
     assert (done.future, done.odd_scores) == (3, 3), "a clock may be five minutes ahead, a file may not"
     answer = doctor(layout.root)
     assert (figures(answer)["future_rows"], figures(answer)["odd_scores"]) == (3, 3), "two predictions, one outcome"
-    assert checks(answer)["m: times"][1].startswith("3 rows lie after the store's clock")
+    assert checks(answer)["m: times"][1].startswith("3 rows after the store's clock")
     assert checks(answer)["m: scores"][1].startswith("3 scores lie outside 0 to 1")
     assert answer.headline == "2 things need attention: m: times; m: scores"
     clock = layout.clock

@@ -6,7 +6,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
-from setpoint.core.metric import Metric, number
+from setpoint.core.metric import Metric, counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival
@@ -84,7 +84,7 @@ def _per_unit(total: float | None, requests: int, unit: str, lines: list[CostLin
     if total is None:
         unpriced = sum(line.unpriced for line in lines)
         why = (
-            f"{unpriced:,} calls have no known price"
+            f"{counted(unpriced, 'call')} with no known price"
             if unpriced
             else "no price is known: declare rates, or record calls with their cost"
         )
@@ -109,7 +109,7 @@ def _because(
     zone = evidence.model.timezone
     where = f"{window.text(zone)} ({zone}): " if window else ""
     spent = "an unknown amount" if total is None else number(total, "usd")
-    lines = [f"{where}{requests:,} predictions for {spent} in all"]
+    lines = [f"{where}{counted(requests, 'prediction')} for {spent} in all"]
     share = known.share
     if share is not None:
         lines.append(

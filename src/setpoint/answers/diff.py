@@ -11,7 +11,7 @@ from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import UsageError
-from setpoint.core.metric import number
+from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.inputs.drift import FeatureChange, compare, top_values
@@ -215,7 +215,7 @@ def _headline(name: str, found: list[FeatureChange], moved: list[FeatureChange],
     subject = f"{name}: " if name else ""
     if min(rows) < _FEWEST:
         short = "reference" if rows[0] == min(rows) else "current"
-        count = f"{min(rows):,.0f} predictions, needs {_FEWEST}" if min(rows) else "no predictions"
+        count = f"{counted(min(rows), 'prediction')}, needs {_FEWEST}" if min(rows) else "no predictions"
         return f"{subject}cannot compare: the {short} window has {count}"
     inputs = [change for change in moved if change.feature not in _LABELS]
     total = sum(change.feature not in _LABELS for change in found)
@@ -246,7 +246,8 @@ def _said(change: FeatureChange) -> str:
 
 
 def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tuple[str, ...]:
-    lines = [f"{sides.named[1]} ({rows[1]:,.0f} rows) against {sides.named[0]} ({rows[0]:,.0f} rows)"]
+    sizes = [counted(count, "row") for count in rows]
+    lines = [f"{sides.named[1]} ({sizes[1]}) against {sides.named[0]} ({sizes[0]})"]
     zone = evidence.model.timezone
     for change in sides.changes[:4]:
         expected = f", expected to move {change.expected}" if change.expected else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
-from setpoint.core.metric import number
+from setpoint.core.metric import counted, number
 from setpoint.core.model import Model
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -139,7 +139,7 @@ def _has_outcomes(evidence: RowEvidence, days: int) -> bool:
 def _headline(entries: list[Entry], owing: list[Entry]) -> str:
     if not entries:
         return "no model yet"
-    count = f"{len(entries)} model{'s' if len(entries) != 1 else ''}"
+    count = counted(len(entries), "model")
     return f"{count}, nothing is missing" if not owing else f"{count}, {len(owing)} with something missing"
 
 

@@ -9,7 +9,7 @@ from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, QUARTER_HOUR, duration_text
 from setpoint.core.clock import text as time_text
-from setpoint.core.metric import Metric, number
+from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Expectation
 from setpoint.core.verdict import Verdict, worst
 from setpoint.core.window import Window
@@ -99,7 +99,8 @@ def _observed(evidence: RowEvidence, window: Window | None) -> Window:
     span = evidence.span
     if window is None or span is None:
         return window or Window(0, 0)
-    window = window.widened(QUARTER_HOUR)
+    if evidence.is_recorded:
+        window = window.widened(QUARTER_HOUR)
     start = min(max(window.start, span.start), window.end)
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
@@ -204,19 +205,17 @@ def _because(
         lines.append(f"{now.text(zone)} ({zone})" + (f", against {reference.text(zone)}" if reference else ""))
     share = known.share
     if share is not None:
-        lines.append(
-            f"{number(known.predictions, 'rows')} predictions, outcomes have arrived for {number(share, 'share')}"
-        )
+        lines.append(f"{counted(known.predictions, 'prediction')}, outcomes have arrived for {number(share, 'share')}")
     if seen.requests and seen.metrics:
         rate, errors, median, slow, compute = seen.metrics
         used = [f", {compute.text()} of compute each"] if compute.value is not None else []
         used += [f", {tokens.text()} each"] if tokens.value is not None else []
         lines.append(
-            f"{seen.requests:,} requests ({_rate(rate)}), errors {errors.text()}, "
+            f"{counted(seen.requests, 'request')} ({_rate(rate)}), errors {errors.text()}, "
             f"latency P50 {median.text()}, P95 {slow.text()}{''.join(used)}"
         )
     if seen.dropped:
-        lines.append(f"{seen.dropped:,} events were dropped because a queue was full: no number here counts them")
+        lines.append(f"{counted(seen.dropped, 'event')} dropped because a queue was full: no number here counts them")
     sources = {e.source for e in evidence.model.expectations if e.source}
     lines += [f"expectation: {source}" for source in sorted(sources)]
     if not evidence.model.expectations and any(j.bar for j in judged):

@@ -13,6 +13,7 @@ from setpoint.cli.options import Json, Store, chosen_store, say, show
 from setpoint.core.clock import moment, parse_time
 from setpoint.core.errors import StoreBusy, StoreReadOnly, UsageError
 from setpoint.core.events import CHANGE_KINDS
+from setpoint.core.metric import counted
 
 
 @app.command()
@@ -26,8 +27,9 @@ def tick(store: Store = None) -> None:
     except StoreBusy:
         print("another process runs the loop: nothing to do")
         return
-    shipped = f"{done.shipment.rows:,} rows shipped" if done.shipment else "another process ships"
-    print(f"{shipped}, {done.buckets:,} hours closed or recomputed, {len(done.findings)} new findings")
+    shipped = f"{counted(done.shipment.rows, 'row')} shipped" if done.shipment else "another process ships"
+    noticed = counted(len(done.findings), "new finding")
+    print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
     for version in done.versions:
         say(f"new version in traffic: {version}")
     for finding in done.findings:
@@ -63,7 +65,7 @@ def forget(
     from setpoint.project.keeping import forget_unit
 
     done = forget_unit(chosen_store(store), model, key=key, unit=unit)
-    print(f"{done.total:,} rows erased; no trace is left in the store")
+    print(f"{counted(done.total, 'row')} erased; no trace is left in the store")
     for table, count in done.rows.items():
         say(f"{table}: {count:,}")
 
@@ -101,11 +103,11 @@ def import_(
     if done.is_repeat:
         print("this file was imported before: nothing to do")
         return
-    along = [f"{done.outcomes:,} outcomes"] if done.outcomes else []
-    along += [f"{done.costs:,} costs"] if done.costs else []
+    along = [counted(done.outcomes, "outcome")] if done.outcomes else []
+    along += [counted(done.costs, "cost")] if done.costs else []
     aside = f", {done.quarantined:,} put aside in quarantine" if done.quarantined else ""
-    what = "outcomes" if outcomes else "predictions"
-    print(f"{done.rows:,} {what}{' with ' if along else ''}{' and '.join(along)} imported{aside}")
+    what = counted(done.rows, "outcome" if outcomes else "prediction")
+    print(f"{what}{' with ' if along else ''}{' and '.join(along)} imported{aside}")
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import MICROS, duration_text, text
 from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLES
-from setpoint.core.metric import number
+from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.store.engines.duck import at, rows
 from setpoint.store.lake import LakeTable
@@ -127,7 +127,8 @@ def _spool(found: _Examination, model: str) -> None:
                     torn += is_torn
                     size += segment.size
                     oldest = max(oldest, time.time() - segment.modified_at)
-    lag = f"{waiting:,} rows ({_bytes(size)}) wait, the oldest for {duration_text(round(oldest * MICROS))}"
+    since = duration_text(round(oldest * MICROS))
+    lag = f"{counted(waiting, 'row')} ({_bytes(size)}) not shipped yet, the oldest for {since}"
     is_late = size > 0 and oldest > _LATE_SECONDS
     late = ": run `setpoint tick`" if is_late else ""
     found.check(f"{model}: spool", f"{lag}{late}" if size else "nothing waits", is_bad=is_late)
@@ -155,7 +156,7 @@ def _quarantine(found: _Examination, model: str) -> None:
     said = [f"{count:,} {table}: {reason}" for table, reason, count in aside[:_SHOWN_REASONS]]
     if len(aside) > _SHOWN_REASONS:
         said.append(f"{len(aside) - _SHOWN_REASONS:,} more reasons: see --json")
-    words = f"{total:,} rows put aside, {torn:,} of them torn lines"
+    words = f"{counted(total, 'row')} put aside, {torn:,} of them torn lines"
     found.check(f"{model}: quarantine", ". ".join([words, *(["; ".join(said)] if said else [])]), is_bad=total > 0)
     found.note(model, quarantined_rows=total, torn_lines=torn)
     found.reasons += [(model, *row) for row in aside]
@@ -164,7 +165,7 @@ def _quarantine(found: _Examination, model: str) -> None:
 def _drops(found: _Examination, model: str) -> None:
     with Snapshot(found.layout, model, tables=("tallies",)) as snapshot:
         dropped = cast("int", rows(snapshot.connection, "SELECT coalesce(sum(dropped), 0)::BIGINT FROM tallies")[0][0])
-    found.check(f"{model}: drops", f"{dropped:,} events dropped by full queues", is_bad=dropped > 0)
+    found.check(f"{model}: drops", f"{counted(dropped, 'event')} dropped by full queues", is_bad=dropped > 0)
     found.note(model, dropped_events=dropped)
 
 
@@ -193,7 +194,8 @@ def _odd_rows(found: _Examination, model: str) -> None:
             )[0],
         )
     if future:
-        said = f"{future:,} rows lie after the store's clock: a machine's clock is ahead, or an import had a wrong zone"
+        why = "a machine's clock is ahead, or an import had a wrong zone"
+        said = f"{counted(future, 'row')} after the store's clock: {why}"
         found.check(f"{model}: times", said, is_bad=True)
     if odd:
         said = f"{odd:,} scores lie outside 0 to 1 and count in no quality number: record them as predictions"

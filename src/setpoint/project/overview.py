@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.inventory import QUIET_DAYS, inventory
 from setpoint.core.errors import SetpointError
+from setpoint.core.metric import counted
 from setpoint.core.verdict import Verdict, worst
 from setpoint.project.log import Log
 from setpoint.store.evidence import RowEvidence
@@ -84,4 +85,4 @@ def _headline(found: list[Answer]) -> str:
         return "no model yet"
     counts = [(verdict, sum(one.verdict is verdict for one in found)) for verdict in reversed(Verdict)]
     told = ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
-    return f"{len(found)} model{'s' if len(found) != 1 else ''}: {told}"
+    return f"{counted(len(found), 'model')}: {told}"

@@ -94,7 +94,7 @@ def _read(
         declared = replace(declared, task=guess_task({**facts, **outcome_facts}, _with_outcome(mapped, second[2])))
     if second is not None and "time" not in second[2].roles:
         declared = replace(declared, outcome_horizon=_ANY_TIME)  # an outcome without a time is never too late
-    evidence = RowEvidence(connection, declared, features, 0, is_joined=second is None)
+    evidence = RowEvidence(connection, declared, features, 0, is_joined=second is None, is_recorded=False)
     span = evidence.span
     if span:
         evidence.as_of = span.end
@@ -232,6 +232,6 @@ def _table(source: Source, inputs: tuple[str, ...] | None) -> Generator[RowEvide
         present = None if inputs is None else tuple(name for name in inputs if name in types)
         mapped = guess(facts, nothing, present)
         features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")
-        yield RowEvidence(connection, Model(name=""), features, 0, is_joined=True)
+        yield RowEvidence(connection, Model(name=""), features, 0, is_joined=True, is_recorded=False)
     finally:
         connection.close()

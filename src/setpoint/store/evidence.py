@@ -61,13 +61,14 @@ class RowEvidence:
         as_of: int,
         *,
         is_joined: bool = False,
+        is_recorded: bool = True,
     ) -> None:
         self.connection = connection
         self.model = model
         self.inputs = dict(inputs)
         self.as_of = as_of
         self.is_joined = is_joined
-        self.is_recorded = False
+        self.is_recorded = is_recorded
 
     @cached_property
     def span(self) -> Window | None:
@@ -111,9 +112,13 @@ class RowEvidence:
         return list(days.items())
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
-        """Return the traffic state of a window, widened to the quarters of an hour that tallies count."""
+        """Return the traffic state of a window, widened to the quarters of an hour that tallies count.
+
+        A file has no tallies: its rows are counted, to the microsecond.
+        """
         wide = _EVER if window is None else window.widened(QUARTER_HOUR)
-        return measures.query_traffic(self.connection, wide, bucket_seconds=bucket_seconds)
+        tallies = "tallies" if self.is_recorded else f"({measures.tallies_of_rows(window)})"
+        return measures.query_traffic(self.connection, wide, tallies=tallies, bucket_seconds=bucket_seconds)
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""

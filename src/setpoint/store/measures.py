@@ -248,10 +248,12 @@ def _cost_sums(cost: str) -> tuple[str, str, str]:
     )
 
 
-def query_traffic(connection: duckdb.DuckDBPyConnection, window: Window, *, bucket_seconds: int = 0) -> StateTable:
+def query_traffic(
+    connection: duckdb.DuckDBPyConnection, window: Window, *, tallies: str = "tallies", bucket_seconds: int = 0
+) -> StateTable:
     """Return the traffic state of a window from tallies, which count every prediction."""
     source = (
-        f"SELECT {bucketed('bucket_at', bucket_seconds)} AS bucket, * FROM tallies"
+        f"SELECT {bucketed('bucket_at', bucket_seconds)} AS bucket, * FROM {tallies}"
         f" WHERE bucket_at >= {at(window.start)} AND bucket_at < {at(window.end)}"
     )
     who = "bucket, version, endpoint, role"
