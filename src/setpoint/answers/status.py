@@ -210,9 +210,10 @@ def _because(
         rate, errors, median, slow, compute = seen.metrics
         used = [f", {compute.text()} of compute each"] if compute.value is not None else []
         used += [f", {tokens.text()} each"] if tokens.value is not None else []
+        latency = median.text() if median.value is None else f"P50 {median.text()}, P95 {slow.text()}"
         lines.append(
             f"{counted(seen.requests, 'request')} ({_rate(rate)}), errors {errors.text()}, "
-            f"latency P50 {median.text()}, P95 {slow.text()}{''.join(used)}"
+            f"latency {latency}{''.join(used)}"
         )
     if seen.dropped:
         lines.append(f"{counted(seen.dropped, 'event')} dropped because a queue was full: no number here counts them")

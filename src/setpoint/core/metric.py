@@ -115,7 +115,7 @@ def number(value: float, unit: str) -> str:
         case "seconds":
             return f"{value * 1000:.3g} ms" if abs(value) < 1 else f"{value:.3g} s"
         case "usd":
-            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.2g}"
+            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
         case "share":
             return f"{value:.1%}".replace("%", " %")
         case "ratio":
