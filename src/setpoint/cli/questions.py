@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from setpoint.cli import app
-from setpoint.cli.options import AsOf, By, Json, ModelName, Over, Store, chosen_store, show
+from setpoint.cli.options import AsOf, By, Json, ModelName, Over, Store, chosen_store, say, show
+from setpoint.core.errors import StoreError
 
 if TYPE_CHECKING:
     from setpoint.project.log import Log
@@ -69,5 +70,8 @@ def _fresh(store: Path | None) -> Log:
     from setpoint.project.log import open_log
 
     path = chosen_store(store)
-    ship_if_free(path)
+    try:
+        ship_if_free(path)
+    except StoreError as error:  # what is spooled is read there all the same
+        say(f"not shipped: {error.message}")
     return open_log(path)

@@ -172,6 +172,7 @@ class Layout:
 
         Raises:
             StoreBusy: Another process, or another thread of this one, holds it.
+            StoreError: The disk had no room for what was to be written under it.
         """
         with writing(self.root):
             path = self.root / "locks" / name
@@ -181,7 +182,8 @@ class Layout:
             if not locked(descriptor):
                 msg = f"another process holds the lease `{name}` of {self.root}"
                 raise StoreBusy(msg, hint="it will do the work; try again in a moment")
-            yield
+            with _telling_when_full(self.root):
+                yield
         finally:
             os.close(descriptor)
 
@@ -255,8 +257,25 @@ def _refusal(root: Path, error: OSError) -> SetpointError:
     if error.errno in _READ_ONLY:
         return StoreReadOnly(f"the store at {root} cannot be written: {error.strerror}", hint="check its permissions")
     if error.errno == errno.ENOSPC:
-        return StoreError(f"the disk of {root} is full", hint="free room, or run `setpoint gc`")
+        return _full(root)
     return StoreError(f"the store at {root} cannot be used: {error}")
+
+
+def _full(root: Path) -> StoreError:
+    hint = "free some space and run it again: nothing that was recorded is lost"
+    return StoreError(f"the disk of {root} is full", hint=hint)
+
+
+@contextmanager
+def _telling_when_full(root: Path) -> Generator[None]:
+    """Turn what the system, SQLite, DuckDB or deltalake say about a full disk into one error of ours."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error).lower()
+        if any(words in said for words in ("no space left on device", "disk is full", "disk quota exceeded")):
+            raise _full(root) from error
+        raise
 
 
 def _folders(folder: Path) -> list[str]:
