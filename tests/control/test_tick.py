@@ -39,7 +39,7 @@ def record_clean(recorder: Recorder, hour: int) -> None:
 
 def overflow(recorder: Recorder, _: int) -> None:
     spool = recorder.spool
-    spool.dropped += 7
+    spool.drops["m"] = 7
 
 
 # What each check is there to find: the fault as a recorder would record it, and the finding's subject.

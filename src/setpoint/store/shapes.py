@@ -102,6 +102,16 @@ def fits(found: str | None, column: str | None) -> bool:
     return column in _NUMBERS and (found == "BOOLEAN" or found in _NUMBERS)
 
 
+def no_numbers(inputs: Mapping[str, InputValue]) -> tuple[str, ...]:
+    """Return the features that hold a float which is not a number: they have no value.
+
+    Example:
+        >>> no_numbers({"a": float("nan"), "b": 1.0, "c": "NaN"})
+        ('a',)
+    """
+    return tuple(name for name, value in inputs.items() if "float" in type(value).__name__ and value != value)  # noqa: PLR0124 — NaN is what differs from itself
+
+
 def clean(inputs: Mapping[str, InputValue], kept_texts: frozenset[str]) -> dict[str, InputValue]:
     """Return a row that can be encoded: non-finite floats spelled out, long texts dropped.
 

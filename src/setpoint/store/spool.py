@@ -26,7 +26,7 @@ from setpoint.store.counting import Counting
 from setpoint.store.exits import watch
 from setpoint.store.layout import Layout
 from setpoint.store.segments import SegmentWriter, new_header
-from setpoint.store.shapes import SPELLED, Shape, Types, clean, column_type, fits, scalar, simplify
+from setpoint.store.shapes import SPELLED, Shape, Types, clean, column_type, fits, no_numbers, scalar, simplify
 
 log = logging.getLogger("setpoint")
 
@@ -68,7 +68,7 @@ class Spool:
         self.flush_seconds = flush_seconds
         self.rotate_seconds = rotate_seconds
         self.queue_limit = queue_limit
-        self.dropped = 0
+        self.drops: dict[str, int] = {}
         self.failed = 0
         self.last_error = ""
         self.is_off = os.environ.get("SETPOINT_OFF", "") == "1"
@@ -96,7 +96,7 @@ class Spool:
         """
         queue = self._queue
         if len(queue) >= self.queue_limit:
-            self.dropped += 1
+            self.drops[model] = self.drops.get(model, 0) + 1
             self._wake.set()
             return
         if self.is_off:
@@ -139,6 +139,11 @@ class Spool:
         return not self.last_error
 
     @property
+    def dropped(self) -> int:
+        """Events that found the queue full and are not in a tally yet."""
+        return sum(self.drops.values())
+
+    @property
     def queued(self) -> int:
         """Events that wait for the writer thread."""
         return len(self._queue)
@@ -172,8 +177,8 @@ class Spool:
         for item in taken:
             if not isinstance(item, _Flush):
                 grouped.setdefault(item[0], []).append((item[1], item[2]))
-        if self.dropped and not grouped and self._models:
-            grouped = {next(iter(self._models)): []}
+        for model in list(self.drops):
+            grouped.setdefault(model, [])
         succeeded = True
         for model, events in grouped.items():
             succeeded &= self._write_model(model, events, force=bool(marks))
@@ -189,7 +194,7 @@ class Spool:
         files = self._models.get(model)
         if files is None:
             files = self._models[model] = _ModelFiles(self, model)
-        files.counting.dropped, self.dropped = files.counting.dropped + self.dropped, 0
+        files.counting.dropped += self.drops.pop(model, 0)
         return files.write(events, time.monotonic(), force=force)
 
     def _retry(self) -> bool:
@@ -200,7 +205,8 @@ class Spool:
         """Start afresh in a forked child: what the parent queued and opened stays the parent's."""
         for files in self._models.values():
             files.abandon()
-        self.dropped = self.failed = 0
+        self.drops = {}
+        self.failed = 0
         self._reset()
 
 
@@ -329,10 +335,12 @@ class _ModelFiles:
                 self._shapes.clear()
             shape = self._shapes[key] = Shape(inputs)
         odd = "" if _is_plain(event) else _spell_out(event)
-        self.counting.count(event, shape.missing, kept=is_kept)
+        is_ready = shape.is_ready(inputs)
+        missing = shape.missing if is_ready else (*shape.missing, *no_numbers(inputs))
+        self.counting.count(event, missing, kept=is_kept)
         if not is_kept or shape.fault or odd:
             return shape.fault or odd
-        if not shape.is_ready(inputs):
+        if not is_ready:
             inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
         prediction = event.prediction
         kind = float if prediction in SPELLED else type(prediction)
