@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from setpoint.predictions.recorder import Recorder
 
-ROOT = Path(sys.argv[1])
+ROOT = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 COMMAND = Path(sys.executable).with_name("setpoint")
 
 
@@ -23,6 +24,7 @@ def ask(*words: str) -> tuple[int, str]:
 
 
 def fill() -> None:
+    assert shutil.disk_usage(ROOT).total < 16 << 20, "this is no tiny disk"
     with (ROOT / "filler").open("wb", buffering=0) as filler:
         try:
             while filler.write(bytes(4096)):
@@ -56,4 +58,5 @@ def main() -> None:
     sys.stdout.write(json.dumps(said))
 
 
-main()
+if __name__ == "__main__":
+    main()

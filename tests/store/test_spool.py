@@ -548,7 +548,7 @@ def test_names_that_differ_in_case_between_processes_block_nobody(store: Store) 
     layout, _ = store
     run(layout, "recorder.record({'Age': 1.0}, key='a')")
     run(layout, "recorder.record({'age': 2.0}, key='b')")
-    assert count(layout) == 2
+    assert count(layout) == 1, "what will be put aside is left out at once"
     ship_all(layout)
     assert count(layout) == 1
     assert len(reasons(layout)) == 1
@@ -618,3 +618,22 @@ def test_a_bad_first_value_of_a_declared_number_decides_nothing() -> None:
         recorder.close()
         assert query(layout, "SELECT inputs.n FROM predictions") == [(2.5,)]
         assert reasons(layout) == ["inputs.n is a number and this row holds text"]
+
+
+def test_what_is_dropped_belongs_to_its_model_and_what_is_no_number_is_missing() -> None:
+    with temporary_store() as (layout, _):
+        spool = Spool(layout, flush_seconds=3600.0, queue_limit=4)
+        spool._thread = threading.current_thread()  # nobody empties the queue now
+        busy, quiet = (Recorder(layout, name, spool=spool) for name in ("busy", "quiet"))
+        for value in (1.0, math.nan, None, np.float32("nan")):
+            busy.record({"x": value, "y": "NaN"})
+        for n in range(3):
+            quiet.record({"x": n})
+        busy.record({"x": 2.0})
+        spool._thread = None
+        spool.close()
+        for model, requests, dropped in (("busy", 4, 1), ("quiet", 0, 3)):
+            with Snapshot(layout, model) as snapshot:
+                sql = "SELECT sum(requests)::BIGINT, sum(dropped)::BIGINT, sum(missing['x'])::BIGINT FROM tallies"
+                found = snapshot.connection.execute(sql).fetchall()
+                assert found == [(requests, dropped, 3 if model == "busy" else None)]

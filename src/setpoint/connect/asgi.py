@@ -11,7 +11,8 @@ from typing import cast
 
 import msgspec
 
-from setpoint.predictions.recorder import Details, Recorder
+from setpoint.predictions.details import Details
+from setpoint.predictions.recorder import Recorder
 
 Scope = MutableMapping[str, object]
 Message = MutableMapping[str, object]

@@ -12,17 +12,17 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import ParamSpec, TypeVar, Unpack, cast
 
-from setpoint.core.clock import QUARTER_HOUR, micros
-from setpoint.core.errors import TimeError, UsageError
+from setpoint.core.clock import QUARTER_HOUR
+from setpoint.core.errors import UsageError
 from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined, Tally
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
+from setpoint.predictions.details import Details, Moment, add_details, to_micros
 from setpoint.predictions.measured import Measured
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import FORMAT, Layout, Marker, check_name
@@ -33,33 +33,6 @@ log = logging.getLogger("setpoint")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Moment = datetime | int
-
-
-class Details(TypedDict, total=False):
-    """What may be known of a prediction besides its inputs and answer.
-
-    Times are zoned datetimes or microseconds since 1970. `compute_seconds` is what the machine was
-    busy, `latency_seconds` what the caller waited.
-    """
-
-    key: str | None
-    unit: str | None
-    version: str | None
-    endpoint: str | None
-    role: str | None
-    parent_id: str | None
-    root_id: str | None
-    assignment_probability: float | None
-    latency_seconds: float | None
-    compute_seconds: float | None
-    error: str | None
-    feature_version: str | None
-    source: str | None
-    trace_id: str | None
-    run_id: str | None
-    predicted_at: Moment | None
-    prediction_id: str | None
 
 
 class Recorder:
@@ -127,7 +100,7 @@ class Recorder:
         try:
             now = self._now()
             at = details.get("predicted_at")
-            predicted_at = now if at is None else _micros(at)
+            predicted_at = now if at is None else to_micros(at)
             prediction_id = details.get("prediction_id") or self.spool.make_id(predicted_at)
             row = dict(inputs) if inputs else {}
             if self._policies:
@@ -144,7 +117,7 @@ class Recorder:
                 score=score,
             )
             if details:
-                _add_details(event, details)
+                add_details(event, details)
             if self._keep >= 1.0 or self._is_kept(event, row):
                 self.spool.put(self.model, event)
             else:
@@ -341,7 +314,7 @@ class Recorder:
                 prediction_id=prediction_id,
                 key=key,
                 kind=kind or self._final,
-                observed_at=_micros(observed_at),
+                observed_at=to_micros(observed_at),
                 recorded_at=now,
                 revision=revision,
                 retracted=retracted,
@@ -409,8 +382,8 @@ class Recorder:
             change_id=self.spool.make_id(now),
             kind=kind,
             subject=subject,
-            started_at=now if started_at is None else _micros(started_at),
-            ended_at=None if ended_at is None else _micros(ended_at),
+            started_at=now if started_at is None else to_micros(started_at),
+            ended_at=None if ended_at is None else to_micros(ended_at),
             recorded_at=now,
             expected=expected,
             note=note,
@@ -477,26 +450,6 @@ def _layout_at(root: Path) -> Layout:
     if os.environ.get("SETPOINT_OFF", "") == "1":
         return Layout(root, Marker(FORMAT))
     return Layout.create(root)
-
-
-def _add_details(event: Prediction, details: Details) -> None:
-    """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
-    for name, value in details.items():
-        if value is not None and name != "predicted_at":
-            setattr(event, name, value)
-    if event.root_id != event.prediction_id and event.parent_id is None:
-        event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
-
-
-def _micros(at: Moment) -> int:
-    found = at if isinstance(at, int) else micros(at)
-    if not 0 <= found < _YEAR_3000:
-        msg = f"not a time between 1970 and 3000: {found} microseconds since 1970"
-        raise TimeError(msg, hint="pass a datetime with a zone, or microseconds: not seconds, not nanoseconds")
-    return found
-
-
-_YEAR_3000 = 32_503_680_000_000_000
 
 
 def _hashed(value: Value) -> str:

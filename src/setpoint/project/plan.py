@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
+from setpoint.control.loop import LEASE as TICKING
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text
-from setpoint.core.errors import DeclarationError, StoreError, StoreMissing, UsageError
-from setpoint.core.events import TABLES, Change
+from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
+from setpoint.core.events import DECLARATION, SCHEDULE, TABLES, Change
 from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.declare.load import load_project
@@ -24,6 +25,7 @@ from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import bucket_seconds, horizon
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
+from setpoint.store.retyping import Retyping, retype, survey
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import basis
 
@@ -125,6 +127,8 @@ class ModelPlan:
         storage: What it takes on disk; None for one that is declared no longer.
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
         doubts: What the declaration names and nobody has seen, in words.
+        retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
+        voids: Whether kept summaries are made anew.
     """
 
     model: Model
@@ -134,11 +138,13 @@ class ModelPlan:
     storage: Storage | None
     lost: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    retypings: tuple[Retyping, ...] = ()
+    voids: bool = False
 
     @property
     def is_changed(self) -> bool:
         """Whether applying does something."""
-        return self.is_new or bool(self.changes)
+        return self.is_new or bool(self.changes) or bool(self.retypings)
 
     @property
     def lines(self) -> list[str]:
@@ -148,7 +154,8 @@ class ModelPlan:
             return [f"- {name}  in force but declared no longer: kept, with all its events"]
         lines = [f"+ model {name}"] if self.is_new else []
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
-        if any(change.voids for change in self.changes):
+        lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
+        if self.voids:
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
         if self.lost:
             lines.append(f"! {name}: {self.lost_text}, so apply needs --lose-history")
@@ -198,6 +205,9 @@ class Plan:
         losing = [model for model in self.models if model.lost]
         if losing:
             keys = dict.fromkeys(change.key for model in losing for change in model.changes if change.voids)
+            keys |= {
+                f"features.{one.name}.kind": None for model in losing for one in model.retypings if one.changes_type
+            }
             msg = "; ".join(f"{model.model.name}: {model.lost_text}" for model in losing)
             raise UsageError(msg, hint=f"leave {', '.join(keys)} as before, or apply with --lose-history")
 
@@ -257,6 +267,7 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     Raises:
         DeclarationError: A declaration does not hold, or takes more room than it declares.
         UsageError: History would be lost, and nobody said that it may.
+        StoreBusy: A column gets another type, and another process ships or ticks.
         StoreReadOnly: The store cannot be written.
     """
     found = plan(folder)
@@ -266,22 +277,26 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     if found.is_empty:
         return found
     layout = Layout.create(found.store)
+    _retype(layout, [one.model for one in found.models if one.retypings])
     spool = spool_of(layout)
     for one in found.models:
         if not one.is_changed:
             continue
         layout.declare(one.model)
         now = layout.clock.now()
-        change = Change(
-            change_id=spool.make_id(now),
-            kind=CONFIG,
-            subject="declaration",
-            started_at=now,
-            recorded_at=now,
-            note=_note(one),
-            author="setpoint apply",
-        )
-        spool.put(one.model.name, change)
+        is_new = one.is_new and one.model.schedule is not None
+        is_scheduled = is_new or any(change.key.startswith("schedule.") for change in one.changes)
+        for subject in (DECLARATION, *([SCHEDULE] if is_scheduled else [])):
+            change = Change(
+                change_id=spool.make_id(now),
+                kind=CONFIG,
+                subject=subject,
+                started_at=now,
+                recorded_at=now,
+                note=_note(one),
+                author="setpoint apply",
+            )
+            spool.put(one.model.name, change)
     if not spool.flush():
         why = spool.last_error or "timed out"
         msg = f"the declarations are in force, but the change could not be recorded: {why}"
@@ -289,11 +304,24 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     return found
 
 
+def _retype(layout: Layout, models: Sequence[Model]) -> None:
+    if not models:
+        return
+    try:
+        with layout.lease(TICKING):
+            for model in models:
+                retype(layout, model)
+    except StoreBusy as error:
+        msg = "a column cannot get another type while another process ships or ticks"
+        raise StoreBusy(msg, hint="run it again in a moment") from error
+
+
 def _note(one: ModelPlan) -> str:
+    every = [change.text for change in one.changes] + [retyping.text for retyping in one.retypings]
     if one.is_new:
-        return "declared for the first time"
-    said = [change.text for change in one.changes[:_NOTED]]
-    rest = len(one.changes) - len(said)
+        every = ["declared for the first time", *every]
+    said = every[:_NOTED]
+    rest = len(every) - len(said)
     return "; ".join([*said, *([f"{rest} more"] if rest else [])])
 
 
@@ -308,16 +336,24 @@ def _in_force(layout: Layout | None, name: str) -> Model | None:
 
 def _planned(layout: Layout | None, model: Model, before: Model | None) -> ModelPlan:
     changes = () if before is None else tuple(differences(before, model))
-    if before is not None and layout is not None and not layout.summaries(model.name).exists():
+    has_summaries = layout is not None and layout.summaries(model.name).exists()
+    if not has_summaries:
         changes = tuple(replace(change, voids=False) for change in changes)
+    retypings = () if layout is None else survey(layout, model)
+    retypes = has_summaries and any(one.changes_type for one in retypings)
+    known = before or Model(model.name)
+    # Another type of a column voids the states even when the declaration stays: as other features would.
+    after = replace(model, features=()) if retypes and basis(known) == basis(model) else model
     return ModelPlan(
         model,
         before is None,
         is_dropped=False,
         changes=changes,
         storage=estimate(layout, model),
-        lost=() if layout is None else lost_days(layout, before or Model(model.name), model),
+        lost=() if layout is None else lost_days(layout, known, after),
         doubts=unseen_features(layout, model),
+        retypings=retypings,
+        voids=retypes or any(change.voids for change in changes),
     )
 
 
@@ -344,9 +380,7 @@ def differences(before: Model, after: Model) -> list[FieldChange]:
 
 
 def _voids(key: str, voiding: set[str]) -> bool:
-    return key.split(".", maxsplit=1)[0] in voiding and not (
-        key.startswith("features.") and not key.endswith(".kind")
-    )
+    return key.split(".", maxsplit=1)[0] in voiding and not (key.startswith("features.") and not key.endswith(".kind"))
 
 
 def _flat(model: Model) -> dict[str, str]:

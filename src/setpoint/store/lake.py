@@ -7,6 +7,7 @@ filter, whatever compaction did to the files in between.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -16,10 +17,17 @@ import duckdb
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from setpoint.core.events import TIMESTAMP
+from setpoint.core.events import PARTITIONED_BY, TIMESTAMP
 
 SHIP = "ship"
+# Every so many commits files are merged, up to so many times the size of eight commits: were all of a day's
+# rows written anew every eight commits, a day of ten-second commits would write them five hundred times.
 _COMPACT_EVERY = 8
+_LEVELS = {1024: math.inf, 64: 64.0, 8: 8.0}
+_LARGE_BYTES = 100 << 20  # what deltalake leaves alone by default
+_VACUUM_EVERY = 64
+# A reader that has just opened its snapshot needs the files a little longer.
+READER_HOURS = 1
 _SQL_OF_DELTA = {
     "string": "VARCHAR",
     "double": "DOUBLE",
@@ -79,6 +87,11 @@ class LakeTable:
         paths = [_path_of(uri) for uri in self.delta.file_uris()]
         return [path for path in paths if first_day <= _day_of(path) <= (last_day or "9999")]
 
+    def shipment(self, select: str) -> str:
+        """Return SQL of the rows of a query with the `day` and the `ship` that the next commit gives them."""
+        day = f"CAST({PARTITIONED_BY[self.path.name]} AS DATE) AS day"
+        return f"SELECT *, {day}, CAST({self.ship + 1} AS BIGINT) AS {SHIP} FROM ({select})"
+
     def append(self, rows: duckdb.DuckDBPyRelation, sequences: dict[str, int]) -> None:
         """Commit rows, once: the transaction ids of their writers go into the same commit.
 
@@ -108,6 +121,16 @@ class LakeTable:
         listed = ", ".join(f"DATE '{day}'" for day in days)  # deltalake 1.6.0 compares no date with a text
         write_deltalake(self.uri, rows, mode="overwrite", predicate=f"day IN ({listed})", schema_mode="merge")
 
+    def rewrite(self, rows: duckdb.DuckDBPyRelation) -> None:
+        """Put rows in the place of the whole table, whatever their types are, in one commit.
+
+        The files before stay for readers until a vacuum; the configuration and the transaction ids stay.
+
+        Args:
+            rows: A relation with the table's columns, `day` and `ship`.
+        """
+        write_deltalake(self.uri, rows, mode="overwrite", schema_mode="overwrite", partition_by=["day"])
+
     def drop_days(self, before: str) -> int:
         """Forget all days before one (ISO); return how many files that were."""
         if self.delta is None:
@@ -136,15 +159,25 @@ class LakeTable:
     def compact_when_due(self) -> bool:
         """Merge a day's small files when enough commits have come since the last time."""
         table = self.delta or DeltaTable(self.uri)
-        if table.version() % _COMPACT_EVERY != _COMPACT_EVERY - 1:
+        commit = table.version() + 1
+        if commit % _COMPACT_EVERY:
             return False
-        self.compact(table)
+        level = next(times for every, times in _LEVELS.items() if commit % every == 0)
+        sizes = sorted(Path(_path_of(uri)).stat().st_size for uri in table.file_uris())
+        self.compact(table, up_to_bytes=min(level * sum(sizes[:_COMPACT_EVERY]), _LARGE_BYTES))
+        if commit % _VACUUM_EVERY == 0:
+            self.vacuum(READER_HOURS)
         return True
 
-    def compact(self, table: DeltaTable | None = None) -> None:
-        """Merge the small files of every day and write a checkpoint."""
+    def compact(self, table: DeltaTable | None = None, *, up_to_bytes: float = _LARGE_BYTES) -> None:
+        """Merge the small files of every day and write a checkpoint.
+
+        Args:
+            table: The table, when it is open.
+            up_to_bytes: Larger files are left alone.
+        """
         table = table or DeltaTable(self.uri)
-        table.optimize.compact()
+        table.optimize.compact(target_size=int(up_to_bytes))
         table.create_checkpoint()
 
 

@@ -9,15 +9,13 @@ from setpoint.core.clock import DAY, moment, parse_time
 from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.store.evidence import horizon
-from setpoint.store.lake import LakeTable
+from setpoint.store.lake import READER_HOURS, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE
 from setpoint.store.summaries import Summaries
 
 _BY_DAY = ("predictions", "unkept", "calls", "outcomes", "tallies", "quarantine")
-# A reader that has just opened its snapshot needs the files a little longer.
-_READER_HOURS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def collect(layout: Layout, model: Model, now: int) -> Collected:
             refresh(layout, model, now)
             _freeze(layout, model, before)
         files = sum(table.drop_days(before) for table in tables) if before else 0
-        deleted = sum(table.vacuum(_READER_HOURS) for table in tables if table.delta is not None)
+        deleted = sum(table.vacuum(READER_HOURS) for table in tables if table.delta is not None)
     return Collected(before if files else "", files, deleted, why)
 
 

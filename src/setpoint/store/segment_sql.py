@@ -17,16 +17,22 @@ class Columns:
     Attributes:
         fixed: Type of each column but `inputs`.
         inputs: Type of each feature.
+        cast: Features whose type is the declared one: values of another type are cast to it.
     """
 
     fixed: Mapping[str, str]
     inputs: Mapping[str, str]
+    cast: frozenset[str] = frozenset()
 
 
 def merged_columns(
-    table: str, lake_fixed: Mapping[str, str], lake_inputs: Mapping[str, str], headers: Iterable[Header]
+    table: str,
+    lake_fixed: Mapping[str, str],
+    lake_inputs: Mapping[str, str],
+    headers: Iterable[Header],
+    declared: Mapping[str, str],
 ) -> Columns:
-    """Return the columns of a table: the lake's types win, then the oldest segment's."""
+    """Return the columns of a table: the lake's types win, then the declared, then the oldest segment's."""
     fixed = {**column_types(table), **lake_fixed}
     inputs = dict(lake_inputs)
     for header in headers:
@@ -35,8 +41,8 @@ def merged_columns(
         spelled = {name.lower(): name for name in inputs}
         for name, kind in header.inputs.items():
             if spelled.get(name.lower(), name) == name:  # the engine tells no upper from lower case
-                inputs.setdefault(name, kind)
-    return Columns(fixed, inputs)
+                inputs.setdefault(name, declared.get(name, kind))
+    return Columns(fixed, inputs, frozenset(name for name, kind in inputs.items() if declared.get(name) == kind))
 
 
 def conflicts(header: Header, columns: Columns) -> dict[str, str]:

@@ -166,9 +166,9 @@ class Segment:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 continue
             for name, value in (("prediction", row.prediction), ("outcome", row.outcome)):
-                types[name] = types.get(name) or _type_of(value)
+                types[name] = types.get(name) or type_of(value)
             for name, value in row.inputs.items():
-                inputs[name] = inputs.get(name) or _type_of(value)
+                inputs[name] = inputs.get(name) or type_of(value)
         return new_header("", self.path.parent.name, self.name.process, self.name.sequence, types, inputs)
 
     def lines(self) -> list[bytes]:
@@ -188,7 +188,8 @@ class _Row(msgspec.Struct):
     inputs: dict[str, object] = {}
 
 
-def _type_of(value: object) -> str | None:
+def type_of(value: object) -> str | None:
+    """Return the column type of a value in a line; None for null."""
     return "DOUBLE" if isinstance(value, str) and value in SPELLED else column_type(type(value))
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from setpoint.core.events import InputValue
+from setpoint.core.events import InputValue, Prediction
 
 TEXT_LIMIT = 256
 REDACTED = "[text]"
@@ -40,16 +40,18 @@ class Shape:
         types: Column type a feature; None for a null, which fits every type.
         missing: Features without a value.
         verdicts: Why a row with a prediction of some type cannot be stored; empty when it can.
+        casts: Features whose values are cast to the declared type, one by one.
         plain: Whether the values can be encoded as they are, but for non-finite floats and long texts.
         fault: Why no table can have columns of these names; empty when one can.
     """
 
-    __slots__ = ("_floats", "_texts", "fault", "missing", "plain", "types", "verdicts")
+    __slots__ = ("_floats", "_texts", "casts", "fault", "missing", "plain", "types", "verdicts")
 
     def __init__(self, inputs: Mapping[str, InputValue]) -> None:
         self.types: Types = {}
         self.plain = True
         self.verdicts: dict[type, str] = {}
+        self.casts: tuple[str, ...] = ()
         floats: list[str] = []
         texts: list[str] = []
         self.fault = _fault(tuple(inputs))
@@ -172,6 +174,35 @@ def scalar(value: object) -> InputValue:
         return _encoder.encode(value).decode().strip('"')
     except (TypeError, OverflowError, msgspec.MsgspecError):
         return str(value)
+
+
+def is_plain(event: Prediction) -> bool:
+    """Return whether the numbers of a prediction can be encoded as they are; cheap, for every row."""
+    try:
+        total = (event.score or 0.0) + (event.latency_seconds or 0.0) + (event.compute_seconds or 0.0)
+    except TypeError:
+        return False
+    prediction = event.prediction
+    kind = type(prediction)
+    if kind is float:
+        total += cast("float", prediction)
+    elif kind not in _PLAIN_ANSWERS:
+        return False
+    return type(total) is float and math.isfinite(total)
+
+
+_PLAIN_ANSWERS = frozenset({bool, int, str, type(None)})
+
+
+def spell_out(event: Prediction) -> str:
+    """Make the numbers of a prediction encodable; return what is wrong with one that is no number."""
+    event.prediction = cast("float | str | None", scalar(event.prediction))
+    for name in ("score", "latency_seconds", "compute_seconds"):
+        value = scalar(getattr(event, name))
+        setattr(event, name, value)
+        if isinstance(value, str) and value not in SPELLED:
+            return f"{name} is a number and this row holds {value!r}"
+    return ""
 
 
 _NUMBERS = ("DOUBLE", "BIGINT")  # a fraction in a whole-number column is caught by its value, not its type

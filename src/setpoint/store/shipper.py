@@ -21,11 +21,13 @@ import msgspec
 from setpoint.core.errors import StoreBusy
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES
 from setpoint.core.ids import id_maker
-from setpoint.store.engines.duck import connect, literal, quoted, rows
-from setpoint.store.lake import SHIP, LakeTable
+from setpoint.store.engines.duck import connect, literal, rows
+from setpoint.store.fitting import Broken, fitting
+from setpoint.store.kinds import declared_types
+from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, writing
-from setpoint.store.segment_sql import Columns, conflicts, merged_columns, select_segments
-from setpoint.store.segments import Header, Segment, open_segments
+from setpoint.store.segment_sql import Columns, merged_columns, select_segments
+from setpoint.store.segments import Segment, open_segments
 
 _BATCH_BYTES = 256 << 20
 _GRACE_SECONDS = 60.0
@@ -146,16 +148,16 @@ def _ship_batch(
     lake: LakeTable,
 ) -> Shipment:
     headers = [segment.columns() for segment in batch]
-    columns = merged_columns(table, lake.columns, lake.inputs, headers)
-    broken: list[_Broken] = []
+    declared = declared_types(layout.declaration(model)) if table == "predictions" else {}
+    columns = merged_columns(table, lake.columns, lake.inputs, headers, declared)
     with tempfile.TemporaryDirectory() as folder:
-        uris = [
-            _fitting(segment, header, columns, Path(folder), broken)
-            for segment, header in zip(batch, headers, strict=True)
+        fitted = [
+            fitting(segment, header, columns, Path(folder)) for segment, header in zip(batch, headers, strict=True)
         ]
+        uris = [uri for uri, _ in fitted]
+        broken = [line for _, lines in fitted for line in lines]
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE shipment AS SELECT *, CAST({quoted(PARTITIONED_BY[table])} AS DATE)"
-            f" AS day, CAST({lake.ship + 1} AS BIGINT) AS {SHIP} FROM ({select_segments(table, uris, columns)})"
+            f"CREATE OR REPLACE TEMP TABLE shipment AS {lake.shipment(select_segments(table, uris, columns))}"
         )
         count = cast("int", rows(connection, "SELECT count(*) FROM shipment")[0][0])
         # Every line but a header is a row: then nothing is broken, and the lines need no second look.
@@ -173,60 +175,21 @@ def _ship_batch(
     return Shipment(rows=count, quarantined=len(broken), segments=len(batch), commits=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    process: str
-    line_number: int
-    reason: str
-    raw: str
-
-
-def _fitting(segment: Segment, header: Header, columns: Columns, folder: Path, broken: list[_Broken]) -> str:
-    """Return the segment's path, or that of a copy without the rows whose types do not fit the table."""
-    found = conflicts(header, columns)
-    if not found:
-        return segment.uri
-    copy = folder / segment.path.name
-    with copy.open("wb") as file:
-        for number, line in enumerate(segment.lines(), start=1):
-            reason = _conflict(line, found)
-            if reason:
-                broken.append(_Broken(segment.name.process, number, reason, line.decode(errors="replace")))
-            else:
-                file.write(line)
-    return str(copy)
-
-
-def _conflict(line: bytes, found: dict[str, str]) -> str:
-    try:
-        row = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.MsgspecError:
-        return ""  # counted with the broken lines
-    inputs = cast("dict[str, object]", row.get("inputs") or {})
-    if "setpoint_format" in row:
-        return ""
-    for column, kind in found.items():
-        value = inputs.get(column[len("inputs.") :]) if column.startswith("inputs.") else row.get(column)
-        if value is not None:
-            return f"{column} is {kind} in the table and this row holds {value!r}"
-    return ""
-
-
 def _broken_lines(
     connection: duckdb.DuckDBPyConnection, table: str, batch: list[Segment], uris: list[str], columns: Columns
-) -> list[_Broken]:
+) -> list[Broken]:
     """Return the lines that are neither a header nor a row: torn at a crash, or garbage."""
     counts = cast("list[tuple[str, int]]", rows(connection, select_segments(table, uris, columns, with_file=True)))
     suspects = {uri for uri, count in counts if count > 1}
     headless = {segment.uri for segment in batch if segment.header() is None}
-    broken: list[_Broken] = []
+    broken: list[Broken] = []
     for segment, uri in zip(batch, uris, strict=True):
         if uri not in suspects and uri not in headless:
             continue
         for number, line in enumerate(segment.lines(), start=1):
             reason = _fault(table, line)
             if reason:
-                broken.append(_Broken(segment.name.process, number, reason, line.decode(errors="replace")))
+                broken.append(Broken(segment.name.process, number, reason, line.decode(errors="replace")))
     return broken
 
 
@@ -256,7 +219,7 @@ def _quarantine(
     layout: Layout,
     model: str,
     table: str,
-    broken: list[_Broken],
+    broken: list[Broken],
     sequences: dict[str, int],
 ) -> None:
     """Commit broken lines before the shipment they were found in; a repeated run finds its mark and skips."""

@@ -6,6 +6,9 @@ Spool files are opened first, the lake's snapshot is taken second, and a segment
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +18,13 @@ from setpoint.core.clock import moment
 from setpoint.core.events import TABLES
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, connect, literal, quoted, rows
+from setpoint.store.fitting import fitting
+from setpoint.store.kinds import declared_types
 from setpoint.store.lake import SHIP, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import Column
-from setpoint.store.segment_sql import Columns, merged_columns, select_segments
-from setpoint.store.segments import Segment, open_segments
+from setpoint.store.segment_sql import Columns, conflicts, merged_columns, select_segments
+from setpoint.store.segments import Header, Segment, open_segments
 
 
 class Snapshot:
@@ -54,6 +59,7 @@ class Snapshot:
             tables: The tables that are needed.
         """
         self._segments: list[Segment] = []
+        self._copies = ExitStack()
         self.connection: duckdb.DuckDBPyConnection = connect()
         self.columns: dict[str, Column] = {}
         self.ships: dict[str, int] = {}
@@ -81,6 +87,7 @@ class Snapshot:
         for segment in self._segments:
             segment.close()
         self._segments = []
+        self._copies.close()
 
     def _create_view(
         self,
@@ -93,13 +100,15 @@ class Snapshot:
     ) -> None:
         lake = LakeTable(layout.lake(model, table))
         fresh = [segment for segment in segments if segment.name.sequence > lake.shipped(segment.name.process)]
-        columns = merged_columns(table, lake.columns, lake.inputs, [segment.columns() for segment in fresh])
+        headers = [segment.columns() for segment in fresh]
+        declared = declared_types(layout.declaration(model)) if table == "predictions" and fresh else {}
+        columns = merged_columns(table, lake.columns, lake.inputs, headers, declared)
         parts = [_nothing(columns)]
         files = lake.files(*(_days(window) if table in _BY_PREDICTED_AT else ()))
         if files:
             parts.append(_select_files(files, lake, columns))
         if fresh:
-            uris = [segment.uri for segment in fresh]
+            uris = [self._fitting(*pair, columns) for pair in zip(fresh, headers, strict=True)]
             parts.append(f"SELECT *, NULL::BIGINT AS {SHIP} FROM ({select_segments(table, uris, columns)})")
         known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
         union = " UNION ALL BY NAME ".join(parts)
@@ -108,6 +117,12 @@ class Snapshot:
         self.spooled[table] = sum(segment.size for segment in fresh)
         if table == "predictions":
             self.columns = {name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()}
+
+    def _fitting(self, segment: Segment, header: Header, columns: Columns) -> str:
+        """Return a path to the rows of a segment that will be shipped: one that will be put aside counts nowhere."""
+        if not conflicts(header, columns):
+            return segment.uri
+        return fitting(segment, header, columns, Path(self._copies.enter_context(TemporaryDirectory())))[0]
 
 
 _BY_PREDICTED_AT = ("predictions", "unkept", "tallies")

@@ -24,9 +24,22 @@ from setpoint.core.ids import id_maker, process_token
 from setpoint.core.model import Model
 from setpoint.store.counting import Counting
 from setpoint.store.exits import watch
+from setpoint.store.kinds import Misfit, cast_value, declared_types
 from setpoint.store.layout import Layout
 from setpoint.store.segments import SegmentWriter, new_header
-from setpoint.store.shapes import SPELLED, Shape, Types, clean, column_type, fits, no_numbers, scalar, simplify
+from setpoint.store.shapes import (
+    SPELLED,
+    Shape,
+    Types,
+    clean,
+    column_type,
+    fits,
+    is_plain,
+    no_numbers,
+    scalar,
+    simplify,
+    spell_out,
+)
 
 log = logging.getLogger("setpoint")
 
@@ -236,11 +249,7 @@ class _ModelFiles:
         declared = _declared(spool.layout, model)
         self._integers = frozenset(f.name for f in declared.features if f.kind == "integer")
         # A bad first value must not decide: a declared number is one from the first row on.
-        self._declared: Types = {
-            f.name: "BIGINT" if f.kind == "integer" else "DOUBLE"
-            for f in declared.features
-            if f.kind in {"numeric", "integer"} and f.policy == "keep"
-        }
+        self._declared = declared_types(declared)
         self._kept_texts = frozenset(f.name for f in declared.features if f.policy == "keep")
         self._keeps_all_texts = declared.free_text == "keep"
 
@@ -334,7 +343,9 @@ class _ModelFiles:
             if len(self._shapes) >= _SHAPES_LIMIT:
                 self._shapes.clear()
             shape = self._shapes[key] = Shape(inputs)
-        odd = "" if _is_plain(event) else _spell_out(event)
+            shape.casts = tuple(n for n, kind in shape.types.items() if not fits(kind, self._declared.get(n)))
+            shape.types.update({name: self._declared[name] for name in shape.casts})
+        odd = "" if is_plain(event) else spell_out(event)
         is_ready = shape.is_ready(inputs)
         missing = shape.missing if is_ready else (*shape.missing, *no_numbers(inputs))
         self.counting.count(event, missing, kept=is_kept)
@@ -342,6 +353,11 @@ class _ModelFiles:
             return shape.fault or odd
         if not is_ready:
             inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
+        if shape.casts:
+            inputs = event.inputs = dict(inputs)
+            reason = self._cast(inputs, shape.casts)
+            if reason:
+                return reason
         prediction = event.prediction
         kind = float if prediction in SPELLED else type(prediction)
         found = shape.verdicts.get(kind)
@@ -349,6 +365,16 @@ class _ModelFiles:
             found = self._fit("predictions", {"prediction": _value_type(prediction)}, shape.types)
             shape.verdicts[kind] = found
         return found or (self._fraction(inputs) if self._integers else "")
+
+    def _cast(self, inputs: dict[str, InputValue], names: tuple[str, ...]) -> str:
+        """Make values what they are declared to be; return why one cannot be."""
+        for name in names:
+            try:
+                inputs[name] = cast_value(inputs[name], self._declared[name])
+            except Misfit:
+                holds = _WORDS[str(column_type(type(inputs[name])))]
+                return f"inputs.{name} is {_WORDS[self._declared[name]]} and this row holds {holds}"
+        return ""
 
     def _fraction(self, inputs: Mapping[str, InputValue]) -> str:
         for name in self._integers:
@@ -469,32 +495,3 @@ def _widen(columns: Types, found: Types, integers: frozenset[str]) -> bool:
             columns[name] = "BIGINT" if name in integers and kind == "DOUBLE" else kind
             changed = True
     return changed
-
-
-def _is_plain(event: Prediction) -> bool:
-    """Return whether the numbers of a prediction can be encoded as they are; cheap, for every row."""
-    try:
-        total = (event.score or 0.0) + (event.latency_seconds or 0.0) + (event.compute_seconds or 0.0)
-    except TypeError:
-        return False
-    prediction = event.prediction
-    kind = type(prediction)
-    if kind is float:
-        total += cast("float", prediction)
-    elif kind not in _PLAIN_ANSWERS:
-        return False
-    return type(total) is float and math.isfinite(total)
-
-
-_PLAIN_ANSWERS = frozenset({bool, int, str, type(None)})
-
-
-def _spell_out(event: Prediction) -> str:
-    """Make the numbers of a prediction encodable; return what is wrong with one that is no number."""
-    event.prediction = cast("float | str | None", scalar(event.prediction))
-    for name in ("score", "latency_seconds", "compute_seconds"):
-        value = scalar(getattr(event, name))
-        setattr(event, name, value)
-        if isinstance(value, str) and value not in SPELLED:
-            return f"{name} is a number and this row holds {value!r}"
-    return ""

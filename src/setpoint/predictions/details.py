@@ -1,0 +1,63 @@
+"""What may be known of a prediction besides its inputs and its answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict
+
+from setpoint.core.clock import micros
+from setpoint.core.errors import TimeError
+from setpoint.core.events import Prediction
+
+Moment = datetime | int
+
+
+class Details(TypedDict, total=False):
+    """What may be known of a prediction besides its inputs and answer.
+
+    Times are zoned datetimes or microseconds since 1970. `compute_seconds` is what the machine was
+    busy, `latency_seconds` what the caller waited.
+    """
+
+    key: str | None
+    unit: str | None
+    version: str | None
+    endpoint: str | None
+    role: str | None
+    parent_id: str | None
+    root_id: str | None
+    assignment_probability: float | None
+    latency_seconds: float | None
+    compute_seconds: float | None
+    error: str | None
+    feature_version: str | None
+    source: str | None
+    trace_id: str | None
+    run_id: str | None
+    predicted_at: Moment | None
+    prediction_id: str | None
+
+
+def add_details(event: Prediction, details: Details) -> None:
+    """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
+    for name, value in details.items():
+        if value is not None and name != "predicted_at":
+            setattr(event, name, value)
+    if event.root_id != event.prediction_id and event.parent_id is None:
+        event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
+
+
+def to_micros(at: Moment) -> int:
+    """Return a time in microseconds since 1970.
+
+    Raises:
+        TimeError: It has no zone, or lies outside the years that a time in another unit would miss.
+    """
+    found = at if isinstance(at, int) else micros(at)
+    if not 0 <= found < _YEAR_3000:
+        msg = f"not a time between 1970 and 3000: {found} microseconds since 1970"
+        raise TimeError(msg, hint="pass a datetime with a zone, or microseconds: not seconds, not nanoseconds")
+    return found
+
+
+_YEAR_3000 = 32_503_680_000_000_000
