@@ -115,7 +115,7 @@ def test_the_doctor_says_what_waits_and_what_was_put_aside(tmp_path: Path) -> No
     layout = recorded(tmp_path)
     before = doctor(layout.root)
     found = {row[1]: row for row in before.table("checks").rows}
-    assert "wait" in str(found["fraud: spool"][2])
+    assert "not shipped yet" in str(found["fraud: spool"][2])
     assert "duckdb" in str(found["versions"][2])
     tick(layout)
     recorder = Recorder(layout, "fraud", spool=Spool(layout))

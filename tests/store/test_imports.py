@@ -198,3 +198,16 @@ def test_a_scheduled_job_that_did_not_run_is_a_finding_until_it_runs_again(tmp_p
     run(5)
     assert findings(5, 6) == [("missed_run", "open"), ("missed_run", "closed")]
     assert findings(5, 6) == [("missed_run", "open"), ("missed_run", "closed")], "the second tick changes nothing"
+
+
+def test_a_declared_kind_decides_the_type_of_an_imported_column(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    features = (Feature("amount", "numeric"), Feature("zip", "categorical"))
+    Layout.create(store).declare(Model("m", features=features))
+    path = tmp_path / "h.csv"
+    path.write_text("ts,score,amount,zip\n2026-01-01,0.1,n/a,80331.0\n2026-01-02,0.2,2.5,80331.5\n")
+    done, _ = import_file(store, "m", str(path))
+    assert (done.rows, done.quarantined) == (1, 1)
+    with Snapshot(Layout.open(store), "m") as snapshot:
+        found = snapshot.connection.execute("SELECT inputs.amount, inputs.zip FROM predictions").fetchall()
+    assert found == [(2.5, "80331.5")]

@@ -637,3 +637,18 @@ def test_what_is_dropped_belongs_to_its_model_and_what_is_no_number_is_missing()
                 sql = "SELECT sum(requests)::BIGINT, sum(dropped)::BIGINT, sum(missing['x'])::BIGINT FROM tallies"
                 found = snapshot.connection.execute(sql).fetchall()
                 assert found == [(requests, dropped, 3 if model == "busy" else None)]
+
+
+@pytest.mark.parametrize("is_shipped", [True, False])
+def test_rows_without_an_answer_do_not_decide_what_answers_are(store: Store, is_shipped: bool) -> None:  # noqa: FBT001
+    layout, _ = store
+    run(layout, "for n in range(3): recorder.record({'x': 1.0}, key=f'early-{n}')")
+    if is_shipped:
+        ship_all(layout)
+    run(layout, "for n in range(3): recorder.record({'x': 1.0}, prediction='fraud', key=f'late-{n}')")
+    ship_all(layout)
+    assert query(layout, "SELECT count(*), count(prediction), max(prediction) FROM predictions") == [(6, 3, "fraud")]
+    run(layout, "recorder.record({'x': 1.0}, key='last')")
+    ship_all(layout)
+    assert count(layout) == 7
+    assert reasons(layout) == []

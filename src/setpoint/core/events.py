@@ -189,6 +189,9 @@ IDENTIFIER = {
     "quarantine": "quarantine_id",
 }
 
+# Columns that may hold numbers or texts: the first value decides, and until then a table lacks them.
+DECIDED_BY_DATA = ("prediction", "outcome")
+
 TIMESTAMP = "TIMESTAMP WITH TIME ZONE"
 _SQL_TYPES: dict[object, str] = {
     str: "VARCHAR",

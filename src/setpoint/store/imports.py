@@ -11,11 +11,12 @@ from typing import cast
 import duckdb
 
 from setpoint.core.errors import ColumnError
-from setpoint.core.events import PARTITIONED_BY, column_types
+from setpoint.core.events import DECIDED_BY_DATA, PARTITIONED_BY, column_types
 from setpoint.core.model import Model
 from setpoint.store.engines.duck import at, literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import FILE, BrokenLine
+from setpoint.store.kinds import cast_sql, declared_types
 from setpoint.store.lake import SHIP, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import Column, tallies_of_rows
@@ -118,7 +119,7 @@ def import_predictions(
         kept = {name: column for name, column in features.items() if _policy(model, name) != "drop"}
         prediction = batch.fitting("prediction", "predictions")
         outcome = batch.fitting("outcome", "outcomes")
-        misfits = [*_misfits(kept, batch.lake), prediction.misfit, outcome.misfit]
+        misfits = [*_misfits(model, kept, batch.lake), prediction.misfit, outcome.misfit]
         batch.gather(
             {
                 "no time": "predicted_at IS NULL",
@@ -143,6 +144,8 @@ def import_predictions(
             f"{quoted(name)} := {_input(model, name, column, batch.lake)}" for name, column in kept.items()
         )
         columns = _prediction_columns(who, run_id, prediction.sql)
+        if not batch.ask("SELECT count(prediction) FROM imported")[0]:
+            del columns["prediction"]  # a later file or recorder decides what it holds
         struct = f", struct_pack({inputs}) AS inputs" if inputs else ""
         batch.commit("predictions", f"SELECT {_picked('predictions', columns)}{struct} FROM imported")
     return Imported(found.pop("rows"), put_aside, is_repeat=False, **found)
@@ -349,14 +352,14 @@ def _counts(now: int, *, has_costs: bool) -> dict[str, str]:
 
 def _picked(table: str, columns: Mapping[str, str]) -> str:
     """Return the fixed columns of a table as SQL: those given, and null for the rest."""
-    return ", ".join(
-        (columns[name] if name in _TASK_COLUMNS and name in columns else f"CAST({columns.get(name, 'NULL')} AS {kind})")
-        + f" AS {quoted(name)}"
-        for name, kind in column_types(table).items()
-    )
+    found = {name: f"CAST({columns.get(name, 'NULL')} AS {kind})" for name, kind in column_types(table).items()}
+    for name in DECIDED_BY_DATA:
+        found.pop(name, None)
+        if name in columns:
+            found[name] = columns[name]
+    return ", ".join(f"{sql} AS {quoted(name)}" for name, sql in found.items())
 
 
-_TASK_COLUMNS = ("prediction", "outcome")  # the data decides their type
 _AS_THEY_ARE = (
     "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "latency_seconds",
     "compute_seconds", "keep_probability",
@@ -426,11 +429,9 @@ def _kind(model: Model, name: str, column: Column, lake: LakeTable) -> str:
     """Return the type of a feature in the lake: as it is there, as declared, or as its column suggests."""
     if name in lake.inputs:
         return lake.inputs[name]
-    declared = model.feature(name)
-    if _policy(model, name) in {"hash", "redact"}:
-        return "VARCHAR"
-    if declared is not None and declared.kind == "integer":
-        return "BIGINT"
+    declared = declared_types(model).get(name)
+    if declared is not None:
+        return declared
     if column.kind == "BOOLEAN":
         return "BOOLEAN"
     numeric = column.kind.split("(")[0] in _NUMERIC
@@ -454,14 +455,16 @@ def _input(model: Model, name: str, column: Column, lake: LakeTable) -> str:
     declared = model.feature(name)
     if kind == "VARCHAR" and declared is None and model.free_text != "keep":
         return f"CASE WHEN length({text}) > {TEXT_LIMIT} THEN {literal(REDACTED)} ELSE {text} END"
+    if kind == "VARCHAR" and column.kind == "DOUBLE":
+        return cast_sql(column.sql, column.kind, kind)  # 80331.0 is the text 80331, as a recorder has it
     return f"TRY_CAST({column.sql} AS {kind})"
 
 
-def _misfits(features: Mapping[str, Column], lake: LakeTable) -> list[str]:
+def _misfits(model: Model, features: Mapping[str, Column], lake: LakeTable) -> list[str]:
     """Return SQL conditions under which a row's value would be lost in its column."""
     found: list[str] = []
     for name, column in features.items():
-        kind = lake.inputs.get(name)
+        kind = lake.inputs.get(name) or declared_types(model).get(name)
         if kind is not None and kind != "VARCHAR":
             found.append(f"({column.sql} IS NOT NULL AND TRY_CAST({column.sql} AS {kind}) IS NULL)")
             if kind == "BIGINT":

@@ -295,7 +295,7 @@ class _Table:
         self._inputs = dict(inputs)
         self._declared = declared_types(model)
         self._dropped = {feature.name for feature in model.features if feature.policy == "drop"}
-        if lake.delta is None:
+        if "prediction" not in lake.columns:
             del self._fixed["prediction"]  # the first row decides its type
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TIMESTAMP, column_defaults, column_types
+from setpoint.core.events import DECIDED_BY_DATA, IDENTIFIER, PARTITIONED_BY, TIMESTAMP, column_defaults, column_types
 from setpoint.store.engines.duck import literal, quoted
 from setpoint.store.segments import Header
 
@@ -33,15 +33,17 @@ def merged_columns(
     declared: Mapping[str, str],
 ) -> Columns:
     """Return the columns of a table: the lake's types win, then the declared, then the oldest segment's."""
-    fixed = {**column_types(table), **lake_fixed}
+    decided = {name: kind for name, kind in lake_fixed.items() if name in DECIDED_BY_DATA}
     inputs = dict(lake_inputs)
     for header in headers:
-        found = {name: kind for name, kind in header.columns.items() if name in _TASK_COLUMNS}
-        fixed.update({name: kind for name, kind in found.items() if name not in lake_fixed})
+        for name in DECIDED_BY_DATA:
+            if name in header.columns:
+                decided.setdefault(name, header.columns[name])
         spelled = {name.lower(): name for name in inputs}
         for name, kind in header.inputs.items():
             if spelled.get(name.lower(), name) == name:  # the engine tells no upper from lower case
                 inputs.setdefault(name, declared.get(name, kind))
+    fixed = {**column_types(table), **lake_fixed, **decided}
     return Columns(fixed, inputs, frozenset(name for name, kind in inputs.items() if declared.get(name) == kind))
 
 
@@ -49,7 +51,7 @@ def conflicts(header: Header, columns: Columns) -> dict[str, str]:
     """Return the columns whose type in a segment cannot stand in the table, with the table's type."""
     found = {
         name: columns.fixed[name]
-        for name in _TASK_COLUMNS
+        for name in DECIDED_BY_DATA
         if not _stands(header.columns.get(name), columns.fixed.get(name))
     }
     found.update(
@@ -96,9 +98,6 @@ def _picked(name: str, kind: str | None, default: str | None) -> str:
     if kind == TIMESTAMP:
         return f"make_timestamptz({column}) AS {column}"
     return column if default is None else f"coalesce({column}, {default}) AS {column}"
-
-
-_TASK_COLUMNS = ("prediction", "outcome")
 
 
 def _stands(found: str | None, column: str | None) -> bool:

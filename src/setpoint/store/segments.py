@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from setpoint.core.events import column_types
+from setpoint.core.events import DECIDED_BY_DATA, column_types
 from setpoint.store.layout import FORMAT, locked
 from setpoint.store.shapes import SPELLED, Types, column_type
 
@@ -226,7 +226,8 @@ def new_header(model: str, table: str, process: str, sequence: int, types: Types
         types: Types of the columns that depend on the task: `prediction` or `outcome`.
         inputs: Types of the features.
     """
-    columns = {**column_types(table), **{name: kind for name, kind in types.items() if kind is not None}}
+    columns = {name: kind for name, kind in column_types(table).items() if name not in DECIDED_BY_DATA}
+    columns |= {name: kind for name, kind in types.items() if kind is not None}
     known = {name: kind for name, kind in inputs.items() if kind is not None}
     return Header(FORMAT, model, table, process, sequence, columns, known)
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -150,6 +150,8 @@ def _ship_batch(
     headers = [segment.columns() for segment in batch]
     declared = declared_types(layout.declaration(model)) if table == "predictions" else {}
     columns = merged_columns(table, lake.columns, lake.inputs, headers, declared)
+    known = {*lake.columns, *(name for header in headers for name in header.columns)}
+    columns = replace(columns, fixed={name: kind for name, kind in columns.fixed.items() if name in known})
     with tempfile.TemporaryDirectory() as folder:
         fitted = [
             fitting(segment, header, columns, Path(folder)) for segment, header in zip(batch, headers, strict=True)
