@@ -13,6 +13,7 @@ from setpoint.core.clock import DAY, HOUR, MICROS
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Schedule
 from setpoint.predictions.recorder import Recorder
+from setpoint.store.erasure import forget
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, ReplayClock
@@ -249,3 +250,19 @@ def test_a_full_queue_becomes_a_finding() -> None:
         clock.set(START + 2 * HOUR)
         tick(layout)
         assert [f.kind for f in read_findings(layout, "m")] == ["dropped_events"]
+
+
+def test_a_finding_whose_rows_are_gone_is_closed() -> None:
+    with temporary_store(replay_now=START) as (layout, spool):
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        recorder.record({"x": 1.0}, score=7.0, key="someone-that-asks-to-be-forgotten")
+        spool.close()
+        clock.set(START + 2 * HOUR)
+        tick(layout)
+        assert [f.kind for f in open_findings(read_findings(layout, "m"))] == ["odd_score"]
+        forget(layout, layout.model("m"), key="someone-that-asks-to-be-forgotten")
+        tick(layout)
+        assert open_findings(read_findings(layout, "m")) == []
+        assert tick(layout).findings == []

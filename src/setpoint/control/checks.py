@@ -205,15 +205,15 @@ def odd_scores(evidence: RowEvidence, now: int) -> list[Episode]:
     )
 
 
-CHECKS: tuple[Check, ...] = (
-    missed_runs,
-    quarantined_rows,
-    dropped_events,
-    future_times,
-    early_outcomes,
-    stray_outcomes,
-    odd_scores,
-)
+CHECKS: dict[str, Check] = {
+    "missed_run": missed_runs,
+    "quarantined_rows": quarantined_rows,
+    "dropped_events": dropped_events,
+    "future_time": future_times,
+    "early_outcome": early_outcomes,
+    "stray_outcome": stray_outcomes,
+    "odd_score": odd_scores,
+}
 
 
 def _counted(evidence: RowEvidence, now: int, kind: str, sql: str, said: Callable[[str], str]) -> list[Episode]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -41,14 +41,14 @@ class Tick:
     versions: list[str] = field(default_factory=list[str])
 
 
-def tick(layout: Layout, *, checks: Sequence[Check] = CHECKS) -> Tick:
+def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
     """Run the loop once for every model of a store.
 
     Run it as often as you like: twice, late or in parallel it leaves the same tables.
 
     Args:
         layout: The store.
-        checks: What to look for.
+        checks: What to look for, by the kind of finding.
 
     Raises:
         StoreBusy: Another process runs the loop.
@@ -68,11 +68,11 @@ def tick(layout: Layout, *, checks: Sequence[Check] = CHECKS) -> Tick:
                 done.versions += _note_versions(layout, model, evidence)
                 found = [
                     finding
-                    for check in checks
+                    for check in checks.values()
                     for episode in check(evidence, now)
                     for finding in episode.findings(name, now)
                 ]
-            done.findings += write_findings(layout, name, found)
+            done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
             done.buckets += refresh(layout, model, now)
     return done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import cast
 
 import duckdb
@@ -50,13 +50,37 @@ def open_findings(findings: Iterable[Finding]) -> list[Finding]:
     return sorted((f for f in latest.values() if f.state == "open"), key=lambda f: (f.started_at, f.latch))
 
 
-def write_findings(layout: Layout, model: str, found: Sequence[Finding]) -> list[Finding]:
+def write_findings(
+    layout: Layout, model: str, found: Sequence[Finding], *, kinds: Collection[str], now: int
+) -> list[Finding]:
     """Write the rows that are not there yet and return them. The caller holds the lease.
 
     A row is known by its finding and revision, so writing the same ones again changes nothing.
+
+    Args:
+        layout: The store.
+        model: The model.
+        found: All findings of these kinds that there is evidence for.
+        kinds: What was looked for. An open finding of theirs that is not found any more is closed: its
+            rows were erased, let go, or have come back from the quarantine.
+        now: The present.
     """
-    known = {(finding.finding_id, finding.revision) for finding in read_findings(layout, model)}
+    written = read_findings(layout, model)
+    known = {(finding.finding_id, finding.revision) for finding in written}
     fresh = [finding for finding in found if (finding.finding_id, finding.revision) not in known]
+    still = {finding.finding_id for finding in found}
+    fresh += [
+        msgspec.structs.replace(
+            finding,
+            ended_at=now,
+            recorded_at=now,
+            state="closed",
+            revision=finding.revision + 1,
+            evidence='{"is_without_evidence": true}',
+        )
+        for finding in open_findings(written)
+        if finding.kind in kinds and finding.finding_id not in still
+    ]
     if not fresh:
         return []
     lake = LakeTable(layout.lake(model, TABLE))
