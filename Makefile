@@ -22,7 +22,7 @@ READY := .venv/.ready
 READY_LOWEST := .venv-lowest/.ready
 READY_NEWEST := .venv-newest/.ready
 
-.PHONY: help demo test lint bench lock test-lowest test-newest golden docs clean
+.PHONY: help demo test coverage lint bench lock test-lowest test-newest golden docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -33,6 +33,9 @@ demo: $(READY) ## replay a year of real flights and ask the questions
 
 test: lint ## lint, types, import directions, then all tests
 	@.venv/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+coverage: $(READY) ## the tests once more, with the share of lines and branches that they reach
+	@.venv/bin/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 lint: $(READY) ## lint, format, types, import directions
 	@echo "ruff check"; .venv/bin/ruff check .
