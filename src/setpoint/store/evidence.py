@@ -92,12 +92,13 @@ class RowEvidence:
             cohort: Split by the value of this cohort; not split when empty.
             bucket_seconds: Split by time buckets of this length; 0 for none.
         """
-        return self.qualities(window, (cohort,), bucket_seconds=bucket_seconds)[cohort]
+        time = measures.bucketed("predicted_at", bucket_seconds) if bucket_seconds else ""
+        return self.qualities(window, (cohort,), time=time)[cohort]
 
-    def qualities(self, window: Window | None, cohorts: Sequence[str], *, bucket_seconds: int) -> dict[str, StateTable]:
-        """Return the quality states of several cohorts in one query; the empty name is all rows."""
+    def qualities(self, window: Window | None, cohorts: Sequence[str], *, time: str = "") -> dict[str, StateTable]:
+        """Return the quality states of several cohorts in one query; see `profiles_by_cohort`."""
         return measures.query_quality(
-            self.connection, self.matching(window), self.definition, cohorts=cohorts, bucket_seconds=bucket_seconds
+            self.connection, self.matching(window), self.definition, cohorts=cohorts, time=time
         )
 
     def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:

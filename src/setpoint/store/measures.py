@@ -148,9 +148,17 @@ def query_quality(
     definition: Definition,
     *,
     cohorts: Sequence[str] = ("",),
-    bucket_seconds: int = 0,
+    time: str = "",
 ) -> dict[str, StateTable]:
-    """Return the quality state of a window from rows for each cohort; the empty name is all rows."""
+    """Return the quality state of a window from rows for each cohort.
+
+    Args:
+        connection: Where the views are.
+        matching: What examples are made from.
+        definition: What regression's outcomes are summed about.
+        cohorts: Their names; the empty one is all rows.
+        time: SQL of the bucket that a row belongs to; empty for none.
+    """
     kind = quality_kind(matching.model)
     source = f"({examples(matching)})"
     cost = "e.cost_usd"
@@ -163,7 +171,7 @@ def query_quality(
     keys, sums = _binary(cost) if binary else _regression(cost, definition.outcome_shift)
     places = [name for name, _ in matching.cohorts]
     columns = [f"cohort_{places.index(name)}" if name else "" for name in cohorts]
-    who = f"{bucketed('e.predicted_at', bucket_seconds)} AS bucket, version, endpoint, is_root"
+    who = f"{time or 'CAST(0 AS BIGINT)'} AS bucket, version, endpoint, is_root"
     grouped = ["bucket", "version", "endpoint", "is_root", *(name for name, _ in keys)]
     found = rows(
         connection,

@@ -52,8 +52,11 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         for chunk in _chunks(evidence, stale, step):
             _replace(summaries, evidence, chunk, step)
         told_apart = _told_apart(evidence, before, changed, step)
-        days = {local_midnight(start, model.timezone) for start in changed}
-        _replace_days(summaries, evidence, sorted(days), told_apart, Window(let_go_before, closed_until))
+        reach = Window(let_go_before, closed_until)
+        for run in _whole_days(stale, model.timezone, reach):
+            _replace_quality_by_cohort(summaries, evidence, run)
+        for run in _whole_days(changed, model.timezone, reach):
+            _replace_profiles_by_cohort(summaries, evidence, run, told_apart)
         _merge_days(summaries, evidence, stale, step)
         span = evidence.span
         starts = [before.first_at if before else None, span.start if span else None]
@@ -138,10 +141,8 @@ def _chunks(evidence: RowEvidence, stale: Sequence[int], step: int) -> list[list
 def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int], step: int) -> None:
     window = Window(starts[0], starts[-1] + step)
     seconds = step // MICROS
-    kind = quality_kind(evidence.model)
-    names = ["", *(cohort.name for cohort in evidence.model.cohorts)]
-    for cohort, table in evidence.qualities(window, names, bucket_seconds=seconds).items():
-        _put(summaries, Kept(kind, cohort), "bucket", table, starts)
+    quality = Kept(quality_kind(evidence.model))
+    _put(summaries, quality, "bucket", evidence.quality(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(TRAFFIC), "bucket", evidence.traffic(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(SPENDING), "bucket", evidence.spending(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(PROFILE), "bucket", evidence.profile(window, bucket_seconds=seconds), starts)
@@ -169,30 +170,37 @@ def _told_apart(
     return found
 
 
-def _replace_days(
-    summaries: Summaries,
-    evidence: RowEvidence,
-    midnights: Sequence[int],
-    told_apart: Mapping[str, tuple[str, ...]],
-    reach: Window,
+def _replace_quality_by_cohort(summaries: Summaries, evidence: RowEvidence, run: Sequence[int]) -> None:
+    cohorts = [cohort.name for cohort in evidence.model.cohorts]
+    if cohorts:
+        window, time = _by_day(run, evidence.model.timezone)
+        for cohort, table in evidence.qualities(window, cohorts, time=time).items():
+            _put(summaries, Kept(quality_kind(evidence.model), cohort), "day", table, run)
+
+
+def _replace_profiles_by_cohort(
+    summaries: Summaries, evidence: RowEvidence, run: Sequence[int], told_apart: Mapping[str, tuple[str, ...]]
 ) -> None:
-    """Recompute the features by cohort of whole local days; a day that is not over has no such state."""
-    zone = evidence.model.timezone
-    whole = [day for day in midnights if reach.start <= day and shift_days(day, 1, zone) <= reach.end]
-    for run in _runs(whole, zone):
-        ends = [*run[1:], shift_days(run[-1], 1, zone)]
-        cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in zip(run, ends, strict=True))
-        tables = evidence.profiles_by_cohort(
-            Window(run[0], ends[-1]), list(evidence.cohorts), time=f"CASE {cases} END", told_apart=told_apart
-        )
-        for cohort, table in tables.items():
-            _put(summaries, Kept(PROFILE, cohort), "day", table, run)
+    window, time = _by_day(run, evidence.model.timezone)
+    tables = evidence.profiles_by_cohort(window, list(evidence.cohorts), time=time, told_apart=told_apart)
+    for cohort, table in tables.items():
+        _put(summaries, Kept(PROFILE, cohort), "day", table, run)
 
 
-def _runs(midnights: Sequence[int], zone: str) -> list[list[int]]:
-    """Split days into stretches without a gap that one query handles."""
+def _by_day(run: Sequence[int], zone: str) -> tuple[Window, str]:
+    """Return the window of a run of local days, and SQL of the start of a row's day."""
+    ends = [*run[1:], shift_days(run[-1], 1, zone)]
+    cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in zip(run, ends, strict=True))
+    return Window(run[0], ends[-1]), f"CASE {cases} END"
+
+
+def _whole_days(starts: Sequence[int], zone: str, reach: Window) -> list[list[int]]:
+    """Return the local days of some buckets that are over, in stretches without a gap that one query handles."""
+    midnights = sorted({local_midnight(start, zone) for start in starts})
     runs: list[list[int]] = []
     for midnight in midnights:
+        if not (reach.start <= midnight and shift_days(midnight, 1, zone) <= reach.end):
+            continue
         if runs and len(runs[-1]) < _RUN_DAYS and shift_days(runs[-1][-1], 1, zone) == midnight:
             runs[-1].append(midnight)
         else:
@@ -221,17 +229,16 @@ def _merge_days(summaries: Summaries, evidence: RowEvidence, stale: Sequence[int
     midnights = sorted({local_midnight(start, zone) for start in stale})
     mondays = sorted({local_monday(midnight, zone) for midnight in midnights})
     quality = quality_kind(evidence.model)
-    by_bucket = [
-        *(Kept(quality, name) for name in ("", *(cohort.name for cohort in evidence.model.cohorts))),
-        *(Kept(kind) for kind in (TRAFFIC, SPENDING, PROFILE)),
-    ]
+    by_bucket = [Kept(kind) for kind in (quality, TRAFFIC, SPENDING, PROFILE)]
+    by_day = [Kept(quality, cohort.name) for cohort in evidence.model.cohorts]
+    by_day += [Kept(PROFILE, name) for name in evidence.cohorts]
     for kept in by_bucket:
         days: dict[int, StateTable | None] = {}
         for midnight in midnights:
             starts = range(midnight, shift_days(midnight, 1, zone), step)
             days[midnight] = merge(kept.kind, summaries.tables(kept, "bucket", starts))
         summaries.replace(kept, "day", days)
-    for kept in (*by_bucket, *(Kept(PROFILE, name) for name in evidence.cohorts)):
+    for kept in (*by_bucket, *by_day):
         weeks: dict[int, StateTable | None] = {}
         for monday in mondays:
             starts = [shift_days(monday, days, zone) for days in range(7)]

@@ -155,14 +155,14 @@ class StateTable:
         return float(self.column(name).sum())
 
     def encode(self) -> bytes:
-        """Return the table as bytes: codes as short as their levels allow, values where there are any."""
+        """Return the table as bytes: codes as short as their levels allow, columns as they differ from one before."""
         used = _without_unused(self)
         codes = [
             np.ascontiguousarray(used.codes[:, place], dtype=_code_type(len(levels))).tobytes()
             for place, levels in enumerate(used.levels)
         ]
-        columns = [_sparse(used.values[:, n], blank) for n, blank in enumerate(_blanks(self.kind))]
         levels = [known.tobytes() if isinstance(known, np.ndarray) else known for known in used.levels]
+        columns = [_shortened(used.values, n, blank) for n, blank in enumerate(_blanks(self.kind))]
         return _encoder.encode((len(used), levels, codes, columns))
 
     @classmethod
@@ -174,12 +174,13 @@ class StateTable:
         for place, short in enumerate(shorts):
             codes[:, place] = np.frombuffer(short, dtype=_code_type(len(levels[place])))
         values = np.empty((count, len(kind.values)))
-        for n, (blank, (places, numbers)) in enumerate(zip(_blanks(kind), columns, strict=True)):
+        for n, (blank, (base, places, width, numbers)) in enumerate(zip(_blanks(kind), columns, strict=True)):
+            found = np.frombuffer(numbers, dtype=_NUMBER_TYPES[width])
             if places is None:
-                values[:, n] = np.frombuffer(numbers)
+                values[:, n] = found
             else:
-                values[:, n] = blank
-                values[np.frombuffer(places, dtype=np.int32), n] = np.frombuffer(numbers)
+                values[:, n] = blank if base < 0 else values[:, base]
+                values[np.frombuffer(places, dtype=_code_type(count)), n] = found
         return cls(kind, levels, codes, values)
 
 
@@ -273,15 +274,31 @@ def _code_type(levels: int) -> type[np.uint8 | np.uint16 | np.int32]:
     return np.uint16 if levels <= 1 << 16 else np.int32
 
 
-def _sparse(column: Floats, blank: float) -> _Column:
-    """Return a column as bytes, with the places of its values when most of it is blank."""
-    places = np.flatnonzero(column != blank)
-    if 2 * len(places) > len(column):
-        return None, np.ascontiguousarray(column).tobytes()
-    return places.astype(np.int32).tobytes(), column[places].tobytes()
+def _shortened(values: Floats, n: int, blank: float) -> _Column:
+    """Return a column as bytes: where it differs from blanks or from a column before, if that is mostly the same.
+
+    Without sampling a weight is a count, and in a bin of one row the lowest score is the score.
+    """
+    column = values[:, n]
+    bases = [(int(np.count_nonzero(column != blank)), -1)]
+    bases += [(int(np.count_nonzero(column != values[:, base])), base) for base in range(n)]
+    differing, base = min(bases)
+    if 2 * differing > len(column):
+        return -1, None, *_narrowed(column)
+    places = np.flatnonzero(column != (blank if base < 0 else values[:, base]))
+    return base, places.astype(_code_type(len(column))).tobytes(), *_narrowed(column[places])
 
 
-_Column = tuple[bytes | None, bytes]
+def _narrowed(numbers: Floats) -> tuple[int, bytes]:
+    """Return numbers as bytes, counts in as few as they need."""
+    for width, largest in ((1, 255), (2, 65_535)):
+        if len(numbers) and np.all((numbers >= 0) & (numbers <= largest) & (numbers == np.floor(numbers))):
+            return width, numbers.astype(_NUMBER_TYPES[width]).tobytes()
+    return 8, np.ascontiguousarray(numbers).tobytes()
+
+
+_NUMBER_TYPES: dict[int, type[np.uint8 | np.uint16 | np.float64]] = {1: np.uint8, 2: np.uint16, 8: np.float64}
+_Column = tuple[int, bytes | None, int, bytes]
 _Encoded = tuple[int, list[bytes | list[object]], list[bytes], list[_Column]]
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[_Encoded] = msgspec.msgpack.Decoder(_Encoded)

@@ -24,7 +24,7 @@ from setpoint.store.states import StateKind, StateTable, merge
 
 Grain = Literal["bucket", "day", "week"]
 # Raise it when a state's columns, its bins or this file's tables change: old summaries are then made anew.
-_VERSION = 3
+_VERSION = 4
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
@@ -43,8 +43,8 @@ class Kept(NamedTuple):
 
     @property
     def is_by_day(self) -> bool:
-        """Whether no state is kept for less than a local day: features by cohort."""
-        return self.kind is PROFILE and self.cohort != ""
+        """Whether no state is kept for less than a local day: what is split by a cohort."""
+        return self.cohort != ""
 
 
 class Numeric(msgspec.Struct, tag="numeric"):
