@@ -34,10 +34,11 @@ nulls = "NULL::VARCHAR AS parent_id, NULL::DOUBLE AS keep_probability, NULL::DOU
 connection.execute(f"CREATE VIEW predictions AS SELECT *, {nulls}, NULL::VARCHAR AS key FROM '{sys.argv[1]}'")
 connection.execute(f"CREATE VIEW outcomes AS SELECT *, NULL::VARCHAR AS key, NULL::DOUBLE AS value_usd, 1 AS ship FROM '{sys.argv[2]}'")
 connection.execute("CREATE VIEW calls AS SELECT NULL::VARCHAR AS prediction_id, 0 AS cost_nano_usd WHERE false")
+connection.execute("CREATE VIEW unkept AS SELECT NULL::VARCHAR AS prediction_id WHERE false")
 model = Model("m", cohorts=(Cohort("country", by="country"),))
 evidence = RowEvidence(connection, model, {"country": Column("country", "VARCHAR")}, 2_000_000_000_000_000)
-state = evidence.quality(None, bucket_seconds=86400)
-assert state.total("rows") == 2 * int(sys.argv[3]), state.total("rows")
+state = evidence.quality(None, cohort="country", bucket_seconds=86400)
+assert state.total("rows") == int(sys.argv[3]), state.total("rows")
 """
 
 

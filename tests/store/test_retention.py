@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
-from setpoint.core.model import Model, Retention
+from setpoint.core.errors import UsageError
+from setpoint.core.model import Cohort, Model, Retention
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
+from setpoint.project.log import open_log
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, ReplayClock
@@ -170,3 +174,33 @@ def test_a_new_input_loses_no_history() -> None:
         found = profiles(layout)
         assert (found["x", "rows"], found["x", "missing"]) == (801.0, 0.0)
         assert (found["y", "rows"], found["y", "missing"]) == (801.0, 800.0)
+
+
+def test_what_was_let_go_is_never_answered_from_what_is_left() -> None:
+    model = Model("m", outcome_horizon=2 * DAY, cohorts=(Cohort("x", by="x"),))
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        record(layout, spool)
+        assert isinstance(layout.clock, ReplayClock)
+        layout.clock.save()
+        log, whole = open_log(layout.root), "2026-01-01..2026-01-21"
+
+        def told(**asked: str) -> list[object]:
+            return [log.status("m", **asked).to_dict()["tables"], log.cost("m", **asked).to_dict()["tables"]]
+
+        before = [told(over=whole), told(over=whole, by="x"), told(over="2026-01-03 06:00..2026-01-18 13:00")]
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        tick(layout)
+        after = [told(over=whole), told(over=whole, by="x"), told(over="2026-01-03 06:00..2026-01-18 13:00")]
+        assert after == before
+        for asked in (
+            {"as_of": "2026-01-17", "over": "2026-01-03..2026-01-17"},
+            {"as_of": "2026-01-09"},
+            {"over": "2026-01-03 05:20..2026-01-18"},
+            {"over": "2026-01-03 05:00..2026-01-18", "by": "x"},
+        ):
+            for ask in (log.status, log.cost):
+                with pytest.raises(UsageError, match="were let go"):
+                    ask("m", **asked)
+        with pytest.raises(UsageError, match="were let go"):
+            log.diff("m", as_of="2026-01-09")
+        assert log.status("m", as_of="2026-01-20", over="2026-01-17..2026-01-20").because

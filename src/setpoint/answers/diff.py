@@ -111,14 +111,15 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     found = _ranked(evidence, sides.reference, sides.current, sides.retyped)
     moved = [change for change in found if change.moved > 0]
     rows = (_rows(sides.reference), _rows(sides.current))
-    is_unknown = min(rows) < _FEWEST
+    known = (_rows(sides.reference, are_effective=True), _rows(sides.current, are_effective=True))
+    is_unknown = min(known) < _FEWEST
     return Answer(
         question="diff",
         model=evidence.model.name,
         verdict=Verdict.UNKNOWN if is_unknown else (Verdict.WARNING if moved else Verdict.OK),
-        headline=_headline(evidence.model.name, found, moved, rows),
+        headline=_headline(evidence.model.name, found, moved, known),
         because=_because(evidence, sides, rows),
-        unknowns=_unknowns(rows),
+        unknowns=_unknowns(known),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
         tables=(_table(found),),
@@ -143,8 +144,9 @@ def _ranked(
     return sorted(found, key=lambda change: (-change.impact, change.feature))
 
 
-def _rows(side: _Profiles) -> float:
-    return max((profile.rows for profile in side.values()), default=0.0)
+def _rows(side: _Profiles, *, are_effective: bool = False) -> float:
+    """Return the rows of a window: those that there were, or the independent ones that are known of them."""
+    return max((p.effective_rows if are_effective else p.rows for p in side.values()), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +154,13 @@ class _Group:
     name: str
     reference_rows: float
     current_rows: float
+    fewest: float
     changes: list[FeatureChange]
 
     @property
     def moved(self) -> list[FeatureChange]:
         """The changes beyond chance; none where there are too few rows to tell."""
-        is_enough = min(self.reference_rows, self.current_rows) >= _FEWEST
-        return [change for change in self.changes if change.moved > 0] if is_enough else []
+        return [change for change in self.changes if change.moved > 0] if self.fewest >= _FEWEST else []
 
 
 def _groups(evidence: RowEvidence, reference: StateTable, current: StateTable) -> list[_Group]:
@@ -169,7 +171,8 @@ def _groups(evidence: RowEvidence, reference: StateTable, current: StateTable) -
             profiles(state.only(cohort_value=value), evidence.definition) for state in (reference, current)
         )
         name = NAMES_OF_REST.get(str(value), str(value))
-        found.append(_Group(name, _rows(before), _rows(after), _ranked(evidence, before, after)))
+        fewest = min(_rows(side, are_effective=True) for side in (before, after))
+        found.append(_Group(name, _rows(before), _rows(after), fewest, _ranked(evidence, before, after)))
     return sorted(found, key=lambda group: (-max((c.impact for c in group.moved), default=0.0), group.name))
 
 
@@ -190,7 +193,7 @@ def _group_table(by: str, groups: list[_Group]) -> Table:
 
 
 def _inside(group: _Group) -> str:
-    if min(group.reference_rows, group.current_rows) < _FEWEST:
+    if group.fewest < _FEWEST:
         return f"unknown: needs {_FEWEST} rows in both windows"
     return "; ".join(_said(change) for change in group.moved[:2]) or "nothing beyond chance"
 

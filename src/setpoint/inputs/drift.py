@@ -87,7 +87,7 @@ def compare(
     else:
         before, after, new, gone = _categories(reference, current)
         positions = None
-    found = _distances(before, after, positions, reference)
+    found = _distances(before, after, positions, (reference, current))
     variation = found["total_variation"]
     moved = max((variation.value or 0.0) - (variation.noise or 0.0), 0.0)
     left, right = reference.moments, current.moments
@@ -96,7 +96,12 @@ def compare(
         if left is not None and right is not None and (left.sd > 0 or right.sd > 0)
         else Estimate.unknown("not a number, or it does not vary")
     )
-    missing = distances.proportion_difference((reference.missing, reference.rows), (current.missing, current.rows))
+    missing = distances.proportion_difference(
+        (reference.missing, reference.rows),
+        (current.missing, current.rows),
+        reference_rows=reference.effective_rows,
+        current_rows=current.effective_rows,
+    )
     return FeatureChange(
         feature,
         reference,
@@ -200,21 +205,32 @@ def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, t
     return np.append(before, reference.missing), np.append(after, current.missing), new, gone
 
 
-def _distances(before: Floats, after: Floats, positions: Floats | None, reference: Profile) -> dict[str, Distance]:
+def _distances(
+    before: Floats, after: Floats, positions: Floats | None, sides: tuple[Profile, Profile]
+) -> dict[str, Distance]:
     measured = {
         "psi": distances.psi(before, after),
         "jensen_shannon": distances.jensen_shannon(before, after),
         "total_variation": distances.total_variation(before, after),
     }
+    reference, current = sides
     chance: dict[str, Estimate] = {
         **distances.all_expected_if_unchanged(
-            {"psi": None, "jensen_shannon": None, "total_variation": None}, before, after
+            {"psi": None, "jensen_shannon": None, "total_variation": None},
+            before,
+            after,
+            rows=(reference.effective_rows, current.effective_rows),
         )
     }
     if positions is not None and reference.sd and bool(np.all(np.isfinite(positions))):
         scaled = positions / reference.sd
         measured["wasserstein"] = distances.wasserstein_binned(scaled, before[:-1], after[:-1])
         chance["wasserstein"] = distances.expected_if_unchanged(
-            "wasserstein", before[:-1], after[:-1], positions=scaled
+            "wasserstein",
+            before[:-1],
+            after[:-1],
+            positions=scaled,
+            reference_rows=reference.present * reference.certainty,
+            current_rows=current.present * current.certainty,
         )
     return {name: Distance(found.value, chance[name].value, chance[name].high) for name, found in measured.items()}

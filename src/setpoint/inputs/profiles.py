@@ -26,6 +26,7 @@ class Profile:
         feature: Its name.
         kind: `numeric` or `categorical`.
         rows: Rows of the window, weighted.
+        weight_squares: Sum of squared weights: how much the sampling of rows costs in certainty.
         missing: Rows without a value: null or not a number.
         infinite: Rows with an infinity; they enter no moment.
         mean: Of finite values; None without any.
@@ -40,6 +41,7 @@ class Profile:
     feature: str
     kind: str
     rows: float
+    weight_squares: float
     missing: float
     infinite: float
     mean: float | None
@@ -62,11 +64,24 @@ class Profile:
         return self.missing / self.rows if self.rows else None
 
     @property
+    def certainty(self) -> float:
+        """Independent rows that a weighted one is worth, 0 to 1: Kish's effective size over the weighted rows.
+
+        Source: L. Kish, Survey Sampling (1965), §11.7.
+        """
+        return self.rows / self.weight_squares if self.weight_squares else 1.0
+
+    @property
+    def effective_rows(self) -> float:
+        """Independent rows that this profile is worth."""
+        return self.rows * self.certainty
+
+    @property
     def moments(self) -> Moments | None:
-        """Mean, spread and rows for a comparison; None when they are not known."""
+        """Mean, spread and effective rows for a comparison; None when they are not known."""
         if self.mean is None or self.sd is None:
             return None
-        return Moments(self.mean, self.sd, self.present - self.infinite)
+        return Moments(self.mean, self.sd, (self.present - self.infinite) * self.certainty)
 
     def quantile(self, probability: float) -> float | None:
         """Return a quantile, interpolated inside its bin; None for categories or without rows."""
@@ -98,12 +113,13 @@ def _profile(name: str, how: Scale | Vocabulary, state: StateTable, places: dict
         return float(state.column(column)[moments].sum())
 
     rows, missing, infinite = total("rows"), total("missing"), total("infinite")
+    squares = total("weight_squares")
     counted = state.column("rows")
     labels = state.key("bin")
     if isinstance(how, Vocabulary):
         values = {str(labels[n]): float(counted[n]) for n in places.get("value", []) if labels[n] is not None}
         nothing = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
-        return Profile(name, "categorical", rows, missing, 0.0, None, None, None, None, *nothing, values, None)
+        return Profile(name, "categorical", rows, squares, missing, 0.0, None, None, None, None, *nothing, values, None)
     finite = rows - missing - infinite
     found = sorted(
         (int(cast("str", labels[n])), float(counted[n])) for n in places.get("bin", []) if labels[n] is not None
@@ -115,6 +131,7 @@ def _profile(name: str, how: Scale | Vocabulary, state: StateTable, places: dict
         name,
         "numeric",
         rows,
+        squares,
         missing,
         infinite,
         mean,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from setpoint.core.clock import MICROS, QUARTER_HOUR, moment
+from setpoint.core.clock import MICROS, QUARTER_HOUR, moment, text
+from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.dirty import dirty_buckets
@@ -227,24 +228,53 @@ class KeptEvidence(RowEvidence):
         A state split by bucket comes from rows.
         """
         progress, summaries = self.progress, self._summaries
+        self._refuse_what_was_let_go(window)
         span = window or self.span
         if progress is None or summaries is None or span is None or seconds:
             return query(window, seconds)
         step = self._bucket * MICROS
-        first = -(-span.start // step) * step
-        last = min(span.end // step * step, progress.closed_until)
+        zone = self.model.timezone
+        # Beyond the first and the last prediction there is nothing: then a day's state is that of its part.
+        is_all_before = progress.first_at is not None and span.start <= progress.first_at
+        is_all_after = progress.last_at is not None and span.end > progress.last_at
+        first, last = -(-span.start // step) * step, span.end // step * step
+        if is_all_before:  # tallies also count what was not kept, and so may begin a little earlier
+            first = span.start // step * step if kept.kind is TRAFFIC else local_midnight(span.start, zone)
+        if is_all_after and kept.kind is not TRAFFIC:
+            last = shift_days(local_midnight(span.end, zone), 1, zone)
+        last = min(last, progress.closed_until)
         clean = [start for start in range(first, last, step) if start not in self.dirty]
-        weeks, days, buckets = _whole(clean, step, self.model.timezone)
+        weeks, days, buckets = _whole(clean, step, zone)
         if kept.is_by_day:
             clean = sorted(set(clean) - set(buckets))
             buckets = []
+        gaps = _gaps(span, clean, step)
+        if progress.first_at is not None and any(
+            gap.start < progress.let_go_before and gap.end > progress.first_at for gap in gaps
+        ):
+            grain = "days" if kept.is_by_day else "hours"
+            msg = f"the rows before {self._text(progress.let_go_before)} were let go: whole {grain} of them are kept"
+            raise UsageError(msg, hint=f"choose a window of whole {grain}: this one is {span.text(zone)}")
         tables = [
             *summaries.tables(kept, "week", weeks),
             *summaries.tables(kept, "day", days),
             *summaries.tables(kept, "bucket", buckets),
-            *self._from_rows(_gaps(span, clean, step), query, step),
+            *self._from_rows(gaps, query, step),
         ]
         return merge(kept.kind, tables)
+
+    def _refuse_what_was_let_go(self, window: Window | None) -> None:
+        """Refuse a question about what was known earlier of days whose rows are gone: states know only the present."""
+        found = self._summaries.progress() if self._summaries is not None and not self._is_now else None
+        if found is not None and found.let_go_before and (window is None or window.start < found.let_go_before):
+            msg = (
+                f"the rows before {self._text(found.let_go_before)} were let go:"
+                f" what was known of them on {self._text(self.as_of)} cannot be told any more"
+            )
+            raise UsageError(msg, hint="ask without --as-of, or about a window that starts later")
+
+    def _text(self, at: int) -> str:
+        return text(at, self.model.timezone)
 
     def _from_rows(
         self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int

@@ -200,22 +200,35 @@ class _Scan:
         if not parts:
             return []
         selected = ", ".join(", ".join(part) for part in parts.values())
-        found = rows(self.connection, f"SELECT {self._keys}, {self.count}, {selected} FROM {self.source}{self._by()}")
+        squares = f"sum({self.weight} * {self.weight})" if self.weight else "count(*)"
+        found = rows(
+            self.connection, f"SELECT {self._keys}, {self.count}, {squares}, {selected} FROM {self.source}{self._by()}"
+        )
         width = 3 if self.cohorts else 2
-        return [
-            (*row[:width], name, "moments", None, row[width], *row[width + 1 + 6 * n : width + 7 + 6 * n])
-            for row in found
-            for n, name in enumerate(parts)
-        ]
+        moments: list[Row] = []
+        for row in found:
+            keys, count, weight_squares, cells = row[:width], row[width], row[width + 1], row[width + 2 :]
+            for n, name in enumerate(parts):
+                *sums, low, high = cells[6 * n : 6 * n + 6]
+                moments.append((*keys, name, "moments", None, count, *sums, weight_squares, low, high))
+        return moments
 
     def bins(self, name: str, how: Scale) -> list[Row]:
         """Return the weight of each bin; what is missing or not finite is in none."""
-        picked = f"{self._keys}, {self._bin(name, how)} AS bin, {self.count} AS n"
+        picked = f"{self._keys}, {self._binned(name, how)} AS bin, {self.count} AS n"
         counts = rows(self.connection, f"SELECT {picked} FROM {self.source}{self._by('bin')}")
-        return [_counted(keys, name, "bin", str(place), count) for *keys, place, count in counts if place is not None]
+        found: dict[tuple[object, ...], float] = {}
+        for *keys, place, count in counts:  # a few groups: here it costs nothing to look at each
+            if place is not None and cast("float", place) <= VALUE_BINS:  # NaN is not
+                key = (*keys, min(int(cast("float", place)), VALUE_BINS - 1))
+                found[key] = found.get(key, 0.0) + cast("float", count)
+        return [_counted(keys, name, "bin", str(place), count) for (*keys, place), count in found.items()]
+
+    def _binned(self, name: str, how: Scale) -> str:
+        return printed(value_bin(f"CAST({self.columns[name].sql} AS DOUBLE)", how.center, how.scale))
 
     def _bin(self, name: str, how: Scale) -> str:
-        binned = printed(value_bin(f"CAST({self.columns[name].sql} AS DOUBLE)", how.center, how.scale))
+        binned = self._binned(name, how)
         last = VALUE_BINS - 1  # what lies some 2⁵³ scales up reads one more; NaN is greater than any number
         return f"CASE WHEN {binned} <= {VALUE_BINS}.0 THEN CAST(least({binned}, {last}.0) AS SMALLINT) END"
 
@@ -286,4 +299,4 @@ def _is_finite(sums: Sequence[object]) -> bool:
 
 
 def _counted(keys: Sequence[object], feature: str, part: str, label: str, count: object) -> Row:
-    return (*keys, feature, part, label, count, 0, 0, 0, 0, None, None)
+    return (*keys, feature, part, label, count, 0, 0, 0, 0, 0, None, None)
