@@ -81,13 +81,13 @@ def compare(
     if reference is None or current is None or not reference.rows or not current.rows:
         return _one_sided(feature, reference, current, importance)
     if reference.kind == "numeric":
-        before, after, positions = _numeric_groups(reference, current)
+        before, after, placed = _numeric_groups(reference, current)
         new: tuple[str, ...] = ()
         gone: tuple[str, ...] = ()
     else:
         before, after, new, gone = _categories(reference, current)
-        positions = None
-    found = _distances(before, after, positions, (reference, current))
+        placed = None
+    found = _distances(before, after, placed, (reference, current))
     variation = found["total_variation"]
     moved = max((variation.value or 0.0) - (variation.noise or 0.0), 0.0)
     left, right = reference.moments, current.moments
@@ -151,8 +151,8 @@ def _is_constant(profile: Profile) -> bool:
     return len(profile.values) == 1 and not set(profile.values) & {OTHER, UNSEEN}
 
 
-def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Floats, Floats]:
-    """Return counts of both windows on bins of equal reference mass, missing last, and the bins' places."""
+def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Floats, _Placed]:
+    """Return counts of both windows on bins of equal reference mass, missing last, and all their bins with places."""
     index = np.union1d(reference.index, current.index)
     before = _aligned(index, reference)
     after = _aligned(index, current)
@@ -163,16 +163,18 @@ def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Float
     else:
         group = np.zeros(len(index), dtype=np.int64)
     labels, place = np.unique(group, return_inverse=True)
-    size = len(labels)
-    grouped = [np.bincount(place, weights=counts, minlength=size) for counts in (before, after)]
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest double have no mean
-        middle = np.bincount(place, weights=_middles(index, reference) * (before + after), minlength=size)
-        positions = middle / np.maximum(grouped[0] + grouped[1], 1e-300)
-    return (
-        np.append(grouped[0], reference.missing),
-        np.append(grouped[1], current.missing),
-        positions,
-    )
+    grouped = [np.bincount(place, weights=counts, minlength=len(labels)) for counts in (before, after)]
+    placed = _Placed(_middles(index, reference, current), before, after)
+    return np.append(grouped[0], reference.missing), np.append(grouped[1], current.missing), placed
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Every bin with a row: where it lies, and how much of each window is in it."""
+
+    positions: Floats
+    before: Floats
+    after: Floats
 
 
 def _aligned(index: NDArray[np.int64], profile: Profile) -> Floats:
@@ -181,9 +183,16 @@ def _aligned(index: NDArray[np.int64], profile: Profile) -> Floats:
     return counts
 
 
-def _middles(index: NDArray[np.int64], profile: Profile) -> Floats:
-    scale = profile.scale or Scale(0.0, 1.0)
-    return bins.value_bin_middle(index, scale.center, scale.scale)
+def _middles(index: NDArray[np.int64], reference: Profile, current: Profile) -> Floats:
+    """Return where the rows of each bin lie: the outermost bins are wide, and end at the extremes."""
+    scale = reference.scale or Scale(0.0, 1.0)
+    middles = bins.value_bin_middle(index, scale.center, scale.scale)
+    if len(middles):
+        lows = [p.minimum for p in (reference, current) if p.minimum is not None]
+        highs = [p.maximum for p in (reference, current) if p.maximum is not None]
+        middles[0] = max(middles[0], min(lows, default=middles[0]))
+        middles[-1] = min(middles[-1], max(highs, default=middles[-1]))
+    return middles
 
 
 def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, tuple[str, ...], tuple[str, ...]]:
@@ -206,7 +215,7 @@ def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, t
 
 
 def _distances(
-    before: Floats, after: Floats, positions: Floats | None, sides: tuple[Profile, Profile]
+    before: Floats, after: Floats, placed: _Placed | None, sides: tuple[Profile, Profile]
 ) -> dict[str, Distance]:
     measured = {
         "psi": distances.psi(before, after),
@@ -222,13 +231,13 @@ def _distances(
             rows=(reference.effective_rows, current.effective_rows),
         )
     }
-    if positions is not None and reference.sd and bool(np.all(np.isfinite(positions))):
-        scaled = positions / reference.sd
-        measured["wasserstein"] = distances.wasserstein_binned(scaled, before[:-1], after[:-1])
+    if placed is not None and reference.sd and bool(np.all(np.isfinite(placed.positions))):
+        scaled = placed.positions / reference.sd  # on all bins: ten groups would hide a tail that moves
+        measured["wasserstein"] = distances.wasserstein_binned(scaled, placed.before, placed.after)
         chance["wasserstein"] = distances.expected_if_unchanged(
             "wasserstein",
-            before[:-1],
-            after[:-1],
+            placed.before,
+            placed.after,
             positions=scaled,
             reference_rows=reference.present * reference.certainty,
             current_rows=current.present * current.certainty,
