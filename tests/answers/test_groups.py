@@ -139,3 +139,14 @@ def test_tokens_a_request_are_those_of_calls_and_retries_and_of_no_shadow(tmp_pa
         assert values["tokens_per_request"] == 150 + 160 / 4
         assert "190 tokens each" in answer.text()
         tick(layout)
+
+
+def test_a_declared_reference_from_before_the_first_prediction_is_said_and_not_used(tmp_path: Path) -> None:
+    log = recorded(tmp_path, frame())
+    Layout.open(tmp_path / "store").declare(Model("m", reference="2025-06-01..2025-12-01"))
+    answer = log.diff("m")
+    assert answer.verdict is not setpoint.Verdict.UNKNOWN
+    assert answer.because[-1].startswith("the declared reference (2025-06-01 00:00 – 2025-12-01 00:00) lies before")
+    Layout.open(tmp_path / "store").declare(Model("m", reference="2026-01-01..2026-01-03"))
+    rows = rows_of(log.diff("m").table("features"))
+    assert rows[0]["current_rows"] == pytest.approx(2000, abs=20)

@@ -85,13 +85,17 @@ def diff(
     if span is None:
         msg = "the predictions have no times, so there are no two windows to compare"
         raise UsageError(msg, hint="name the time column, or compare two files: setpoint.diff(train, current)")
-    if current is None:
-        current = Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
-        if current.length > span.length // 2:
-            current = Window(span.start + span.length // 2, span.end)
     zone = evidence.model.timezone
+    before = ""
     if reference is None and evidence.model.reference:
         reference = Window.parse(evidence.model.reference, now=evidence.as_of, zone=zone)
+        if reference.end <= span.start:
+            before = f"the declared reference ({reference.text(zone)}) lies before the first prediction: not used"
+            reference = None
+    if current is None:
+        current = Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
+        if reference is None and current.length > span.length // 2:
+            current = Window(span.start + span.length // 2, span.end)
     reference = reference or current.before()
     sides = Sides(
         profiles(evidence.profile(reference), evidence.definition),
@@ -100,6 +104,8 @@ def diff(
         tuple(evidence.changes(Window(reference.start, current.end))),
     )
     answer = compared(evidence, sides)
+    if before:
+        answer = replace(answer, because=(*answer.because, before))
     if not by:
         return answer
     groups = _groups(evidence, evidence.profile(reference, cohort=by), evidence.profile(current, cohort=by))
