@@ -113,7 +113,7 @@ def test_every_answer_is_in_the_store_after_the_server_was_told_to_end(server: s
     )
     assert details == [(3, "de", "v1", True, True)]
     errors = query(store, "SELECT prediction_id, error, inputs.amount FROM predictions WHERE error IS NOT NULL")
-    assert sorted((str(row[1]), row[2]) for row in errors) == [("ZeroDivisionError", 1.0), ("http_503", 1.0)]
+    assert sorted((str(row[1]), row[2]) for row in errors) == [("ZeroDivisionError", 1.0), ("http 503", 1.0)]
     assert failed["/broken"].headers[HEADER] in {row[0] for row in errors}
     totals = query(store, "SELECT sum(requests)::BIGINT, sum(errors)::BIGINT FROM tallies")
     assert totals == [(68, 2)]
@@ -137,7 +137,11 @@ def test_bodies_of_any_kind_pass_untouched_and_a_killed_server_keeps_what_it_syn
         process.kill()
         process.wait()
     assert known() == set(ids)
-    assert query(store, "SELECT count(*), count(error) FROM predictions") == [(7, 0)]
+    # The stream, an empty body, one of other bytes and one that is torn; an array is JSON, and 3 MB are not looked at.
+    assert query(store, "SELECT error, count(*) FROM predictions GROUP BY error ORDER BY error") == [
+        ("no JSON", 4),
+        (None, 3),
+    ]
     assert query(store, "SELECT inputs.amount FROM predictions WHERE inputs.amount IS NOT NULL") == [(2.0,)]
 
 
@@ -181,3 +185,32 @@ def test_an_odd_answer_is_passed_on_and_raises_nothing(answer: bytes) -> None:
         assert recorder.flush()
         kept = query(layout.root, "SELECT count(*) FROM predictions UNION ALL SELECT count(*) FROM quarantine")
         assert sum(int(str(row[0])) for row in kept) + spool.failed == 1
+
+
+def test_a_refused_request_is_an_error_and_a_key_is_no_input() -> None:
+    statuses = iter([200, 200, 422, 404, 301])
+
+    async def app(
+        _scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": next(statuses), "headers": []})
+        await send({"type": "http.response.body", "body": b'{"score": 0.5}'})
+
+    with temporary_store() as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        middleware = SetpointMiddleware(app, recorder, key="order")
+        for body in (b'{"order": 7, "x": 1}', b'{"order": "A-8", "x": 2}', b'{"x": 3}', b"", b'{"x": 5}'):
+            exchange(middleware, body)
+        assert recorder.flush()
+        found = query(layout.root, "SELECT key, inputs.x, error FROM predictions ORDER BY prediction_id")
+        assert found == [
+            ("7", 1, None),
+            ("A-8", 2, None),
+            (None, 3, "http 422"),
+            (None, None, "http 404"),
+            (None, 5, None),
+        ]
+        assert query(layout.root, "SELECT count(*) FROM quarantine") == [(0,)]
+        with Snapshot(layout, "m") as snapshot:
+            assert set(snapshot.columns) == {"x"}

@@ -13,6 +13,8 @@ from setpoint.core.clock import DAY, HOUR, MICROS
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Schedule
 from setpoint.predictions.recorder import Recorder
+from setpoint.project.doctor import doctor
+from setpoint.project.log import Log, StoreSource
 from setpoint.store.erasure import forget
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
@@ -57,6 +59,7 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     ),
     "stray_outcome": (lambda recorder, _: recorder.outcome(1, key="nobody"), "key"),
     "odd_score": (lambda recorder, _: recorder.record({"x": 1.0}, score=1.5), "score"),
+    "odd_outcome": (lambda recorder, now: recorder.outcome(-1, prediction_id="h0-1", revision=now), "outcome"),
 }
 
 
@@ -220,12 +223,12 @@ def test_a_new_version_in_traffic_is_noted_once_and_a_declared_one_is_not() -> N
         recorder.record({"x": 1.0}, version="declared")
         recorder.record({"x": 1.0})
         spool.flush()
-        assert tick(layout).versions == ["v1"]
+        assert tick(layout).versions == [("m", "v1")]
         clock.set(START + 3 * HOUR)
         for _ in range(5):
             recorder.record({"x": 1.0}, version="v2")
         spool.close()
-        assert tick(layout).versions == ["v2"]
+        assert tick(layout).versions == [("m", "v2")]
         assert tick(layout).versions == []
         with Snapshot(layout, "m") as snapshot:
             rows = snapshot.connection.execute(
@@ -266,3 +269,35 @@ def test_a_finding_whose_rows_are_gone_is_closed() -> None:
         tick(layout)
         assert open_findings(read_findings(layout, "m")) == []
         assert tick(layout).findings == []
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), (1, -1)])
+def test_outcomes_that_are_neither_yes_nor_no_are_unknown_until_positive_is_declared(
+    yes: str | int, no: str | int
+) -> None:
+    """Nothing is guessed: not that a text is no, and not that a number that is none of 0 and 1 is missing."""
+    with temporary_store(replay_now=START) as (layout, spool):
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        for n in range(60):
+            recorder.record({"x": float(n)}, prediction_id=f"p{n}", score=0.1 + 0.8 * (n % 2))
+            recorder.outcome(yes if n % 2 else no, prediction_id=f"p{n}")
+        spool.close()
+        clock.set(START + 2 * HOUR)
+        tick(layout)
+        odd = 60 if isinstance(yes, str) else 30
+        words = "outcomes are neither yes nor no: declare positive in models/m.yaml"
+        assert [(f.kind, f.said.startswith(words)) for f in read_findings(layout, "m")] == [("odd_outcome", True)]
+        assert f"{odd} {words}" in doctor(layout.root).text()
+        answer = Log(StoreSource(layout)).status("m")
+        assert answer.unknowns[0] == f"quality: {odd} {words}"
+        metrics = {row[0]: row[1] for row in answer.table("metrics").rows}
+        assert metrics["auc"] is None
+        layout.declare(Model("m", positive=str(yes)))
+        tick(layout)
+        assert open_findings(read_findings(layout, "m")) == []
+        answer = Log(StoreSource(layout)).status("m")
+        metrics = {row[0]: row[1] for row in answer.table("metrics").rows}
+        assert (metrics["auc"], metrics["base_rate"], metrics["precision"]) == (1.0, 0.5, 1.0)
+        assert not any("neither" in unknown for unknown in answer.unknowns)

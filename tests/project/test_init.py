@@ -426,3 +426,24 @@ def test_joblib_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UsageError, match="joblib is not installed") as refusal:
         load_estimator(model)
     assert refusal.value.hint == "pip install joblib"
+
+
+def test_a_single_timestamp_is_the_time_whatever_its_name(tmp_path: Path) -> None:
+    model = fitted(tmp_path)
+    for name in ("train", "later"):
+        path = tmp_path / f"{name}.parquet"
+        pl.read_parquet(path).rename({"predicted_at": "when"}).write_parquet(path)
+    found = trained(tmp_path, model, "later.parquet")
+    assert ("column of time", "when") in {(one.key, one.value) for one in found.guesses}
+    assert found.model.reference
+    assert found.model.expectations
+
+
+def test_a_few_bad_cells_and_a_renamed_column_are_said_beside_the_feature(tmp_path: Path) -> None:
+    lines = "\n".join(f"{'n/a' if n == 70 else n / 2},{n},{0.2 + n % 2 / 2},{n % 2}" for n in range(200))
+    (tmp_path / "t.csv").write_text(f"amount,Amount,score,outcome\n{lines}")
+    found = draft(tmp_path / "t.csv")
+    assert found.model.feature("amount").kind == "numeric"  # pyright: ignore[reportOptionalMemberAccess]
+    assert "1 of 200 values are no numbers and count as missing" in found.yaml()
+    said = "\n".join(found.said)
+    assert "Amount  (renamed: another column differs only in upper and lower case)" in said

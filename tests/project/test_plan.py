@@ -126,8 +126,10 @@ def test_without_rows_storage_is_an_estimate_from_the_features(tmp_path: Path) -
     assert found.bytes_per_prediction == 80 + 9 + 4
     assert not found.is_measured
     assert found.rows_per_day is None
-    assert found.summary_bytes_per_day == 2 * 3000 * 24
-    assert estimate(None, replace(model, timezone="Asia/Kolkata")).summary_bytes_per_day == 2 * 3000 * 96
+    assert found.summary_bytes_per_day == 2 * (24 * 1000 + 2 * 1500)
+    assert estimate(None, replace(model, timezone="Asia/Kolkata")).summary_bytes_per_day == 2 * (96 * 1000 + 2 * 1500)
+    split = replace(model, cohorts=(Cohort("country", by="country"), Cohort("big", where="amount > 9")))
+    assert estimate(None, split).summary_bytes_per_day == 2 * (24 * 1000 + (2 + 50 + 2) * 1500)
     planned = plan(project(tmp_path, fraud=FRAUD)).text()
     assert "  fraud: storage: about 98 bytes a prediction (an estimate from the declared features)" in planned
 

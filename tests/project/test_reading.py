@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -14,8 +15,8 @@ import pytest
 from sklearn import metrics
 
 import setpoint
-from setpoint.core.errors import ColumnError, EmptyFile, ExpressionError, TimeError, UsageError
-from setpoint.core.model import Cohort, Model, Rates, Success, Task
+from setpoint.core.errors import ColumnError, EmptyFile, ExpressionError, NaiveTimestamp, TimeError, UsageError
+from setpoint.core.model import Cohort, Expectation, Feature, Model, Rates, Success, Task
 
 
 def frame(rows: int = 4000, seed: int = 0) -> pl.DataFrame:
@@ -332,3 +333,144 @@ def test_an_answer_is_text_html_json_arrow_polars_and_pandas() -> None:
     assert list(answer.to_pandas("metrics")["metric"]) == table["metric"].to_list()
     assert pa.table(answer.to_arrow("metrics")).num_rows == table.height
     assert answer.to_polars().columns[0] == "country"
+
+
+def test_what_came_after_as_of_does_not_count() -> None:
+    """Asked as of a day, a file answers as the file that held only what was known then."""
+    table = frame().with_columns(
+        observed_at=pl.col("ts") + pl.duration(hours=12), order_id=pl.Series([f"o{n}" for n in range(4000)])
+    )
+    day = datetime(2026, 1, 15)  # noqa: DTZ001 — polars compares times without a zone
+    known = table.filter(pl.col("ts") < day)
+    is_late = pl.col("observed_at") > day
+    cut = known.with_columns(is_fraud=pl.when(is_late).then(None).otherwise(pl.col("is_fraud")))
+    one, until = setpoint.read(table), setpoint.read(cut)
+    everything = one.status().headline
+    for question in ("status", "diff", "cost"):
+        asked = getattr(one, question)(as_of="2026-01-15")
+        expected = getattr(until, question)(as_of="2026-01-15")
+        assert asked.to_dict() == expected.to_dict(), question
+    assert one.status(as_of="2026-01-20").to_dict() != one.status(as_of="2026-01-15").to_dict()
+    assert one.status(as_of=datetime(2026, 1, 15, tzinfo=UTC)).text() == one.status(as_of="2026-01-15").text()
+    assert one.status().headline == everything
+    assert one.status(as_of="2025-01-01").is_silent
+    first, second = table.drop("is_fraud", "observed_at"), table.select("order_id", "is_fraud", ts="observed_at")
+    two = setpoint.read(first, outcomes=second, prediction_id="order_id")
+    answer = two.status(as_of="2026-01-15", over="14d")
+    assert value(answer, "outcome_share") == pytest.approx(1 - known.select(is_late.mean()).item(), abs=1e-3)
+    assert value(two.status(over="2026-01-01..2026-01-29"), "outcome_share") == 1.0
+
+
+def test_wrong_arguments_are_told_with_a_hint() -> None:
+    log = setpoint.read(frame())
+    with pytest.raises(NaiveTimestamp):
+        log.status(as_of=datetime(2026, 1, 15))  # noqa: DTZ001 — that is the point
+    wrong = [
+        lambda: log.status(over=7),  # pyright: ignore[reportArgumentType]
+        lambda: log.status(over=("a", "b")),  # pyright: ignore[reportArgumentType]
+        lambda: log.status(as_of=1.5),  # pyright: ignore[reportArgumentType]
+        lambda: setpoint.read(None),  # pyright: ignore[reportArgumentType]
+        lambda: setpoint.read(5),  # pyright: ignore[reportArgumentType]
+        lambda: setpoint.read([]),
+        lambda: setpoint.read(frame(), cohorts=["zz"]),
+        lambda: setpoint.read(frame(), cohorts=["country"], inputs=["amount"]),
+        lambda: setpoint.read(frame().drop("ts")).status(as_of="2026-01-15"),
+    ]
+    for ask in wrong:
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert caught.value.hint
+    for empty in (pl.DataFrame(), pd.DataFrame()):
+        with pytest.raises(EmptyFile) as nothing:
+            setpoint.read(empty)
+        assert nothing.value.hint
+
+
+def test_what_is_unknown_is_put_down_to_what_is_missing() -> None:
+    no_score = setpoint.read(frame().drop("score").with_columns(prediction=pl.col("is_fraud"))).status()
+    assert "auc: no score was recorded" in "\n".join(no_score.unknowns)
+    assert "needs" not in "\n".join(no_score.unknowns)
+    assert value(no_score, "accuracy") == 1.0
+    numbers = pl.DataFrame({"actual": np.arange(500.0), "x": np.arange(500.0)})
+    no_prediction = setpoint.read(numbers).status()
+    assert "no prediction was recorded" in no_prediction.headline
+    assert no_prediction.unknowns[0].startswith("quality: no prediction was recorded")
+    few = setpoint.read(frame(40), model=Model("m", expectations=(Expectation("auc", at_least=0.7),))).status()
+    assert not any("pace" in unknown for unknown in few.unknowns), "a file has no pace"
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), (1, -1)])
+def test_outcomes_that_are_neither_yes_nor_no_are_counted_and_not_guessed(yes: object, no: object) -> None:
+    is_yes = pl.col("is_fraud") == 1
+    table = frame().with_columns(is_fraud=pl.when(is_yes).then(pl.lit(yes)).otherwise(pl.lit(no)))
+    answer = setpoint.read(table).status(over="2026-01-01..2026-01-29")
+    odd = table.height if isinstance(yes, str) else table.filter(pl.col("is_fraud") == -1).height
+    assert answer.unknowns[0].startswith(f"quality: {odd:,} outcomes are neither yes nor no")
+    assert value(answer, "auc") is None
+    told = setpoint.read(table, model=Model("m", positive=str(yes))).status(over="2026-01-01..2026-01-29")
+    plain = setpoint.read(frame(), model=Model("m")).status(over="2026-01-01..2026-01-29")
+    for metric in ("auc", "precision", "recall", "base_rate", "log_loss"):
+        assert value(told, metric) == pytest.approx(value(plain, metric)), metric
+
+
+def mostly_numbers(path: Path, rows: int = 12_010) -> pl.DataFrame:
+    """Write a CSV whose `amount` and `score` are numbers but for ten cells each, none among the first rows."""
+    places = np.arange(rows)
+    table = pl.DataFrame(
+        {
+            "order_id": [f"{n}" if n else "first" for n in range(rows)],
+            "amount": np.where(places >= rows - 10, "n/a", (places % 997 + 0.25).astype(str)),
+            "score": np.where((places >= 5) & (places < 15), "?", (0.1 + 0.8 * (places % 2)).astype(str)),
+            "outcome": places % 2,
+        }
+    )
+    table.write_csv(path)
+    return table
+
+
+def test_a_few_bad_cells_of_a_csv_are_missing_and_the_column_is_not_lost(tmp_path: Path) -> None:
+    table = mostly_numbers(tmp_path / "t.csv")
+    log = setpoint.read(tmp_path / "t.csv")
+    for column in ("amount", "score"):
+        assert f"{column}: 10 of 12,010 values are no numbers and count as missing" in log.notes
+    answer = log.status()
+    assert value(answer, "auc") == 1.0
+    numbers = table.with_columns(pl.col("amount").cast(float, strict=False))
+    changed = setpoint.diff(tmp_path / "t.csv", numbers.with_columns(pl.col("amount") * 2), inputs=["amount"])
+    row = dict(zip(changed.table("features").columns, changed.table("features").rows[0], strict=True))
+    assert row["reference_mean"] == pytest.approx(numbers["amount"].mean())
+    assert row["reference_missing_ratio"] == pytest.approx(10 / 12_010)
+    declared = Model("m", features=(Feature("amount", "categorical"),))
+    assert not any("amount" in note for note in setpoint.read(tmp_path / "t.csv", model=declared).notes)
+    ids = setpoint.read(tmp_path / "t.csv", key="order_id")
+    with ids.evidence() as evidence:
+        assert evidence.connection.sql("SELECT count(*) FROM predictions WHERE key = 'first'").fetchall() == [(1,)]
+
+
+def test_a_text_that_differs_in_most_rows_is_left_out_with_its_numbers() -> None:
+    table = frame().with_columns(note=pl.Series([f"text {n}" for n in range(4000)]), nested=pl.struct("amount"))
+    notes = setpoint.read(table).notes
+    assert "left out: note (4,000 different texts in 4,000 rows), nested (nested)" in notes
+
+
+def test_an_identifier_that_stands_more_than_once_is_no_input() -> None:
+    few = frame().with_columns(prediction_id=pl.Series([f"p{n % 100}" for n in range(4000)]))
+    log = setpoint.read(few)
+    assert "left out: prediction_id (an identifier that stands more than once)" in log.notes
+    some = frame().with_columns(prediction_id=pl.Series([f"p{n % 3990}" for n in range(4000)]))
+    assert "prediction_id: 10 values stand more than once; all their rows count" in setpoint.read(some).notes
+    assert value(setpoint.read(some).status(over="2026-01-01..2026-01-29"), "outcome_share") == 1.0
+
+
+def test_a_single_timestamp_is_the_time_whatever_its_name() -> None:
+    assert any("time='when'" in note for note in setpoint.read(frame().rename({"ts": "when"})).notes)
+    two = frame().rename({"ts": "when"}).with_columns(other=pl.col("when"))
+    assert any("no time column" in note for note in setpoint.read(two).notes)
+
+
+def test_two_columns_that_differ_only_in_case_are_told(tmp_path: Path) -> None:
+    lines = "\n".join(f"{n},{n + 1},{n % 2},{n % 10 / 10},7" for n in range(200))
+    (tmp_path / "t.csv").write_text(f"a,A,outcome,score,a_2\n{lines}")
+    log = setpoint.read(tmp_path / "t.csv")
+    assert "A_1 is the file's column 'A': another one differs only in upper and lower case" in log.notes
+    assert not any(note.startswith("a_2") for note in log.notes)

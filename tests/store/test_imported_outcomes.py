@@ -149,7 +149,7 @@ def test_a_missing_cost_is_unknown_and_never_free(tmp_path: Path) -> None:
     with setpoint.open(store) as log:
         answer = log.cost("m", over=OVER)
         assert answer.verdict is setpoint.Verdict.UNKNOWN
-        assert answer.table("lines").rows == [("calls", None, 2160, 216)]
+        assert [row[:4] for row in answer.table("lines").rows] == [("calls", None, 2160, 216)]
         assert [row[1] for row in answer.table("metrics").rows][:2] == [None, None]
         assert "216 calls with no known price" in answer.unknowns[1]
     compare(store, past)

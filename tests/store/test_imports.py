@@ -135,7 +135,7 @@ def test_a_value_that_does_not_fit_the_column_of_the_store_is_put_aside(tmp_path
 
 def test_mixed_types_in_a_csv_are_read_as_text(tmp_path: Path) -> None:
     store, past = tmp_path / "store", tmp_path / "past.csv"
-    lines = [f"2026-01-01T00:00:{n:02d}Z,k{n},{'unknown' if n == 40 else n}" for n in range(50)]
+    lines = [f"2026-01-01T00:00:{n:02d}Z,k{n},{n if n % 4 else 'unknown'}" for n in range(50)]
     past.write_text("predicted_at,key,amount\n" + "\n".join(lines) + "\n")
     done, _ = import_file(store, "m", str(past), columns={"time": "predicted_at", "key": "key"})
     assert (done.rows, done.quarantined) == (50, 0)
@@ -211,3 +211,23 @@ def test_a_declared_kind_decides_the_type_of_an_imported_column(tmp_path: Path) 
     with Snapshot(Layout.open(store), "m") as snapshot:
         found = snapshot.connection.execute("SELECT inputs.amount, inputs.zip FROM predictions").fetchall()
     assert found == [(2.5, "80331.5")]
+
+
+def test_rows_with_a_text_among_the_numbers_of_a_csv_are_put_aside(tmp_path: Path) -> None:
+    """The column stays a number: one cell that is none costs its row, not the feature or the score."""
+    path = history(tmp_path / "t.csv")
+    lines = path.read_text().splitlines()
+    columns = lines[0].split(",")
+    for number, column, word in ((8, "amount", "n/a"), (10, "score", "?")):
+        cells = lines[number].split(",")
+        cells[columns.index(column)] = word
+        lines[number] = ",".join(cells)
+    path.write_text("\n".join(lines))
+    done, notes = import_file(tmp_path / "store", "m", str(path))
+    assert (done.rows, done.quarantined) == (ROWS - 2, 2)
+    assert "amount: 1 of 240 values are no numbers" in notes
+    assert query(tmp_path / "store", "SELECT any_value(typeof(inputs.amount)) FROM predictions") == [("DOUBLE",)]
+    found = query(tmp_path / "store", "SELECT reason, raw FROM quarantine ORDER BY reason")
+    assert [row[0] for row in found] == ["a text stands where a number must", "a value does not fit its column"]
+    assert "score: ?" in str(found[0][1])
+    assert "n/a" in str(found[1][1])

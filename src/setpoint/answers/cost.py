@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import cast
+
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
@@ -11,17 +14,31 @@ from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival
 from setpoint.predictions.meter import traffic
-from setpoint.predictions.spending import CostLine, bill, cost_per_success
+from setpoint.predictions.spending import CostLine, Usage, bill, cost_per_success
+from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
-LINE_COLUMNS = ("line", "usd", "rows", "unpriced")
+LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown")
 METRIC_COLUMNS = ("metric", "value_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
+_NO_PRICE = "no price is known: declare rates, or record calls with their cost"
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """How many units of work a window has; when unknown, why."""
+
+    count: int
+    unknown: str = ""
 
 
 def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -> Answer:
     """Return what a window's predictions cost, a unit and a correct one, all in.
+
+    The unit is the declared `cost_unit`. A prediction is one; of any other kind, such as a ticket,
+    there are as many as different values of `unit` among the predictions. An unknown price or
+    amount makes the total unknown, and all that is divided out of it.
 
     Args:
         evidence: The model's states.
@@ -38,14 +55,23 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     traffic_state = evidence.traffic(window)
     seen = traffic(traffic_state, window or Window(0, 0))
     requests = seen.requests or round(known.predictions)
-    compute = traffic_state.only(measure="compute_seconds").total("amount")
-    lines = bill(model, evidence.spending(window), requests, compute, round(known.with_outcome), window or Window(0, 0))
+    asked, shadow = _usage(evidence, window, state, traffic_state, requests)
+    lines = bill(
+        model,
+        evidence.spending(window),
+        asked,
+        shadow,
+        outcomes=round(known.with_outcome),
+        lived=_lived(evidence, window),
+    )
+    lines += _uncosted(lines, roots, is_flat=model.rates.declared)
     overhead = _overhead(lines, requests)
-    correct = cost_per_success(roots, model, overhead_usd=overhead)
+    correct = cost_per_success(roots, model, overhead_usd=overhead or 0.0)
     total = _total(lines, declared=model.rates.declared)
-    per_unit = _per_unit(total, requests, model.cost_unit, lines)
+    units = _units(evidence, window, requests, not_kept=seen.not_kept)
+    per_unit = _per_unit(total, units, model.cost_unit, lines)
     if total is None:
-        correct = Metric(correct.name, None, None, None, "usd", "lower", correct.rows, per_unit.unknown)
+        correct = Metric(correct.name, None, None, None, "usd", "lower", correct.rows, _why_unknown(lines))
     tables = [_metrics_table([correct, per_unit], known), _lines_table(lines)]
     if by:
         tables.insert(1, _group_table(evidence, window, state, by, overhead))
@@ -65,10 +91,100 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     )
 
 
-def _overhead(lines: list[CostLine], requests: int) -> float:
-    """Return the dollars a request that belong to no row: monthly and labelling costs."""
-    shared = sum(line.usd or 0.0 for line in lines if line.name in {"monthly", "outcomes"})
-    return shared / requests if requests else 0.0
+def _usage(
+    evidence: RowEvidence, window: Window | None, state: StateTable, counted_rows: StateTable, requests: int
+) -> tuple[Usage, Usage]:
+    """Return what flat rates are billed for: of what callers asked, and of shadow rows.
+
+    Args:
+        evidence: The rows, which are asked only when a price is missing.
+        window: The window that is billed.
+        state: Its quality state.
+        counted_rows: Its traffic state.
+        requests: What callers asked for.
+    """
+    without = {False: 0, True: 0}
+    is_by_second = evidence.model.rates.per_compute_second_usd is not None
+    if is_by_second and state.total("unpriced"):
+        without |= _without_compute(evidence, window)
+    made: list[Usage] = []
+    for is_shadow, part in enumerate((counted_rows.without(role="shadow"), counted_rows.only(role="shadow"))):
+        predictions = int(part.only(measure="requests").total("amount")) if is_shadow else requests
+        seconds = part.only(measure="compute_seconds").total("amount")
+        # Without a row that was kept, only the tallies tell, and a sum of nothing says that there was nothing.
+        is_missing = is_by_second and not len(state) and not seconds
+        made.append(Usage(predictions, seconds, predictions if is_missing else without[bool(is_shadow)]))
+    return made[0], made[1]
+
+
+def _without_compute(evidence: RowEvidence, window: Window | None) -> dict[bool, int]:
+    """Return how many rows have no compute time, by whether they are shadow rows."""
+    found = rows(
+        evidence.connection,
+        "SELECT coalesce(role = 'shadow', false) AS is_shadow, sum(coalesce(1.0 / keep_probability, 1.0))"
+        f" FROM predictions WHERE compute_seconds IS NULL{_inside(window)} GROUP BY is_shadow",
+    )
+    return {bool(is_shadow): max(round(cast("float", weight)), 1) for is_shadow, weight in found}
+
+
+def _inside(window: Window | None) -> str:
+    if window is None:
+        return ""
+    return f" AND predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}"
+
+
+def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
+    """Return the part of a window for which a monthly cost is due: from the first prediction until now."""
+    span = evidence.span
+    if window is None:
+        return None
+    if span is None:
+        return Window(window.start, window.start)
+    start = min(max(window.start, span.start), window.end)
+    return Window(start, max(start, min(window.end, evidence.as_of)))
+
+
+def _uncosted(lines: list[CostLine], roots: StateTable, *, is_flat: bool) -> list[CostLine]:
+    """Return a line of unknown amount for predictions of which neither a call nor a flat rate says the cost."""
+    missing = roots.total("unpriced")
+    if is_flat or not lines or not missing or any(line.usd is None for line in lines):
+        return []
+    count = max(round(missing), 1)
+    why = f"{counted(count, 'prediction')} without any cost: record their calls, or declare a flat rate"
+    return [CostLine("uncosted", None, count, count, why)]
+
+
+def _units(evidence: RowEvidence, window: Window | None, requests: int, *, not_kept: int) -> _Units:
+    """Return how many units of work there are: predictions, or different values of their `unit`."""
+    if evidence.model.cost_unit == "prediction" or not requests:
+        return _Units(requests)
+    if not_kept:
+        return _Units(0, "units cannot be counted while rows are sampled: keep all rows, or use cost_unit: prediction")
+    # The rows of a file may have been sampled before.
+    count, predictions, named, sampled = cast(
+        "tuple[int, int, int, int]",
+        rows(
+            evidence.connection,
+            "SELECT count(DISTINCT unit), count(*), count(unit), count(*) FILTER (keep_probability < 1)"
+            f" FROM predictions WHERE parent_id IS NULL{_inside(window)}",
+        )[0],
+    )
+    if sampled:
+        return _Units(0, f"units cannot be counted: {counted(sampled, 'row')} stand for others that were not kept")
+    if not named:
+        return _Units(0, "no prediction carries a unit: pass unit=")
+    if named < predictions:
+        return _Units(0, f"{counted(predictions - named, 'prediction')} of {predictions:,} carry no unit: pass unit=")
+    return _Units(count)
+
+
+def _overhead(lines: list[CostLine], requests: int) -> float | None:
+    """Return the dollars a request that belong to no row: monthly and labelling costs; None when unknown."""
+    shared = [line.usd for line in lines if line.name in {"monthly", "outcomes"}]
+    known = [usd for usd in shared if usd is not None]
+    if len(known) < len(shared):
+        return None
+    return sum(known) / requests if requests else 0.0
 
 
 def _total(lines: list[CostLine], *, declared: bool) -> float | None:
@@ -77,19 +193,19 @@ def _total(lines: list[CostLine], *, declared: bool) -> float | None:
     return sum(line.usd or 0.0 for line in lines)
 
 
-def _per_unit(total: float | None, requests: int, unit: str, lines: list[CostLine]) -> Metric:
+def _why_unknown(lines: list[CostLine]) -> str:
+    """Return why there is no total."""
+    return next((line.unknown for line in lines if line.usd is None), _NO_PRICE)
+
+
+def _per_unit(total: float | None, units: _Units, unit: str, lines: list[CostLine]) -> Metric:
     name = f"cost_per_{unit}_usd"
-    if not requests:
-        return Metric(name, None, None, None, "usd", "lower", 0, "no prediction in this window")
-    if total is None:
-        unpriced = sum(line.unpriced for line in lines)
-        why = (
-            f"{counted(unpriced, 'call')} with no known price"
-            if unpriced
-            else "no price is known: declare rates, or record calls with their cost"
-        )
-        return Metric(name, None, None, None, "usd", "lower", requests, why)
-    return Metric(name, total / requests, None, None, "usd", "lower", requests)
+    why = units.unknown or ("" if units.count else "no prediction in this window")
+    if units.count and total is None:
+        why = _why_unknown(lines)
+    if why or total is None:
+        return Metric(name, None, None, None, "usd", "lower", units.count, why)
+    return Metric(name, total / units.count, None, None, "usd", "lower", units.count)
 
 
 def _headline(evidence: RowEvidence, correct: Metric, per_unit: Metric, *, is_silent: bool) -> str:
@@ -127,25 +243,31 @@ def _metrics_table(metrics: list[Metric], known: Arrival) -> Table:
 
 
 def _lines_table(lines: list[CostLine]) -> Table:
-    rows: list[tuple[Cell, ...]] = [(line.name, line.usd, line.rows, line.unpriced) for line in lines]
+    rows: list[tuple[Cell, ...]] = [
+        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None) for line in lines
+    ]
     shown = [
         (
             line.name,
             "unknown" if line.usd is None else number(line.usd, "usd"),
             f"{line.rows:,}",
-            f"{line.unpriced:,} without a price" if line.unpriced else "",
+            line.unknown,
         )
         for line in lines
     ]
     return Table("lines", LINE_COLUMNS, rows, ("cost line", "amount", "billed", ""), shown)
 
 
-def _group_table(evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float) -> Table:
+def _group_table(
+    evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float | None
+) -> Table:
     found = _days(evidence, window) if by == "day" else groups(state, by)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for name, part in found:
-        metric = cost_per_success(part, evidence.model, overhead_usd=overhead)
+        metric = cost_per_success(part, evidence.model, overhead_usd=overhead or 0.0)
+        if overhead is None:
+            metric = replace(metric, value=None, low=None, high=None, unknown="the monthly cost is unknown")
         share = arrival(part).share
         rows.append((name, *(metric.value, metric.low, metric.high, metric.rows, share, metric.unknown or None)))
         lines.append((name, metric.text(), "" if share is None else number(share, "share")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
@@ -10,13 +12,23 @@ from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, QUARTER_HOUR, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
-from setpoint.core.model import Expectation
+from setpoint.core.model import Expectation, Task
 from setpoint.core.verdict import Verdict, worst
 from setpoint.core.window import Window
-from setpoint.feedback.quality import Arrival, arrival, headline, judge, quality
+from setpoint.feedback.quality import (
+    NO_PREDICTION,
+    Arrival,
+    arrival,
+    headline,
+    judge,
+    odd_outcome_words,
+    quality,
+)
 from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
+from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.matching import odd_examples
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 7 * DAY
@@ -59,6 +71,9 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     tokens = tokens_per_request(evidence.spending(now), seen.requests)
     known = arrival(roots)
     metrics = quality(roots, model, outcome_shift=evidence.definition.outcome_shift)
+    unread = _unread(evidence, now, known, metrics)
+    if unread and not known.rows:
+        metrics = [replace(m, unknown=unread) if m.value is None else m for m in metrics]
     judged = _judge(evidence, metrics, reference)
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
@@ -71,7 +86,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         verdict=verdict,
         headline=_headline(model.name, verdict, judged, silent, model.timezone),
         because=_because(evidence, now, reference, seen, tokens, known, judged),
-        unknowns=_unknowns([j.metric for j in judged], judged, known, now),
+        unknowns=_unknowns(evidence, judged, known, now, unread),
         as_of=evidence.as_of,
         zone=model.timezone,
         tables=tuple(tables),
@@ -231,29 +246,55 @@ def _rate(rate: Metric) -> str:
     return f"{value:.3g}/s" if value >= 1 else f"{value * 3600:.3g}/h"
 
 
-def _unknowns(metrics: list[Metric], judged: list[_Judged], known: Arrival, now: Window | None) -> tuple[str, ...]:
+def _unread(evidence: RowEvidence, window: Window | None, known: Arrival, metrics: list[Metric]) -> str:
+    """Return why outcomes that came count in no quality number; empty when all do.
+
+    That takes the rows. In a store they are opened only when something hints at it: no outcome counts
+    although some came, or all that count are the same.
+    """
+    model = evidence.model
+    base_rate = next((metric.value for metric in metrics if metric.name == "base_rate"), None)
+    is_one_sided = base_rate in {0.0, 1.0}
+    is_hinted = is_one_sided or (known.rows == 0 and evidence.last_outcome_at() is not None)
+    if known.predictions == 0 or (evidence.is_recorded and not is_hinted):
+        return ""
+    connection, matching = evidence.connection, evidence.matching(window)
+    odd = cast("int", rows(connection, f"SELECT count(*) FROM ({odd_examples(matching)})")[0][0])
+    if odd:
+        return f"{odd:,} {odd_outcome_words(model)}"
+    if model.task is Task.REGRESSION and known.rows == 0:
+        where = (
+            "" if window is None else f" WHERE predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}"
+        )
+        if not rows(connection, f"SELECT count(prediction) FROM predictions{where}")[0][0]:
+            return NO_PREDICTION
+    return ""
+
+
+def _unknowns(
+    evidence: RowEvidence, judged: list[_Judged], known: Arrival, now: Window | None, unread: str
+) -> tuple[str, ...]:
     if known.predictions == 0:
         return ()
     if known.rows == 0:
-        return ("quality: no outcome has arrived for this window",)
-    found: list[str] = []
+        return (f"quality: {unread or 'no outcome has arrived for this window'}",)
+    found = [f"quality: {unread}"] if unread else []
     if not any(j.bar for j in judged):
         found.append("whether this is good enough: no expectation is declared and there is nothing to compare with")
-    barred = {j.metric.name for j in judged if j.bar}
-    for metric in metrics:
-        if metric.unknown:
-            eta = _eta(metric.unknown, known, now) if metric.name in barred else ""
-            found.append(f"{metric.name}: {metric.unknown}{eta}")
+    for j in judged:
+        if j.metric.unknown:
+            # A file is whole: nothing more comes in, at whatever pace.
+            eta = _eta(j.metric.unknown, known, now) if j.bar and evidence.is_recorded else ""
+            found.append(f"{j.metric.name}: {j.metric.unknown}{eta}")
     return tuple(found)
 
 
 def _eta(reason: str, known: Arrival, now: Window | None) -> str:
     """Return about how long until the missing outcomes are in, at the pace of this window."""
-    words = reason.split()
-    missing = next((int(word) for word in words if word.isdigit()), 0)
-    if not missing or now is None or known.rows == 0:
+    missing = re.match(r"needs (\d+) more", reason)
+    if missing is None or now is None or known.rows == 0:
         return ""
-    return f", about {duration_text(max(missing * now.length // known.rows, HOUR))} at this pace"
+    return f", about {duration_text(max(int(missing[1]) * now.length // known.rows, HOUR))} at this pace"
 
 
 def _figure(evidence: RowEvidence, judged: list[_Judged]) -> str:

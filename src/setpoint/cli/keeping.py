@@ -30,8 +30,8 @@ def tick(store: Store = None) -> None:
     shipped = f"{counted(done.shipment.rows, 'row')} shipped" if done.shipment else "another process ships"
     noticed = counted(len(done.findings), "new finding")
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
-    for version in done.versions:
-        say(f"new version in traffic: {version}")
+    for model, version in done.versions:
+        say(f"{model}: new version in traffic: {version}")
     for finding in done.findings:
         say(f"{finding.model}: {finding.state} {finding.kind}: {finding.said}")
 
@@ -136,18 +136,24 @@ def add(
     from setpoint.predictions.recorder import Recorder
     from setpoint.store.layout import Layout
 
+    kind = _KIND_SYNONYMS.get(kind, kind)
     if kind not in CHANGE_KINDS:
         near = difflib.get_close_matches(kind, CHANGE_KINDS, n=1)
         msg = f"no kind of change is called {kind!r}"
         raise UsageError(msg, hint=f"did you mean {near[0]}?" if near else f"kinds: {', '.join(CHANGE_KINDS)}")
     layout = Layout.open(chosen_store(store))
     zone = layout.model(model).timezone
+    started_at = _moment(start, zone) or moment(layout.clock.now())
+    ended_at = _moment(end, zone)
+    if ended_at is not None and ended_at < started_at:
+        msg = f"the change ends before it starts: --end {end} is before {start or 'now'}"
+        raise UsageError(msg, hint="give the earlier time as --start")
     recorder = Recorder(layout, model)
     recorder.change(
         kind,
         subject,
-        started_at=_moment(start, zone),
-        ended_at=_moment(end, zone),
+        started_at=started_at,
+        ended_at=ended_at,
         expected=expected,
         note=note,
     )
@@ -155,6 +161,10 @@ def add(
         msg = f"the change could not be written: {recorder.spool.last_error}"
         raise StoreReadOnly(msg, hint="check the permissions of the store")
     print(f"noted: {kind} {subject or ''}".rstrip())
+
+
+# The concept is called a feature version, its kind of change `feature`.
+_KIND_SYNONYMS = {"feature version": "feature", "feature_version": "feature", "feature-version": "feature"}
 
 
 def _moment(value: str | None, zone: str) -> datetime | None:

@@ -6,7 +6,7 @@ Speaks plain ASGI, so it needs no web framework and works in all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import cast
 
 import msgspec
@@ -21,16 +21,17 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _BODY_LIMIT = 1 << 20
-_SERVER_ERROR = 500
+_FIRST_ERROR = 400
 HEADER = b"x-setpoint-prediction-id"
 
 
 class SetpointMiddleware:
     """Records the requests to some paths: body as inputs, response as prediction, latency and errors.
 
-    The response gets a header `x-setpoint-prediction-id`, which an outcome can name later. Bodies
-    over 1 MB and bodies that are no JSON object are passed on and counted without inputs. The app's
-    answer is never changed or delayed otherwise, whatever goes wrong here.
+    The response gets a header `x-setpoint-prediction-id`, which an outcome can name later. A status of
+    400 or more is an error such as `http 422`; so is a request whose body is empty or no JSON: `no JSON`.
+    Bodies over 1 MB and bodies that are JSON but no object are recorded without inputs. The app's answer
+    is never changed or delayed otherwise, whatever goes wrong here.
 
     Args:
         app: The ASGI app.
@@ -38,7 +39,7 @@ class SetpointMiddleware:
         paths: The paths that predict.
         prediction: The response's field with the answer.
         score: The response's field with the score.
-        key: The request's field that is the join key; empty for none.
+        key: The request's field that is the join key, and no input; empty for none.
         unit: The request's field that is the unit; empty for none.
     """
 
@@ -63,7 +64,8 @@ class SetpointMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, self._flushing(send))
             return
-        if scope["type"] != "http" or scope.get("path") not in self._paths:
+        is_asked = scope["type"] == "http" and scope.get("method") not in _NO_QUESTIONS
+        if not is_asked or scope.get("path") not in self._paths:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(self._recorder.new_id(), receive, send)
@@ -91,10 +93,13 @@ class SetpointMiddleware:
         return forward
 
     def _record(self, exchange: _Exchange, seconds: float, error: str | None) -> None:
-        inputs = _object(exchange.request)
-        answer = _object(exchange.response)
-        if error is None and exchange.status >= _SERVER_ERROR:
-            error = f"http_{exchange.status}"
+        asked = _json(exchange.request)
+        inputs = _fields(asked)
+        answer = _fields(_json(exchange.response))
+        if error is None and exchange.status >= _FIRST_ERROR:
+            error = f"http {exchange.status}"
+        if error is None and asked is _NO_JSON and not exchange.request.is_cut:
+            error = "no JSON"
         details: Details = {
             "prediction_id": exchange.prediction_id,
             "latency_seconds": seconds,
@@ -104,6 +109,8 @@ class SetpointMiddleware:
             value = inputs.get(self._fields[role])
             if value is not None:
                 details[role] = str(value)
+        # An identifier is no feature: one that is a number today and a text tomorrow must not put rows aside.
+        inputs.pop(self._fields["key"], None)
         score = answer.get(self._fields["score"])
         self._recorder.record(
             inputs,
@@ -113,20 +120,23 @@ class SetpointMiddleware:
         )
 
 
+_NO_QUESTIONS = ("OPTIONS", "HEAD")  # a browser's preflight, a balancer's probe
+
+
 class _Exchange:
     """What passes between server and app, remembered on the way."""
 
     def __init__(self, prediction_id: str, receive: Receive, send: Send) -> None:
         self.prediction_id = prediction_id
-        self.request = bytearray()
-        self.response = bytearray()
+        self.request = _Body()
+        self.response = _Body()
         self.status = 0
         self._receive = receive
         self._send = send
 
     async def receive(self) -> Message:
         message = await self._receive()
-        _remember(self.request, message)
+        self.request.remember(message)
         return message
 
     async def send(self, message: Message) -> None:
@@ -135,18 +145,37 @@ class _Exchange:
             headers = [*cast("list[tuple[bytes, bytes]]", message.get("headers", []))]
             message = {**message, "headers": [*headers, (HEADER, self.prediction_id.encode())]}
         else:
-            _remember(self.response, message)
+            self.response.remember(message)
         await self._send(message)
 
 
-def _remember(body: bytearray, message: Message) -> None:
-    part = message.get("body")
-    if isinstance(part, bytes) and len(body) + len(part) <= _BODY_LIMIT:
-        body.extend(part)
+class _Body:
+    """The parts of a body, while they are not too long."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.is_cut = False
+
+    def remember(self, message: Message) -> None:
+        part = message.get("body")
+        if isinstance(part, bytes):
+            self.is_cut = self.is_cut or len(self.content) + len(part) > _BODY_LIMIT
+            if not self.is_cut:
+                self.content.extend(part)
 
 
-def _object(body: bytearray) -> Mapping[str, object]:
+_NO_JSON = object()
+
+
+def _json(body: _Body) -> object:
+    """Return what a body holds, or `_NO_JSON`; null is JSON."""
+    if body.is_cut:
+        return _NO_JSON
     try:
-        return msgspec.json.decode(bytes(body), type=dict[str, object])
-    except msgspec.MsgspecError:
-        return {}
+        return msgspec.json.decode(bytes(body.content))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _NO_JSON
+
+
+def _fields(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

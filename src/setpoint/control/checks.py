@@ -16,8 +16,10 @@ from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
 from setpoint.core.finding import Finding, Severity
 from setpoint.core.model import Retention
-from setpoint.store.engines.duck import rows
+from setpoint.feedback.quality import odd_outcome_words
+from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.matching import odd_outcome
 from setpoint.store.primitives import keeps, printed
 
 QUIET = DAY
@@ -205,6 +207,20 @@ def odd_scores(evidence: RowEvidence, now: int) -> list[Episode]:
     )
 
 
+def odd_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Outcomes that came and cannot be read: neither yes nor no, or no number."""
+    model = evidence.model
+    is_odd = odd_outcome(evidence.matching(None).types["outcome"], model)
+    return _counted(
+        evidence,
+        now,
+        "odd_outcome",
+        "SELECT epoch_us(recorded_at), 'outcome' FROM outcomes"
+        f" WHERE kind = {literal(model.final_kind)} AND NOT retracted AND {is_odd}",
+        lambda _: f"{odd_outcome_words(model)}, and count in no quality number",
+    )
+
+
 CHECKS: dict[str, Check] = {
     "missed_run": missed_runs,
     "quarantined_rows": quarantined_rows,
@@ -213,6 +229,7 @@ CHECKS: dict[str, Check] = {
     "early_outcome": early_outcomes,
     "stray_outcome": stray_outcomes,
     "odd_score": odd_scores,
+    "odd_outcome": odd_outcomes,
 }
 
 

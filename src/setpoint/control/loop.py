@@ -32,13 +32,13 @@ class Tick:
         shipment: What was shipped; None when another process ships.
         buckets: Hours that were closed or recomputed.
         findings: Rows that were added to the findings.
-        versions: Versions seen for the first time, each now a change.
+        versions: Model and version of each that was seen for the first time, and is now a change.
     """
 
     shipment: Shipment | None = None
     buckets: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
-    versions: list[str] = field(default_factory=list[str])
+    versions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
 def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
@@ -65,7 +65,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
             model = layout.model(name)
             with Snapshot(layout, name) as snapshot:
                 evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
-                done.versions += _note_versions(layout, model, evidence)
+                done.versions += [(name, version) for version in _note_versions(layout, model, evidence)]
                 found = [
                     finding
                     for check in checks.values()

@@ -45,10 +45,14 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 
 
 class Unkept(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
-    """A prediction with a key whose row was not kept: what an outcome by key needs, so that it goes to no other."""
+    """What is left of a row that was not kept: a prediction with a key, so that an outcome by key goes to no other.
+
+    Or a shadow or cascade row: then `key` is null, and `role` says what its calls were made for.
+    """
 
     prediction_id: str
-    key: str
+    key: str | None = None
+    role: str | None = None
     unit: str | None = None
     predicted_at: int
     recorded_at: int

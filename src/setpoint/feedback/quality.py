@@ -83,8 +83,29 @@ def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> l
     else:
         counts = binary_state(state)
         found = {name: estimate(counts) for name, estimate in _BINARY.items()}
+        if len(state) and all(key is None for key in state.key("bin")):
+            # However many outcomes come, these stay unknown.
+            found.update(dict.fromkeys(_OF_SCORES, Estimate.unknown(NO_SCORE)))
     rows = arrival(state).rows
     return [_metric(known, found[known.name], rows) for known in QUALITY_METRICS[model.task]]
+
+
+NO_SCORE = "no score was recorded, or none from 0 to 1; in a file, name its column with score="
+NO_PREDICTION = "no prediction was recorded; in a file, name its column with prediction="
+_OF_SCORES = ("auc", "log_loss", "brier", "calibration_error", "mean_score")
+
+
+def odd_outcome_words(model: Model) -> str:
+    """Return what is wrong with outcomes that came and cannot be read, and what to do.
+
+    Example:
+        >>> odd_outcome_words(Model("fraud"))
+        'outcomes are neither yes nor no: declare positive in models/fraud.yaml'
+    """
+    if model.task is Task.REGRESSION:
+        return "outcomes are no numbers: declare the task, or record numbers"
+    where = f"in models/{model.name}.yaml" if model.name else "with model=Model(name, positive='yes')"
+    return f"outcomes are neither yes nor no: declare positive {where}"
 
 
 def headline(model: Model) -> str:

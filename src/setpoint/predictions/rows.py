@@ -30,7 +30,7 @@ def inputs_of(arguments: Mapping[str, object]) -> dict[str, Value]:
 
 def rows_of(table: object) -> Iterator[dict[str, Value]]:
     """Yield the rows of columns by name, or of a polars, pandas or Arrow table."""
-    columns = _columns_of(table)
+    columns = {name: _missing_as_none(values) for name, values in _columns_of(table).items()}
     names = list(columns)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(names, values, strict=True))
@@ -67,13 +67,31 @@ def _listed(values: Iterable[Value]) -> list[Value]:
     return list(values)
 
 
+def _missing_as_none(values: Sequence[Value]) -> Sequence[Value]:
+    """Return a column with None where pandas says NaN, NA or NaT; among numbers NaN stays what it is."""
+    missing = [_is_missing(value) for value in values]
+    if not any(missing):
+        return values
+    present = [value for value, is_missing in zip(values, missing, strict=True) if not is_missing]
+    is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
+    return [
+        None if is_missing and not (is_number and isinstance(value, float)) else value
+        for value, is_missing in zip(values, missing, strict=True)
+    ]
+
+
+def _is_missing(value: Value) -> bool:
+    # By name: pandas is not ours to import, and NA has no truth value.
+    return (isinstance(value, float) and value != value) or type(value).__name__ in {"NAType", "NaTType"}  # noqa: PLR0124 — only NaN differs from itself
+
+
 def column(values: Iterable[Value] | None, count: int) -> Sequence[Value]:
     """Return a column as a sequence; nulls when there is none.
 
     Raises:
         ValueError: It has another number of values.
     """
-    found = [None] * count if values is None else _listed(values)
+    found = [None] * count if values is None else _missing_as_none(_listed(values))
     if len(found) != count:
         msg = f"a column has {len(found)} values for {count} rows"
         raise ValueError(msg)

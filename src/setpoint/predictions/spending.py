@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from setpoint.core.clock import DAY
-from setpoint.core.metric import Metric
-from setpoint.core.model import Model, Task
+from setpoint.core.metric import Metric, counted
+from setpoint.core.model import Model, Rates, Task
 from setpoint.core.window import Window
 from setpoint.stats import intervals
 from setpoint.stats.estimate import Estimate
@@ -20,46 +20,107 @@ class CostLine:
     """One line of the bill.
 
     Attributes:
-        name: `calls`, `retries`, `shadow`, `predictions`, `compute`, `outcomes` or `monthly`.
+        name: `calls`, `retries`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly` or `uncosted`.
         usd: The amount; None when it is unknown.
         rows: What was billed.
         unpriced: How many of them have no known price.
+        unknown: Why there is no amount; empty when there is one.
     """
 
     name: str
     usd: float | None
     rows: int
     unpriced: int = 0
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What flat rates are billed for.
+
+    Attributes:
+        predictions: All of them, kept or not.
+        compute_seconds: Of all of them together.
+        without_compute: How many have no compute time: what they cost by the second is unknown, not nothing.
+    """
+
+    predictions: int = 0
+    compute_seconds: float = 0.0
+    without_compute: int = 0
 
 
 def bill(
-    model: Model, spending: StateTable, requests: int, compute_seconds: float, outcomes: int, window: Window
+    model: Model,
+    spending: StateTable,
+    asked: Usage,
+    shadow: Usage,
+    *,
+    outcomes: int,
+    lived: Window | None,
 ) -> list[CostLine]:
     """Return every line of the window's bill; the fixed monthly cost in proportion to time.
+
+    The line `shadow` is all that shadow rows cost: their calls and their flat rates. So the lines of a
+    window in which every row is kept add up to the costs of its rows.
 
     Args:
         model: The declaration, for its flat rates.
         spending: The spending state.
-        requests: All predictions, from tallies.
-        compute_seconds: From tallies.
+        asked: All predictions but shadow rows.
+        shadow: The shadow rows.
         outcomes: Outcomes that arrived, for the labelling cost.
-        window: The window that is billed.
+        lived: The part of the window that has passed with the model in use; None when nothing has a time.
     """
-    lines: list[CostLine] = []
-    for name in sorted({str(key) for key in spending.key("line")}):
-        line = spending.only(line=name)
-        unpriced = int(line.total("unpriced"))
-        lines.append(CostLine(name, None if unpriced else line.total("usd"), int(line.total("rows")), unpriced))
     rates = model.rates
+    names = sorted({str(key) for key in spending.key("line")} - {"shadow"})
+    lines = [_called(name, spending.only(line=name)) for name in names]
     if rates.per_prediction_usd is not None:
-        lines.append(CostLine("predictions", rates.per_prediction_usd * requests, requests))
+        lines.append(_predicted("predictions", rates.per_prediction_usd, asked))
     if rates.per_compute_second_usd is not None:
-        lines.append(CostLine("compute", rates.per_compute_second_usd * compute_seconds, requests))
+        lines.append(_computed("compute", rates.per_compute_second_usd, asked))
+    lines += _shadow(rates, spending.only(line="shadow"), shadow)
     if rates.per_outcome_usd is not None:
         lines.append(CostLine("outcomes", rates.per_outcome_usd * outcomes, outcomes))
     if rates.per_month_usd is not None:
-        lines.append(CostLine("monthly", rates.per_month_usd * window.length / _MONTH, 1))
+        usd = None if lived is None else rates.per_month_usd * lived.length / _MONTH
+        why = "" if lived else "a monthly cost is declared and the predictions have no times"
+        lines.append(CostLine("monthly", usd, 1, unknown=why))
     return lines
+
+
+def _called(name: str, calls: StateTable) -> CostLine:
+    unpriced = int(calls.total("unpriced"))
+    why = f"{counted(unpriced, 'call')} with no known price" if unpriced else ""
+    return CostLine(name, None if unpriced else calls.total("usd"), int(calls.total("rows")), unpriced, why)
+
+
+def _predicted(name: str, rate: float, usage: Usage) -> CostLine:
+    return CostLine(name, rate * usage.predictions, usage.predictions)
+
+
+def _computed(name: str, rate: float, usage: Usage) -> CostLine:
+    missing = usage.without_compute
+    if missing:
+        noun = "shadow prediction" if name == "shadow" else "prediction"
+        why = f"{counted(missing, noun)} without compute_seconds, which a rate is declared for"
+        return CostLine(name, None, usage.predictions, missing, why)
+    return CostLine(name, rate * usage.compute_seconds, usage.predictions)
+
+
+def _shadow(rates: Rates, calls: StateTable, usage: Usage) -> list[CostLine]:
+    """Return the one line of shadow rows; none when nothing of theirs is billed."""
+    parts = [_called("shadow", calls)] if len(calls) else []
+    if rates.per_prediction_usd is not None and usage.predictions:
+        parts.append(_predicted("shadow", rates.per_prediction_usd, usage))
+    if rates.per_compute_second_usd is not None and usage.predictions:
+        parts.append(_computed("shadow", rates.per_compute_second_usd, usage))
+    if not parts:
+        return []
+    unknown = next((part for part in parts if part.usd is None), None)
+    if unknown is not None:
+        return [unknown]
+    # The parts bill the same rows in several ways: rows are predictions once a flat rate bills those.
+    return [CostLine("shadow", sum(part.usd or 0.0 for part in parts), parts[-1].rows)]
 
 
 def tokens_per_request(spending: StateTable, requests: int) -> Metric:

@@ -20,9 +20,11 @@ from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLES
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
-from setpoint.store.engines.duck import at, rows
+from setpoint.feedback.quality import odd_outcome_words
+from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import FORMAT, Layout, ReplayClock
+from setpoint.store.matching import odd_outcome
 from setpoint.store.segments import Segment, open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import Summaries
@@ -181,7 +183,7 @@ def _summaries(found: _Examination, model: str) -> None:
 
 
 def _odd_rows(found: _Examination, model: str) -> None:
-    """Look for times after the store's clock and scores that are none; nothing is said when there are none."""
+    """Look for times after the store's clock, and scores and outcomes that are none; say nothing without any."""
     later = at(found.layout.clock.now() + _AHEAD)
     with Snapshot(found.layout, model, tables=("predictions", "outcomes")) as snapshot:
         future, odd = cast(
@@ -200,7 +202,25 @@ def _odd_rows(found: _Examination, model: str) -> None:
     if odd:
         said = f"{odd:,} scores lie outside 0 to 1 and count in no quality number: record them as predictions"
         found.check(f"{model}: scores", said, is_bad=True)
-    found.note(model, future_rows=future, odd_scores=odd)
+    unread = _odd_outcomes(found, model)
+    if unread:
+        words = odd_outcome_words(found.layout.model(model))
+        said = f"{unread:,} {words}; until then they count in no quality number"
+        found.check(f"{model}: outcomes", said, is_bad=True)
+    found.note(model, future_rows=future, odd_scores=odd, odd_outcomes=unread)
+
+
+def _odd_outcomes(found: _Examination, model: str) -> int:
+    declared = found.layout.model(model)
+    with Snapshot(found.layout, model, tables=("outcomes",)) as snapshot:
+        kinds = rows(snapshot.connection, "SELECT typeof(outcome) FROM outcomes LIMIT 1")
+        if not kinds:
+            return 0
+        is_odd = odd_outcome(cast("str", kinds[0][0]), declared)
+        sql = (
+            f"SELECT count(*) FROM outcomes WHERE kind = {literal(declared.final_kind)} AND NOT retracted AND {is_odd}"
+        )
+        return cast("int", rows(snapshot.connection, sql)[0][0])
 
 
 def _disk(found: _Examination) -> None:

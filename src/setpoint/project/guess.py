@@ -15,6 +15,7 @@ import duckdb
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Task
 from setpoint.declare.problems import did_you_mean
+from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import ROLES, Mapped, check_columns
 
@@ -35,6 +36,8 @@ class ColumnFacts:
         maximum: Largest value as a number; None for text.
         nulls: Rows without a value.
         longest: Length of the longest text; 0 for other types.
+        odd: Numbers that a CSV has as text: values in all rows that are none; 0 where the type is what it is.
+        values: Then how many values all rows have.
     """
 
     kind: str
@@ -44,6 +47,8 @@ class ColumnFacts:
     maximum: float | None
     nulls: int
     longest: int
+    odd: int = 0
+    values: int = 0
 
     @classmethod
     def unseen(cls, kind: str) -> Self:
@@ -97,10 +102,13 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
     """Return what the first rows of each column show."""
     if not types:
         return {}
+    texts = [column for column, kind in types.items() if kind == "VARCHAR"]
+    odd = odd_cells(connection, name, texts) if texts and is_csv(connection, name) else {}
     parts: list[str] = []
     for column, kind in types.items():
         q = quoted(column)
-        number = f"CAST({q} AS DOUBLE)" if kind.split("(")[0] in _NUMBER_TYPES else "NULL"
+        is_number = column in odd or kind.split("(")[0] in _NUMBER_TYPES
+        number = (tried(column) if column in odd else f"CAST({q} AS DOUBLE)") if is_number else "NULL"
         longest = f"max(length({q}))" if kind == "VARCHAR" else "0"
         parts += [
             f"count(DISTINCT {q})",
@@ -114,13 +122,14 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
     count = cast("int", found[0])
     return {
         column: ColumnFacts(
-            kind,
+            "DOUBLE" if column in odd else kind,
             cast("int", found[1 + 5 * n]),
             count,
             cast("float | None", found[2 + 5 * n]),
             cast("float | None", found[3 + 5 * n]),
             cast("int", found[4 + 5 * n]),
             cast("int", found[5 + 5 * n] or 0),
+            *odd.get(column, ()),
         )
         for n, (column, kind) in enumerate(types.items())
     }
@@ -157,16 +166,60 @@ def guess(
                 roles[role] = column
                 free.remove(column)
                 break
+    if "time" not in roles and "time" not in given:
+        times = [column for column, fact in facts.items() if fact.kind.startswith("TIMESTAMP")]
+        if len(times) == 1 and times[0] in free and times[0] not in known and times[0] != "observed_at":
+            roles["time"] = times[0]
+            free.remove(times[0])
     chosen = (
         inputs
         if inputs is not None
-        else tuple(column for column in free if column in known or _is_input(facts[column]))
+        else tuple(
+            column
+            for column in free
+            if column in known
+            or (_is_input(facts[column]) and not re.fullmatch(_NAMES["prediction_id"], column.lower()))
+        )
     )
     scales = {
         role: 0.001 for role in ("latency_seconds", "compute_seconds") if roles.get(role, "").lower().endswith("_ms")
     }
     left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
     return Mapped(roles, chosen, scales, left_out)
+
+
+def mend(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    types: Mapping[str, str],
+    facts: Mapping[str, ColumnFacts],
+    mapped: Mapped,
+) -> dict[str, str]:
+    """Make numbers of columns that are numbers but for a few cells, where they are used as such.
+
+    Args:
+        connection: Where the table was loaded.
+        name: The table.
+        types: Its column types.
+        facts: What `look_at` returned.
+        mapped: Which column plays which role: an identifier stays a text.
+
+    Returns:
+        The column types now.
+    """
+    odd = [column for column in _numbers(mapped) if column in facts and facts[column].odd]
+    as_numbers(connection, name, odd)
+    return {column: "DOUBLE" if column in odd else kind for column, kind in types.items()}
+
+
+def _numbers(mapped: Mapped) -> list[str]:
+    """Return the columns whose values may be numbers."""
+    return [*mapped.inputs, *(mapped.roles[role] for role in _OF_NUMBERS if role in mapped.roles)]
+
+
+_OF_NUMBERS = (
+    "prediction", "score", "outcome", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability",
+)  # fmt: skip
 
 
 def check_roles(columns: Mapping[str, str]) -> None:
@@ -181,20 +234,42 @@ def check_roles(columns: Mapping[str, str]) -> None:
             raise UsageError(msg, hint=did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}")
 
 
-def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> list[str]:
-    """Return what is odd about the columns, in words."""
-    notes: list[str] = []
+def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped, so: str = "") -> list[str]:
+    """Return what is odd about the columns, in words; `so` is what becomes of a text among numbers."""
+    notes = [
+        f"{column}: {facts[column].odd:,} of {facts[column].values:,} values are no numbers{so}"
+        for column in _numbers(mapped)
+        if column in facts and facts[column].odd
+    ]
     if mapped.left_out:
-        notes.append(f"left out: {', '.join(mapped.left_out)} (nested, or text that differs in almost every row)")
+        reasons = [f"{column} ({_why_left_out(facts[column])})" for column in mapped.left_out]
+        notes.append(f"left out: {', '.join(reasons)}")
     score = facts.get(mapped.roles.get("score", ""))
     if score is not None and score.minimum is not None and not 0 <= score.minimum <= (score.maximum or 0.0) <= 1:
         notes.append(
             f"scores run from {score.minimum:g} to {score.maximum:g}: those outside [0, 1] are no probabilities"
         )
     outcome = facts.get(mapped.roles.get("outcome", ""))
+    if outcome is not None and guess_task(facts, mapped) is Task.BINARY and _is_neither(outcome):
+        low, high = outcome.minimum or 0.0, outcome.maximum or 0.0
+        notes.append(
+            f"outcomes are {low:g} and {high:g}: say which means yes, with model=Model(..., positive='{high:g}')"
+        )
     if outcome is not None and outcome.kind == "VARCHAR":
         notes.append("outcomes are text: say which value means yes, with model=Model(..., positive='yes')")
     return notes
+
+
+def _is_neither(outcome: ColumnFacts) -> bool:
+    """Whether an outcome is a number that is neither 0 nor 1."""
+    return outcome.is_number and not {outcome.minimum, outcome.maximum} <= {0.0, 1.0, None}
+
+
+def _why_left_out(fact: ColumnFacts) -> str:
+    if fact.kind != "VARCHAR" or fact.distinct <= _DIFFERENT * (fact.rows - fact.nulls):
+        return "nested" if _is_nested(fact) else "an identifier that stands more than once"
+    first = "the first " if fact.rows == _SAMPLE else ""
+    return f"{fact.distinct:,} different texts in {first}{fact.rows:,} rows"
 
 
 def guess_task(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> Task:
@@ -259,6 +334,13 @@ def _suits(role: str, fact: ColumnFacts) -> bool:  # noqa: PLR0911 — one retur
 
 def _is_input(fact: ColumnFacts) -> bool:
     """Whether an unnamed column is a feature: not nested, and not text that is different in every row."""
-    if fact.kind.startswith(("STRUCT", "MAP", "BLOB")) or fact.kind.endswith("[]"):
-        return False
-    return not (fact.kind == "VARCHAR" and fact.rows > _FEW and fact.distinct > 0.9 * (fact.rows - fact.nulls))
+    is_text = fact.kind == "VARCHAR"
+    is_different = is_text and fact.rows > _FEW and fact.distinct > _DIFFERENT * (fact.rows - fact.nulls)
+    return not (_is_nested(fact) or is_different)
+
+
+def _is_nested(fact: ColumnFacts) -> bool:
+    return fact.kind.startswith(("STRUCT", "MAP", "BLOB")) or fact.kind.endswith("[]")
+
+
+_DIFFERENT = 0.9

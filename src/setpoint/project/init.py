@@ -22,7 +22,8 @@ from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
-from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at
+from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, mend
+from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, load
 from setpoint.store.layout import check_name
@@ -98,6 +99,7 @@ class Looked:
         types: SQL type by column.
         facts: What the first rows of each column show.
         mapped: Which column plays which role.
+        renamed: The file's own name of a column that got another one, since two differ only in case.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -106,6 +108,7 @@ class Looked:
     types: Mapping[str, str]
     facts: Mapping[str, ColumnFacts]
     mapped: Mapped
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +181,12 @@ def look(
 ) -> Looked:
     """Load a file and guess its columns."""
     types = load(connection, file, table)
+    renamed = renamed_columns(connection, table, types)
     facts = look_at(connection, table, types)
     words = Path(file).name if isinstance(file, str | Path) else "the table"
-    return Looked(connection, table, words, types, facts, guess(facts, given, inputs))
+    mapped = guess(facts, given, inputs)
+    types = mend(connection, table, types, facts, mapped)
+    return Looked(connection, table, words, types, facts, mapped, renamed)
 
 
 def _joined(connection: duckdb.DuckDBPyConnection, outcomes: Source, first: Looked, given: Mapping[str, str]) -> Looked:
@@ -222,6 +228,8 @@ def role_guesses(
 def _reason(role: str, fact: ColumnFacts) -> str:
     words = role.replace("_", " ")
     values = f"{_values(fact)} in {counted(fact.rows, 'row')}"
+    if fact.odd and role in {"prediction", "score", "outcome"}:
+        values += f", {fact.odd:,} of {fact.values:,} are no numbers and count as missing"
     if role == "time":
         return f"named like a time, type {fact.kind}"
     if fact.minimum is not None and fact.maximum is not None and role not in {"key", "prediction_id", "unit"}:
@@ -286,6 +294,10 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
         for column, fact in looked.facts.items()
         if column not in used
     ]
+    guesses += [
+        Guess(f"column of {new}", old, "renamed: another column differs only in upper and lower case")
+        for new, old in looked.renamed.items()
+    ]
     cohorts = guess_cohorts(looked.facts, looked.mapped)
     if cohorts:
         guesses.append(Guess("cohorts", ", ".join(cohorts), "guessed: inputs that are no numbers, 2 to 20 values"))
@@ -307,6 +319,8 @@ def _kind(fact: ColumnFacts) -> FeatureKind | None:
 
 def _feature_reason(fact: ColumnFacts) -> str:
     missing = f", {fact.nulls:,} of {fact.rows:,} missing" if fact.nulls else ""
+    if fact.odd:
+        missing += f", {fact.odd:,} of {fact.values:,} values are no numbers and count as missing"
     if fact.is_number and fact.minimum is not None and fact.maximum is not None:
         return f"guessed: numbers from {fact.minimum:g} to {fact.maximum:g}{missing}"
     return f"guessed: {fact.kind}, {_values(fact)}{missing}"

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
+
+import duckdb
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
 from setpoint.answers.status import status
-from setpoint.core.clock import parse_time
+from setpoint.core.clock import micros, parse_time
 from setpoint.core.errors import UsageError
 from setpoint.core.window import Window
+from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.files import NEVER
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.summaries import Summaries
+
+When = str | int | datetime | None
 
 
 class Log:
@@ -51,12 +58,12 @@ class Log:
         """Return the names of the models."""
         return self._source.models()
 
-    def evidence(self, model: str = "", as_of: str | int | None = None) -> AbstractContextManager[RowEvidence]:
+    def evidence(self, model: str = "", as_of: When = None) -> AbstractContextManager[RowEvidence]:
         """Open the states that answers about a model are computed from.
 
         Args:
             model: Its name; may be left out when there is only one.
-            as_of: Evidence as if it were this time.
+            as_of: Evidence as if it were this time: a text, a time with a zone, or microseconds.
         """
         return self._source.evidence(model, as_of)
 
@@ -66,7 +73,7 @@ class Log:
         *,
         over: str | Window | None = None,
         by: str = "",
-        as_of: str | int | None = None,
+        as_of: When = None,
     ) -> Answer:
         """Is this model still working as expected?
 
@@ -86,7 +93,7 @@ class Log:
         current: str | Window | None = None,
         reference: str | Window | None = None,
         by: str = "",
-        as_of: str | int | None = None,
+        as_of: When = None,
     ) -> Answer:
         """What changed in the data between two windows?
 
@@ -106,7 +113,7 @@ class Log:
         *,
         over: str | Window | None = None,
         by: str = "",
-        as_of: str | int | None = None,
+        as_of: When = None,
     ) -> Answer:
         """What is our all-in cost per correct prediction?
 
@@ -132,7 +139,7 @@ class StoreSource:
         return self.layout.models()
 
     @contextmanager
-    def evidence(self, model: str, as_of: str | int | None) -> Generator[RowEvidence]:
+    def evidence(self, model: str, as_of: When) -> Generator[RowEvidence]:
         """Open the evidence of a model for one question."""
         declared = self.layout.model(model or _only(self.models()))
         now = self.layout.clock.now()
@@ -160,18 +167,23 @@ class FileSource:
         return [self._evidence.model.name] if self._evidence.model.name else []
 
     @contextmanager
-    def evidence(self, model: str, as_of: str | int | None) -> Generator[RowEvidence]:
+    def evidence(self, model: str, as_of: When) -> Generator[RowEvidence]:
         """Open the evidence of a model for one question."""
         known = self.models()
         if model and model not in known:
             msg = f"no model is called {model!r} in these files"
             raise UsageError(msg, hint="leave the name out: a file is one model")
-        self._evidence.as_of = _as_of(as_of, self._evidence.model.timezone, self._end())
-        yield self._evidence
-
-    def _end(self) -> int:
-        span = self._evidence.span
-        return span.end if span else 0
+        if as_of is None:
+            yield self._evidence
+            return
+        whole = self._evidence
+        if whole.span is None:
+            msg = "the rows have no times, so that nothing is known to be later"
+            raise UsageError(msg, hint="name the column: time='ts', or leave as_of out")
+        now = _as_of(as_of, whole.model.timezone, whole.span.end)
+        # Of its own: bins, the span and all else that evidence finds once depend on what was there.
+        with closing(_known_at(whole.connection, now)) as connection:
+            yield RowEvidence(connection, whole.model, whole.inputs, now, is_joined=whole.is_joined, is_recorded=False)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -197,13 +209,48 @@ def _only(models: list[str]) -> str:
     raise UsageError(msg, hint=f"known: {', '.join(models) or 'none'}")
 
 
-def _as_of(value: str | int | None, zone: str, now: int) -> int:
+def _as_of(value: When, zone: str, now: int) -> int:
     if value is None:
         return now
-    return value if isinstance(value, int) else parse_time(value, zone)
+    if isinstance(value, datetime):
+        return micros(value)
+    if isinstance(value, str):
+        return parse_time(value, zone)
+    if isinstance(cast("object", value), int) and not isinstance(value, bool):
+        return value
+    msg = f"as_of cannot be {type(value).__name__}: {value!r}"
+    raise UsageError(msg, hint='write as_of="2026-03-10", or give a datetime with a zone')
 
 
 def _window(evidence: RowEvidence, value: str | Window | None) -> Window | None:
     if value is None or isinstance(value, Window):
         return value
+    if not isinstance(cast("object", value), str):
+        msg = f"a window cannot be {type(value).__name__}: {value!r}"
+        raise UsageError(msg, hint='write it as a text: "7d", "last week" or "2026-03-01..2026-03-08"')
     return Window.parse(value, now=evidence.as_of, zone=evidence.model.timezone)
+
+
+def _known_at(connection: duckdb.DuckDBPyConnection, as_of: int) -> duckdb.DuckDBPyConnection:
+    """Return a second connection to the views of `create_views`, on which what came later is not there.
+
+    Close it; the first one still sees everything. An outcome without a time of its own counts whenever
+    its prediction does.
+    """
+    found = connection.cursor()
+    # A cursor starts with the settings of DuckDB, not with those of `connect`.
+    found.execute("SET TimeZone='UTC'; SET asof_loop_join_threshold=0")
+    late = f"observed_at > {at(as_of)}"
+    hidden = ", ".join(f"CASE WHEN {late} THEN NULL ELSE {column} END AS {column}" for column in _OF_OUTCOME)
+    found.execute(
+        f"CREATE TEMP VIEW predictions AS SELECT * REPLACE ({hidden}) FROM memory.main.predictions"
+        f" WHERE predicted_at < {at(as_of)}"
+    )
+    found.execute(
+        "CREATE TEMP VIEW outcomes AS SELECT * FROM memory.main.outcomes"
+        f" WHERE recorded_at <= {at(as_of)} OR recorded_at = {NEVER}"
+    )
+    return found
+
+
+_OF_OUTCOME = ("outcome", "value_usd")

@@ -25,13 +25,17 @@ from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import bucket_seconds, horizon
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
+from setpoint.store.measures import COHORT_VALUES, TRAFFIC
 from setpoint.store.retyping import Retyping, retype, survey
 from setpoint.store.snapshot import Snapshot
-from setpoint.store.summaries import basis
+from setpoint.store.summaries import Kept, Summaries, basis
 
 CONFIG = "config"
 MONTH = 30 * DAY
-_FIXED_BYTES, _NUMERIC_BYTES, _TEXT_BYTES, _SUMMARY_BYTES = 80, 9, 4, 3_000
+_FIXED_BYTES, _NUMERIC_BYTES, _TEXT_BYTES = 80, 9, 4
+# What a feature takes in the kept states: an hour of them, and a day of one value of a cohort.
+_HOUR_BYTES, _DAY_BYTES = 1_000, 1_500
+_FAR = 1 << 62
 _FEWEST_ROWS = 1_000
 _KEY_OF = {"expectations": "quality"}
 _NOTED = 12
@@ -410,13 +414,17 @@ def estimate(layout: Layout | None, model: Model) -> Storage:
     measured = _measured_bytes(layout, model.name) if layout else None
     per_day, seen = _rows_per_day(layout, model.name) if layout else (None, 0)
     buckets = 86_400 // bucket_seconds(model.timezone)
+    values = 2 + sum(COHORT_VALUES if cohort.by else 2 for cohort in model.cohorts)  # a version and an endpoint
+    kept = _measured_summaries(layout, model.name) if layout else None
     return Storage(
         bytes_per_prediction=per_row if measured is None else measured,
         is_measured=measured is not None,
         rows_per_day=per_day,
         seen=seen,
         keep=model.keep,
-        summary_bytes_per_day=float(len(model.features) * _SUMMARY_BYTES * buckets),
+        summary_bytes_per_day=(
+            float(len(model.features) * (buckets * _HOUR_BYTES + values * _DAY_BYTES)) if kept is None else kept
+        ),
         window=max(model.retention.age or 0, horizon(model)),
         budget=model.retention.size_bytes,
     )
@@ -432,6 +440,14 @@ def _measured_bytes(layout: Layout, name: str) -> float | None:
     if count < _FEWEST_ROWS:
         return None
     return sum(Path(file).stat().st_size for listed in files.values() for file in listed) / count
+
+
+def _measured_summaries(layout: Layout, name: str) -> float | None:
+    """Return the bytes that a day of kept states takes; None before there is one."""
+    path = layout.summaries(name)
+    with Summaries.reading(path) as summaries:
+        days = 0 if summaries is None else len(summaries.starts(Kept(TRAFFIC), "day", 0, _FAR))
+    return path.stat().st_size / days if days else None
 
 
 def _rows_per_day(layout: Layout, name: str) -> tuple[float | None, int]:

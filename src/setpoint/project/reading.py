@@ -5,20 +5,40 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 import duckdb
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.diff import Sides, compared
 from setpoint.core.clock import text, time_zone
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.inputs.profiles import profiles
-from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, said, warnings
+from setpoint.project.guess import (
+    ColumnFacts,
+    check_roles,
+    guess,
+    guess_cohorts,
+    guess_task,
+    look_at,
+    mend,
+    said,
+    warnings,
+)
 from setpoint.project.log import FileSource, Log
-from setpoint.store.engines.duck import connect
+from setpoint.store.cells import renamed_columns
+from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.evidence import RowEvidence, is_number_type
-from setpoint.store.files import ROLES, Mapped, Source, create_views, load, shifted_times
+from setpoint.store.files import (
+    ROLES,
+    Mapped,
+    Source,
+    check_columns,
+    create_views,
+    load,
+    shifted_times,
+)
 from setpoint.store.measures import Definition
 from setpoint.store.profiling import query_profile
 from setpoint.store.states import StateTable
@@ -80,13 +100,21 @@ def _read(
     check_roles(columns)
     time_zone(tz)
     types = load(connection, predictions, "raw_predictions")
+    notes = [_renamed_words(*pair) for pair in renamed_columns(connection, "raw_predictions", types).items()]
     facts = look_at(connection, "raw_predictions", types)
+    if isinstance(model, Model):
+        facts = {column: _declared_text(fact, column, model, types) for column, fact in facts.items()}
     given = {**columns, **({"outcome": ""} if outcomes is not None else {})}
-    mapped = guess(facts, given, tuple(inputs) if inputs is not None else None)
-    notes = [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
-    notes += warnings(facts, mapped)
+    chosen = tuple(inputs) if inputs is not None else None
+    mapped = guess(facts, given, chosen)
+    if "observed_at" in mapped.inputs and chosen is None and "outcome" in mapped.roles:
+        mapped = guess(facts, {**given, "observed_at": "observed_at"}, None)
+    notes += [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
+    types = mend(connection, "raw_predictions", types, facts, mapped)
+    notes += [*warnings(facts, mapped, " and count as missing"), *_repeated(connection, mapped)]
     second = None if outcomes is None else _second(connection, outcomes, mapped, columns, notes)
     _note_times(connection, types, mapped, tz, notes)
+    _check_cohorts(cohorts, types, mapped)
     features = create_views(connection, ("raw_predictions", types, mapped), second, tz)
     declared = model if isinstance(model, Model) else _guessed_model(model, facts, mapped, second, tz, cohorts, notes)
     if second is not None and isinstance(model, str):
@@ -103,6 +131,37 @@ def _read(
 
 
 _ANY_TIME = 1 << 60
+
+
+def _renamed_words(new: str, old: str) -> str:
+    return f"{new} is the file's column {old!r}: another one differs only in upper and lower case"
+
+
+def _declared_text(fact: ColumnFacts, column: str, model: Model, types: Mapping[str, str]) -> ColumnFacts:
+    """Return the facts of a column that stays a text, since it is declared as one."""
+    declared = model.feature(column)
+    is_text = declared is not None and declared.kind not in {None, "numeric", "integer"}
+    return replace(fact, kind=types[column], odd=0, values=0) if is_text and fact.odd else fact
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, mapped: Mapped) -> list[str]:
+    """Return whether identifiers stand more than once, in words."""
+    column = mapped.roles.get("prediction_id")
+    if column is None:
+        return []
+    once = f"SELECT {quoted(column)} FROM raw_predictions WHERE {quoted(column)} IS NOT NULL GROUP BY 1"
+    count = cast("int", rows(connection, f"SELECT count(*) FROM ({once} HAVING count(*) > 1)")[0][0])
+    return [f"{column}: {count:,} values stand more than once; all their rows count"] if count else []
+
+
+def _check_cohorts(cohorts: Columns, types: Mapping[str, str], mapped: Mapped) -> None:
+    """Refuse a cohort that would have no value in any row."""
+    named = tuple(cohorts or ())
+    check_columns({f"cohorts[{n}]": column for n, column in enumerate(named)}, types)
+    for column in named:
+        if column not in mapped.inputs and column not in ROLES:
+            msg = f"the cohort {column!r} is no input"
+            raise ColumnError(msg, hint="add it to inputs=[...]")
 
 
 def _second(
@@ -130,6 +189,10 @@ def _second(
         found = Mapped({k: v for k, v in found.roles.items() if k != "prediction_id"}, (), found.scales)
     guessed = said(found, wanted)
     notes.append(f"outcomes: joined by {link} {mapped.roles[link]!r}{f', {guessed}' if guessed else ''}")
+    types = mend(connection, "raw_outcomes", types, facts, found)
+    notes += warnings(facts, found, " and count as missing")
+    if "time" not in found.roles:
+        notes.append("outcomes have no time: as_of leaves none of them out")
     return "raw_outcomes", types, found
 
 
@@ -231,6 +294,7 @@ def _table(source: Source, inputs: tuple[str, ...] | None) -> Generator[RowEvide
         nothing: dict[str, str] = dict.fromkeys(ROLES, "")
         present = None if inputs is None else tuple(name for name in inputs if name in types)
         mapped = guess(facts, nothing, present)
+        types = mend(connection, "raw_predictions", types, facts, mapped)
         features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")
         yield RowEvidence(connection, Model(name=""), features, 0, is_joined=True, is_recorded=False)
     finally:

@@ -19,7 +19,7 @@ from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.window import Window
 from setpoint.project.fitted import Columns, Estimator, Fitted, Floats, load_estimator, word
-from setpoint.project.guess import guess, look_at
+from setpoint.project.guess import guess, look_at, mend
 from setpoint.project.init import (
     NOTHING,
     Draft,
@@ -143,7 +143,9 @@ def _later(connection: duckdb.DuckDBPyConnection, holdout: Source, train: Looked
     check_columns({f"the model's input {column}": column for column in train.mapped.inputs}, columns)
     roles = {role: column for role, column in roles.items() if column in columns}
     facts = look_at(connection, "init_holdout", columns)
-    return Looked(connection, "init_holdout", name, columns, facts, Mapped(roles, train.mapped.inputs))
+    mapped = Mapped(roles, train.mapped.inputs)
+    columns = mend(connection, "init_holdout", columns, facts, mapped)
+    return Looked(connection, "init_holdout", name, columns, facts, mapped)
 
 
 def span(looked: Looked, zone: str) -> Window | None:

@@ -50,7 +50,13 @@ def dirty_buckets(
             f"SELECT DISTINCT {at} FROM predictions AS p SEMI JOIN (SELECT prediction_id FROM calls"
             f" WHERE {fresh('calls')}) AS c ON p.prediction_id = c.prediction_id"
         )
-        add(f"SELECT DISTINCT {printed(bucket('c.called_at', bucket_seconds))} FROM calls AS c WHERE {fresh('calls')}")
+        called = printed(bucket("c.called_at", bucket_seconds))
+        add(f"SELECT DISTINCT {called} FROM calls AS c WHERE {fresh('calls')}")
+        if matching.has_unkept:  # a row that says what calls that came before it were made for
+            add(
+                f"SELECT DISTINCT {called} FROM calls AS c SEMI JOIN (SELECT prediction_id FROM unkept"
+                f" WHERE role IS NOT NULL AND {fresh('unkept')}) AS u ON u.prediction_id = c.prediction_id"
+            )
     if matching.has_children:
         add(
             f"SELECT DISTINCT {at} FROM predictions AS p SEMI JOIN (SELECT root_id FROM predictions"

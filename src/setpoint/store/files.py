@@ -14,6 +14,7 @@ import duckdb
 from setpoint.core.clock import time_zone
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
+from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.measures import Column, tallies_of_rows
 
@@ -106,7 +107,7 @@ def load(
         _load_object(connection, source, name)
         paths: list[str] = []
     else:
-        paths = [str(path) for path in ([source] if isinstance(source, str | Path) else source)]
+        paths = _paths(source)
         _load_files(connection, paths, name, names_files=names_files)
     try:
         types = _types(connection, quoted(name))
@@ -155,14 +156,31 @@ def load_history(
     return load(connection, list(behind), name, names_files=True), behind, broken
 
 
+def _paths(source: object) -> list[str]:
+    """Return a path or a list of them as texts."""
+    listed = list(cast("Sequence[object]", source)) if isinstance(source, list | tuple) else [source]
+    if not listed:
+        msg = "no file is named"
+        raise UsageError(msg, hint=_SOURCES)
+    for one in listed:
+        if not isinstance(one, str | Path):
+            msg = f"cannot read {type(one).__name__}: {one!r:.80}"
+            raise UsageError(msg, hint=_SOURCES)
+    return [str(one) for one in listed]
+
+
+_SOURCES = "give a path, a pattern such as 'predictions/*.parquet', a list of paths, or a frame"
+
+
 def _load_object(connection: duckdb.DuckDBPyConnection, source: ArrowTable, name: str) -> None:
-    if type(source).__module__.partition(".")[0] == "pandas":
-        connection.register(f"{name}_object", source)
-    else:
-        connection.register(f"{name}_object", _Stream(source))
+    is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     try:
+        connection.register(f"{name}_object", source if is_pandas else _Stream(source))
         connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT * FROM {quoted(name + '_object')}")
     except duckdb.Error as error:
+        if not len(getattr(source, "columns", " ")):
+            msg = "no rows in the table: it has no columns"
+            raise EmptyFile(msg, hint="check the filter that made it") from error
         msg = f"cannot read the table: {str(error).splitlines()[0]}"
         raise UsageError(msg, hint="a column without any type, such as one of nulls only, must be given one") from error
 
@@ -367,7 +385,7 @@ def create_views(
         ColumnError: A column cannot be read as its role asks.
     """
     name, types, mapped = predictions
-    _check_numbers(connection, name, types, mapped)
+    odd = odd_numbers(connection, name, _texts(mapped, types), allowed=1 - MOSTLY if names_files else 0.0)
     features = {column: Column(quoted(f"inputs.{column}"), types[column]) for column in mapped.inputs}
     selected = [f"{quoted(column)} AS {quoted(f'inputs.{column}')}" for column in mapped.inputs]
     is_joined = outcomes is None
@@ -380,12 +398,13 @@ def create_views(
         "parent_id": "NULL::VARCHAR",
         "role": "'stable'",
         **{role: f"CAST({_role(mapped, role)} AS VARCHAR)" for role in ("key", "unit", "version", "endpoint", "error")},
-        **{role: f"CAST({_role(mapped, role)} AS DOUBLE)" for role in _NUMBERS},
+        **{role: _number(mapped, types, role) for role in _NUMBERS},
         "prediction": _role(mapped, "prediction", "CAST(NULL AS DOUBLE)"),
         "outcome": _role(mapped, "outcome", "CAST(NULL AS DOUBLE)"),
         "ship": "CAST(NULL AS BIGINT)",
     }
     file = [quoted(FILE)] if names_files else []
+    fixed |= {quoted(ODD): odd} if names_files else {}
     columns = ", ".join([*(f"{sql} AS {column}" for column, sql in fixed.items()), *selected, *file])
     connection.execute(
         f"CREATE VIEW predictions AS SELECT *, prediction_id AS root_id, predicted_at AS recorded_at FROM"
@@ -414,12 +433,10 @@ def _create_outcomes(
         connection.execute(f"CREATE VIEW outcomes AS SELECT {nothing}, NULL::BIGINT AS ship WHERE false")
         return
     name, types, mapped = outcomes
-    _check_numbers(connection, name, types, mapped)
+    odd_numbers(connection, name, _texts(mapped, types), allowed=0.0)
     by_id = "prediction_id" in mapped.roles
     # Without a time of its own an outcome is taken as later than every prediction.
-    observed = (
-        _time(mapped, types, zone) if "time" in mapped.roles and has_time else "make_timestamptz(253402300799000000)"
-    )
+    observed = _time(mapped, types, zone) if "time" in mapped.roles and has_time else NEVER
     columns = {
         "outcome_id": "CAST(row_number() OVER () AS VARCHAR)",
         "prediction_id": f"CAST({_role(mapped, 'prediction_id')} AS VARCHAR)",
@@ -437,6 +454,7 @@ def _create_outcomes(
     connection.execute(f"CREATE VIEW outcomes AS SELECT {selected} FROM {quoted(name)}")
 
 
+NEVER = "make_timestamptz(253402300799000000)"  # an outcome without a time is later than every prediction
 _NUMBERS = ("score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability")
 
 
@@ -453,14 +471,13 @@ def _time(mapped: Mapped, types: Mapping[str, str], zone: str, role: str = "time
     return "NULL::TIMESTAMPTZ" if column is None else time_sql(quoted(column), types[column], zone)
 
 
-def _check_numbers(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str], mapped: Mapped) -> None:
-    """Refuse a text that is no number where a number is asked for."""
-    for role in _NUMBERS:
-        column = mapped.roles.get(role, "")
-        if types.get(column) != "VARCHAR":
-            continue
-        odd = f"{quoted(column)} IS NOT NULL AND TRY_CAST({quoted(column)} AS DOUBLE) IS NULL"
-        found = rows(connection, f"SELECT count(*), min({quoted(column)}) FROM {quoted(name)} WHERE {odd}")[0]
-        if found[0]:
-            msg = f"{column!r} cannot be {role}: {found[0]:,} of its values are no numbers, such as {found[1]!r}"
-            raise ColumnError(msg, hint=f"leave them empty, or map another column: --map {role}=COLUMN")
+def _number(mapped: Mapped, types: Mapping[str, str], role: str) -> str:
+    column = mapped.roles.get(role, "")
+    if types.get(column) != "VARCHAR":
+        return f"CAST({_role(mapped, role)} AS DOUBLE)"
+    return f"{tried(column)} * {mapped.scales.get(role, 1.0)!r}"
+
+
+def _texts(mapped: Mapped, types: Mapping[str, str]) -> dict[str, str]:
+    """Return the text columns of roles that ask for a number, by role."""
+    return {role: mapped.roles[role] for role in _NUMBERS if types.get(mapped.roles.get(role, "")) == "VARCHAR"}

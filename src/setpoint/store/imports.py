@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +13,7 @@ import duckdb
 from setpoint.core.errors import ColumnError
 from setpoint.core.events import DECIDED_BY_DATA, PARTITIONED_BY, column_types
 from setpoint.core.model import Model
+from setpoint.store.cells import ODD, odd_cells
 from setpoint.store.engines.duck import at, literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import FILE, BrokenLine
@@ -117,6 +118,7 @@ def import_predictions(
             msg = "no row has a time, and a prediction without one belongs to no day"
             raise ColumnError(msg, hint="name the column: --map time=COLUMN")
         kept = {name: column for name, column in features.items() if _policy(model, name) != "drop"}
+        kept |= _mostly_numbers(connection, model, kept, batch.lake, files)
         prediction = batch.fitting("prediction", "predictions")
         outcome = batch.fitting("outcome", "outcomes")
         misfits = [*_misfits(model, kept, batch.lake), prediction.misfit, outcome.misfit]
@@ -124,6 +126,7 @@ def import_predictions(
             {
                 "no time": "predicted_at IS NULL",
                 "its prediction_id stands in an earlier row": "is_double",
+                _NO_NUMBER: f"{quoted(ODD)} IS NOT NULL",
                 _MISFIT: " OR ".join(misfits),
             }
         )
@@ -327,6 +330,7 @@ class _Batch:
         )
 
 
+_NO_NUMBER = "a text stands where a number must"
 _MISFIT = "a value does not fit its column"
 _BROKEN = "not a JSON object"
 _IDENTIFIER = (
@@ -420,6 +424,23 @@ def _tallies(process: str, version: str) -> str:
     return f"SELECT {_picked('tallies', columns)} FROM ({counted}) AS counted WHERE bucket_at IS NOT NULL"
 
 
+def _mostly_numbers(
+    connection: duckdb.DuckDBPyConnection, model: Model, features: Mapping[str, Column], lake: LakeTable, files: Files
+) -> dict[str, Column]:
+    """Return the features of CSV files whose type is open and that are numbers but for a few cells, as numbers."""
+    if not all(Path(path).suffix.lower() in {".csv", ".tsv"} for path in files.tokens):
+        return {}
+    known = {*lake.inputs, *declared_types(model)}
+    texts = {
+        column.sql: name
+        for name, column in features.items()
+        if column.kind == "VARCHAR" and name not in known and _policy(model, name) == "keep"
+    }
+    found = odd_cells(connection, "predictions", (f"inputs.{name}" for name in texts.values()))
+    odd = {quoted(column) for column in found}
+    return {name: replace(features[name], kind="DOUBLE") for sql, name in texts.items() if sql in odd}
+
+
 def _policy(model: Model, name: str) -> str:
     declared = model.feature(name)
     return declared.policy if declared else "keep"
@@ -464,8 +485,8 @@ def _misfits(model: Model, features: Mapping[str, Column], lake: LakeTable) -> l
     """Return SQL conditions under which a row's value would be lost in its column."""
     found: list[str] = []
     for name, column in features.items():
-        kind = lake.inputs.get(name) or declared_types(model).get(name)
-        if kind is not None and kind != "VARCHAR":
+        kind = _kind(model, name, column, lake)
+        if kind != "VARCHAR":
             found.append(f"({column.sql} IS NOT NULL AND TRY_CAST({column.sql} AS {kind}) IS NULL)")
             if kind == "BIGINT":
                 found.append(f"(TRY_CAST({column.sql} AS DOUBLE) <> floor(TRY_CAST({column.sql} AS DOUBLE)))")

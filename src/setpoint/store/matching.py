@@ -136,10 +136,13 @@ def _decision(matching: Matching) -> str:
     recorded = _as_number("p.prediction", matching.types["prediction"], model)
     if model.task is Task.REGRESSION:
         return recorded
+    score = f"({_score(model)})"  # what is no probability decides nothing; NaN is above every threshold
     if model.success.threshold is not None:
         threshold = model.success.threshold
-        return f"CASE WHEN p.score IS NULL THEN {recorded} WHEN p.score >= {threshold!r} THEN 1.0 ELSE 0.0 END"
-    return f"coalesce({recorded}, CASE WHEN p.score >= 0.5 THEN 1.0 WHEN p.score IS NOT NULL THEN 0.0 END)"
+        return (
+            f"coalesce(CASE WHEN {score} >= {threshold!r} THEN 1.0 WHEN {score} IS NOT NULL THEN 0.0 END, {recorded})"
+        )
+    return f"coalesce({recorded}, CASE WHEN {score} >= 0.5 THEN 1.0 WHEN {score} IS NOT NULL THEN 0.0 END)"
 
 
 def _outcome(matching: Matching) -> str:
@@ -152,17 +155,45 @@ def _outcome(matching: Matching) -> str:
     return f"coalesce({number}, CASE WHEN {absent} AND {ripe} THEN {float(silence.value)!r} END)"
 
 
+def odd_outcome(kind: str, model: Model) -> str:
+    """Return SQL for whether a value of `outcome` is there and cannot be read: neither yes nor no, or no number.
+
+    Args:
+        kind: The SQL type of `outcome`.
+        model: The declaration.
+    """
+    return f"(outcome IS NOT NULL AND ({_as_number('outcome', kind, model)}) IS NULL)"
+
+
+def odd_examples(matching: Matching) -> str:
+    """Return SQL for the prediction_id of each root whose outcome came and cannot be read."""
+    is_odd = odd_outcome(matching.types["outcome"], matching.model)
+    where = "parent_id IS NULL"
+    if matching.window:
+        where += f" AND predicted_at >= {at(matching.window.start)} AND predicted_at < {at(matching.window.end)}"
+    if matching.is_joined:
+        return f"SELECT prediction_id FROM predictions WHERE {where} AND {is_odd}"
+    odd = f"SELECT root_id FROM ({latest_outcomes(matching)}) WHERE {is_odd}"
+    return f"SELECT prediction_id FROM predictions WHERE {where} AND root_id IN ({odd})"
+
+
 def _as_number(column: str, kind: str, model: Model) -> str:
     # Recorded booleans are 1 and 0: a `positive` that is no number says which text is yes, and is not theirs.
     is_named = bool(model.positive) and (kind == "VARCHAR" or _is_number(model.positive))
-    if model.task is Task.BINARY and kind != "BOOLEAN" and (is_named or kind == "VARCHAR"):
-        positive = literal(model.positive or "1")
+    if model.task is Task.BINARY and kind != "BOOLEAN" and is_named:
+        positive = literal(model.positive)
         same = f"CAST({column} AS VARCHAR) = {positive}"
         if kind != "VARCHAR":
-            same = f"({same} OR TRY_CAST({column} AS BIGINT)::VARCHAR = {positive})"
+            same = f"({same} OR TRY_CAST({column} AS DOUBLE) = TRY_CAST({positive} AS DOUBLE))"
         return f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN 1.0 ELSE 0.0 END"
+    if model.task is Task.BINARY and kind == "VARCHAR":
+        # Which of two words is yes, nobody has said: then a guess would give numbers that are wrong.
+        return (
+            f"CASE WHEN lower({column}) IN ('1', '1.0', 'true') THEN 1.0"
+            f" WHEN lower({column}) IN ('0', '0.0', 'false') THEN 0.0 END"
+        )
     if kind == "VARCHAR":
-        return f"TRY_CAST({column} AS DOUBLE)"
+        return printed(finite(f"TRY_CAST({column} AS DOUBLE)"))
     number = column if kind == "DOUBLE" else f"CAST({column} AS DOUBLE)"
     if model.task is Task.BINARY:
         return f"CASE WHEN {number} IN (0.0, 1.0) THEN {number} END"

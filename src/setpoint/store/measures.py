@@ -79,7 +79,7 @@ TRAFFIC = StateKind(
 PROFILE = StateKind(
     "profile",
     ("bucket", "cohort_value", "feature", "part", "bin"),
-    ("rows", "missing", "infinite", "shifted", "shifted_squares"),
+    ("rows", "missing", "infinite", "shifted", "shifted_squares", "weight_squares"),
     ("minimum",),
     ("maximum",),
 )
@@ -316,21 +316,29 @@ def tallies_of_rows(window: Window | None = None) -> str:
 def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *, bucket_seconds: int = 0) -> StateTable:
     """Return what was spent in a window by line: calls, retries, and the shadow rows' calls.
 
-    `calls` are never sampled, so these are totals and not estimates.
+    `calls` are never sampled, so these are totals and not estimates. The role of a row that was not
+    kept is in `unkept`.
     """
     window = matching.window
     if matching.is_joined:
         return StateTable.of(SPENDING, _joined_spending(connection, window, bucket_seconds))
     where = f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)}" if window else ""
-    who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, p.role"
-    line = "CASE WHEN p.role = 'shadow' THEN 'shadow' WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
+    role, unkept = "p.role", ""
+    if matching.has_unkept:
+        role = "coalesce(p.role, u.role)"
+        unkept = (
+            " LEFT JOIN (SELECT prediction_id, role FROM unkept WHERE role IS NOT NULL) AS u"
+            " ON u.prediction_id = c.prediction_id"
+        )
+    who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, {role} AS role"
+    line = f"CASE WHEN {role} = 'shadow' THEN 'shadow' WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
     tokens = ", ".join(" + ".join(f"coalesce(sum(c.{name}), 0)" for name in names) for names in _TOKENS)
     found = rows(
         connection,
         f"SELECT {who}, {line} AS line, count(*), sum(c.cost_nano_usd) / 1e9, count(*) - count(c.cost_nano_usd),"
         f" {tokens}"
-        " FROM calls AS c LEFT JOIN predictions AS p ON p.prediction_id = c.prediction_id"
-        f"{where} GROUP BY bucket, p.version, p.endpoint, p.role, line",
+        f" FROM calls AS c LEFT JOIN predictions AS p ON p.prediction_id = c.prediction_id{unkept}"
+        f"{where} GROUP BY bucket, p.version, p.endpoint, {role}, line",
     )
     return StateTable.of(SPENDING, found)
 

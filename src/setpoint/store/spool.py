@@ -322,8 +322,8 @@ class _ModelFiles:
         if isinstance(event, Prediction):
             reason = self._admit_prediction(event, is_kept=is_kept)
             if not is_kept:
-                if event.key is not None and event.parent_id is None:
-                    batches.setdefault("unkept", []).append(_unkept(event, event.key))
+                if event.key is not None or event.parent_id is not None or event.role == "shadow":
+                    batches.setdefault("unkept", []).append(_unkept(event))
                 return
         elif isinstance(event, Outcome):
             event.outcome = cast("float | str | None", scalar(event.outcome))
@@ -440,10 +440,13 @@ class _ModelFiles:
             file.segment = None
 
 
-def _unkept(event: Prediction, key: str) -> Unkept:
+def _unkept(event: Prediction) -> Unkept:
+    """Return the key of a root row, and the role of a row whose calls are not the caller's own."""
+    is_child = event.parent_id is not None
     return Unkept(
         prediction_id=event.prediction_id,
-        key=key,
+        key=None if is_child else event.key,
+        role=event.role if is_child or event.role == "shadow" else None,
         unit=event.unit,
         predicted_at=event.predicted_at,
         recorded_at=event.recorded_at,
