@@ -231,8 +231,10 @@ def _distances(
             rows=(reference.effective_rows, current.effective_rows),
         )
     }
-    if placed is not None and reference.sd and bool(np.all(np.isfinite(placed.positions))):
-        scaled = placed.positions / reference.sd  # on all bins: ten groups would hide a tail that moves
+    # On all bins: ten groups would hide a tail that moves.
+    scaled = np.array([]) if placed is None or not reference.sd else placed.positions / reference.sd
+    # Numbers near the largest double have no spread that a double can hold.
+    if placed is not None and len(scaled) and bool(np.all(np.isfinite(scaled)) and np.all(np.diff(scaled) > 0)):
         measured["wasserstein"] = distances.wasserstein_binned(scaled, placed.before, placed.after)
         chance["wasserstein"] = distances.expected_if_unchanged(
             "wasserstein",
