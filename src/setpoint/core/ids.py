@@ -45,7 +45,7 @@ def keeps(root_id: str, probability: float) -> bool:
 
     Example:
         >>> sum(keeps(f"id-{i}", 0.25) for i in range(4000))
-        979
+        977
     """
     if probability >= 1.0:
         return True
