@@ -301,3 +301,22 @@ def test_outcomes_that_are_neither_yes_nor_no_are_unknown_until_positive_is_decl
         metrics = {row[0]: row[1] for row in answer.table("metrics").rows}
         assert (metrics["auc"], metrics["base_rate"], metrics["precision"]) == (1.0, 0.5, 1.0)
         assert not any("neither" in unknown for unknown in answer.unknowns)
+
+
+def test_an_outcome_that_names_a_shadow_row_is_astray() -> None:
+    with temporary_store(replay_now=START) as (layout, spool):
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        root = recorder.record({"x": 1.0}, score=0.5)
+        shadow = recorder.record({"x": 1.0}, score=0.5, role="shadow", parent_id=root, root_id=root)
+        recorder.outcome(1, prediction_id=root)
+        clock.set(START + 3 * HOUR)
+        spool.flush()
+        tick(layout)
+        assert read_findings(layout, "m") == []
+        recorder.outcome(1, prediction_id=shadow)
+        spool.close()
+        clock.set(START + 6 * HOUR)
+        tick(layout)
+        assert [(f.kind, f.subject) for f in read_findings(layout, "m")] == [("stray_outcome", "prediction_id")]

@@ -15,7 +15,7 @@ import pytest
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
-from setpoint.core.model import Feature, Model, Retention
+from setpoint.core.model import Cohort, Feature, Model, Retention
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.doctor import doctor
 from setpoint.project.keeping import forget_unit, import_file
@@ -43,15 +43,19 @@ def recorded(folder: Path, *, days_ago: float = 0.0, rows: int = 300, model: Mod
     return layout
 
 
-def test_a_key_that_is_also_an_input_is_forgotten_in_the_summaries_too(tmp_path: Path) -> None:
-    layout = recorded(tmp_path, days_ago=1.0)
+@pytest.mark.parametrize("cohorts", [(), (Cohort("transaction", by="txn"),)])
+def test_a_key_that_is_also_an_input_is_forgotten_in_the_summaries_too(
+    tmp_path: Path, cohorts: tuple[Cohort, ...]
+) -> None:
+    layout = recorded(tmp_path, days_ago=3.0)
+    layout.declare(Model("fraud", cohorts=cohorts))
     tick(layout)
-    assert list(traces(layout.root, "txn-29", "fraud"))
-    assert forget_unit(layout.root, "fraud", key="txn-29").total == 2
-    assert not list(traces(layout.root, "txn-29", "fraud"))
-    assert list(traces(layout.root, "txn-28", "fraud"))
+    assert list(traces(layout.root, "txn-10", "fraud"))
+    assert forget_unit(layout.root, "fraud", key="txn-10").total == 2
+    assert not list(traces(layout.root, "txn-10", "fraud"))
+    assert list(traces(layout.root, "txn-11", "fraud"))
     with setpoint.open(layout.root) as log:
-        shares = {row[0]: row for row in log.status("fraud", over="3d").table("metrics").rows}
+        shares = {row[0]: row for row in log.status("fraud", over="5d").table("metrics").rows}
         assert shares["accuracy"][1] == 1.0
         assert shares["accuracy"][6] == 299
 

@@ -256,8 +256,11 @@ def test_a_column_of_nulls_is_missing_everywhere() -> None:
     assert answer.headline == "nothing changed beyond chance in 1 features"
     assert "vanished" in setpoint.diff(pl.DataFrame({"x": [1.0, 2.0] * 100}), table, inputs=["x"]).headline
     untyped = pl.DataFrame({"x": [None] * 200})
-    with pytest.raises(UsageError, match="cannot read the table"):
-        setpoint.diff(untyped, untyped)
+    try:  # DuckDB 1.5 reads a column without a type, 2.0 does not
+        said = setpoint.diff(untyped, untyped).headline
+    except UsageError as error:
+        said = error.message
+    assert said.startswith(("nothing changed", "cannot read the table"))
 
 
 def test_a_number_that_became_text_is_a_change_of_type() -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.store.imported import killed_import
 
 import setpoint
 from setpoint.core.errors import EmptyFile, UsageError
@@ -101,22 +98,7 @@ def test_a_pattern_that_grew_brings_only_the_new_files(tmp_path: Path) -> None:
 def test_a_pattern_that_grew_after_an_import_was_killed_is_exact(tmp_path: Path, table: str) -> None:
     store, folder = tmp_path / "store", tmp_path / "logs"
     pattern = logs(folder, a=MONDAY, c=WEDNESDAY)
-    code = """
-import os, signal, sys
-from pathlib import Path
-from setpoint.project.keeping import import_file
-from setpoint.store.lake import LakeTable
-commit = LakeTable.append
-def append(self, rows, sequences):
-    if self.path.name == sys.argv[3]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    commit(self, rows, sequences)
-LakeTable.append = append
-import_file(Path(sys.argv[1]), "m", sys.argv[2], columns=eval(sys.argv[4]))
-"""
-    arguments = [str(store), pattern, table, repr(COLUMNS)]
-    died = subprocess.run([sys.executable, "-c", code, *arguments], check=False, timeout=60, env=dict(os.environ))
-    assert died.returncode == -signal.SIGKILL
+    killed_import(store, pattern, table, COLUMNS)
     logs(folder, b=TUESDAY)
     done, _ = import_file(store, "m", pattern, columns=COLUMNS)
     assert (done.rows, done.quarantined) == (5, 3)

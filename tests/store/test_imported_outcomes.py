@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
 import pytest
+from tests.store.imported import killed_import
 
 import setpoint
 from setpoint.answers.answer import Answer
@@ -219,22 +216,7 @@ def test_an_import_that_was_killed_before_any_of_its_commits_is_exact_when_run_a
     tmp_path: Path, table: str
 ) -> None:
     past = broken_history(tmp_path / "past.parquet")
-    code = """
-import os, signal, sys
-from pathlib import Path
-from setpoint.project.keeping import import_file
-from setpoint.store.lake import LakeTable
-commit = LakeTable.append
-def append(self, rows, sequences):
-    if self.path.name == sys.argv[3]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    commit(self, rows, sequences)
-LakeTable.append = append
-import_file(Path(sys.argv[1]), "m", sys.argv[2], columns=eval(sys.argv[4]))
-"""
-    arguments = [str(tmp_path / "killed"), str(past), table, repr(MAPPING)]
-    died = subprocess.run([sys.executable, "-c", code, *arguments], check=False, timeout=60, env=dict(os.environ))
-    assert died.returncode == -signal.SIGKILL
+    killed_import(tmp_path / "killed", str(past), table, MAPPING)
     assert not query(tmp_path / "killed", "SELECT 1 FROM predictions")
     stores = [tmp_path / "killed", tmp_path / "whole"]
     done = [import_file(store, "m", str(past), columns=MAPPING)[0] for store in stores]

@@ -10,7 +10,7 @@ import pytest
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import UsageError
-from setpoint.core.model import Cohort, Model, Retention
+from setpoint.core.model import Cohort, Model, Rates, Retention
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.log import open_log
@@ -37,7 +37,13 @@ def record(layout: Layout, spool: Spool) -> None:
         for n in range(10):
             name = f"{hour}-{n}"
             recorder.record(
-                {"x": float(n)}, prediction_id=name, key=name, score=n / 10, prediction=n % 2, latency_seconds=0.1
+                {"x": float(n)},
+                prediction_id=name,
+                key=name,
+                unit=name,
+                score=n / 10,
+                prediction=n % 2,
+                latency_seconds=0.1,
             )
         clock.set(START + (hour + 1) * HOUR)
         for n in range(10):
@@ -204,3 +210,21 @@ def test_what_was_let_go_is_never_answered_from_what_is_left() -> None:
         with pytest.raises(UsageError, match="were let go"):
             log.diff("m", as_of="2026-01-09")
         assert log.status("m", as_of="2026-01-20", over="2026-01-17..2026-01-20").because
+
+
+def test_units_are_not_counted_from_what_is_left() -> None:
+    model = Model("m", outcome_horizon=2 * DAY, cost_unit="ticket", rates=Rates(per_prediction_usd=0.1))
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        record(layout, spool)
+        assert isinstance(layout.clock, ReplayClock)
+        layout.clock.save()
+
+        def unit_cost(over: str) -> tuple[object, object]:
+            rows = open_log(layout.root).cost("m", over=over).table("metrics").rows
+            return next((row[1], row[6]) for row in rows if row[0] == "cost_per_ticket_usd")
+
+        whole = "2026-01-01..2026-01-21"
+        assert unit_cost(whole) == (pytest.approx(0.1), None)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        assert unit_cost(whole) == (None, "units cannot be counted: rows of this window were let go")
+        assert unit_cost("2026-01-17..2026-01-21") == (pytest.approx(0.1), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
@@ -15,8 +14,8 @@ from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival
 from setpoint.predictions.meter import traffic
 from setpoint.predictions.spending import CostLine, Usage, bill, cost_per_success
-from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.row_counts import UnitCount, count_units, count_without_compute
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
@@ -106,7 +105,7 @@ def _usage(
     without = {False: 0, True: 0}
     is_by_second = evidence.model.rates.per_compute_second_usd is not None
     if is_by_second and state.total("unpriced"):
-        without |= _without_compute(evidence, window)
+        without |= count_without_compute(evidence, window)
     made: list[Usage] = []
     for is_shadow, part in enumerate((counted_rows.without(role="shadow"), counted_rows.only(role="shadow"))):
         predictions = int(part.only(measure="requests").total("amount")) if is_shadow else requests
@@ -115,22 +114,6 @@ def _usage(
         is_missing = is_by_second and not len(state) and not seconds
         made.append(Usage(predictions, seconds, predictions if is_missing else without[bool(is_shadow)]))
     return made[0], made[1]
-
-
-def _without_compute(evidence: RowEvidence, window: Window | None) -> dict[bool, int]:
-    """Return how many rows have no compute time, by whether they are shadow rows."""
-    found = rows(
-        evidence.connection,
-        "SELECT coalesce(role = 'shadow', false) AS is_shadow, sum(coalesce(1.0 / keep_probability, 1.0))"
-        f" FROM predictions WHERE compute_seconds IS NULL{_inside(window)} GROUP BY is_shadow",
-    )
-    return {bool(is_shadow): max(round(cast("float", weight)), 1) for is_shadow, weight in found}
-
-
-def _inside(window: Window | None) -> str:
-    if window is None:
-        return ""
-    return f" AND predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}"
 
 
 def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
@@ -160,22 +143,21 @@ def _units(evidence: RowEvidence, window: Window | None, requests: int, *, not_k
         return _Units(requests)
     if not_kept:
         return _Units(0, "units cannot be counted while rows are sampled: keep all rows, or use cost_unit: prediction")
-    # The rows of a file may have been sampled before.
-    count, predictions, named, sampled = cast(
-        "tuple[int, int, int, int]",
-        rows(
-            evidence.connection,
-            "SELECT count(DISTINCT unit), count(*), count(unit), count(*) FILTER (keep_probability < 1)"
-            f" FROM predictions WHERE parent_id IS NULL{_inside(window)}",
-        )[0],
-    )
-    if sampled:
-        return _Units(0, f"units cannot be counted: {counted(sampled, 'row')} stand for others that were not kept")
-    if not named:
-        return _Units(0, "no prediction carries a unit: pass unit=")
-    if named < predictions:
-        return _Units(0, f"{counted(predictions - named, 'prediction')} of {predictions:,} carry no unit: pass unit=")
-    return _Units(count)
+    found = count_units(evidence, window)
+    why = _why_uncounted(found)
+    return _Units(0 if why or found is None else found.units, why)
+
+
+def _why_uncounted(found: UnitCount | None) -> str:
+    """Return why units cannot be counted; empty when they can."""
+    if found is None:
+        return "units cannot be counted: rows of this window were let go"
+    if found.sampled:  # the rows of a file may have been, before
+        return f"units cannot be counted: {counted(found.sampled, 'row')} stand for others that were not kept"
+    if found.named == found.predictions:
+        return ""
+    missing = f"{counted(found.predictions - found.named, 'prediction')} of {found.predictions:,} carry no unit"
+    return f"{missing if found.named else 'no prediction carries a unit'}: pass unit="
 
 
 def _overhead(lines: list[CostLine], requests: int) -> float | None:

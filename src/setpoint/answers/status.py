@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
@@ -26,9 +25,8 @@ from setpoint.feedback.quality import (
 )
 from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
-from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.matching import odd_examples
+from setpoint.store.row_counts import count_answers, count_unread_outcomes
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 7 * DAY
@@ -258,16 +256,11 @@ def _unread(evidence: RowEvidence, window: Window | None, known: Arrival, metric
     is_hinted = is_one_sided or (known.rows == 0 and evidence.last_outcome_at() is not None)
     if known.predictions == 0 or (evidence.is_recorded and not is_hinted):
         return ""
-    connection, matching = evidence.connection, evidence.matching(window)
-    odd = cast("int", rows(connection, f"SELECT count(*) FROM ({odd_examples(matching)})")[0][0])
+    odd = count_unread_outcomes(evidence, window)
     if odd:
         return f"{odd:,} {odd_outcome_words(model)}"
-    if model.task is Task.REGRESSION and known.rows == 0:
-        where = (
-            "" if window is None else f" WHERE predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}"
-        )
-        if not rows(connection, f"SELECT count(prediction) FROM predictions{where}")[0][0]:
-            return NO_PREDICTION
+    if model.task is Task.REGRESSION and known.rows == 0 and not count_answers(evidence, window):
+        return NO_PREDICTION
     return ""
 
 

@@ -170,6 +170,8 @@ def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
 def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     """Outcomes that belong to no prediction, an hour after they came; a later prediction changes nothing.
 
+    One that names a shadow row belongs to none either: what really happened belongs to what the caller got.
+
     One of a row that was not kept belongs to that: its identifier says that it would not have been.
     """
     least = "coalesce((SELECT min(keep_probability) FROM predictions), 1.0)"
@@ -186,13 +188,15 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         "stray_outcome",
         f"""
         SELECT epoch_us(o.recorded_at), 'prediction_id' FROM outcomes AS o
-        ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND {in_time}
+        ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND p.parent_id IS NULL AND {in_time}
         WHERE o.prediction_id IS NOT NULL AND {kept} AND {printed(keeps("o.prediction_id", least))}
         UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
         ANTI JOIN (SELECT key, recorded_at FROM predictions UNION ALL SELECT key, recorded_at FROM unkept) AS p
         ON p.key = o.key AND {in_time} WHERE o.prediction_id IS NULL AND {kept}
         """,
-        lambda subject: f"outcomes name a {subject} that no prediction has; check how the {subject} is passed on",
+        lambda subject: (
+            f"outcomes name a {subject} that nobody was answered under; check how it is passed on"
+        ),
     )
 
 

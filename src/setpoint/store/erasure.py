@@ -161,20 +161,19 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
 
 def _mark(layout: Layout, model: Model, buckets: set[int], text: str) -> None:
     """Declare the touched hours dirty, and take the text out of every state and of what is counted by name."""
-    path = layout.summaries(model.name)
-    if not path.exists():
-        return
-    with Summaries.writing(path) as summaries:
-        progress = summaries.progress()
-        if progress is not None:
-            progress.marked = sorted({*progress.marked, *buckets})
-            for how in progress.features.values():
-                if isinstance(how, Categorical):
-                    how.named = tuple(value for value in how.named if value != text)
-                    how.seen = tuple(value for value in how.seen if value != text)
-            summaries.save_progress(progress)
-            for kind in (PROFILE, quality_kind(model)):
-                summaries.rename(kind, text, OTHER)
+    with Summaries.amending(layout.summaries(model.name)) as kept:
+        if kept is None:
+            return
+        summaries, progress = kept
+        progress.marked = sorted({*progress.marked, *buckets})
+        for how in progress.features.values():
+            if isinstance(how, Categorical):
+                how.named = tuple(value for value in how.named if value != text)
+                how.seen = tuple(value for value in how.seen if value != text)
+        for cohort, values in progress.told_apart.items():
+            progress.told_apart[cohort] = tuple(value for value in values if value != text)
+        for kind in (PROFILE, quality_kind(model)):
+            summaries.rename(kind, text, OTHER)
 
 
 def _holds(path: Path, wanted: bytes) -> bool:

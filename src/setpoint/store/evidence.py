@@ -169,6 +169,11 @@ class RowEvidence:
         """What profiles are split by, with the SQL of its value: version, endpoint, and the declared cohorts."""
         return {"version": "p.version", "endpoint": "p.endpoint", **dict(self._cohorts)}
 
+    def has_rows_of(self, window: Window | None) -> bool:
+        """Return whether the rows of a window are all still there."""
+        del window  # of a file they are
+        return True
+
     def changes(self, window: Window | None) -> list[Change]:
         """Return what was changed in a window, oldest first."""
         span = window or _EVER
@@ -260,10 +265,6 @@ class RowEvidence:
             "has_unkept": _any(self.connection, "unkept"),
             "is_joined": False,
         }
-
-    @cached_property
-    def _is_weighted(self) -> bool:
-        return _any(self.connection, "predictions WHERE keep_probability IS NOT NULL")
 
     @cached_property
     def _cohorts(self) -> tuple[tuple[str, str], ...]:

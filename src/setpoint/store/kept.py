@@ -108,7 +108,7 @@ class KeptEvidence(RowEvidence):
         found = self._silent_now(progress) | set(progress.marked)
         if self.news - {"changes"}:
             found |= dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
-        return frozenset(start for start in found if start >= progress.let_go_before)
+        return frozenset(start for start in found if start >= self._let_go_before)
 
     def _silent_now(self, progress: Progress) -> set[int]:
         """Return buckets in which silence has become an outcome since the states were made."""
@@ -249,11 +249,9 @@ class KeptEvidence(RowEvidence):
             clean = sorted(set(clean) - set(buckets))
             buckets = []
         gaps = _gaps(span, clean, step)
-        if progress.first_at is not None and any(
-            gap.start < progress.let_go_before and gap.end > progress.first_at for gap in gaps
-        ):
+        if any(gap.start < self._let_go_before and gap.end > (progress.first_at or 0) for gap in gaps):
             grain = "days" if kept.is_by_day else "hours"
-            msg = f"the rows before {self._text(progress.let_go_before)} were let go: whole {grain} of them are kept"
+            msg = f"the rows before {self._text(self._let_go_before)} were let go: whole {grain} of them are kept"
             raise UsageError(msg, hint=f"choose a window of whole {grain}: this one is {span.text(zone)}")
         tables = [
             *summaries.tables(kept, "week", weeks),
@@ -263,12 +261,23 @@ class KeptEvidence(RowEvidence):
         ]
         return merge(kept.kind, tables)
 
+    @cached_property
+    def _let_go_before(self) -> int:
+        """Before when rows are gone; 0 when none are."""
+        found = self._summaries.progress() if self._summaries is not None else None
+        if found is None or found.first_at is None or found.first_at >= found.let_go_before:
+            return 0
+        return found.let_go_before
+
+    def has_rows_of(self, window: Window | None) -> bool:
+        """Return whether no row of a window was let go."""
+        return not self._let_go_before or (window is not None and window.start >= self._let_go_before)
+
     def _refuse_what_was_let_go(self, window: Window | None) -> None:
         """Refuse a question about what was known earlier of days whose rows are gone: states know only the present."""
-        found = self._summaries.progress() if self._summaries is not None and not self._is_now else None
-        if found is not None and found.let_go_before and (window is None or window.start < found.let_go_before):
+        if not self._is_now and not self.has_rows_of(window):
             msg = (
-                f"the rows before {self._text(found.let_go_before)} were let go:"
+                f"the rows before {self._text(self._let_go_before)} were let go:"
                 f" what was known of them on {self._text(self.as_of)} cannot be told any more"
             )
             raise UsageError(msg, hint="ask without --as-of, or about a window that starts later")

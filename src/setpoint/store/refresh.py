@@ -59,7 +59,7 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
             _replace_profiles_by_cohort(summaries, evidence, run, told_apart)
         _merge_days(summaries, evidence, stale, step)
         span = evidence.span
-        starts = [before.first_at if before else None, span.start if span else None]
+        starts = [last.first_at if last else None, span.start if span else None]
         summaries.save_progress(
             Progress(
                 basis=basis(model),

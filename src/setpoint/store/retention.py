@@ -58,11 +58,9 @@ def collect(layout: Layout, model: Model, now: int) -> Collected:
 
 def _freeze(layout: Layout, model: Model, before: str) -> None:
     """Note that the states of earlier days are final: a late row must not put itself in their place."""
-    with Summaries.writing(layout.summaries(model.name)) as summaries:
-        progress = summaries.progress()
-        if progress is not None:
-            progress.let_go_before = max(progress.let_go_before, parse_time(before))
-            summaries.save_progress(progress)
+    with Summaries.amending(layout.summaries(model.name)) as kept:
+        if kept is not None:
+            kept[1].let_go_before = max(kept[1].let_go_before, parse_time(before))
 
 
 def _limit(tables: list[LakeTable], model: Model, now: int) -> tuple[str, str]:

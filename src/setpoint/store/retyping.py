@@ -175,14 +175,9 @@ def steps(layout: Layout, model: Model) -> Generator[str]:
 
 def _void_states(layout: Layout, model: Model) -> None:
     """Make the next refresh compute every state anew; what is known of days let go stays noted."""
-    path = layout.summaries(model.name)
-    if not path.exists():
-        return
-    with Summaries.writing(path) as summaries:
-        progress = summaries.progress()
-        if progress is not None:
-            progress.basis = ""
-            summaries.save_progress(progress)
+    with Summaries.amending(layout.summaries(model.name)) as kept:
+        if kept is not None:
+            kept[1].basis = ""
 
 
 def _retyped(lake: LakeTable, declared: Mapping[str, str]) -> str:

@@ -181,6 +181,19 @@ class Summaries:
         finally:
             connection.close()
 
+    @classmethod
+    @contextmanager
+    def amending(cls, path: Path) -> Generator[tuple[Summaries, Progress] | None]:
+        """Open for a change of what is noted of the states; None when there are none. Saved when the block ends."""
+        if not path.exists():
+            yield None
+            return
+        with cls.writing(path) as summaries:
+            progress = summaries.progress()
+            yield None if progress is None else (summaries, progress)
+            if progress is not None:
+                summaries.save_progress(progress)
+
     def progress(self) -> Progress | None:
         """Return how far the states reach; None when there are none, or a damaged note of it."""
         try:
