@@ -253,14 +253,17 @@ def test_hostile_columns_crash_nothing(column: list[object]) -> None:
 def test_a_column_of_nulls_is_missing_everywhere() -> None:
     table = pl.DataFrame({"x": pl.Series([None] * 200, dtype=pl.Float64), "y": [1.0, 2.0] * 100})
     answer = setpoint.diff(table, table)
-    assert answer.headline == "nothing changed beyond chance in 1 features"
+    assert answer.headline == "nothing changed beyond chance in 1 feature"
+    nothing = setpoint.diff(table.select("x"), table.select("x"))
+    assert (nothing.verdict, nothing.exit_code) == (setpoint.Verdict.UNKNOWN, 3)
+    assert nothing.headline == "cannot compare: no feature has a value in either window"
     assert "vanished" in setpoint.diff(pl.DataFrame({"x": [1.0, 2.0] * 100}), table, inputs=["x"]).headline
     untyped = pl.DataFrame({"x": [None] * 200})
     try:  # DuckDB 1.5 reads a column without a type, 2.0 does not
         said = setpoint.diff(untyped, untyped).headline
     except UsageError as error:
         said = error.message
-    assert said.startswith(("nothing changed", "cannot read the table"))
+    assert said.startswith(("cannot compare", "cannot read the table"))
 
 
 def test_a_number_that_became_text_is_a_change_of_type() -> None:

@@ -118,7 +118,7 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     moved = [change for change in found if change.moved > 0]
     rows = (_rows(sides.reference), _rows(sides.current))
     known = (_rows(sides.reference, are_effective=True), _rows(sides.current, are_effective=True))
-    is_unknown = min(known) < _FEWEST
+    is_unknown = min(known) < _FEWEST or not found
     return Answer(
         question="diff",
         model=evidence.model.name,
@@ -228,8 +228,10 @@ def _headline(name: str, found: list[FeatureChange], moved: list[FeatureChange],
         return f"{subject}cannot compare: the {short} window has {count}"
     inputs = [change for change in moved if change.feature not in _LABELS]
     total = sum(change.feature not in _LABELS for change in found)
+    if not found:
+        return f"{subject}cannot compare: no feature has a value in either window"
     if not moved:
-        return f"{subject}nothing changed beyond chance in {total} features"
+        return f"{subject}nothing changed beyond chance in {counted(total, 'feature')}"
     if not inputs:
         return f"{subject}no input changed beyond chance, but the model's answers did"
     named = ", ".join(_said(change) for change in inputs[:3])

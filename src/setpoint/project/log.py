@@ -18,7 +18,7 @@ from setpoint.answers.status import status
 from setpoint.core.clock import micros, parse_time
 from setpoint.core.errors import UsageError
 from setpoint.core.window import Window
-from setpoint.store.engines.duck import at
+from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import NEVER
 from setpoint.store.kept import KeptEvidence
@@ -237,9 +237,7 @@ def _known_at(connection: duckdb.DuckDBPyConnection, as_of: int) -> duckdb.DuckD
     Close it; the first one still sees everything. An outcome without a time of its own counts whenever
     its prediction does.
     """
-    found = connection.cursor()
-    # A cursor starts with the settings of DuckDB, not with those of `connect`.
-    found.execute("SET TimeZone='UTC'; SET asof_loop_join_threshold=0")
+    found = cursor(connection)
     late = f"observed_at > {at(as_of)}"
     hidden = ", ".join(f"CASE WHEN {late} THEN NULL ELSE {column} END AS {column}" for column in _OF_OUTCOME)
     found.execute(

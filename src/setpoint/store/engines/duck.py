@@ -19,7 +19,15 @@ def connect() -> duckdb.DuckDBPyConnection:
     Without `statistics_propagation`: Parquet's minima and maxima leave NaN out, and from them DuckDB 2.0
     concludes that `isnan(x)` is false and `x BETWEEN 0 AND 1` true in every row.
     """
-    connection = duckdb.connect(":memory:")
+    return _settled(duckdb.connect(":memory:"))
+
+
+def cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return a second connection to the same tables and views, with temporary ones of its own."""
+    return _settled(connection.cursor())  # a cursor starts with DuckDB's settings, not with its connection's
+
+
+def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     threads = int(os.environ.get("SETPOINT_THREADS", "0")) or min(4, os.cpu_count() or 1)
     connection.execute(
         f"SET TimeZone='UTC'; SET asof_loop_join_threshold=0; SET threads={threads};"
