@@ -194,9 +194,7 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         ANTI JOIN (SELECT key, recorded_at FROM predictions UNION ALL SELECT key, recorded_at FROM unkept) AS p
         ON p.key = o.key AND {in_time} WHERE o.prediction_id IS NULL AND {kept}
         """,
-        lambda subject: (
-            f"outcomes name a {subject} that nobody was answered under; check how it is passed on"
-        ),
+        lambda subject: f"outcomes name a {subject} that nobody was answered under; check how it is passed on",
     )
 
 
