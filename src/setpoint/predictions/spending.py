@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, counted
 from setpoint.core.model import Model, Rates, Task
@@ -150,7 +152,7 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
         overhead_usd: Cost a row, in dollars, to be added to every row.
     """
     name = "cost_per_success_usd"
-    known = state.where(lambda key: _success(key, model) is not None)
+    known, right = _judged(state, model)
     rows = int(known.total("rows"))
     unpriced = int(known.total("unpriced"))
     if unpriced:
@@ -159,7 +161,6 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
     if model.task is Task.REGRESSION and model.success.tolerance is None:
         why = "nothing says what counts as correct: declare success.tolerance"
         return Metric(name, None, None, None, "usd", "lower", rows, why)
-    right = known.where(lambda key: _success(key, model) == 1)
     weight, successes = known.total("weight"), right.total("weight")
     cost = known.total("cost") + overhead_usd * weight
     squares = known.total("cost_squares") + 2 * overhead_usd * known.total("cost") + overhead_usd**2 * weight
@@ -180,15 +181,10 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
     return Metric(name, found.value, found.low, found.high, "usd", "lower", rows, found.reason)
 
 
-def success_counts(state: StateTable, model: Model) -> tuple[float, float]:
-    """Return the weight of correct predictions and of those whose correctness is known."""
-    known = state.where(lambda key: _success(key, model) is not None)
-    return known.where(lambda key: _success(key, model) == 1).total("weight"), known.total("weight")
-
-
-def _success(key: dict[str, object], model: Model) -> int | None:
+def _judged(state: StateTable, model: Model) -> tuple[StateTable, StateTable]:
+    """Return the rows of which it is known whether they were correct, and those that were."""
     if model.task is Task.REGRESSION:
-        return None if key["success"] is None else int(key["success"] == 1)
-    if key["decision"] is None or key["outcome"] is None:
-        return None
-    return int(key["decision"] == key["outcome"])
+        return state.without(success=None), state.only(success=1)
+    known = state.without(decision=None).without(outcome=None)
+    decision, outcome = np.array(known.key("decision")), np.array(known.key("outcome"))
+    return known, known.take(decision == outcome)
