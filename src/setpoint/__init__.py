@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from setpoint.predictions.recorder import Recorder
     from setpoint.project.log import Log
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
-    from setpoint.project.reading import diff_tables as diff
     from setpoint.project.reading import read
+    from setpoint.project.tables import diff_tables as diff
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOMES = {
     "UsageError": "core.errors",
     "Verdict": "core.verdict",
     "Window": "core.window",
-    "diff": "project.reading:diff_tables",
+    "diff": "project.tables:diff_tables",
     "open": "project.log:open_log",
     "read": "project.reading",
     "wrap": "connect.estimator",

@@ -237,7 +237,7 @@ def test_rows_later_than_the_fit_give_a_bar_that_says_how_it_was_measured(tmp_pa
     for part in ("later.parquet", "1,200 rows", "2026-02-01 00:00", "2026-02-01 19:59", "95 % interval"):
         assert part in bar.source
     assert found.model.name == "flights"
-    assert found.model.reference == "2026-01-01T00:00:00+00:00..2026-01-01T19:59:01+00:00"
+    assert found.model.reference == str((tmp_path / "train.parquet").resolve())
     assert found.model.trained_until == parse_time("2026-01-01T19:59:01")
     shares = {one.name: one.importance for one in found.model.features}
     assert set(shares) == {"distance", "noise"}
@@ -278,11 +278,11 @@ def test_rows_that_are_not_known_to_be_later_give_no_bar(tmp_path: Path, case: s
     assert "1,200 rows of train.parquet" in reasons(found)["importance"][1]
 
 
-def test_training_rows_without_a_time_give_neither_reference_nor_bar(tmp_path: Path) -> None:
+def test_training_rows_without_a_time_give_no_bar(tmp_path: Path) -> None:
     model = fitted(tmp_path)
     flights(JANUARY).drop("predicted_at").write_parquet(tmp_path / "train.parquet")
     found = trained(tmp_path, model, "later.parquet")
-    assert (found.model.reference, found.model.trained_until, found.model.expectations) == ("", None, ())
+    assert (found.model.trained_until, found.model.expectations) == (None, ())
     assert "the training file has no time" in found.notes["quality"]
 
 

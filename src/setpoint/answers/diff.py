@@ -64,36 +64,51 @@ class Sides:
     retyped: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Rows that are not among the predictions, such as the training data, to compare them with.
+
+    Attributes:
+        rows: The rows, binned as the predictions are.
+        name: What they are called.
+        retyped: Inputs that are numbers on one side and text on the other, in words.
+    """
+
+    rows: RowEvidence
+    name: str
+    retyped: Mapping[str, str]
+
+
 def diff(
-    evidence: RowEvidence, *, current: Window | None = None, reference: Window | None = None, by: str = ""
+    evidence: RowEvidence, *, current: Window | None = None, reference: Window | Reference | None = None, by: str = ""
 ) -> Answer:
-    """Return what changed between two windows of a model.
+    """Return what changed between two windows of a model, or since other rows.
 
     Args:
         evidence: The model's states.
         current: The later window; the last seven days by default.
-        reference: The earlier one; the declared reference, else the same length just before by default.
+        reference: The earlier one, or other rows; the declared window, else the same length just before by default.
         by: `endpoint`, `version` or a cohort's name: also what changed inside each group.
 
     Raises:
         UsageError: The predictions have no times, so there are no two windows; or there is no such group.
     """
     cohort_of(by, evidence.model)
-    span = evidence.span
-    if span is None and evidence.is_recorded:
-        span = Window(evidence.as_of, evidence.as_of)
+    if isinstance(reference, Reference):
+        return _since(evidence, reference, current, by)
+    span = _span(evidence)
     if span is None:
         msg = "the predictions have no times, so there are no two windows to compare"
         raise UsageError(msg, hint="name the time column, or compare two files: setpoint.diff(train, current)")
     zone = evidence.model.timezone
     before = ""
-    if reference is None and evidence.model.reference:
+    if reference is None and evidence.model.reference and not evidence.model.reference_file:
         reference = Window.parse(evidence.model.reference, now=evidence.as_of, zone=zone)
         if reference.end <= span.start:
             before = f"the declared reference ({reference.text(zone)}) lies before the first prediction: not used"
             reference = None
     if current is None:
-        current = Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
+        current = _last_days(evidence, span)
         if reference is None and current.length > span.length // 2:
             current = Window(span.start + span.length // 2, span.end)
     reference = reference or current.before()
@@ -108,7 +123,47 @@ def diff(
         answer = replace(answer, because=(*answer.because, before))
     if not by:
         return answer
-    groups = _groups(evidence, evidence.profile(reference, cohort=by), evidence.profile(current, cohort=by))
+    return _with_groups(answer, by, evidence, evidence.profile(reference, cohort=by), current)
+
+
+def _since(evidence: RowEvidence, reference: Reference, current: Window | None, by: str) -> Answer:
+    """Return what changed since rows that are not among the predictions."""
+    span = _span(evidence)
+    if current is None and span is not None:
+        current = _last_days(evidence, span)
+    rows = reference.rows
+    before = profiles(rows.profile(None), rows.definition)
+    after = profiles(evidence.profile(current), evidence.definition)
+    for answered in _LABELS:  # other rows need not have the model's answers
+        if not _has_any(before.get(answered)):
+            after.pop(answered, None)
+    sides = Sides(
+        before,
+        after,
+        (reference.name, current.text(evidence.model.timezone) if current else "all predictions"),
+        tuple(evidence.changes(current)),
+        reference.retyped,
+    )
+    answer = compared(evidence, sides)
+    return _with_groups(answer, by, evidence, rows.profile(None, cohort=by), current) if by else answer
+
+
+def _span(evidence: RowEvidence) -> Window | None:
+    """Return from the first to the last prediction; of a log without any the moment of asking."""
+    if evidence.span is None and evidence.is_recorded:
+        return Window(evidence.as_of, evidence.as_of)
+    return evidence.span
+
+
+def _last_days(evidence: RowEvidence, span: Window) -> Window:
+    return Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
+
+
+def _with_groups(
+    answer: Answer, by: str, evidence: RowEvidence, reference: StateTable, current: Window | None
+) -> Answer:
+    """Return an answer that also says what changed inside each group."""
+    groups = _groups(evidence, reference, evidence.profile(current, cohort=by))
     return replace(answer, tables=(_group_table(by, groups), *answer.tables))
 
 

@@ -38,7 +38,11 @@ def diff(
     model: ModelName = "",
     current: Annotated[str | None, typer.Option("--current", help="The later window. [default: 7d]")] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
+        str | None,
+        typer.Option(
+            "--reference",
+            help="The earlier window, or a file of rows. [default: as declared, or as long, just before]",
+        ),
     ] = None,
     by: By = "",
     as_of: AsOf = None,

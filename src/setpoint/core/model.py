@@ -8,6 +8,7 @@ from typing import Literal
 
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Direction
+from setpoint.core.reference import is_table_file
 
 
 class Task(StrEnum):
@@ -163,7 +164,8 @@ class Model:
         task: What kind of answer it gives.
         positive: Binary: the value of prediction and outcome that means yes, as text; empty when they are 0/1.
         cost_unit: What one unit of work is called: prediction, ticket, session.
-        reference: The window comparisons start from, as `Window.parse` reads it; empty when undeclared.
+        reference: What comparisons start from: a window, as `Window.parse` reads it, or a file of rows such as
+            the training data; empty when undeclared.
         timezone: Days, weeks and seasons are local to it.
         outcome_horizon: An outcome by key belongs to the latest prediction at most this much older.
         trained_until: End of the training window, microseconds; None when unknown.
@@ -198,6 +200,11 @@ class Model:
     def final_kind(self) -> str:
         """The kind of outcome that quality is judged by."""
         return next(kind.name for kind in self.outcomes if kind.final)
+
+    @property
+    def reference_file(self) -> str:
+        """The file that comparisons start from; empty when it is a window, or undeclared."""
+        return self.reference if is_table_file(self.reference) else ""
 
     def feature(self, name: str) -> Feature | None:
         """Return the declared feature of this name, if any."""

@@ -180,7 +180,9 @@ def _model_file(path: Path, defaults: Source | None) -> Model:
             f"rename it to {path.stem}.yaml",
         )
     source = read_source(path)
-    return _model(source.over(defaults) if defaults else source, path.stem)
+    model = _model(source.over(defaults) if defaults else source, path.stem)
+    file = model.reference_file
+    return replace(model, reference=str((path.parent / file).resolve())) if file else model
 
 
 def _model(source: Source, name: str) -> Model:

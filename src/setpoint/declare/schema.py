@@ -18,10 +18,10 @@ from setpoint.declare.spellings import (
     Condition,
     Duration,
     Name,
+    ReferenceText,
     ScalarText,
     Size,
     TimeText,
-    WindowText,
     Word,
     ZoneName,
     refuse,
@@ -229,8 +229,8 @@ class ModelDeclaration(_Part):
     """The groups that are looked at one by one: columns, or conditions with a name."""
     quality: dict[Word, QualityDeclaration] = Field(default_factory=dict[str, QualityDeclaration])
     """The bar for each quality metric, such as auc or rmse."""
-    reference: WindowText = ""
-    """The window comparisons start from: 2013-01-01..2013-04-01, 30d, last month."""
+    reference: ReferenceText = ""
+    """What comparisons start from: 2013-01-01..2013-04-01, 30d, last month, or a file such as train.parquet."""
     timezone: ZoneName = "UTC"
     """Days, weeks and seasons are local to it; an IANA name such as Europe/Berlin."""
     outcomes: Outcomes = Field(default_factory=lambda: ["final"])

@@ -13,6 +13,7 @@ from setpoint.core.clock import DAY, parse_duration, parse_time, time_zone
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.model import GROUPINGS, NAME_PATTERN
+from setpoint.core.reference import is_table_file
 from setpoint.core.window import Window
 from setpoint.declare.problems import did_you_mean, shown
 
@@ -91,14 +92,14 @@ def _time(value: str) -> str:
     return value
 
 
-def _window(value: str) -> str:
-    if value:
+def _reference(value: str) -> str:
+    if value and not is_table_file(value):
         try:
             Window.parse(value, now=_SOME_DAY)
         except SetpointError as error:
             if ".." in value:
                 refuse(f"found {shown(value)}: {error.message}", error.hint)
-            _unread(error, value, "a window")
+            _unread(error, value, "a window, or a file of rows")
         except OverflowError:
             message = f"found {shown(value)}, expected a window within the years 1 to 9999"
             refuse(message)
@@ -163,7 +164,7 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": ["500MB", "50GB"]}),
 ]
 TimeText = Annotated[str, AfterValidator(_time)]
-WindowText = Annotated[str, AfterValidator(_window)]
+ReferenceText = Annotated[str, AfterValidator(_reference)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 Condition = Annotated[str, AfterValidator(_condition)]
 ScalarText = Annotated[

@@ -79,7 +79,7 @@ def compare(
 ) -> FeatureChange:
     """Return how a feature differs between two windows; `note` says what is special about it already."""
     if reference is None or current is None or not reference.rows or not current.rows:
-        return _one_sided(feature, reference, current, importance)
+        return _one_sided(feature, reference, current, importance, note)
     if reference.kind == "numeric":
         before, after, placed = _numeric_groups(reference, current)
         new: tuple[str, ...] = ()
@@ -125,12 +125,15 @@ def top_values(profile: Profile, limit: int = _TOP) -> list[tuple[str, float]]:
     return [*named[:limit], *rest]
 
 
-def _one_sided(feature: str, reference: Profile | None, current: Profile | None, importance: float) -> FeatureChange:
+def _one_sided(
+    feature: str, reference: Profile | None, current: Profile | None, importance: float, note: str
+) -> FeatureChange:
     unknown = Estimate.unknown("only one of the windows has it")
     has_before = reference is not None and reference.present > 0
     has_after = current is not None and current.present > 0
-    note = "" if has_before == has_after else ("vanished" if has_before else "appeared")
-    moved = 1.0 if note else 0.0
+    moved = float(has_before != has_after)
+    if moved and not note:
+        note = "vanished" if has_before else "appeared"
     return FeatureChange(feature, reference, current, importance, moved, unknown, unknown, {}, (), (), note)
 
 

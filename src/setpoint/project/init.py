@@ -362,7 +362,10 @@ def write(found: Draft, out: Path, *, force: bool = False) -> list[Path]:
     if path.exists() and not force:
         msg = f"{path} is there already"
         raise UsageError(msg, hint="name the model with --name, or replace the file with --force")
-    text = found.yaml(os.path.relpath(out / SCHEMA_FILE, folder))
+    model = found.model
+    if model.reference_file:
+        model = replace(model, reference=os.path.relpath(model.reference_file, folder.resolve()))
+    text = replace(found, model=model).yaml(os.path.relpath(out / SCHEMA_FILE, folder))
     load_text(text, found.model.name, str(path))
     schema = json.dumps(model_schema(), indent=2) + "\n"
     wanted = {out / PROJECT_FILE: _PROJECT_TEXT, out / SCHEMA_FILE: schema, path: text}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeGuard, cast
 
 import duckdb
 
@@ -17,10 +18,12 @@ from setpoint.answers.diff import diff
 from setpoint.answers.status import status
 from setpoint.core.clock import micros, parse_time
 from setpoint.core.errors import UsageError
+from setpoint.core.reference import is_table_file
 from setpoint.core.window import Window
+from setpoint.project.tables import reference_rows
 from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.files import NEVER
+from setpoint.store.files import NEVER, Source
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.summaries import Summaries
@@ -91,7 +94,7 @@ class Log:
         model: str = "",
         *,
         current: str | Window | None = None,
-        reference: str | Window | None = None,
+        reference: str | Window | Source | None = None,
         by: str = "",
         as_of: When = None,
     ) -> Answer:
@@ -100,12 +103,19 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             current: The later window; the last seven days by default.
-            reference: The earlier one; the same length just before by default.
+            reference: The earlier one, or rows to compare with, such as the training data: a file or a table.
+                The declared reference by default, else the same length just before.
             by: `endpoint`, `version` or a cohort: also what changed inside each group.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
-            return diff(evidence, current=_window(evidence, current), reference=_window(evidence, reference), by=by)
+            now = _window(evidence, current)
+            if reference is None and evidence.model.reference_file:
+                return _since_declared(evidence, now, by)
+            if reference is None or isinstance(reference, Window) or _is_window_text(reference):
+                return diff(evidence, current=now, reference=_window(evidence, reference), by=by)
+            with reference_rows(reference, evidence) as rows:
+                return diff(evidence, current=now, reference=rows, by=by)
 
     def cost(
         self,
@@ -220,6 +230,20 @@ def _as_of(value: When, zone: str, now: int) -> int:
         return value
     msg = f"as_of cannot be {type(value).__name__}: {value!r}"
     raise UsageError(msg, hint='write as_of="2026-03-10", or give a datetime with a zone')
+
+
+def _is_window_text(reference: object) -> TypeGuard[str]:
+    return isinstance(reference, str) and not is_table_file(reference)
+
+
+def _since_declared(evidence: RowEvidence, current: Window | None, by: str) -> Answer:
+    """Compare with the declared file; where it cannot be read, with the time before, and say so."""
+    try:
+        with reference_rows(evidence.model.reference_file, evidence) as rows:
+            return diff(evidence, current=current, reference=rows, by=by)
+    except UsageError as error:
+        answer = diff(evidence, current=current, by=by)
+        return replace(answer, because=(*answer.because, f"the declared reference is not used: {error.message}"))
 
 
 def _window(evidence: RowEvidence, value: str | Window | None) -> Window | None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
 import duckdb
 
-from setpoint.answers.answer import Answer
-from setpoint.answers.diff import Sides, compared
 from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Cohort, Model, Task
-from setpoint.inputs.profiles import profiles
 from setpoint.project.guess import (
     ColumnFacts,
     check_roles,
@@ -27,9 +23,10 @@ from setpoint.project.guess import (
     warnings,
 )
 from setpoint.project.log import FileSource, Log
+from setpoint.project.tables import Columns
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import (
     ROLES,
     Mapped,
@@ -39,11 +36,6 @@ from setpoint.store.files import (
     load,
     shifted_times,
 )
-from setpoint.store.measures import Definition
-from setpoint.store.profiling import query_profile
-from setpoint.store.states import StateTable
-
-Columns = tuple[str, ...] | list[str] | None
 
 
 def read(
@@ -231,71 +223,3 @@ def _guessed_model(
         timezone=tz,
         cohorts=tuple(Cohort(column, by=column) for column in chosen),
     )
-
-
-def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -> Answer:
-    """What changed between two tables, for example the training data and this week's?
-
-    Args:
-        reference: The earlier table, as `read` takes it.
-        current: The later table.
-        inputs: The columns to compare; all that either table has when left out.
-
-    Raises:
-        ColumnError: A named column is in neither table.
-        EmptyFile: A table has no rows.
-
-    Example:
-        >>> import duckdb
-        >>> train = duckdb.sql("SELECT i % 7 AS weekday FROM range(4200) AS t(i)")
-        >>> now = duckdb.sql("SELECT i % 6 AS weekday FROM range(4200) AS t(i)")
-        >>> diff_tables(train, now).headline
-        '1 of 1 features changed beyond chance: weekday mean 3 → 2.5'
-    """
-    chosen = tuple(inputs) if inputs is not None else None
-    with _table(reference, chosen) as before, _table(current, chosen) as after:
-        retyped = _retyped(before, after)
-        shared = before.definition
-        new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
-        if new:
-            shared = Definition({**shared.features, **after.define(new).features})
-        sides = Sides(
-            profiles(_profile(before, shared), shared),
-            profiles(_profile(after, shared), shared),
-            ("the reference table", "the current table"),
-            retyped=retyped,
-        )
-        return compared(after, sides)
-
-
-def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
-    """Return the columns that are numbers in one table and text in the other; both are then read as text."""
-    found: dict[str, str] = {}
-    for name, column in before.inputs.items():
-        other = after.inputs.get(name)
-        if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
-            found[name] = f"type changed from {column.kind} to {other.kind}"
-            before.inputs[name], after.inputs[name] = replace(column, kind="VARCHAR"), replace(other, kind="VARCHAR")
-    return found
-
-
-def _profile(evidence: RowEvidence, definition: Definition) -> StateTable:
-    return query_profile(evidence.connection, definition, evidence.profiled, is_weighted=False)
-
-
-@contextmanager
-def _table(source: Source, inputs: tuple[str, ...] | None) -> Generator[RowEvidence]:
-    connection = connect()
-    try:
-        types = load(connection, source, "raw_predictions")
-        # Only texts need a look: one that differs in almost every row is no feature.
-        looked = look_at(connection, "raw_predictions", {c: kind for c, kind in types.items() if kind == "VARCHAR"})
-        facts = {c: looked.get(c) or ColumnFacts.unseen(kind) for c, kind in types.items()}
-        nothing: dict[str, str] = dict.fromkeys(ROLES, "")
-        present = None if inputs is None else tuple(name for name in inputs if name in types)
-        mapped = guess(facts, nothing, present)
-        types = mend(connection, "raw_predictions", types, facts, mapped)
-        features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")
-        yield RowEvidence(connection, Model(name=""), features, 0, is_joined=True, is_recorded=False)
-    finally:
-        connection.close()

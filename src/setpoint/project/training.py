@@ -73,6 +73,12 @@ def draft_trained(train: Source, model_file: Path, given: Given = NOTHING, *, ho
         roles = tuple(role for role in ROLES if role not in {"prediction", "score"})
         guesses = [*role_guesses(looked, given.columns, shown=roles), task, *([positive] if positive else []), *found]
         later = None if holdout is None else _later(connection, holdout, looked)
+        if isinstance(train, str | Path):
+            model = replace(model, reference=str(Path(train).resolve()))
+            guesses.append(Guess("reference", str(train), "the rows the model was trained on"))
+        else:
+            why = "the training rows are a table in memory: write them to a file to compare with them"
+            guesses.append(Guess("reference", "none", why))
         return _measured(with_positive(model, positive), guesses, fitted, looked, later)
 
 
@@ -180,15 +186,13 @@ def _why_not_later(later: Looked | None, train: Window | None, zone: str) -> str
 
 
 def _measured(model: Model, guesses: list[Guess], fitted: Fitted, train: Looked, later: Looked | None) -> Draft:
-    """Add reference, importance and bar to a model."""
+    """Add the end of training, importance and bar to a model."""
     zone = model.timezone
     trained = span(train, zone)
     if trained is not None:
         end = -(-trained.end // MICROS) * MICROS
-        iso = [moment(at).isoformat() for at in (trained.start, end)]
-        model = replace(model, reference="..".join(iso), trained_until=end)
-        reason = f"the time span of {train.name}"
-        guesses += [Guess("reference", "..".join(iso), reason), Guess("trained_until", iso[1], reason)]
+        model = replace(model, trained_until=end)
+        guesses.append(Guess("trained_until", moment(end).isoformat(), f"the last time in {train.name}"))
     refusal = _why_not_later(later, trained, zone)
     judged = train if later is None or refusal else later
     table, outcomes = _rows(judged, fitted, _MEASURED_ROWS)

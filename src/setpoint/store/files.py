@@ -14,6 +14,7 @@ import duckdb
 from setpoint.core.clock import time_zone
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
+from setpoint.core.reference import TABLE_ENDINGS
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.measures import Column, tallies_of_rows
@@ -22,8 +23,9 @@ ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "outcome", "observed_at",
     "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error", "keep_probability",
 )  # fmt: skip
-_READERS = {".parquet": "read_parquet", ".csv": "read_csv", ".tsv": "read_csv", ".ndjson": "read_json",
-            ".jsonl": "read_json", ".json": "read_json"}  # fmt: skip
+_READERS: dict[str, str] = dict(
+    zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
+)
 # By name: else a column that the first files lack, or have in another place, is lost without a word.
 _OPTIONS = {
     "read_parquet": ", union_by_name=true",

@@ -1,0 +1,17 @@
+"""What comparisons start from: a stretch of the predictions, or a file such as the training data."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+TABLE_ENDINGS = (".parquet", ".csv", ".tsv", ".ndjson", ".jsonl", ".json")
+
+
+def is_table_file(reference: str) -> bool:
+    """Return whether a reference names a file of rows rather than a window.
+
+    Example:
+        >>> is_table_file("train/*.parquet"), is_table_file("2013-01-01..2013-04-01"), is_table_file("last week")
+        (True, False, False)
+    """
+    return PurePath(reference).suffix.lower() in TABLE_ENDINGS
