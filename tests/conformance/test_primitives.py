@@ -168,3 +168,11 @@ def test_nothing_comes_from_nothing(engine: str) -> None:
     frame: Frame = {"x": []}
     for tree in (p.finite("x"), p.is_missing("x", "DOUBLE"), p.value_bin("x", 0.0, 1.0), p.score_bin("x")):
         assert run(engine, frame, tree) == []
+
+
+def test_age_bin(engine: str) -> None:
+    ages: Column = [None, -5e6, 0.0, 1e6, 1e6 + 1, 3.6e9, 2.592e12, 1e18, *(2.0**k * 1e6 for k in range(30))]
+    ages = [*ages, *np.exp(RNG.normal(20.0, 5.0, 200)).round().tolist()]
+    frame: Frame = {"age": ages}
+    expected = [None if age is None else math.floor(4.0 * math.log2(max(age / 1e6, 1.0))) for age in ages]
+    assert_same(run(engine, frame, p.age_bin("age")), expected, frame)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
-from setpoint.core.clock import DAY
+from setpoint.core.clock import DAY, day_text
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -259,4 +259,6 @@ def _group_table(
 
 def _days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
     """Return the quality state of each local day of a window, oldest first."""
-    return [(day, part.only(is_root=True)) for day, part in evidence.quality_by_day(window)]
+    zone = evidence.model.timezone
+    found = evidence.quality_by_day(window)
+    return [(day_text(midnight, zone), part.only(is_root=True)) for midnight, part in found]

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.equal_age import equal_age, old_enough
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
-from setpoint.core.clock import DAY, HOUR, QUARTER_HOUR, duration_text
+from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Expectation, Task
@@ -27,7 +28,7 @@ from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.row_counts import count_answers, count_unread_outcomes
-from setpoint.store.states import StateTable
+from setpoint.store.states import StateTable, merge
 
 DEFAULT_LENGTH = 7 * DAY
 METRIC_COLUMNS = (
@@ -72,12 +73,12 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     unread = _unread(evidence, now, known, metrics)
     if unread and not known.rows:
         metrics = [replace(m, unknown=unread) if m.value is None else m for m in metrics]
-    judged = _judge(evidence, metrics, reference)
+    judged = _judge(evidence, metrics, now, reference)
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
     tables = [_metrics_table(judged, [*seen.metrics, tokens], known)]
     if by:
-        tables.insert(0, _group_table(evidence, state, by))
+        tables.insert(0, _group_table(evidence, state, by, now, cohort))
     return Answer(
         question="status",
         model=model.name,
@@ -118,7 +119,7 @@ def _observed(evidence: RowEvidence, window: Window | None) -> Window:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
-def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | None) -> list[_Judged]:
+def _judge(evidence: RowEvidence, metrics: list[Metric], now: Window | None, reference: Window | None) -> list[_Judged]:
     bars = {expectation.metric: expectation for expectation in evidence.model.expectations}
     judged = [
         _Judged(metric, _bar(bars[metric.name]), judge(metric, bars[metric.name]))
@@ -133,21 +134,29 @@ def _judge(evidence: RowEvidence, metrics: list[Metric], reference: Window | Non
         judged.insert(0, _Judged(missing, _bar(bars[name]), Verdict.UNKNOWN))
     if bars or reference is None:
         return judged
-    before = {
-        metric.name: metric
-        for metric in quality(
-            evidence.quality(reference).only(is_root=True),
-            evidence.model,
-            outcome_shift=evidence.definition.outcome_shift,
-        )
-    }
     first = headline(evidence.model)
-    return [
-        _Judged(j.metric, f"before {before[j.metric.name].text()}", _fell(before[j.metric.name], j.metric))
-        if j.metric.name == first
-        else j
-        for j in judged
-    ]
+    return [_held_against(evidence, j, now, reference) if j.metric.name == first else j for j in judged]
+
+
+def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, reference: Window) -> _Judged:
+    """Return a metric held against that of an earlier window, at equal outcome age while outcomes still come."""
+    state = evidence.quality(reference).only(is_root=True)
+    metric = judged.metric
+    known = (arrival(evidence.quality(now).only(is_root=True)).share, arrival(state).share)
+    age = equal_age(evidence, known, now, reference)
+    words = "before"
+    if age is not None and now is not None:
+        young = evidence.early_quality(old_enough(now, age, evidence.as_of), age)
+        metric = _metric_of(evidence, young.only(is_root=True), metric.name)
+        state = evidence.early_quality(reference, age).only(is_root=True)
+        words = f"{metric.text()} with outcomes of {duration_text(age)}, before"
+    before = _metric_of(evidence, state, metric.name)
+    return replace(judged, bar=f"{words} {before.text()}", verdict=_fell(before, metric))
+
+
+def _metric_of(evidence: RowEvidence, state: StateTable, name: str) -> Metric:
+    found = quality(state, evidence.model, outcome_shift=evidence.definition.outcome_shift)
+    return next(metric for metric in found if metric.name == name)
 
 
 def _fell(before: Metric, after: Metric) -> Verdict:
@@ -189,7 +198,7 @@ def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _
         return f"{subject}NOT working as expected: {found.metric.name} {found.metric.text()}, expected {found.bar}"
     if verdict is Verdict.WARNING:
         found = bad[0]
-        said = found.bar if found.bar.startswith("before") else f"expected {found.bar}"
+        said = found.bar if "before " in found.bar else f"expected {found.bar}"
         return f"{subject}may be slipping: {found.metric.name} {found.metric.text()}, {said}"
     if verdict is Verdict.OK:
         said = ", ".join(f"{j.metric.name} {j.metric.text()} ({j.bar})" for j in barred)
@@ -337,16 +346,23 @@ def _row(metric: Metric, bar: str, verdict: Verdict | None) -> tuple[Cell, ...]:
     )
 
 
-def _group_table(evidence: RowEvidence, state: StateTable, by: str) -> Table:
+def _group_table(evidence: RowEvidence, state: StateTable, by: str, now: Window | None, cohort: str) -> Table:
+    """Return the headline metric of each group, at equal outcome age while outcomes still come."""
     first = headline(evidence.model)
+    parts = groups(state, by)
+    shares = {name: arrival(part) for name, part in parts}
+    age = None if now is None else equal_age(evidence, [known.share for known in shares.values()], now, now)
+    if age is not None and now is not None:
+        early = dict(groups(evidence.early_quality(old_enough(now, age, evidence.as_of), age, cohort=cohort), by))
+        parts = [(name, early.get(name, merge(part.kind, []))) for name, part in parts]
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    for name, part in groups(state, by):
-        known = arrival(part)
-        metrics = quality(part, evidence.model, outcome_shift=evidence.definition.outcome_shift)
-        metric = next(m for m in metrics if m.name == first)
-        rows.append((name, known.predictions, known.share, *_row(metric, "", None)[:7]))
+    for name, part in parts:
+        known = shares[name]
+        metric = _metric_of(evidence, part, first)
+        rows.append((name, known.predictions, known.share, age and age / MICROS, *_row(metric, "", None)[:7]))
         share = "" if known.share is None else number(known.share, "share")
         lines.append((name, number(known.predictions, "rows"), share, metric.text()))
-    columns = (by, "predictions", "outcome_share", *METRIC_COLUMNS[:7])
-    return Table(f"by_{by}", columns, rows, (by, "predictions", "with outcome", first), lines)
+    columns = (by, "predictions", "outcome_share", "outcome_age_seconds", *METRIC_COLUMNS[:7])
+    named = first if age is None else f"{first} with outcomes of {duration_text(age)}"
+    return Table(f"by_{by}", columns, rows, (by, "predictions", "with outcome", named), lines)

@@ -6,15 +6,14 @@ once a minute, late or twice, gives the same findings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
+from setpoint.control.episode import Episode
+from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
-from setpoint.core.finding import Finding, Severity
 from setpoint.core.model import Retention
 from setpoint.feedback.quality import odd_outcome_words
 from setpoint.store.engines.duck import literal, rows
@@ -24,55 +23,6 @@ from setpoint.store.primitives import keeps, printed
 
 QUIET = DAY
 _FUTURE = 300 * MICROS
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """A stretch of time in which something was wrong.
-
-    Attributes:
-        kind: Such as `quarantined_rows`.
-        cause: What it is put down to.
-        subject: What it is about.
-        started_at: Start of its first hour.
-        ended_at: When it was over; None while it goes on.
-        severity: How bad.
-        said: One sentence.
-        evidence: The numbers behind it.
-    """
-
-    kind: str
-    cause: str
-    subject: str
-    started_at: int
-    ended_at: int | None
-    severity: Severity
-    said: str
-    evidence: dict[str, object]
-
-    def findings(self, model: str, now: int) -> list[Finding]:
-        """Return the rows of the findings table: one when it opened, one when it closed."""
-        opened = Finding(
-            model=model,
-            kind=self.kind,
-            cause=self.cause,
-            subject=self.subject,
-            started_at=self.started_at,
-            ended_at=None,
-            severity=self.severity,
-            state="open",
-            said=self.said,
-            evidence="{}",
-            recorded_at=_next_hour(self.started_at),
-            revision=0,
-        )
-        if opened.recorded_at > now:
-            return []
-        if self.ended_at is None or self.ended_at > now:
-            return [opened]
-        details = json.dumps(self.evidence, sort_keys=True)
-        closed = {"ended_at": self.ended_at, "state": "closed", "revision": 1, "recorded_at": self.ended_at}
-        return [opened, Finding(**{**_fields(opened), **closed, "evidence": details})]  # pyright: ignore[reportArgumentType] — the fields of a Finding
 
 
 Check = Callable[[RowEvidence, int], list[Episode]]
@@ -223,6 +173,18 @@ def odd_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     )
 
 
+def undeclared_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Outcomes of a kind that nobody declared: they count nowhere."""
+    declared = ", ".join(literal(kind.name) for kind in evidence.model.outcomes)
+    return _counted(
+        evidence,
+        now,
+        "undeclared_outcome",
+        f"SELECT epoch_us(recorded_at), kind FROM outcomes WHERE kind NOT IN ({declared})",
+        lambda kind: f"outcomes of the kind {kind} count nowhere; declare it under outcomes, or record another",
+    )
+
+
 CHECKS: dict[str, Check] = {
     "missed_run": missed_runs,
     "quarantined_rows": quarantined_rows,
@@ -232,6 +194,10 @@ CHECKS: dict[str, Check] = {
     "stray_outcome": stray_outcomes,
     "odd_score": odd_scores,
     "odd_outcome": odd_outcomes,
+    "undeclared_outcome": undeclared_outcomes,
+    "stalled_outcomes": stalled_outcomes,
+    "new_outcome_source": new_outcome_sources,
+    "changed_delay": changed_delays,
 }
 
 
@@ -265,11 +231,3 @@ def _counted(evidence: RowEvidence, now: int, kind: str, sql: str, said: Callabl
                 )
             )
     return episodes
-
-
-def _next_hour(at: int) -> int:
-    return at // HOUR * HOUR + HOUR
-
-
-def _fields(finding: Finding) -> dict[str, object]:
-    return {name: getattr(finding, name) for name in finding.__struct_fields__}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,12 +15,13 @@ from setpoint.core.model import Model
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.findings import write_findings
+from setpoint.store.kept import KeptEvidence
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE as SHIPPING
 from setpoint.store.shipper import Shipment, ship
-from setpoint.store.snapshot import Snapshot
+from setpoint.store.summaries import Summaries
 
 LEASE = "tick"
 
@@ -63,8 +65,10 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
         now = layout.clock.now()
         for name in layout.models():
             model = layout.model(name)
-            with Snapshot(layout, name) as snapshot:
-                evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
+            with (
+                Summaries.reading(layout.summaries(name)) as summaries,
+                closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
+            ):
                 done.versions += [(name, version) for version in _note_versions(layout, model, evidence)]
                 found = [
                     finding

@@ -102,6 +102,16 @@ def parse_time(value: str, zone: str = "UTC") -> int:
     return micros(found if found.tzinfo else found.replace(tzinfo=time_zone(zone)))
 
 
+def day_text(at: int, zone: str) -> str:
+    """Return the local day that a time lies in.
+
+    Example:
+        >>> day_text(parse_time("2013-07-01T02:00+00:00"), "America/New_York")
+        '2013-06-30'
+    """
+    return moment(at, zone).date().isoformat()
+
+
 def parse_duration(value: str) -> int:
     """Read a duration such as `90s`, `30m`, `12h`, `7d`, `2w` into microseconds.
 

@@ -90,10 +90,19 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeKind:
-    """One kind of outcome; exactly one of a model's kinds is final, others are proxies."""
+    """One kind of outcome; exactly one of a model's kinds is final, others are proxies.
+
+    Attributes:
+        name: Such as `chargeback` or `complaint`.
+        final: Whether quality is judged by it.
+        source: Where it comes from, in words: a click log, the support desk.
+        selection: Whose outcomes are seen, when not everybody's: only customers who wrote in.
+    """
 
     name: str = "final"
     final: bool = True
+    source: str = ""
+    selection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

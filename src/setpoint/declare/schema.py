@@ -121,6 +121,10 @@ class OutcomeDeclaration(_Part):
 
     final: bool = False
     """Whether quality is judged by it; exactly one kind is final, others are proxies."""
+    source: str = ""
+    """Where it comes from, in words: the click log, the support desk."""
+    selection: str = ""
+    """Whose outcomes are seen, when not everybody's: only customers who wrote in."""
 
 
 class NamedOutcomeDeclaration(OutcomeDeclaration):
@@ -389,7 +393,9 @@ def _outcome_kinds(outcomes: object) -> tuple[core.OutcomeKind, ...]:
         listed = cast("list[str | NamedOutcomeDeclaration]", outcomes)
         pairs.extend((one, None) if isinstance(one, str) else (one.name, one) for one in listed)
     alone = len(pairs) == 1
-    return tuple(
-        core.OutcomeKind(name, one.final if one is not None and "final" in one.model_fields_set else alone)
-        for name, one in pairs
-    )
+    return tuple(_outcome_kind(name, one or OutcomeDeclaration(), is_alone=alone) for name, one in pairs)
+
+
+def _outcome_kind(name: str, declared: OutcomeDeclaration, *, is_alone: bool) -> core.OutcomeKind:
+    is_final = declared.final if "final" in declared.model_fields_set else is_alone
+    return core.OutcomeKind(name, is_final, declared.source, declared.selection)

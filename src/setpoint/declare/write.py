@@ -116,9 +116,12 @@ def _features(model: Model) -> dict[str, object]:
 
 
 def _outcomes(kinds: tuple[OutcomeKind, ...]) -> object:
-    if len(kinds) == 1:
+    if kinds == (OutcomeKind(kinds[0].name),):
         return [kinds[0].name]
-    return {kind.name: {"final": kind.final} for kind in kinds}
+    return {
+        kind.name: {"final": kind.final, "source": kind.source or None, "selection": kind.selection or None}
+        for kind in kinds
+    }
 
 
 def duration_spelling(length: int) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from setpoint.core.errors import StoreBusy, StoreError
 from setpoint.core.model import Model
+from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.engines.duck import connect, literal, rows
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.lake import LakeTable
@@ -172,7 +173,7 @@ def _mark(layout: Layout, model: Model, buckets: set[int], text: str) -> None:
                 how.seen = tuple(value for value in how.seen if value != text)
         for cohort, values in progress.told_apart.items():
             progress.told_apart[cohort] = tuple(value for value in values if value != text)
-        for kind in (PROFILE, quality_kind(model)):
+        for kind in (PROFILE, ARRIVALS, quality_kind(model)):
             summaries.rename(kind, text, OTHER)
 
 

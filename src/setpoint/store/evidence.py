@@ -14,8 +14,9 @@ from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
 from setpoint.core.expression import parse
 from setpoint.core.model import Cohort, Model, Task
-from setpoint.core.window import Window
+from setpoint.core.window import Window, local_midnight
 from setpoint.store import measures
+from setpoint.store.arrivals import query_arrivals
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
@@ -92,8 +93,25 @@ class RowEvidence:
             cohort: Split by the value of this cohort; not split when empty.
             bucket_seconds: Split by time buckets of this length; 0 for none.
         """
-        time = measures.bucketed("predicted_at", bucket_seconds) if bucket_seconds else ""
-        return self.qualities(window, (cohort,), time=time)[cohort]
+        return self.qualities(window, (cohort,), time=_bucketed(bucket_seconds))[cohort]
+
+    def early_quality(self, window: Window | None, within: int, *, cohort: str = "") -> StateTable:
+        """Return the quality state of a window, by what was known of each prediction `within` microseconds after it.
+
+        From rows: states know only what is known now.
+        """
+        matching = replace(self.matching(window), within=within)
+        return measures.query_quality(self.connection, matching, self.definition, cohorts=(cohort,))[cohort]
+
+    def arrivals(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return when the outcomes of a window arrived; see `quality`."""
+        return self.arrivals_by_cohort(window, (cohort,), time=_bucketed(bucket_seconds))[cohort]
+
+    def arrivals_by_cohort(
+        self, window: Window | None, cohorts: Sequence[str], *, time: str = ""
+    ) -> dict[str, StateTable]:
+        """Return the arrivals states of several cohorts in one query."""
+        return query_arrivals(self.connection, self.matching(window), cohorts=cohorts, time=time)
 
     def qualities(self, window: Window | None, cohorts: Sequence[str], *, time: str = "") -> dict[str, StateTable]:
         """Return the quality states of several cohorts in one query; see `profiles_by_cohort`."""
@@ -101,16 +119,20 @@ class RowEvidence:
             self.connection, self.matching(window), self.definition, cohorts=cohorts, time=time
         )
 
-    def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
-        """Return the quality state of each local day of a window, oldest first."""
-        zone = self.model.timezone
-        hourly = self.quality(window, bucket_seconds=bucket_seconds(zone))
-        days: dict[str, StateTable] = {}
-        for start in sorted({cast("int", key) for key in hourly.key("bucket") if key is not None}):
-            day = moment(start, zone).date().isoformat()
-            part = hourly.only(bucket=start).at("bucket", 0)
-            days[day] = merge(hourly.kind, [days[day], part]) if day in days else part
-        return list(days.items())
+    def quality_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the quality state of each local day of a window by its midnight, oldest first."""
+        return self._days(self.quality(window, bucket_seconds=bucket_seconds(self.model.timezone)))
+
+    def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
+        """Return the arrivals state of each local day of a window by its midnight, oldest first."""
+        return self._days(self.arrivals(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
+
+    def _days(self, bucketed: StateTable) -> list[tuple[int, StateTable]]:
+        parts: dict[int, list[StateTable]] = {}
+        for start in sorted({cast("int", key) for key in bucketed.key("bucket") if key is not None}):
+            midnight = local_midnight(start, self.model.timezone)
+            parts.setdefault(midnight, []).append(bucketed.only(bucket=start).at("bucket", 0))
+        return [(midnight, merge(bucketed.kind, tables)) for midnight, tables in parts.items()]
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the traffic state of a window, widened to the quarters of an hour that tallies count.
@@ -128,8 +150,7 @@ class RowEvidence:
     def profile(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window's root rows; see `quality`. A cohort may be `version` or `endpoint`."""
         if cohort:
-            time = measures.bucketed("predicted_at", bucket_seconds) if bucket_seconds else ""
-            return self.profiles_by_cohort(window, (cohort,), time=time)[cohort]
+            return self.profiles_by_cohort(window, (cohort,), time=_bucketed(bucket_seconds))[cohort]
         return query_profile(
             self.connection,
             self.definition,
@@ -289,6 +310,10 @@ class RowEvidence:
         if bare in self.inputs:
             return f"p.{self.inputs[bare].sql}"
         return f"p.{quoted(name)}" if name in self._prediction_columns else "NULL"
+
+
+def _bucketed(seconds: int) -> str:
+    return measures.bucketed("predicted_at", seconds) if seconds else ""
 
 
 def _roots(window: Window | None) -> str:

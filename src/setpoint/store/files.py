@@ -17,6 +17,7 @@ from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.engines.duck import literal, quoted, rows
+from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
 
 ROLES: tuple[str, ...] = (
@@ -456,7 +457,6 @@ def _create_outcomes(
     connection.execute(f"CREATE VIEW outcomes AS SELECT {selected} FROM {quoted(name)}")
 
 
-NEVER = "make_timestamptz(253402300799000000)"  # an outcome without a time is later than every prediction
 _NUMBERS = ("score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability")
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from setpoint.core.clock import MICROS, QUARTER_HOUR, moment, text
+from setpoint.core.clock import MICROS, QUARTER_HOUR, text
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
+from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
 from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
 from setpoint.store.lake import LakeTable
@@ -200,19 +201,44 @@ class KeptEvidence(RowEvidence):
         progress = self.progress
         return super().told_apart(cohort, window) if progress is None else progress.told_apart.get(cohort, ())
 
-    def quality_by_day(self, window: Window | None) -> list[tuple[str, StateTable]]:
-        """Return the quality state of each local day of a window, oldest first."""
+    def arrivals(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return when the outcomes of a window arrived."""
+        return self._merged(
+            Kept(ARRIVALS, cohort),
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).arrivals(part, cohort=cohort, bucket_seconds=size),
+        )
+
+    def early_quality(self, window: Window | None, within: int, *, cohort: str = "") -> StateTable:
+        """Return the quality state of a window, by what was known early: from rows."""
+        self._refuse_without_rows(window, "when they were young")
+        return super().early_quality(window, within, cohort=cohort)
+
+    def quality_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the quality state of each local day of a window by its midnight, oldest first."""
+        days = self._local_days(window)
+        return super().quality_by_day(window) if days is None else _filled(days, self.quality)
+
+    def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
+        """Return the arrivals state of each local day of a window by its midnight, oldest first."""
+        days = self._local_days(window)
+        if days is None:
+            return super().arrivals_by_day(window, cohort=cohort)
+        return _filled(days, lambda day: self.arrivals(day, cohort=cohort))
+
+    def _local_days(self, window: Window | None) -> list[tuple[int, Window]] | None:
+        """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""
         span = window or self.span
         if self.progress is None or span is None:
-            return super().quality_by_day(window)
+            return None
         zone = self.model.timezone
-        days: list[tuple[str, StateTable]] = []
+        days: list[tuple[int, Window]] = []
         start = span.start
         while start < span.end:
-            end = min(shift_days(local_midnight(start, zone), 1, zone), span.end)
-            state = self.quality(Window(start, end))
-            if len(state):
-                days.append((moment(start, zone).date().isoformat(), state))
+            midnight = local_midnight(start, zone)
+            end = min(shift_days(midnight, 1, zone), span.end)
+            days.append((midnight, Window(start, end)))
             start = end
         return days
 
@@ -275,12 +301,16 @@ class KeptEvidence(RowEvidence):
 
     def _refuse_what_was_let_go(self, window: Window | None) -> None:
         """Refuse a question about what was known earlier of days whose rows are gone: states know only the present."""
-        if not self._is_now and not self.has_rows_of(window):
+        if not self._is_now:
+            self._refuse_without_rows(window, f"on {self._text(self.as_of)}")
+
+    def _refuse_without_rows(self, window: Window | None, when: str) -> None:
+        if not self.has_rows_of(window):
             msg = (
                 f"the rows before {self._text(self._let_go_before)} were let go:"
-                f" what was known of them on {self._text(self.as_of)} cannot be told any more"
+                f" what was known of them {when} cannot be told any more"
             )
-            raise UsageError(msg, hint="ask without --as-of, or about a window that starts later")
+            raise UsageError(msg, hint="ask about what is known now, or about a window that starts later")
 
     def _text(self, at: int) -> str:
         return text(at, self.model.timezone)
@@ -307,6 +337,14 @@ class KeptEvidence(RowEvidence):
             return True
         reach = Window(span.start, max(span.end, progress.closed_until)) if span else None
         return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
+
+
+def _filled(
+    days: Sequence[tuple[int, Window]], state_of: Callable[[Window], StateTable]
+) -> list[tuple[int, StateTable]]:
+    """Return the state of each day that has any."""
+    found = ((midnight, state_of(day)) for midnight, day in days)
+    return [(midnight, state) for midnight, state in found if len(state)]
 
 
 def _whole(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int], list[int]]:

@@ -16,6 +16,8 @@ from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal
 from setpoint.store.primitives import finite, printed, weight
 
+NEVER = "make_timestamptz(253402300799000000)"  # an outcome without a time is later than every prediction
+
 
 @dataclass(frozen=True, slots=True)
 class Matching:
@@ -34,6 +36,7 @@ class Matching:
         is_joined: Whether the predictions view has `outcome`, `value_usd` and `cost_usd` itself: a file
             in which every row knows its outcome.
         cohorts: SQL of each cohort's value, by cohort name.
+        within: Only outcomes learned at most this long after their prediction, microseconds; None for all.
     """
 
     model: Model
@@ -47,6 +50,7 @@ class Matching:
     has_unkept: bool = True
     is_joined: bool = False
     cohorts: tuple[tuple[str, str], ...] = ()
+    within: int | None = None
 
     @property
     def outcome_alias(self) -> str:
@@ -59,7 +63,12 @@ def latest_outcomes(matching: Matching) -> str:
     kind = literal(matching.kind or matching.model.final_kind)
     columns = "revision, observed_at, recorded_at, outcome_id, retracted, outcome, value_usd, ship"
     after = f" AND observed_at >= {at(matching.window.start)}" if matching.window else ""
-    by_id = f"FROM outcomes WHERE kind = {kind} AND prediction_id IS NOT NULL"
+    age = "epoch_us(o.recorded_at) - epoch_us(r.predicted_at)"
+    early = "" if matching.within is None else f"{age} <= {matching.within}"
+    by_id = "FROM outcomes AS o"
+    if early:
+        by_id += f" SEMI JOIN predictions AS r ON r.prediction_id = o.prediction_id AND {early}"
+    by_id += f" WHERE kind = {kind} AND prediction_id IS NOT NULL"
     sources = [f"SELECT prediction_id AS root_id, {columns} {by_id}"]
     if matching.has_keys:
         horizon = matching.model.outcome_horizon // MICROS
@@ -70,6 +79,7 @@ def latest_outcomes(matching: Matching) -> str:
             f" max(prediction_id) AS prediction_id FROM ({_roots(matching)}) GROUP BY ALL) AS r"
             " ON o.key = r.key AND o.observed_at >= r.predicted_at"
             f" WHERE epoch_us(o.observed_at) - epoch_us(r.predicted_at) <= {horizon * MICROS}"
+            f"{f' AND {early}' if early else ''}"
         )
     order = "revision DESC, observed_at DESC, recorded_at DESC, outcome_id DESC"
     return (
@@ -94,9 +104,7 @@ def examples(matching: Matching) -> str:
     value_usd, one `cohort_N` a cohort.
     """
     model = matching.model
-    where = ""
-    if matching.window:
-        where = f" WHERE p.predicted_at >= {at(matching.window.start)} AND p.predicted_at < {at(matching.window.end)}"
+    where = f" WHERE true{windowed('p.predicted_at', matching.window)}" if matching.window else ""
     joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
     cost = _cost(matching)
     if matching.has_calls:
@@ -109,8 +117,8 @@ def examples(matching: Matching) -> str:
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
         " p.parent_id IS NULL AS is_root,"
         f" {printed(weight())} AS weight, {_score(model)} AS score, {_decision(matching)} AS decision,"
-        f" {_outcome(matching)} AS outcome_number, {matching.outcome_alias}.value_usd, p.latency_seconds, p.error,"
-        f" {cost} AS cost_usd{cohorts} FROM predictions AS p{joins}{where}"
+        f" {outcome_number(matching)} AS outcome_number, {matching.outcome_alias}.value_usd,"
+        f" p.latency_seconds, p.error, {cost} AS cost_usd{cohorts} FROM predictions AS p{joins}{where}"
     )
     success = _success(model)
     return f"SELECT *, outcome_number IS NOT NULL AS has_outcome, {success} AS is_success FROM ({inner}) AS example"
@@ -145,14 +153,33 @@ def _decision(matching: Matching) -> str:
     return f"coalesce({recorded}, CASE WHEN {score} >= 0.5 THEN 1.0 WHEN {score} IS NOT NULL THEN 0.0 END)"
 
 
-def _outcome(matching: Matching) -> str:
+def outcome_number(matching: Matching) -> str:
+    """Return SQL for the outcome of a prediction `p` as a number; null when it is not known, or cannot be read."""
     number = _as_number(f"{matching.outcome_alias}.outcome", matching.types["outcome"], matching.model)
+    if matching.is_joined and matching.within is not None:
+        number = f"CASE WHEN epoch_us(p.observed_at) - epoch_us(p.predicted_at) <= {matching.within} THEN {number} END"
     silence = matching.model.outcome_if_silent
-    if silence is None:
+    if silence is None or (matching.within is not None and silence.after > matching.within):
         return number
     ripe = f"epoch_us(p.predicted_at) + {silence.after} <= {matching.as_of}"
     absent = "p.outcome IS NULL" if matching.is_joined else "o.root_id IS NULL"
     return f"coalesce({number}, CASE WHEN {absent} AND {ripe} THEN {float(silence.value)!r} END)"
+
+
+def outcome_age(matching: Matching) -> str:
+    """Return SQL for how old a prediction `p` was when its outcome was learned, microseconds; null if nobody knows."""
+    learned = "p.observed_at" if matching.is_joined else "o.learned_at"
+    age = f"(epoch_us({learned}) - epoch_us(p.predicted_at))"
+    if not matching.is_joined:  # a file's outcome without a time
+        age = f"CASE WHEN {learned} < {NEVER} THEN {age} END"
+    silence = matching.model.outcome_if_silent
+    absent = "p.outcome IS NULL" if matching.is_joined else "o.root_id IS NULL"
+    return age if silence is None else f"CASE WHEN {absent} THEN {silence.after} ELSE {age} END"
+
+
+def windowed(column: str, window: Window | None) -> str:
+    """Return SQL that goes on with a condition: that a time lies in a window; empty for all times."""
+    return f" AND {column} >= {at(window.start)} AND {column} < {at(window.end)}" if window else ""
 
 
 def odd_outcome(kind: str, model: Model) -> str:
@@ -168,9 +195,7 @@ def odd_outcome(kind: str, model: Model) -> str:
 def odd_examples(matching: Matching) -> str:
     """Return SQL for the prediction_id of each root whose outcome came and cannot be read."""
     is_odd = odd_outcome(matching.types["outcome"], matching.model)
-    where = "parent_id IS NULL"
-    if matching.window:
-        where += f" AND predicted_at >= {at(matching.window.start)} AND predicted_at < {at(matching.window.end)}"
+    where = f"parent_id IS NULL{windowed('predicted_at', matching.window)}"
     if matching.is_joined:
         return f"SELECT prediction_id FROM predictions WHERE {where} AND {is_odd}"
     odd = f"SELECT root_id FROM ({latest_outcomes(matching)}) WHERE {is_odd}"

@@ -11,6 +11,7 @@ import numpy as np
 from setpoint.core.clock import DAY, MICROS
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
+from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import buckets_with_new_rows, dirty_buckets
 from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
@@ -54,7 +55,7 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         told_apart = _told_apart(evidence, before, changed, step)
         reach = Window(let_go_before, closed_until)
         for run in _whole_days(stale, model.timezone, reach):
-            _replace_quality_by_cohort(summaries, evidence, run)
+            _replace_feedback_by_cohort(summaries, evidence, run)
         for run in _whole_days(changed, model.timezone, reach):
             _replace_profiles_by_cohort(summaries, evidence, run, told_apart)
         _merge_days(summaries, evidence, stale, step)
@@ -143,6 +144,7 @@ def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int],
     seconds = step // MICROS
     quality = Kept(quality_kind(evidence.model))
     _put(summaries, quality, "bucket", evidence.quality(window, bucket_seconds=seconds), starts)
+    _put(summaries, Kept(ARRIVALS), "bucket", evidence.arrivals(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(TRAFFIC), "bucket", evidence.traffic(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(SPENDING), "bucket", evidence.spending(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(PROFILE), "bucket", evidence.profile(window, bucket_seconds=seconds), starts)
@@ -170,12 +172,14 @@ def _told_apart(
     return found
 
 
-def _replace_quality_by_cohort(summaries: Summaries, evidence: RowEvidence, run: Sequence[int]) -> None:
+def _replace_feedback_by_cohort(summaries: Summaries, evidence: RowEvidence, run: Sequence[int]) -> None:
     cohorts = [cohort.name for cohort in evidence.model.cohorts]
     if cohorts:
         window, time = _by_day(run, evidence.model.timezone)
         for cohort, table in evidence.qualities(window, cohorts, time=time).items():
             _put(summaries, Kept(quality_kind(evidence.model), cohort), "day", table, run)
+        for cohort, table in evidence.arrivals_by_cohort(window, cohorts, time=time).items():
+            _put(summaries, Kept(ARRIVALS, cohort), "day", table, run)
 
 
 def _replace_profiles_by_cohort(
@@ -229,8 +233,8 @@ def _merge_days(summaries: Summaries, evidence: RowEvidence, stale: Sequence[int
     midnights = sorted({local_midnight(start, zone) for start in stale})
     mondays = sorted({local_monday(midnight, zone) for midnight in midnights})
     quality = quality_kind(evidence.model)
-    by_bucket = [Kept(kind) for kind in (quality, TRAFFIC, SPENDING, PROFILE)]
-    by_day = [Kept(quality, cohort.name) for cohort in evidence.model.cohorts]
+    by_bucket = [Kept(kind) for kind in (quality, ARRIVALS, TRAFFIC, SPENDING, PROFILE)]
+    by_day = [Kept(kind, cohort.name) for cohort in evidence.model.cohorts for kind in (quality, ARRIVALS)]
     by_day += [Kept(PROFILE, name) for name in evidence.cohorts]
     for kept in by_bucket:
         days: dict[int, StateTable | None] = {}

@@ -24,7 +24,7 @@ from setpoint.store.states import StateKind, StateTable, merge
 
 Grain = Literal["bucket", "day", "week"]
 # Raise it when a state's columns, its bins or this file's tables change: old summaries are then made anew.
-_VERSION = 6
+_VERSION = 7
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
@@ -134,6 +134,7 @@ def basis(model: Model) -> str:
         model.outcome_horizon,
         model.outcome_if_silent,
         model.final_kind,
+        [kind.name for kind in model.outcomes],
         [(feature.name, feature.kind) for feature in model.features if feature.kind is not None],
     )
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()

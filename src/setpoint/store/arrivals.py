@@ -1,0 +1,77 @@
+"""When outcomes arrived, of every declared kind: the state behind delay, completeness and the rates of proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from setpoint.core.model import Task
+from setpoint.store.engines.duck import literal, rows
+from setpoint.store.matching import Matching, latest_outcomes, outcome_age, outcome_number, windowed
+from setpoint.store.measures import grouping, value_of, which
+from setpoint.store.primitives import age_bin, printed, weight
+from setpoint.store.states import StateKind, StateTable
+
+ARRIVALS = StateKind(
+    "arrivals",
+    ("bucket", "version", "endpoint", "cohort_value", "kind", "age", "outcome"),
+    ("rows", "weight", "weight_squares", "value_usd"),
+)
+"""Root predictions by what is known of them. `outcome` is null while none arrived, else 1 or 0: yes or no (a number
+that a regression is judged by counts as 1). `age` is how old the prediction was then, null when nobody knows."""
+
+
+def query_arrivals(
+    connection: duckdb.DuckDBPyConnection,
+    matching: Matching,
+    *,
+    cohorts: Sequence[str] = ("",),
+    time: str = "",
+) -> dict[str, StateTable]:
+    """Return the arrivals state of a window from rows for each cohort; see `query_quality`."""
+    places = [name for name, _ in matching.cohorts]
+    columns = [f"cohort_{places.index(name)}" if name else "" for name in cohorts]
+    kinds = matching.model.outcomes[:1] if matching.is_joined else matching.model.outcomes
+    names = [matching.model.final_kind] if matching.is_joined else [kind.name for kind in kinds]
+    source = " UNION ALL ".join(_known(replace(matching, kind=name)) for name in names)
+    keys = ["bucket", "version", "endpoint", "kind", "age", "outcome"]
+    found = rows(
+        connection,
+        f"SELECT {which(columns)}, {time or 'CAST(0 AS BIGINT)'} AS bucket, version, endpoint, {value_of(columns)},"
+        f" kind, age, outcome, count(*), sum(weight), sum(weight * weight), sum(weight * value_usd)"
+        f" FROM ({source}) GROUP BY {grouping(keys, columns)}",
+    )
+    return {name: StateTable.of(ARRIVALS, (row[1:] for row in found if row[0] == n)) for n, name in enumerate(cohorts)}
+
+
+def _known(matching: Matching) -> str:
+    """Return SQL for every root prediction with what is known of its outcome of one kind."""
+    kind = matching.kind
+    is_final = kind == matching.model.final_kind
+    outcome = _final(matching) if is_final else _SAYS_YES
+    joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
+    cohorts = "".join(f", {sql} AS cohort_{n}" for n, (_, sql) in enumerate(matching.cohorts))
+    age = printed(age_bin(outcome_age(matching)))
+    return (
+        f"SELECT *, CASE WHEN outcome IS NOT NULL THEN any_age END AS age FROM ("
+        f"SELECT p.predicted_at, p.version, p.endpoint, {printed(weight())} AS weight, {literal(kind)} AS kind,"
+        f" {outcome} AS outcome, {age} AS any_age, {matching.outcome_alias}.value_usd{cohorts}"
+        f" FROM predictions AS p{joins} WHERE p.parent_id IS NULL{windowed('p.predicted_at', matching.window)})"
+    )
+
+
+def _final(matching: Matching) -> str:
+    number = outcome_number(matching)
+    if matching.model.task is Task.REGRESSION:
+        return f"CASE WHEN {number} IS NOT NULL THEN 1 END"
+    return f"CAST({number} AS INTEGER)"
+
+
+# A proxy that came counts as yes, a complaint whatever it says, unless it says no.
+_NO = ("0", "0.0", "false", "no")
+_SAYS_YES = (
+    "CASE WHEN o.root_id IS NULL THEN NULL WHEN lower(CAST(o.outcome AS VARCHAR)) IN"
+    f" ({', '.join(literal(word) for word in _NO)}) THEN 0 ELSE 1 END"
+)
