@@ -265,6 +265,9 @@ def test_missing_rows_are_counted_in_words() -> None:
     assert precision(state).reason == "needs 10 more positive predictions"
     one_short = BinaryState.from_rows(np.repeat([1.0, 0.0], [50, 9]), scores=np.linspace(0.1, 0.9, 59))
     assert auc(one_short).reason == "needs 1 more negative outcome"
+    for loss in (brier, log_loss):
+        assert loss(state).reason == "needs 7 more positive outcomes"
+        assert loss(one_short).reason == "needs 1 more negative outcome"
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -3,21 +3,15 @@
 import doctest
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
-MODULES = [
-    "bins",
-    "calibration",
-    "classification",
-    "distances",
-    "estimate",
-    "intervals",
-    "regression",
-    "special",
-]
+import setpoint.stats
+
+MODULES = [module.name for module in pkgutil.iter_modules(setpoint.stats.__path__)]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from setpoint.stats.estimate import Estimate
-from setpoint.stats.intervals import effective_size, mean, ratio_of_means, variance, wilson
+from setpoint.stats.intervals import effective_size, gamma_interval, mean, ratio_of_means, variance, wilson
 from setpoint.stats.special import FloatArray
 
 
@@ -136,3 +136,24 @@ def test_ratio_is_unknown_without_success_or_rows() -> None:
     assert "success" in ratio_of(np.full(50, 0.02), np.zeros(50)).reason
     assert "more rows" in ratio_of(np.zeros(0), np.zeros(0)).reason
     assert not ratio_of_means(9, 1.0, float("nan"), sum_xx=1.0, sum_yy=1.0, sum_xy=1.0).is_known
+
+
+@pytest.mark.parametrize("rows", [3, 40, 5000])
+def test_the_gamma_interval_of_squared_normal_errors_is_the_chi_square_interval(rows: int) -> None:
+    low, high = gamma_interval(2.5, 2.0 / rows)
+    assert low == pytest.approx(2.5 * rows / stats.chi2.ppf(0.975, rows))
+    assert high == pytest.approx(2.5 * rows / stats.chi2.ppf(0.025, rows))
+
+
+def test_the_gamma_interval_tends_to_the_normal_one_and_ends_where_a_row_decides() -> None:
+    low, high = gamma_interval(2.0, 1e-9)
+    assert (low, high) == pytest.approx((2.0 * (1 - 1.96 * 1e-9**0.5), 2.0 * (1 + 1.96 * 1e-9**0.5)), rel=1e-7)
+    assert gamma_interval(2.0, 0.0) == (2.0, 2.0)
+    assert gamma_interval(0.0, 1.0) == (0.0, 0.0)
+    widths = []
+    for relative_variance in (1e-13, 1e-11, 1e-3, 1.0, 2.0):
+        low, high = gamma_interval(2.0, relative_variance)
+        assert 0.0 <= low <= 2.0 <= high < np.inf
+        widths.append(high - low)
+    assert widths == sorted(widths)
+    assert gamma_interval(2.0, 2.1) == gamma_interval(2.0, 1e9) == (0.0, np.inf)

@@ -139,3 +139,14 @@ def test_numbers_too_large_to_square_are_unknown_not_nan() -> None:
     assert not any(metric(lost).is_known for metric in (rmse, mae, bias, r_squared))
     with pytest.raises(ValueError, match="nan"):
         RegressionState.from_rows(np.array([np.nan]), np.array([1.0]))
+
+
+def test_one_wild_error_leaves_no_upper_bound_and_says_so() -> None:
+    errors = np.append(np.random.default_rng(10).normal(0.0, 1.0, 1999), 1000.0)
+    outcomes = np.random.default_rng(11).normal(0.0, 3.0, 2000)
+    state = RegressionState.from_rows(outcomes + errors, outcomes)
+    assert rmse(state).value == pytest.approx(metrics.root_mean_squared_error(outcomes, outcomes + errors))
+    assert rmse(state).high is None
+    assert "an upper bound" in rmse(state).reason
+    assert r_squared(state).low is None
+    assert "a lower bound" in r_squared(state).reason

@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 
 from setpoint.stats.bins import score_bin
-from setpoint.stats.estimate import Estimate, Z
-from setpoint.stats.intervals import effective_size, mean
-from setpoint.stats.special import FloatArray, IntArray
+from setpoint.stats.estimate import LEVEL, Estimate, Z
+from setpoint.stats.intervals import bounded, effective_size, gamma_interval, mean, variance, wilson
+from setpoint.stats.special import FloatArray, IntArray, student_t_quantile
 
 FEWEST_ROWS = 10
 """Rows of the rarer kind (positive outcomes, positive predictions ...) below which a metric is unknown."""
@@ -18,7 +18,12 @@ FEWEST_ROWS = 10
 LOG_LOSS_CLIP = 1e-15
 """Scores are clipped to [clip, 1 - clip] first, so that one certain mistake costs 34.5, not infinity."""
 
-_Side = tuple[float | None, float | None]
+EQUAL_WEIGHTS = 1e-9
+"""Relative difference of two mean row weights that is rounding."""
+
+NO_SCORES = "no scores with outcomes in this window"
+
+Side = tuple[float | None, float | None]
 """Weights of the rows with a positive and a negative outcome; None where that outcome cannot occur."""
 
 
@@ -221,7 +226,7 @@ def base_rate(state: BinaryState) -> Estimate:
         >>> base_rate(BinaryState.from_rows(np.array([1, 0, 0, 0]))).value
         0.25
     """
-    return _share(state, (state.positive_weight, None), (None, state.negative_weight))
+    return weighted_share(state, (state.positive_weight, None), (None, state.negative_weight))
 
 
 def accuracy(state: BinaryState) -> Estimate:
@@ -241,7 +246,7 @@ def accuracy(state: BinaryState) -> Estimate:
     wrong = (state.false_negatives, state.false_positives)
     if sum(right + wrong) <= 0.0:
         return Estimate.unknown("no decisions in this window")
-    return _share(state, right, wrong)
+    return weighted_share(state, right, wrong)
 
 
 def precision(state: BinaryState) -> Estimate:
@@ -304,7 +309,7 @@ def f1(state: BinaryState) -> Estimate:
     )
     if missing:
         return Estimate.unknown(missing)
-    share = _share(state, (state.true_positives, None), (state.false_negatives, state.false_positives))
+    share = weighted_share(state, (state.true_positives, None), (state.false_negatives, state.false_positives))
     if share.value is None or share.low is None or share.high is None:
         return share
     value, low, high = (2.0 * j / (1.0 + j) for j in (share.value, share.low, share.high))
@@ -318,11 +323,12 @@ def log_loss(state: BinaryState) -> Estimate:
         state: Counts of the window, with scores.
 
     Returns:
-        At least 0, smaller is better; Student interval, unknown with fewer than two scored rows. A few
-        confident mistakes can dominate it: prefer `brier` on few rows.
+        At least 0, smaller is better; interval as in `brier`, unknown with fewer than 10 scored rows of either
+        outcome. A few confident mistakes can dominate it: prefer `brier` on few rows.
 
     Example:
-        >>> round(log_loss(BinaryState.from_rows(np.array([0, 1]), scores=np.array([0.5, 0.5]))).value, 4)
+        >>> y = np.tile([0, 1], 10)
+        >>> round(log_loss(BinaryState.from_rows(y, scores=np.full(20, 0.5))).value, 4)
         0.6931
     """
     return _loss(state, state.log_loss_sum, state.log_loss_sum_of_squares)
@@ -331,14 +337,18 @@ def log_loss(state: BinaryState) -> Estimate:
 def brier(state: BinaryState) -> Estimate:
     """Return the mean squared difference between score and outcome.
 
+    The interval is `gamma_interval`, its variance raised by Student's quantile: losses lean to the right, and a
+    symmetric interval lies too low. With few rows of the rarer outcome no interval holds what it promises.
+
     Args:
         state: Counts of the window, with scores.
 
     Returns:
-        Between 0 and 1, smaller is better; Student interval, unknown with fewer than two scored rows.
+        Between 0 and 1, smaller is better; unknown with fewer than 10 scored rows of either outcome.
 
     Example:
-        >>> brier(BinaryState.from_rows(np.array([0, 1]), scores=np.array([0.5, 0.5]))).value
+        >>> y = np.tile([0, 1], 10)
+        >>> brier(BinaryState.from_rows(y, scores=np.full(20, 0.5))).value
         0.25
 
     Source: Brier (1950), Monthly Weather Review 78.
@@ -363,19 +373,34 @@ def mean_score(state: BinaryState) -> Estimate:
     """
     weights = state.positives + state.negatives
     filled = weights > 0.0
-    squares = state.score_sums[filled] ** 2 / weights[filled]
-    return _loss(state, float(np.sum(state.score_sums)), float(np.sum(squares)), 1.0)
+    if not bool(np.any(filled)):
+        return Estimate.unknown(NO_SCORES)
+    squares = float(np.sum(state.score_sums[filled] ** 2 / weights[filled]))
+    scored = (float(np.sum(state.positives)), float(np.sum(state.negatives)))
+    estimate = mean(float(np.sum(state.score_sums)), squares, sum(scored), _squares(state, scored))
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    return Estimate(estimate.value, max(estimate.low, 0.0), max(min(estimate.high, 1.0), estimate.value))
 
 
 def _loss(state: BinaryState, total: float, squares: float, highest: float = math.inf) -> Estimate:
-    """Return the mean over scored rows of a number that lies between 0 and `highest`."""
+    """Return the mean over scored rows of a loss that lies between 0 and `highest`."""
     scored = (float(np.sum(state.positives)), float(np.sum(state.negatives)))
-    if sum(scored) <= 0.0:
-        return Estimate.unknown("no scores with outcomes in this window")
-    estimate = mean(total, squares, sum(scored), _squares(state, scored))
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return estimate
-    return Estimate(estimate.value, max(estimate.low, 0.0), max(min(estimate.high, highest), estimate.value))
+    weight = sum(scored)
+    if weight <= 0.0:
+        return Estimate.unknown(NO_SCORES)
+    missing = missing_rows(effective_rows(state, (scored[0], 0.0)), "positive outcomes") or missing_rows(
+        effective_rows(state, (0.0, scored[1])), "negative outcomes"
+    )
+    if missing:
+        return Estimate.unknown(missing)
+    value, rows = total / weight, effective_rows(state, scored)
+    if value == 0.0:
+        return Estimate(0.0, 0.0, 0.0)
+    relative = variance(total, squares, weight) / value**2 / (rows - 1.0)
+    student = student_t_quantile((1.0 + LEVEL) / 2.0, rows - 1.0) / Z
+    low, high = gamma_interval(value, relative * student**2)
+    return bounded(value, low, max(min(high, highest), value))
 
 
 def _flags(values: FloatArray, name: str) -> FloatArray:
@@ -418,17 +443,24 @@ def missing_rows(rows: float, kind: str) -> str:
     return f"needs {short} more {kind if short > 1 else kind[:-1]}" if short > 0 else ""
 
 
-def _share(state: BinaryState, hit: _Side, miss: _Side) -> Estimate:
+def weighted_share(state: BinaryState, hit: Side, miss: Side) -> Estimate:
     """Return the weighted share of hits, with Wilson's interval for rows that do not all weigh the same.
 
     Under a share p the variance of its estimate is p(1 - p) * ((1 - p) * u + p * v) / total, with u and v the
     mean weight of a row that hits and of one that misses. The ends are where the estimate is Z of these away:
     Wilson's interval when all rows weigh the same, honest when the rows that could miss are heavy but unseen.
+
+    Example:
+        >>> state = BinaryState.from_rows(np.repeat([1, 0], 10))
+        >>> weighted_share(state, (10.0, None), (None, 10.0)).value
+        0.5
     """
     hits, total = _weight(hit), _weight(hit) + _weight(miss)
     if total <= 0.0:
         return Estimate.unknown("no rows in this window")
     share, u, v = min(hits / total, 1.0), _row_weight(state, hit), _row_weight(state, miss)
+    if abs(u - v) <= EQUAL_WEIGHTS * u:
+        return wilson(hits, total, total / u)
 
     def end(outer: float) -> float:
         inner = share
@@ -441,12 +473,12 @@ def _share(state: BinaryState, hit: _Side, miss: _Side) -> Estimate:
     return Estimate(share, 0.0 if share == 0.0 else end(0.0), 1.0 if share == 1.0 else end(1.0))
 
 
-def _weight(side: _Side) -> float:
+def _weight(side: Side) -> float:
     """Return the weight of one side of a share."""
     return (side[0] or 0.0) + (side[1] or 0.0)
 
 
-def _row_weight(state: BinaryState, side: _Side) -> float:
+def _row_weight(state: BinaryState, side: Side) -> float:
     """Return the mean weight of a row of one side, had one more row of each possible outcome been seen."""
     weights = [(side[0], _squares(state, (1.0, 0.0))), (side[1], _squares(state, (0.0, 1.0)))]
     possible = [(weight, row) for weight, row in weights if weight is not None]
@@ -454,8 +486,8 @@ def _row_weight(state: BinaryState, side: _Side) -> float:
     return sum((weight + row) * row for weight, row in possible) / total if total > 0.0 else 1.0
 
 
-def _share_of_enough(state: BinaryState, hit: _Side, miss: _Side, kind: str) -> Estimate:
+def _share_of_enough(state: BinaryState, hit: Side, miss: Side, kind: str) -> Estimate:
     """Return a share, unknown with fewer than 10 rows of its denominator."""
     rows = effective_rows(state, ((hit[0] or 0.0) + (miss[0] or 0.0), (hit[1] or 0.0) + (miss[1] or 0.0)))
     missing = missing_rows(rows, kind)
-    return Estimate.unknown(missing) if missing else _share(state, hit, miss)
+    return Estimate.unknown(missing) if missing else weighted_share(state, hit, miss)

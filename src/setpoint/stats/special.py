@@ -36,6 +36,20 @@ def student_t_quantile(probability: float, degrees: float) -> float:
     return float(cast("float", _special().stdtrit(degrees, probability)))
 
 
+def chi_square_quantile(probability: float, degrees: float) -> float:
+    """Return the quantile of the chi-square distribution.
+
+    Args:
+        probability: Between 0 and 1, both excluded.
+        degrees: Degrees of freedom, positive, not necessarily whole.
+
+    Example:
+        >>> round(chi_square_quantile(0.975, 9), 4)
+        19.0228
+    """
+    return 2.0 * float(cast("float", _special().gammaincinv(degrees / 2.0, probability)))
+
+
 def binomial_cdf(successes: int, trials: int, probability: float) -> float:
     """Return P(X <= successes) for a binomial X.
 
@@ -62,3 +76,16 @@ def expit(values: FloatArray) -> FloatArray:
         [0.5, 1.0]
     """
     return cast("FloatArray", _special().expit(values))
+
+
+def erf(values: FloatArray) -> FloatArray:
+    """Return the error function, element by element.
+
+    Args:
+        values: Any shape.
+
+    Example:
+        >>> erf(np.array([0.0, 1.0])).round(4).tolist()
+        [0.0, 0.8427]
+    """
+    return cast("FloatArray", _special().erf(values))
