@@ -25,7 +25,7 @@ import typer
 
 import setpoint
 import setpoint.cli
-from setpoint.answers import cost, diff, inventory, status
+from setpoint.answers import cohorts, cost, diff, inventory, outcomes, status, why
 from setpoint.answers.answer import SCHEMA, Answer
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
 from setpoint.core.finding import Finding
@@ -392,6 +392,19 @@ def _answers() -> Iterator[str]:
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
+        ("outcomes", "days", outcomes.DAY_COLUMNS, "One row a local day."),
+        ("outcomes", "kinds", outcomes.KIND_COLUMNS, "One row a kind of outcome."),
+        (
+            "outcomes",
+            "by_GROUP",
+            ("the group", *outcomes.DELAY_COLUMNS),
+            "With `--by`: one row a group, the slowest first.",
+        ),
+        ("why", "dimensions", why.DIMENSION_COLUMNS, "One row a version, endpoint or cohort that may explain it."),
+        ("why", "groups", why.GROUP_COLUMNS, "One row a group of each of them."),
+        ("why", "skill", why.SKILL_COLUMNS, "One row a baseline."),
+        ("cohorts", "cohorts", cohorts.COHORT_COLUMNS, "One row a cohort and criterion, the largest excess first."),
+        ("cohorts", "too_small", cohorts.TOO_SMALL_COLUMNS, "Cohorts with too few outcomes for a verdict."),
         ("models", "models", inventory.COLUMNS, "The inventory."),
         ("models --debt", "debt", inventory.DEBT_COLUMNS, "What is missing, and what to do about it."),
         ("doctor", "checks", ("verdict", "what", "found"), "One row a check."),

@@ -44,7 +44,7 @@ class Answer:
     """The answer to one question about one model.
 
     Attributes:
-        question: `status`, `diff` or `cost`.
+        question: What was asked: `status`, `diff`, `cost`, `outcomes`, `why`, `cohorts` ...
         model: The model's name; empty for a file or for all models.
         verdict: ok, warning, breach or unknown.
         headline: The answer in words.

@@ -23,8 +23,30 @@ DEFAULT_LENGTH = 30 * DAY
 _SHOWN_DAYS = 7
 _PART = f"{100 * PART:.0f} %"
 _Days = Sequence[tuple[int, StateTable]]
-_DELAYS = ("predictions", "arrived_ratio", "final_ratio", "half_seconds", "complete_seconds", "complete_low_seconds",
-           "complete_high_seconds", "unknown")  # fmt: skip
+KIND_COLUMNS = (
+    "kind",
+    "is_final",
+    "rate",
+    "low",
+    "high",
+    "arrived_ratio",
+    "predictions",
+    "source",
+    "selection",
+    "complete_seconds",
+    "unknown",
+)
+DAY_COLUMNS = ("day", "predictions", "arrived_ratio", "complete_ratio", "complete_at")
+DELAY_COLUMNS = (
+    "predictions",
+    "arrived_ratio",
+    "final_ratio",
+    "half_seconds",
+    "complete_seconds",
+    "complete_low_seconds",
+    "complete_high_seconds",
+    "unknown",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +146,6 @@ def _length(seconds: float) -> str:
 
 def _kind_table(evidence: RowEvidence, days: _Days) -> Table:
     """Return the rate of yes of each kind: how often, of whom it is known, and by whom."""
-    columns = ("kind", "is_final", "rate", "low", "high", "arrived_ratio", "predictions", "source", "selection",
-               "complete_seconds", "unknown")  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     kinds = evidence.model.outcomes if evidence.is_recorded else evidence.model.outcomes[:1]
@@ -138,7 +158,7 @@ def _kind_table(evidence: RowEvidence, days: _Days) -> Table:
              kind.source or None, kind.selection or None, needed[0] if needed else None, metric.unknown or None)
         )  # fmt: skip
         lines.append(_kind_line(kind, metric, known))
-    return Table("kinds", columns, rows, ("outcome", "share that says yes", "of", "seen for"), lines)
+    return Table("kinds", KIND_COLUMNS, rows, ("outcome", "share that says yes", "of", "seen for"), lines)
 
 
 def _kind_line(kind: OutcomeKind, metric: Metric, known: Delay) -> tuple[str, ...]:
@@ -153,7 +173,6 @@ def _together(days: _Days) -> StateTable:
 
 def _day_table(days: Sequence[_Day], evidence: RowEvidence) -> Table:
     zone = evidence.model.timezone
-    columns = ("day", "predictions", "arrived_ratio", "complete_ratio", "complete_at")
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for day in days:
@@ -171,7 +190,7 @@ def _day_table(days: Sequence[_Day], evidence: RowEvidence) -> Table:
             )
         )
     shown = ("day", "predictions", "outcome arrived", "of all that come", f"{_PART} of them by")
-    return Table("days", columns, rows, shown, lines)
+    return Table("days", DAY_COLUMNS, rows, shown, lines)
 
 
 def _group_table(split: _Days, by: str, evidence: RowEvidence) -> Table:
@@ -187,7 +206,7 @@ def _group_table(split: _Days, by: str, evidence: RowEvidence) -> Table:
     rows = [(name, *_delay_cells(known)) for name, known in found]
     lines = [(name, *_delay_line(known)) for name, known in found[:8]]
     shown = (by, "predictions", "outcome arrived", f"{_PART} complete after")
-    return Table(f"by_{by}", (by, *_DELAYS), rows, shown, lines)
+    return Table(f"by_{by}", (by, *DELAY_COLUMNS), rows, shown, lines)
 
 
 def _delay_cells(known: Delay) -> tuple[Cell, ...]:

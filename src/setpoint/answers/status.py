@@ -23,6 +23,7 @@ from setpoint.feedback.quality import (
     judge,
     odd_outcome_words,
     quality,
+    quality_metric,
 )
 from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
@@ -155,8 +156,7 @@ def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, re
 
 
 def _metric_of(evidence: RowEvidence, state: StateTable, name: str) -> Metric:
-    found = quality(state, evidence.model, outcome_shift=evidence.definition.outcome_shift)
-    return next(metric for metric in found if metric.name == name)
+    return quality_metric(state, evidence.model, name, outcome_shift=evidence.definition.outcome_shift)
 
 
 def _fell(before: Metric, after: Metric) -> Verdict:

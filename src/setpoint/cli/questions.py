@@ -1,4 +1,4 @@
-"""The questions: status, diff and cost."""
+"""The questions: status, diff, cost and cohorts."""
 
 from __future__ import annotations
 
@@ -66,6 +66,57 @@ def cost(
     """What is our all-in cost per correct prediction?"""
     with _fresh(store) as log:
         show(log.cost(model, over=over, by=by, as_of=as_of), as_json=json)
+
+
+@app.command()
+def cohorts(
+    model: ModelName = "",
+    over: Over = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            help="Act on this share of predictions, the highest scores. [default: where the model says yes]",
+        ),
+    ] = None,
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Who is under-served? Searches cohorts and inputs with few values, and pairs of them."""
+    with _fresh(store) as log:
+        show(log.cohorts(model, over=over, budget=budget, as_of=as_of), as_json=json)
+
+
+@app.command()
+def outcomes(
+    model: ModelName = "",
+    over: Over = None,
+    by: By = "",
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """How complete are the outcomes, and when will they be?"""
+    with _fresh(store) as log:
+        show(log.outcomes(model, over=over, by=by, as_of=as_of), as_json=json)
+
+
+@app.command()
+def why(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    metric: Annotated[str, typer.Argument(help="Such as auc or rmse, or the rate of a kind of outcome.")],
+    current: Annotated[str | None, typer.Option("--current", help="The later window. [default: 7d]")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
+    ] = None,
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Why did a metric change: other rows, or something that happened inside each group of them?"""
+    with _fresh(store) as log:
+        show(log.why(model, metric, current=current, reference=reference, as_of=as_of), as_json=json)
 
 
 def _fresh(store: Path | None) -> Log:

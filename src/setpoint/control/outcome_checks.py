@@ -14,8 +14,9 @@ from setpoint.control.episode import Episode
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.metric import number
 from setpoint.core.window import shift_days
-from setpoint.store.engines.duck import rows
+from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.imports import IMPORTED
 from setpoint.store.primitives import AGE_BINS_PER_OCTAVE
 from setpoint.store.states import StateTable
 
@@ -68,7 +69,9 @@ def _hours_of_sources(evidence: RowEvidence) -> dict[tuple[str, str], list[int]]
     """Return the hours in which outcomes of each kind and source were recorded."""
     found: dict[tuple[str, str], list[int]] = {}
     hour = f"epoch_us(recorded_at) // {HOUR} * {HOUR}"
-    sql = f"SELECT DISTINCT kind, coalesce(source, ''), {hour} AS hour FROM outcomes ORDER BY 1, 2, 3"
+    # A file is no source of its own: the next one has another name.
+    source = f"CASE WHEN source IS NULL OR starts_with(source, {literal(IMPORTED)}) THEN '' ELSE source END"
+    sql = f"SELECT DISTINCT kind, {source}, {hour} AS hour FROM outcomes ORDER BY 1, 2, 3"
     for kind, source, at in cast("list[tuple[str, str, int]]", rows(evidence.connection, sql)):
         found.setdefault((kind, source), []).append(at)
     return found

@@ -6,7 +6,7 @@ without it would hide that the slow outcomes may differ from the quick ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,21 +73,30 @@ def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> l
         model: The declaration.
         outcome_shift: Regression: what outcomes were summed about.
     """
+    return _measured(state, model, QUALITY_METRICS[model.task], outcome_shift)
+
+
+def quality_metric(state: StateTable, model: Model, name: str, *, outcome_shift: float = 0.0) -> Metric:
+    """Return one of the metrics of `quality`."""
+    wanted = [known for known in QUALITY_METRICS[model.task] if known.name == name]
+    return _measured(state, model, wanted, outcome_shift)[0]
+
+
+def _measured(state: StateTable, model: Model, wanted: Sequence[QualityMetric], outcome_shift: float) -> list[Metric]:
+    rows = arrival(state).rows
     if model.task is Task.REGRESSION:
         errors = regression_state(state, outcome_shift)
-        found = {name: estimate(errors) for name, estimate in _REGRESSION.items()}
+        found = {known.name: _REGRESSION[known.name](errors) for known in wanted}
         if model.success.tolerance is None:
-            found["within_tolerance"] = Estimate.unknown(
-                "nothing says what counts as correct: declare success.tolerance"
-            )
+            why = "nothing says what counts as correct: declare success.tolerance"
+            found["within_tolerance"] = Estimate.unknown(why)
     else:
         counts = binary_state(state)
-        found = {name: estimate(counts) for name, estimate in _BINARY.items()}
+        found = {known.name: _BINARY[known.name](counts) for known in wanted}
         if len(state) and all(key is None for key in state.key("bin")):
             # However many outcomes come, these stay unknown.
             found.update(dict.fromkeys(_OF_SCORES, Estimate.unknown(NO_SCORE)))
-    rows = arrival(state).rows
-    return [_metric(known, found[known.name], rows) for known in QUALITY_METRICS[model.task]]
+    return [_metric(known, found[known.name], rows) for known in wanted]
 
 
 NO_SCORE = "no score was recorded, or none from 0 to 1; in a file, name its column with score="

@@ -13,9 +13,12 @@ from typing import Self, TypeGuard, cast
 import duckdb
 
 from setpoint.answers.answer import Answer
+from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
+from setpoint.answers.outcomes import outcomes
 from setpoint.answers.status import status
+from setpoint.answers.why import why
 from setpoint.core.clock import micros, parse_time
 from setpoint.core.errors import UsageError
 from setpoint.core.reference import is_table_file
@@ -23,9 +26,10 @@ from setpoint.core.window import Window
 from setpoint.project.tables import reference_rows
 from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.files import NEVER, Source
+from setpoint.store.files import Source
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
+from setpoint.store.matching import NEVER
 from setpoint.store.summaries import Summaries
 
 When = str | int | datetime | None
@@ -135,6 +139,67 @@ class Log:
         """
         with self._source.evidence(model, as_of) as evidence:
             return cost(evidence, window=_window(evidence, over), by=by)
+
+    def cohorts(
+        self,
+        model: str = "",
+        *,
+        over: str | Window | None = None,
+        budget: float | None = None,
+        as_of: When = None,
+    ) -> Answer:
+        """Who is under-served?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            over: The window; the last 90 days by default, all of a file.
+            budget: Share of predictions that can be acted on, such as 0.2: the highest scores. By default those
+                that the model itself says yes to.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            return cohorts(evidence, window=_window(evidence, over), budget=budget)
+
+    def outcomes(
+        self,
+        model: str = "",
+        *,
+        over: str | Window | None = None,
+        by: str = "",
+        as_of: When = None,
+    ) -> Answer:
+        """How complete are the outcomes, and when will they be?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            over: Predictions of this window; the last 30 days by default.
+            by: `endpoint`, `version` or a cohort: also how long the outcomes of each group take.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            return outcomes(evidence, window=_window(evidence, over), by=by)
+
+    def why(
+        self,
+        model: str,
+        metric: str,
+        *,
+        current: str | Window | None = None,
+        reference: str | Window | None = None,
+        as_of: When = None,
+    ) -> Answer:
+        """Why did a metric change: other rows, or something that happened inside each group of them?
+
+        Args:
+            model: Its name; an empty text when there is only one.
+            metric: Such as `auc`, `rmse`, or the rate of a kind of outcome, `complaint_rate`.
+            current: The later window; the last seven days by default.
+            reference: The earlier one; the same length just before by default.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            now, before = _window(evidence, current), _window(evidence, reference)
+            return why(evidence, metric, current=now, reference=before)
 
 
 class StoreSource:

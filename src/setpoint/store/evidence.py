@@ -119,9 +119,9 @@ class RowEvidence:
             self.connection, self.matching(window), self.definition, cohorts=cohorts, time=time
         )
 
-    def quality_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+    def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
-        return self._days(self.quality(window, bucket_seconds=bucket_seconds(self.model.timezone)))
+        return self._days(self.quality(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""

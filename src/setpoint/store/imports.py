@@ -24,6 +24,9 @@ from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.shapes import REDACTED, TEXT_LIMIT
 from setpoint.store.shipper import LEASE
 
+IMPORTED = "import-"
+"""What the source of an imported row begins with; its file's name for its content follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -69,7 +72,7 @@ def file_token(path: Path) -> str:
     """Return a name for the content of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12))
-    return f"import-{digest.hexdigest()}"
+    return f"{IMPORTED}{digest.hexdigest()}"
 
 
 def outcome_mark(model: Model, token: str, kind: str) -> str:

@@ -215,10 +215,12 @@ class KeptEvidence(RowEvidence):
         self._refuse_without_rows(window, "when they were young")
         return super().early_quality(window, within, cohort=cohort)
 
-    def quality_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+    def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
         days = self._local_days(window)
-        return super().quality_by_day(window) if days is None else _filled(days, self.quality)
+        if days is None:
+            return super().quality_by_day(window, cohort=cohort)
+        return _filled(days, lambda day: self.quality(day, cohort=cohort))
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""

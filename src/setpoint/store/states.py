@@ -189,21 +189,27 @@ def merge(kind: StateKind, tables: Sequence[StateTable]) -> StateTable:
     full = [table for table in tables if len(table)]
     if not full:
         return StateTable.of(kind, [])
-    levels, codes = _common_codes(kind, full)
-    _, first, where = np.unique(_ranks(codes, levels), return_index=True, return_inverse=True)
+    levels, codes, where = aligned(kind, full)
     stacked = np.concatenate([table.values for table in full])
-    merged = np.empty((len(first), len(kind.values)))
+    merged = np.empty((len(codes), len(kind.values)))
     merged[:] = _blanks(kind)
     sums, minima = len(kind.sums), len(kind.sums) + len(kind.minima)
     for place in range(len(kind.values)):
         column = stacked[:, place]
         if place < sums:
-            merged[:, place] = np.bincount(where, weights=column, minlength=len(first))
+            merged[:, place] = np.bincount(where, weights=column, minlength=len(codes))
         elif place < minima:
             np.minimum.at(merged[:, place], where, column)
         else:
             np.maximum.at(merged[:, place], where, column)
-    return StateTable(kind, levels, codes[first], merged)
+    return StateTable(kind, levels, codes, merged)
+
+
+def aligned(kind: StateKind, tables: Sequence[StateTable]) -> tuple[list[Levels], Codes, NDArray[np.int64]]:
+    """Return the keys that tables have together, as `merge` orders them, and each row's place among them."""
+    levels, codes = _common_codes(kind, tables)
+    _, first, where = np.unique(_ranks(codes, levels), return_index=True, return_inverse=True)
+    return levels, codes[first], where.astype(np.int64)
 
 
 def _levels(known: Iterable[object]) -> Levels:

@@ -1,0 +1,109 @@
+"""Why a metric changed: the same answer from files, rows and states, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.feedback.test_mixture import START, Shop, table
+
+import setpoint
+from setpoint.control.loop import tick
+from setpoint.core.clock import DAY
+from setpoint.core.model import Cohort, Model, OutcomeKind, Task
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.layout import Layout, ReplayClock
+from setpoint.store.spool import Spool
+
+SHOPS = {"a": Shop((0.8, 0.2), (0.9, 0.95)), "b": Shop((0.2, 0.8), (0.6, 0.66))}
+MODEL = Model(
+    "m", cohorts=(Cohort("shop", by="shop"),), outcomes=(OutcomeKind("final"), OutcomeKind("complaint", final=False))
+)
+WINDOWS = {"reference": "2026-01-01..2026-01-11", "current": "2026-01-11..2026-01-21"}
+
+
+def rows_of(found: setpoint.Answer, name: str) -> list[dict[str, Any]]:
+    return [dict(zip(found.table(name).columns, row, strict=True)) for row in found.table(name).rows]
+
+
+def recorded(folder: Path, frame: pl.DataFrame) -> setpoint.Log:
+    layout = Layout.create(folder / "store", replay_now=START)
+    layout.declare(MODEL)
+    clock = layout.clock
+    assert isinstance(clock, ReplayClock)
+    recorder = Recorder(layout, "m", spool=Spool(layout))
+    for n, row in enumerate(frame.with_columns(pl.col("ts").cast(pl.Int64)).sort("ts").to_dicts()):
+        clock.set(row["ts"])
+        recorder.record({"shop": row["shop"]}, score=row["p"], prediction_id=f"p{n}", version="v1")
+        recorder.outcome(row["outcome"], prediction_id=f"p{n}")
+        if row["shop"] == "b" and n % 10 == 0:
+            recorder.outcome(1, prediction_id=f"p{n}", kind="complaint")
+    recorder.close()
+    clock.set(START + 20 * DAY)
+    clock.save()
+    return setpoint.open(layout.root)
+
+
+def assert_close(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert (pytest.approx(other[name], abs=1e-9) if isinstance(value, float) else other[name]) == value
+
+
+def test_files_rows_and_states_say_the_same(tmp_path: Path) -> None:
+    frame = table(SHOPS)
+    log = recorded(tmp_path, frame)
+    of_rows = log.why("m", "accuracy", **WINDOWS)
+    tick(Layout.open(tmp_path / "store"))
+    of_states = log.why("m", "accuracy", **WINDOWS)
+    read = setpoint.read(frame, model=MODEL, time="ts", score="p", outcome="outcome", inputs=["shop"])
+    of_file = read.why("m", "accuracy", **WINDOWS)
+    for name in ("dimensions", "groups", "skill"):
+        assert_close(rows_of(of_states, name), rows_of(of_rows, name))
+    assert_close(rows_of(of_file, "dimensions"), rows_of(of_rows, "dimensions"))
+    assert of_rows.headline.endswith("Simpson's reversal: it fell as a whole and rose in every shop")
+    assert "accuracy fell by 0." in of_rows.headline
+    (shop,) = [row for row in rows_of(of_rows, "dimensions") if row["dimension"] == "shop"]
+    assert shop["mix"] + shop["within"] == pytest.approx(shop["total"])
+
+
+def test_the_rate_of_a_proxy_is_split_too(tmp_path: Path) -> None:
+    answer = recorded(tmp_path, table(SHOPS)).why("m", "complaint_rate", **WINDOWS)
+    (row,) = [row for row in rows_of(answer, "dimensions") if row["dimension"] == "shop"]
+    assert row["mix"] == pytest.approx(0.06, abs=0.01)  # complaints are a tenth of those in b, and b grew by .6
+    assert "complaint_rate rose by" in answer.headline
+
+
+def test_skill_says_whether_it_is_the_weather() -> None:
+    n = pl.int_range(4000, eager=True)
+    at = START + n * (20 * DAY // 4000)
+    storm = (at >= START + 10 * DAY).cast(pl.Float64) * 2.0 + 1.0
+    wave, noise = (n * 37 % 101) / 101 - 0.5, (n * 53 % 89) / 89 - 0.5
+    frame = pl.DataFrame(
+        {"ts": at.cast(pl.Datetime("us", "UTC")), "prediction": storm * wave, "outcome": storm * (wave + noise / 2)}
+    )
+    model = Model("", task=Task.REGRESSION)
+    log = setpoint.read(frame, model=model, time="ts", prediction="prediction", outcome="outcome")
+    answer = log.why("", "rmse", **WINDOWS)
+    assert "rmse rose by" in answer.headline
+    assert "no version, endpoint or cohort tells its rows apart" in answer.headline
+    own = rows_of(answer, "skill")[0]
+    assert own["before"] == pytest.approx(own["after"], abs=0.01)
+
+
+def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
+    log = recorded(tmp_path, table(SHOPS, rows=400))
+    with pytest.raises(setpoint.UsageError, match="no metric is called 'acuracy'") as refused:
+        log.why("m", "acuracy")
+    assert "complaint_rate" in (refused.value.hint or "")
+    empty = log.why("m", "auc", reference="2025-01-01..2025-01-02", current="2026-01-11..2026-01-21")
+    assert empty.headline == "m: cannot say: there are no predictions in one of the windows"
+    assert empty.exit_code == 3
+    short = log.why("m", "accuracy", reference="2026-01-01..2026-01-03", current="2026-01-11..2026-01-13")
+    assert short.unknowns == ("how sure this is: an interval needs 5 blocks of rows in each window",)
+    with pytest.raises(setpoint.UsageError, match="no times"):
+        setpoint.read(table(SHOPS, rows=400).drop("ts"), score="p", outcome="outcome").why("", "auc")
