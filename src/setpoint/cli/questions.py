@@ -103,6 +103,27 @@ def outcomes(
 
 
 @app.command()
+def quality(
+    model: ModelName = "",
+    over: Over = None,
+    by: By = "",
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Share of predictions that is acted on: the highest scores.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Score that is acted on. [default: as declared, or 0.5]")
+    ] = None,
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """How good is it in detail: where it is acted upon, how honest its scores are, and for whom?"""
+    with _fresh(store) as log:
+        answer = log.quality(model, over=over, by=by, budget=budget, threshold=threshold, as_of=as_of)
+        show(answer, as_json=json)
+
+
+@app.command()
 def why(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     metric: Annotated[str, typer.Argument(help="Such as auc or rmse, or the rate of a kind of outcome.")],

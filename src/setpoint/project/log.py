@@ -17,6 +17,7 @@ from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
 from setpoint.answers.outcomes import outcomes
+from setpoint.answers.quality import quality_in_detail
 from setpoint.answers.status import status
 from setpoint.answers.why import why
 from setpoint.core.clock import micros, parse_time
@@ -178,6 +179,30 @@ class Log:
         """
         with self._source.evidence(model, as_of) as evidence:
             return outcomes(evidence, window=_window(evidence, over), by=by)
+
+    def quality(
+        self,
+        model: str = "",
+        *,
+        over: str | Window | None = None,
+        by: str = "",
+        budget: float | None = None,
+        threshold: float | None = None,
+        as_of: When = None,
+    ) -> Answer:
+        """How good is it in detail: where it is acted upon, how honest its scores are, and for whom?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            over: The window; the last 30 days by default.
+            by: `endpoint`, `version` or a cohort: the same for each group.
+            budget: Share of predictions that can be acted on, the highest scores; between 0 and 1.
+            threshold: Score from which on a prediction is acted upon; without a budget the declared one, else 0.5.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            window = _window(evidence, over)
+            return quality_in_detail(evidence, window=window, by=by, budget=budget, threshold=threshold)
 
     def why(
         self,

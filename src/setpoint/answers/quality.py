@@ -1,0 +1,251 @@
+"""How good is it in detail: where it is acted upon, how honest its scores are, and for whom?"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.core.clock import DAY
+from setpoint.core.errors import UsageError
+from setpoint.core.metric import Metric, counted, number
+from setpoint.core.model import Task
+from setpoint.core.verdict import Verdict
+from setpoint.core.window import Window
+from setpoint.feedback.quality import Arrival, arrival, binary_state, headline, quality, quality_metric
+from setpoint.stats.calibration import brier_decomposition, calibration_in_the_large, reliability
+from setpoint.stats.classification import BinaryState
+from setpoint.stats.estimate import Estimate
+from setpoint.stats.operating_point import OperatingPoint, at_budget, at_threshold
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.states import StateTable
+
+DEFAULT_LENGTH = 30 * DAY
+_SHOWN = 10
+METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "unknown")
+POINT_COLUMNS = ("measure", "value", "low", "high", "unknown")
+RELIABILITY_COLUMNS = ("lowest_score", "highest_score", "mean_score", "rate", "low", "high", "rows")
+BRIER_COLUMNS = ("brier", "reliability", "resolution", "uncertainty", "within_groups")
+GROUP_COLUMNS = (
+    "predictions",
+    "outcome_share",
+    *(f"{name}{end}" for name in ("metric", "forecast_gap", "recall", "precision") for end in ("", "_low", "_high")),
+    "unknown",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acted:
+    """Where a yes-or-no model's scores are acted upon.
+
+    Attributes:
+        words: The rule in words.
+        point: Threshold, share acted upon, precision and recall; None for a model without scores.
+    """
+
+    words: str
+    point: OperatingPoint | None
+
+
+def quality_in_detail(
+    evidence: RowEvidence,
+    *,
+    window: Window | None = None,
+    by: str = "",
+    budget: float | None = None,
+    threshold: float | None = None,
+) -> Answer:
+    """Return how good a model is where it is acted upon, how honest its scores are, and for whom.
+
+    Args:
+        evidence: The model's states.
+        window: The window; the last 30 days by default, the whole of a file.
+        by: `endpoint`, `version` or a cohort's name: the same for each group, with the cut of all rows.
+        budget: Share of predictions that can be acted on, the highest scores; between 0 and 1.
+        threshold: Score from which on a prediction is acted upon; the declared one, else 0.5, without a budget.
+
+    Raises:
+        UsageError: A budget or a threshold is no share, both are given, or the model is a regression.
+    """
+    model = evidence.model
+    _check(model.task, budget, threshold)
+    cohort = cohort_of(by, model)
+    if window is None and evidence.is_recorded:
+        window = Window(evidence.as_of - DEFAULT_LENGTH, evidence.as_of)
+    split = evidence.quality(window, cohort=cohort)
+    state = (overall(split) if cohort else split).only(is_root=True)
+    known = arrival(state)
+    metrics = quality(state, model, outcome_shift=evidence.definition.outcome_shift)
+    counts = binary_state(state) if model.task is Task.BINARY else None
+    acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
+    tables = [_metric_table(metrics)]
+    if counts is not None and acted is not None:
+        tables = [_point_table(acted), *tables, _reliability_table(counts), _brier_table(counts)]
+    if by:
+        tables.insert(0, _group_table(evidence, split, by, acted))
+    return Answer(
+        question="quality",
+        model=model.name,
+        verdict=Verdict.OK if any(metric.value is not None for metric in metrics) else Verdict.UNKNOWN,
+        headline=_headline(evidence, metrics, counts, acted, known),
+        because=_because(evidence, window, known, counts),
+        unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
+        as_of=evidence.as_of,
+        zone=model.timezone,
+        tables=tuple(tables),
+        is_silent=not known.predictions,
+    )
+
+
+def _check(task: Task, budget: float | None, threshold: float | None) -> None:
+    if budget is not None and threshold is not None:
+        msg = "a budget and a threshold are two cuts"
+        raise UsageError(msg, hint="give one of them")
+    for name, value in (("budget", budget), ("threshold", threshold)):
+        if value is None:
+            continue
+        if task is Task.REGRESSION:
+            msg = f"a model that predicts a number has no {name}"
+            raise UsageError(msg, hint="leave it out")
+        if not 0.0 < value < 1.0:
+            msg = f"the {name} is a share between 0 and 1, got {value:g}"
+            raise UsageError(msg, hint=f"write 20 % as --{name} 0.2")
+
+
+def _acted(counts: BinaryState, budget: float | None, threshold: float | None, declared: float | None) -> _Acted:
+    cut = threshold if threshold is not None else (0.5 if declared is None else declared)
+    words = f"acting on the top {budget * 100:g} %" if budget is not None else f"acting from a score of {cut:g} on"
+    if not len(counts.bin_index):
+        return _Acted(words, None)
+    return _Acted(words, at_threshold(counts, cut) if budget is None else at_budget(counts, budget))
+
+
+def _headline(
+    evidence: RowEvidence, metrics: list[Metric], counts: BinaryState | None, acted: _Acted | None, known: Arrival
+) -> str:
+    subject = f"{evidence.model.name}: " if evidence.model.name else ""
+    if not known.predictions:
+        return f"{subject}cannot say: no prediction in this window"
+    first = next(metric for metric in metrics if metric.name == headline(evidence.model))
+    said = f"{subject}{first.name} {first.text()}"
+    if counts is None or acted is None or acted.point is None:
+        return said
+    recall, precision = (_told(found) for found in (acted.point.recall, acted.point.precision))
+    return (
+        f"{said}; {acted.words}: recall {recall} at precision {precision}; {forecast(calibration_in_the_large(counts))}"
+    )
+
+
+def forecast(gap: Estimate) -> str:
+    """Return in words whether scores are too high or too low on the whole.
+
+    Example:
+        >>> forecast(Estimate(0.04, 0.02, 0.06)), forecast(Estimate(0.01, -0.01, 0.03))
+        ('over-forecast by 0.040', 'forecasts as much as happens')
+    """
+    if gap.value is None or gap.low is None or gap.high is None:
+        return f"forecast unknown: {gap.reason}"
+    if gap.low <= 0.0 <= gap.high:
+        return "forecasts as much as happens"
+    return f"{'over' if gap.value > 0 else 'under'}-forecast by {abs(gap.value):.3f}"
+
+
+def _because(
+    evidence: RowEvidence, window: Window | None, known: Arrival, counts: BinaryState | None
+) -> tuple[str, ...]:
+    zone = evidence.model.timezone
+    lines = [f"{window.text(zone)} ({zone})" if window else "all predictions"]
+    if known.share is not None:
+        share = number(known.share, "share")
+        lines.append(f"{counted(known.predictions, 'prediction')}, outcomes have arrived for {share}: only those count")
+    parts = None if counts is None else brier_decomposition(counts)
+    if parts is not None:
+        lines.append(
+            f"Brier score {parts.brier:.3f} = {parts.uncertainty:.3f} of chance - {parts.resolution:.3f} told apart"
+            f" + {parts.reliability:.3f} by dishonest scores"
+        )
+    return tuple(lines)
+
+
+def _told(found: Estimate) -> str:
+    if found.value is None:
+        return f"unknown ({found.reason})"
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f}{ends}"
+
+
+def _metric_table(metrics: list[Metric]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (m.name, m.value, m.low, m.high, m.unit, m.better, m.rows, m.unknown or None) for m in metrics
+    ]
+    lines = [(m.name, m.text()) for m in metrics if m.value is not None]
+    return Table("metrics", METRIC_COLUMNS, rows, ("quality", "value and 95 % interval"), lines)
+
+
+def _point_table(acted: _Acted) -> Table:
+    point = acted.point
+    if point is None:
+        return Table("operating_point", POINT_COLUMNS, [])
+    found = {"acted_share": point.acted_share, "precision": point.precision, "recall": point.recall}
+    rows: list[tuple[Cell, ...]] = [("threshold", point.threshold, None, None, None)]
+    rows += [(name, one.value, one.low, one.high, one.reason or None) for name, one in found.items()]
+    lines = [("threshold", f"{point.threshold:.3f}"), *((name, _told(one)) for name, one in found.items())]
+    return Table("operating_point", POINT_COLUMNS, rows, (acted.words, "value and 95 % interval"), lines)
+
+
+def _reliability_table(counts: BinaryState) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    for one in reliability(counts):
+        rate = one.rate
+        rows.append((one.lowest_score, one.highest_score, one.mean_score, rate.value, rate.low, rate.high, one.weight))
+        scores = f"{one.lowest_score:.3f} - {one.highest_score:.3f}"
+        lines.append((scores, f"{one.mean_score:.3f}", _told(rate), number(one.weight, "rows")))
+    shown = ("scores", "say on average", "came true", "rows")
+    return Table("reliability", RELIABILITY_COLUMNS, rows, shown, lines[:_SHOWN])
+
+
+def _brier_table(counts: BinaryState) -> Table:
+    parts = brier_decomposition(counts)
+    return Table("brier", BRIER_COLUMNS, [] if parts is None else [astuple(parts)], BRIER_COLUMNS)
+
+
+def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acted | None) -> Table:
+    """Return each group's quality with the cut of all rows: same AUC, and a tenth of the recall."""
+    first = headline(evidence.model)
+    is_binary = evidence.model.task is Task.BINARY
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    for name, part in groups(state, by):
+        known = arrival(part)
+        metric = quality_metric(part, evidence.model, first, outcome_shift=evidence.definition.outcome_shift)
+        gap, recall, precision = _of_group(evidence, part, acted)
+        ends = [cell for one in (gap, recall, precision) for cell in (one.value, one.low, one.high)]
+        why = metric.unknown or gap.reason or recall.reason
+        rows.append((name, known.predictions, known.share, metric.value, metric.low, metric.high, *ends, why or None))
+        told = forecast(gap) if is_binary else f"bias {_told(gap)}"
+        lines.append((name, number(known.predictions, "rows"), metric.text(), told, _told(recall) if is_binary else ""))
+    shown = (by, "predictions", first, "forecast", "recall" if is_binary else "")
+    return Table(f"by_{by}", (by, *GROUP_COLUMNS), rows, shown, lines[:_SHOWN])
+
+
+def _of_group(evidence: RowEvidence, part: StateTable, acted: _Acted | None) -> tuple[Estimate, Estimate, Estimate]:
+    """Return by how much a group is forecast too high, and its recall and precision at the cut of all rows."""
+    nothing = Estimate.unknown("a model that predicts a number has none")
+    if acted is None:
+        shift = evidence.definition.outcome_shift
+        bias = quality_metric(part, evidence.model, "bias", outcome_shift=shift)
+        return _estimate(bias), nothing, nothing
+    counts = binary_state(part)
+    gap = calibration_in_the_large(counts)
+    if acted.point is None:
+        none = Estimate.unknown("no scores with outcomes in this window")
+        return gap, none, none
+    point = at_threshold(counts, acted.point.threshold)
+    return gap, point.recall, point.precision
+
+
+def _estimate(metric: Metric) -> Estimate:
+    if metric.value is None:
+        return Estimate.unknown(metric.unknown)
+    return Estimate(metric.value, metric.low, metric.high)
