@@ -9,7 +9,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.equal_age import equal_age, old_enough
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
-from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, duration_text
+from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Expectation, Task
@@ -123,9 +123,7 @@ def _observed(evidence: RowEvidence, window: Window | None) -> Window:
 def _judge(evidence: RowEvidence, metrics: list[Metric], now: Window | None, reference: Window | None) -> list[_Judged]:
     bars = {expectation.metric: expectation for expectation in evidence.model.expectations}
     judged = [
-        _Judged(metric, _bar(bars[metric.name]), judge(metric, bars[metric.name]))
-        if metric.name in bars
-        else _Judged(metric, "", Verdict.UNKNOWN)
+        _judged(metric, bars[metric.name], evidence) if metric.name in bars else _Judged(metric, "", Verdict.UNKNOWN)
         for metric in metrics
     ]
     known = {metric.name for metric in metrics}
@@ -137,6 +135,16 @@ def _judge(evidence: RowEvidence, metrics: list[Metric], now: Window | None, ref
         return judged
     first = headline(evidence.model)
     return [_held_against(evidence, j, now, reference) if j.metric.name == first else j for j in judged]
+
+
+def _judged(metric: Metric, bar: Expectation, evidence: RowEvidence) -> _Judged:
+    if bar.expires_at is not None and bar.expires_at <= evidence.as_of:
+        day = day_text(bar.expires_at, evidence.model.timezone)
+        return _Judged(metric, f"{_bar(bar)}{_EXPIRED}{day}", Verdict.UNKNOWN)
+    return _Judged(metric, _bar(bar), judge(metric, bar))
+
+
+_EXPIRED = ", which expired "
 
 
 def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, reference: Window) -> _Judged:
@@ -203,9 +211,16 @@ def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _
     if verdict is Verdict.OK:
         said = ", ".join(f"{j.metric.name} {j.metric.text()} ({j.bar})" for j in barred)
         return f"{subject}working as expected: {said}"
+    expired = next((j for j in barred if _EXPIRED in j.bar), None)
+    if expired is not None:
+        return f"{subject}cannot say whether it works: {expired.metric.name} {expired.metric.text()}, {_renew(expired)}"
     missing = next((j.metric.unknown for j in judged if j.metric.unknown), "")
     why = missing or "no expectation is declared and there is nothing to compare with"
     return f"{subject}cannot say whether it works: {why}"
+
+
+def _renew(expired: _Judged) -> str:
+    return f"expected {expired.bar}: take a new snapshot, or declare a bar"
 
 
 def _because(
@@ -283,6 +298,7 @@ def _unknowns(
     found = [f"quality: {unread}"] if unread else []
     if not any(j.bar for j in judged):
         found.append("whether this is good enough: no expectation is declared and there is nothing to compare with")
+    found += [f"{j.metric.name}: {_renew(j)}" for j in judged if _EXPIRED in j.bar]
     for j in judged:
         if j.metric.unknown:
             # A file is whole: nothing more comes in, at whatever pace.

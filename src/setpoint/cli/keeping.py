@@ -10,7 +10,7 @@ import typer
 
 from setpoint.cli import app, change
 from setpoint.cli.options import Json, Store, chosen_store, say, show
-from setpoint.core.clock import moment, parse_time
+from setpoint.core.clock import moment, parse_duration, parse_time
 from setpoint.core.errors import StoreBusy, StoreReadOnly, UsageError
 from setpoint.core.events import CHANGE_KINDS
 from setpoint.core.metric import counted
@@ -161,6 +161,29 @@ def add(
         msg = f"the change could not be written: {recorder.spool.last_error}"
         raise StoreReadOnly(msg, hint="check the permissions of the store")
     print(f"noted: {kind} {subject or ''}".rstrip())
+
+
+@app.command()
+def snapshot(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why its present quality is fine.")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Such as auc; more than one may be given. [default: the first]")
+    ] = None,
+    over: Annotated[str, typer.Option("--over", help="What is measured: one to four weeks.")] = "28d",
+    expires: Annotated[str, typer.Option("--expires", help="How long the bar holds.")] = "90d",
+    author: Annotated[str | None, typer.Option("--author", help="Who says so. [default: the user]")] = None,
+    store: Store = None,
+) -> None:
+    """Freeze the present quality as what is expected from now on. Lowering a bar is a recorded change."""
+    import getpass
+
+    from setpoint.project.freezing import Freeze, freeze
+    from setpoint.store.layout import Layout
+
+    asked = Freeze(reason, author or getpass.getuser(), tuple(metric or ()), over, parse_duration(expires))
+    for words in freeze(Layout.open(chosen_store(store)), model, asked):
+        print(f"expected from now on: {words}")
 
 
 # The concept is called a feature version, its kind of change `feature`.

@@ -80,12 +80,14 @@ class Expectation:
         at_least: The lowest value that is fine; None when higher is not better.
         at_most: The highest value that is fine; None when lower is not better.
         source: Where the bar comes from, in words.
+        expires_at: Until when it holds, microseconds; None for good.
     """
 
     metric: str
     at_least: float | None = None
     at_most: float | None = None
     source: str = ""
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

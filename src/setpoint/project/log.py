@@ -28,6 +28,7 @@ from setpoint.project.tables import reference_rows
 from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
+from setpoint.store.frozen import read_frozen, with_frozen
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.matching import NEVER
@@ -244,6 +245,7 @@ class StoreSource:
         declared = self.layout.model(model or _only(self.models()))
         now = self.layout.clock.now()
         known = _as_of(as_of, declared.timezone, now)
+        declared = with_frozen(declared, read_frozen(self.layout, declared.name), known)
         with Summaries.reading(self.layout.summaries(declared.name)) as summaries:
             evidence = KeptEvidence(self.layout, declared, known, now, summaries)
             try:

@@ -14,10 +14,11 @@ from setpoint.core.clock import DAY, HOUR, MICROS, duration_text
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, TABLES, Change
 from setpoint.core.metric import counted
-from setpoint.core.model import Model
+from setpoint.core.model import Expectation, Model
 from setpoint.declare.load import load_project
 from setpoint.declare.source import read_text
 from setpoint.declare.write import size_spelling, to_yaml
+from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
 from setpoint.project.losses import lost_days
 from setpoint.project.unseen import unseen_features
@@ -61,7 +62,21 @@ class FieldChange:
     @property
     def text(self) -> str:
         """The change in one line."""
-        return f"{self.key}: {self.before} -> {self.after}"
+        lower = ", lowers the bar" if self._lowers else ""
+        return f"{self.key}: {self.before} -> {self.after}{lower}"
+
+    @property
+    def _lowers(self) -> bool:
+        """Whether a bar of quality asks less than before."""
+        _, _, end = self.key.rpartition(".")
+        if end not in {"at_least", "at_most"} or self.before == _UNSET:
+            return False
+        least = end == "at_least"
+        sides = [None if side == _UNSET else float(side) for side in (self.before, self.after)]
+        before, after = (
+            Expectation("", at_least=side if least else None, at_most=None if least else side) for side in sides
+        )
+        return lowers(before, after)
 
 
 @dataclass(frozen=True, slots=True)

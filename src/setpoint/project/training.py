@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.window import Window
+from setpoint.feedback.expectation import worse_end
 from setpoint.project.fitted import Columns, Estimator, Fitted, Floats, load_estimator, word
 from setpoint.project.guess import guess, look_at, mend
 from setpoint.project.init import (
@@ -206,8 +206,8 @@ def _measured(model: Model, guesses: list[Guess], fitted: Fitted, train: Looked,
     else:
         window = span(judged, zone)
         when = "" if window is None else f" from {time_text(window.start, zone)} to {time_text(window.end, zone)}"
-        bar = expectation(
-            metric, found, f"{judged.name}, {counted(len(outcomes), 'row')}{when}, all after training ended"
+        bar = worse_end(
+            model.task, metric, found, f"{judged.name}, {counted(len(outcomes), 'row')}{when}, all after training ended"
         )
         model = replace(model, expectations=(bar,) if bar else ())
         guesses.append(Guess(f"quality.{metric}", *_bar_text(bar, found, judged.name)))
@@ -295,23 +295,6 @@ def importances(fitted: Fitted, table: Columns, outcomes: Floats) -> dict[str, f
     top = max(shares, key=lambda name: shares[name])
     shares[top] = round(shares[top] + 1.0 - sum(shares.values()), 4)
     return shares
-
-
-def expectation(metric: str, found: Estimate, measured_on: str) -> Expectation | None:
-    """Return the end of the interval on the worse side as a bar, rounded so that it is never stricter.
-
-    Example:
-        >>> expectation("auc", Estimate(0.7, 0.68123, 0.72), "later.parquet").at_least
-        0.6812
-    """
-    end = found.high if metric == "rmse" else found.low
-    if found.value is None or end is None:
-        return None
-    source = f"{metric} {found.value:.4g} measured on {measured_on}; the bar is the worse end of its 95 % interval"
-    scale = 10.0 ** (3 - math.floor(math.log10(abs(end)))) if end else 1.0
-    if metric == "rmse":
-        return Expectation(metric, at_most=float(f"{math.ceil(end * scale) / scale:.6g}"), source=source)
-    return Expectation(metric, at_least=float(f"{math.floor(end * scale) / scale:.6g}"), source=source)
 
 
 def _bar_text(bar: Expectation | None, found: Estimate, file: str) -> tuple[str, str]:
