@@ -60,10 +60,24 @@ def some(one: st.SearchStrategy[Part], key: str) -> st.SearchStrategy[tuple[Part
 
 FEATURES = some(st.builds(core.Feature, WORD, st.none() | KIND, st.none() | st.floats(0, 1), POLICY), "name")
 COHORT = WORD.filter(lambda name: name not in core.GROUPINGS)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def _pairs(told: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(told.items())
+
+
+def _rising(told: set[float]) -> tuple[float, ...]:
+    return tuple(sorted(told))
+
+
 COHORTS = some(
     st.builds(core.Cohort, COHORT, by=WORD)
     | st.builds(core.Cohort, COHORT, where=CONDITION)
-    | COHORT.map(lambda name: core.Cohort(name, by=name)),
+    | COHORT.map(lambda name: core.Cohort(name, by=name))
+    | st.builds(core.Cohort, COHORT, by=WORD, part=st.sampled_from(["hour", "weekday"]))
+    | st.builds(core.Cohort, COHORT, by=WORD, mapping=st.dictionaries(WORD, WORD, min_size=1).map(_pairs))
+    | st.builds(core.Cohort, COHORT, by=WORD, edges=st.sets(FINITE, min_size=1).map(_rising)),
     "name",
 )
 

@@ -64,11 +64,23 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """A named condition on predictions: one cohort a value of `by`, or the rows where `where` holds."""
+    """A named condition on predictions: one cohort a value of `by`, or the rows where `where` holds.
+
+    Attributes:
+        name: What reports call it.
+        by: A column; of a part the time it is of, `predicted_at` when left out.
+        where: A condition, instead of a column.
+        part: The local hour or weekday of a time, instead of the time.
+        mapping: Values and what each is put together under; all others are `(other)`.
+        edges: Where a number is cut into bands, rising; a band holds its lower edge.
+    """
 
     name: str
     by: str = ""
     where: str = ""
+    part: Literal["", "hour", "weekday"] = ""
+    mapping: tuple[tuple[str, str], ...] = ()
+    edges: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ names are enough. Their docstrings are the descriptions in the JSON Schema that 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
@@ -88,13 +89,35 @@ class CohortDeclaration(_Part):
     """A column: one cohort for each of its values."""
     where: Condition = ""
     """A condition, such as: carrier = 'AA' AND delay > 60."""
+    part: Literal["hour", "weekday"] | None = None
+    """The local hour or weekday of a time; of predicted_at when `by` is left out."""
+    mapping: dict[ScalarText, Word] = Field(default_factory=dict[str, str])
+    """Values of `by`, and what each is put together under: {EWR: New Jersey, JFK: New York}."""
+    edges: list[float] = Field(default_factory=list[float])
+    """Where the numbers of `by` are cut into bands: [10, 100] makes three."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        if bool(self.by) == bool(self.where):
+        by = self.by or ("predicted_at" if self.part and not self.where else "")
+        if bool(by) == bool(self.where):
             found = "both by and where" if self.by else "neither by nor where"
             refuse(f"found {found}, expected one of them", whole=True)
         return self
+
+    @model_validator(mode="after")
+    def _derived_once(self) -> Self:
+        ways = {"part": self.part, "mapping": self.mapping, "edges": self.edges, "where": self.where}
+        given = [name for name, way in ways.items() if way]
+        if len(given) > 1:
+            refuse(f"found {' and '.join(given)}, expected one of them", whole=True)
+        if sorted(set(self.edges)) != self.edges or not all(map(math.isfinite, self.edges)):
+            refuse("found edges that do not rise", "write them in order, each once: [10, 100]", at=("edges",))
+        return self
+
+    def to_cohort(self) -> core.Cohort:
+        """Return the core noun."""
+        by = self.by or ("predicted_at" if self.part else "")
+        return core.Cohort(self.name, by, self.where, self.part or "", tuple(self.mapping.items()), tuple(self.edges))
 
 
 class QualityDeclaration(_Part):
@@ -362,10 +385,7 @@ class ModelDeclaration(_Part):
 
     def _cohorts(self) -> tuple[core.Cohort, ...]:
         return tuple(
-            core.Cohort(cohort, by=cohort)
-            if isinstance(cohort, str)
-            else core.Cohort(cohort.name, cohort.by, cohort.where)
-            for cohort in self.cohorts
+            core.Cohort(cohort, by=cohort) if isinstance(cohort, str) else cohort.to_cohort() for cohort in self.cohorts
         )
 
 

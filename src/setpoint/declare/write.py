@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from setpoint.core.clock import MICROS, moment
-from setpoint.core.model import Model, OutcomeKind
+from setpoint.core.model import Cohort, Model, OutcomeKind
 from setpoint.declare.source import is_text
 from setpoint.declare.spellings import SIZES
 
@@ -70,12 +70,7 @@ def _declared(model: Model) -> dict[str, object]:
         "success": {"threshold": model.success.threshold, "tolerance": model.success.tolerance},
         "cost_unit": model.cost_unit,
         "features": _features(model),
-        "cohorts": [
-            one.name
-            if one.by == one.name and not one.where
-            else {"name": one.name, "by": one.by or None, "where": one.where or None}
-            for one in model.cohorts
-        ],
+        "cohorts": [one.name if one == Cohort(one.name, by=one.name) else _cohort(one) for one in model.cohorts],
         "quality": {
             one.metric: {"at_least": one.at_least, "at_most": one.at_most, "source": one.source or None}
             for one in model.expectations
@@ -112,6 +107,17 @@ def _features(model: Model) -> dict[str, object]:
             "policy": None if one.policy == "keep" else one.policy,
         }
         for one in model.features
+    }
+
+
+def _cohort(one: Cohort) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "by": None if one.part and one.by == "predicted_at" else one.by or None,
+        "where": one.where or None,
+        "part": one.part or None,
+        "mapping": dict(one.mapping) or None,
+        "edges": list(one.edges) or None,
     }
 
 
@@ -194,9 +200,11 @@ class _Writer:
 def _flow(value: object) -> str:
     if isinstance(value, dict):
         told = cast("dict[str, object]", value)
-        pairs = [f"{_scalar(key)}: {_scalar(one)}" for key, one in told.items() if one is not None]
+        pairs = [f"{_scalar(key)}: {_flow(one)}" for key, one in told.items() if one is not None]
         return "{" + ", ".join(pairs) + "}"
-    return "[]" if isinstance(value, list) else _scalar(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(one) for one in cast("list[object]", value)) + "]"
+    return _scalar(value)
 
 
 def _scalar(value: object) -> str:

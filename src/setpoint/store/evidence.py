@@ -12,11 +12,11 @@ import duckdb
 
 from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
-from setpoint.core.expression import parse
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window, local_midnight
 from setpoint.store import measures
 from setpoint.store.arrivals import query_arrivals
+from setpoint.store.cohort_sql import cohort_sql
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
@@ -292,12 +292,7 @@ class RowEvidence:
         return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
 
     def _cohort_sql(self, cohort: Cohort) -> str:
-        if cohort.where:
-            from setpoint.store.expression_sql import condition_sql  # noqa: PLC0415 — brings sqlglot, slow to import
-
-            condition = condition_sql(parse(cohort.where), self._column_and_kind)
-            return f"CASE WHEN {condition} THEN 'yes' ELSE 'no' END"
-        return f"CAST({self.column(cohort.by)} AS VARCHAR)"
+        return cohort_sql(cohort, self._column_and_kind, self.column(cohort.by), self.model.timezone)
 
     def _column_and_kind(self, name: str) -> tuple[str, str]:
         feature = self.inputs.get(name.removeprefix("inputs."))
