@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 change = typer.Typer(help="Say what was changed on purpose.", no_args_is_help=True)
 app.add_typer(change, name="change")
+dataset = typer.Typer(help="Predictions that may be trained on, as files that can be made again.", no_args_is_help=True)
+app.add_typer(dataset, name="dataset")
 
 
 def main() -> None:

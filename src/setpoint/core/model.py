@@ -179,6 +179,25 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Which predictions may become examples to train on, besides having a final outcome and a kept contract.
+
+    Attributes:
+        consent: A condition that says that a person agreed; empty when nobody has to.
+        maturity: How old a prediction must be, microseconds, so that its outcome is not likely to be corrected.
+        quotas: Cohorts, and the largest share of the examples that one value may have.
+        exploration: The share of examples that should have been drawn by lot; less is said.
+        acted_where: A condition that says that the model's own action brought the outcome about.
+    """
+
+    consent: str = ""
+    maturity: int = 0
+    quotas: tuple[tuple[str, float], ...] = ()
+    exploration: float = 0.0
+    acted_where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A named production responsibility with an owner.
 
@@ -217,6 +236,7 @@ class Model:
     trained_until: int | None = None
     keep: float = 1.0
     keep_where: str = ""
+    training_data: TrainingData = field(default_factory=TrainingData)
     free_text: Policy = "drop"
 
     @property

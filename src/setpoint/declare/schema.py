@@ -206,6 +206,21 @@ class RetentionDeclaration(_Part):
     """The oldest rows are deleted beyond this size, such as 50GB."""
 
 
+class TrainingDataDeclaration(_Part):
+    """Which predictions may become examples to train on; each needs a final outcome and a kept contract."""
+
+    consent: Condition = ""
+    """A condition that says that a person agreed, such as: has_consent = true."""
+    maturity: Duration | None = None
+    """How old a prediction must be, so that its outcome is not likely to be corrected."""
+    quotas: dict[Word, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict[str, float])
+    """Cohorts, and the largest share of the examples that one value of each may have."""
+    exploration: Share = 0.0
+    """The share of examples that should have been drawn by lot."""
+    acted_where: Condition = ""
+    """A condition that says that the model's own action brought the outcome about, such as: prediction = true."""
+
+
 Features = Annotated[
     Annotated[list[Word], _LIST] | Annotated[dict[Word, FeatureDeclaration | None], _MAPPING],
     Discriminator(shape, custom_error_type="shape", custom_error_message="a list of names or a mapping"),
@@ -272,6 +287,8 @@ class ModelDeclaration(_Part):
     """When a batch-scoring job must have run."""
     retention: RetentionDeclaration = RetentionDeclaration()
     """How long and how much to keep."""
+    training_data: TrainingDataDeclaration = TrainingDataDeclaration()
+    """Which predictions may become examples to train on."""
     trained_until: TimeText | None = None
     """End of the training data: 2013-04-01 (in the model's timezone) or a time with an offset."""
     keep: Share = 1.0
@@ -367,11 +384,17 @@ class ModelDeclaration(_Part):
             rates=core.Rates(**self.rates.model_dump()),
             schedule=schedule and core.Schedule(parse_duration(schedule.every), parse_duration(schedule.grace)),
             retention=self._retention(),
+            training_data=self._training_data(),
             trained_until=None if self.trained_until is None else parse_time(self.trained_until, zone),
             keep=self.keep,
             keep_where=self.keep_where,
             free_text=self.free_text,
         )
+
+    def _training_data(self) -> core.TrainingData:
+        told = self.training_data
+        maturity = 0 if told.maturity is None else parse_duration(told.maturity)
+        return core.TrainingData(told.consent, maturity, tuple(told.quotas.items()), told.exploration, told.acted_where)
 
     def _retention(self) -> core.Retention:
         age = self.retention.age

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from setpoint.core.clock import MICROS, moment
-from setpoint.core.model import Cohort, Model, OutcomeKind
+from setpoint.core.model import Cohort, Model, OutcomeKind, TrainingData
 from setpoint.declare.source import is_text
 from setpoint.declare.spellings import SIZES
 
@@ -92,6 +92,7 @@ def _declared(model: Model) -> dict[str, object]:
             "age": None if model.retention.age is None else duration_spelling(model.retention.age),
             "size": None if model.retention.size_bytes is None else size_spelling(model.retention.size_bytes),
         },
+        "training_data": _training_data(model.training_data),
         "trained_until": None if model.trained_until is None else moment(model.trained_until).isoformat(),
         "keep": model.keep,
         "keep_where": model.keep_where,
@@ -118,6 +119,18 @@ def _cohort(one: Cohort) -> dict[str, object]:
         "part": one.part or None,
         "mapping": dict(one.mapping) or None,
         "edges": list(one.edges) or None,
+    }
+
+
+def _training_data(told: TrainingData) -> dict[str, object] | None:
+    if told == TrainingData():
+        return None
+    return {
+        "consent": told.consent or None,
+        "maturity": duration_spelling(told.maturity) if told.maturity else None,
+        "quotas": dict(told.quotas) or None,
+        "exploration": told.exploration or None,
+        "acted_where": told.acted_where or None,
     }
 
 

@@ -292,9 +292,10 @@ class RowEvidence:
         return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
 
     def _cohort_sql(self, cohort: Cohort) -> str:
-        return cohort_sql(cohort, self._column_and_kind, self.column(cohort.by), self.model.timezone)
+        return cohort_sql(cohort, self.column_and_kind, self.column(cohort.by), self.model.timezone)
 
-    def _column_and_kind(self, name: str) -> tuple[str, str]:
+    def column_and_kind(self, name: str) -> tuple[str, str]:
+        """Return a feature or a fixed column as SQL over a prediction `p`, as conditions read it, and its SQL type."""
         feature = self.inputs.get(name.removeprefix("inputs."))
         kind = feature.kind if feature else self._types.get(name, "VARCHAR")
         return (f"epoch_us({self.column(name)})", "BIGINT") if kind == TIMESTAMP else (self.column(name), kind)
