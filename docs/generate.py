@@ -25,7 +25,8 @@ import typer
 
 import setpoint
 import setpoint.cli
-from setpoint.answers import cohorts, cost, diff, inventory, outcomes, status, why
+from setpoint.answers import business, cohorts, cost, diff, inventory, outcomes, status, why
+from setpoint.answers import quality as quality_answer
 from setpoint.answers.answer import SCHEMA, Answer
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
 from setpoint.core.finding import Finding
@@ -400,6 +401,18 @@ def _answers() -> Iterator[str]:
             ("the group", *outcomes.DELAY_COLUMNS),
             "With `--by`: one row a group, the slowest first.",
         ),
+        (
+            "quality",
+            "by_GROUP",
+            ("the group", *quality_answer.GROUP_COLUMNS),
+            "With `--by`, all cut alike.",
+        ),
+        ("quality", "operating_point", quality_answer.POINT_COLUMNS, "Where scores are acted upon."),
+        ("quality", "metrics", quality_answer.METRIC_COLUMNS, "One row a metric."),
+        ("quality", "reliability", quality_answer.RELIABILITY_COLUMNS, "One row a band of scores."),
+        ("quality", "brier", quality_answer.BRIER_COLUMNS, "The Brier score in parts that add up."),
+        ("quality", "money", business.MONEY_COLUMNS, "What predictions were worth, when outcomes say it."),
+        ("quality", "weeks", business.WEEK_COLUMNS, "Quality and worth of each week."),
         ("why", "dimensions", why.DIMENSION_COLUMNS, "One row a version, endpoint or cohort that may explain it."),
         ("why", "groups", why.GROUP_COLUMNS, "One row a group of each of them."),
         ("why", "skill", why.SKILL_COLUMNS, "One row a baseline."),

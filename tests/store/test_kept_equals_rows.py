@@ -62,12 +62,14 @@ def compare(layout: Layout, windows: list[Window]) -> KeptEvidence:
             for window in windows:
                 assert_same(kept.quality(window), rows.quality(window))
                 assert_same(kept.arrivals(window), rows.arrivals(window))
+                assert_same(kept.money(window), rows.money(window))
                 assert_same(kept.traffic(window), rows.traffic(window))
                 assert_same(kept.spending(window), rows.spending(window))
                 assert_same(kept.profile(window), rows.profile(window))
                 for cohort in (cohort.name for cohort in model.cohorts):
                     assert_same(kept.quality(window, cohort=cohort), rows.quality(window, cohort=cohort))
                     assert_same(kept.arrivals(window, cohort=cohort), rows.arrivals(window, cohort=cohort))
+                    assert_same(kept.money(window, cohort=cohort), rows.money(window, cohort=cohort))
                 for cohort in rows.cohorts:
                     assert_same(kept.profile(window, cohort=cohort), rows.profile(window, cohort=cohort))
             assert kept.span == rows.span

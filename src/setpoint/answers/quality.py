@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.business import business
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.core.clock import DAY
 from setpoint.core.errors import UsageError
@@ -83,12 +84,14 @@ def quality_in_detail(
         tables = [_point_table(acted), *tables, _reliability_table(counts), _brier_table(counts)]
     if by:
         tables.insert(0, _group_table(evidence, split, by, acted))
+    worth = business(evidence, window or evidence.span)
+    tables += worth.tables
     return Answer(
         question="quality",
         model=model.name,
         verdict=Verdict.OK if any(metric.value is not None for metric in metrics) else Verdict.UNKNOWN,
         headline=_headline(evidence, metrics, counts, acted, known),
-        because=_because(evidence, window, known, counts),
+        because=(*_because(evidence, window, known, counts), *worth.said),
         unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
         as_of=evidence.as_of,
         zone=model.timezone,

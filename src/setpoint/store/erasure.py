@@ -21,6 +21,7 @@ from setpoint.store.evidence import bucket_seconds
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import OTHER, PROFILE, quality_kind
+from setpoint.store.money import MONEY
 from setpoint.store.primitives import bucket, printed
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE, ship
@@ -173,7 +174,7 @@ def _mark(layout: Layout, model: Model, buckets: set[int], text: str) -> None:
                 how.seen = tuple(value for value in how.seen if value != text)
         for cohort, values in progress.told_apart.items():
             progress.told_apart[cohort] = tuple(value for value in values if value != text)
-        for kind in (PROFILE, ARRIVALS, quality_kind(model)):
+        for kind in (PROFILE, ARRIVALS, MONEY, quality_kind(model)):
             summaries.rename(kind, text, OTHER)
 
 

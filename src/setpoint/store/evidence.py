@@ -20,6 +20,7 @@ from setpoint.store.cohort_sql import cohort_sql
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
+from setpoint.store.money import MONEY, query_money
 from setpoint.store.primitives import finite, printed
 from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
@@ -119,6 +120,23 @@ class RowEvidence:
             self.connection, self.matching(window), self.definition, cohorts=cohorts, time=time
         )
 
+    def money(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return what the outcomes of a window were worth; see `quality`. Empty when no outcome ever says."""
+        return self.money_by_cohort(window, (cohort,), time=_bucketed(bucket_seconds))[cohort]
+
+    def money_by_cohort(
+        self, window: Window | None, cohorts: Sequence[str], *, time: str = ""
+    ) -> dict[str, StateTable]:
+        """Return the money states of several cohorts in one query."""
+        if not self._has_values:
+            return {name: StateTable.of(MONEY, []) for name in cohorts}
+        return query_money(self.connection, self.matching(window), cohorts=cohorts, time=time)
+
+    @cached_property
+    def _has_values(self) -> bool:
+        table = "predictions" if self.is_joined else "outcomes"
+        return _any(self.connection, f"{table} WHERE value_usd IS NOT NULL")
+
     def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
         return self._days(self.quality(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
@@ -126,6 +144,10 @@ class RowEvidence:
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         return self._days(self.arrivals(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
+
+    def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the money state of each local day of a window by its midnight, oldest first."""
+        return self._days(self.money(window, bucket_seconds=bucket_seconds(self.model.timezone)))
 
     def _days(self, bucketed: StateTable) -> list[tuple[int, StateTable]]:
         parts: dict[int, list[StateTable]] = {}

@@ -16,6 +16,7 @@ from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
+from setpoint.store.money import MONEY
 from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
@@ -210,6 +211,15 @@ class KeptEvidence(RowEvidence):
             lambda part, size: super(KeptEvidence, self).arrivals(part, cohort=cohort, bucket_seconds=size),
         )
 
+    def money(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
+        """Return what the outcomes of a window were worth."""
+        return self._merged(
+            Kept(MONEY, cohort),
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).money(part, cohort=cohort, bucket_seconds=size),
+        )
+
     def early_quality(self, window: Window | None, within: int, *, cohort: str = "") -> StateTable:
         """Return the quality state of a window, by what was known early: from rows."""
         self._refuse_without_rows(window, "when they were young")
@@ -228,6 +238,11 @@ class KeptEvidence(RowEvidence):
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
         return _filled(days, lambda day: self.arrivals(day, cohort=cohort))
+
+    def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the money state of each local day of a window by its midnight, oldest first."""
+        days = self._local_days(window)
+        return super().money_by_day(window) if days is None else _filled(days, self.money)
 
     def _local_days(self, window: Window | None) -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""

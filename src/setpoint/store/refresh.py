@@ -17,6 +17,7 @@ from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.layout import Layout
 from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
+from setpoint.store.money import MONEY
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features
@@ -145,6 +146,7 @@ def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int],
     quality = Kept(quality_kind(evidence.model))
     _put(summaries, quality, "bucket", evidence.quality(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(ARRIVALS), "bucket", evidence.arrivals(window, bucket_seconds=seconds), starts)
+    _put(summaries, Kept(MONEY), "bucket", evidence.money(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(TRAFFIC), "bucket", evidence.traffic(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(SPENDING), "bucket", evidence.spending(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(PROFILE), "bucket", evidence.profile(window, bucket_seconds=seconds), starts)
@@ -180,6 +182,8 @@ def _replace_feedback_by_cohort(summaries: Summaries, evidence: RowEvidence, run
             _put(summaries, Kept(quality_kind(evidence.model), cohort), "day", table, run)
         for cohort, table in evidence.arrivals_by_cohort(window, cohorts, time=time).items():
             _put(summaries, Kept(ARRIVALS, cohort), "day", table, run)
+        for cohort, table in evidence.money_by_cohort(window, cohorts, time=time).items():
+            _put(summaries, Kept(MONEY, cohort), "day", table, run)
 
 
 def _replace_profiles_by_cohort(
@@ -233,8 +237,8 @@ def _merge_days(summaries: Summaries, evidence: RowEvidence, stale: Sequence[int
     midnights = sorted({local_midnight(start, zone) for start in stale})
     mondays = sorted({local_monday(midnight, zone) for midnight in midnights})
     quality = quality_kind(evidence.model)
-    by_bucket = [Kept(kind) for kind in (quality, ARRIVALS, TRAFFIC, SPENDING, PROFILE)]
-    by_day = [Kept(kind, cohort.name) for cohort in evidence.model.cohorts for kind in (quality, ARRIVALS)]
+    by_bucket = [Kept(kind) for kind in (quality, ARRIVALS, MONEY, TRAFFIC, SPENDING, PROFILE)]
+    by_day = [Kept(kind, cohort.name) for cohort in evidence.model.cohorts for kind in (quality, ARRIVALS, MONEY)]
     by_day += [Kept(PROFILE, name) for name in evidence.cohorts]
     for kept in by_bucket:
         days: dict[int, StateTable | None] = {}

@@ -24,7 +24,7 @@ from setpoint.store.states import StateKind, StateTable, merge
 
 Grain = Literal["bucket", "day", "week"]
 # Raise it when a state's columns, its bins or this file's tables change: old summaries are then made anew.
-_VERSION = 7
+_VERSION = 8
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
