@@ -45,6 +45,11 @@ def overflow(recorder: Recorder, _: int) -> None:
     spool.drops["m"] = 7
 
 
+def contradict(recorder: Recorder, now: int) -> None:
+    for outcome in (0, 1):
+        recorder.outcome(outcome, prediction_id="h0-2", observed_at=now, revision=now)
+
+
 # What each check is there to find: the fault as a recorder would record it, and the finding's subject.
 FAULTS: dict[str, tuple[Plant, str]] = {
     "quarantined_rows": (
@@ -59,6 +64,8 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     ),
     "stray_outcome": (lambda recorder, _: recorder.outcome(1, key="nobody"), "key"),
     "odd_score": (lambda recorder, _: recorder.record({"x": 1.0}, score=1.5), "score"),
+    "undeclared_outcome": (lambda recorder, _: recorder.outcome(1, prediction_id="h0-2", kind="payed"), "payed"),
+    "contradicting_outcome": (contradict, "final"),
     "odd_outcome": (lambda recorder, now: recorder.outcome(-1, prediction_id="h0-1", revision=now), "outcome"),
 }
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.answers.equal_age import equal_age, old_enough
-from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.equal_age import by_group, equal_age, old_enough
+from setpoint.answers.groups import FIXED, cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
 from setpoint.core.clock import text as time_text
@@ -151,8 +151,7 @@ def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, re
     """Return a metric held against that of an earlier window, at equal outcome age while outcomes still come."""
     state = evidence.quality(reference).only(is_root=True)
     metric = judged.metric
-    known = (arrival(evidence.quality(now).only(is_root=True)).share, arrival(state).share)
-    age = equal_age(evidence, known, now, reference)
+    age = equal_age(evidence, [evidence.arrivals_by_day(reference), evidence.arrivals_by_day(now)], now)
     words = "before"
     if age is not None and now is not None:
         young = evidence.early_quality(old_enough(now, age, evidence.as_of), age)
@@ -367,7 +366,8 @@ def _group_table(evidence: RowEvidence, state: StateTable, by: str, now: Window 
     first = headline(evidence.model)
     parts = groups(state, by)
     shares = {name: arrival(part) for name, part in parts}
-    age = None if now is None else equal_age(evidence, [known.share for known in shares.values()], now, now)
+    column = by if by in FIXED else "cohort_value"
+    age = equal_age(evidence, by_group(evidence.arrivals_by_day(now, cohort=cohort), column), now)
     if age is not None and now is not None:
         early = dict(groups(evidence.early_quality(old_enough(now, age, evidence.as_of), age, cohort=cohort), by))
         parts = [(name, early.get(name, merge(part.kind, []))) for name, part in parts]

@@ -82,7 +82,12 @@ def why(
         verdict=Verdict.OK if changes else Verdict.UNKNOWN,
         headline=_headline(evidence.model.name, metric, values, changes),
         because=_because(evidence, windows, shares, changes),
-        unknowns=_unknowns(metric, values, equal_age(evidence, shares, current, reference), changes),
+        unknowns=_unknowns(
+            metric,
+            values,
+            equal_age(evidence, [evidence.arrivals_by_day(window) for window in windows], current),
+            changes,
+        ),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
         tables=(_dimension_table(changes, values), _group_table(changes, values), _skill_table(evidence, windows)),

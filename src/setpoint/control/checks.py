@@ -185,6 +185,20 @@ def undeclared_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     )
 
 
+def contradicting_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Outcomes of one prediction that say different things about the same moment, and none of them corrects another."""
+    return _counted(
+        evidence,
+        now,
+        "contradicting_outcome",
+        "SELECT epoch_us(max(recorded_at)), kind FROM outcomes WHERE NOT retracted AND outcome IS NOT NULL"
+        " GROUP BY kind, prediction_id, key, revision, observed_at HAVING count(DISTINCT outcome) > 1",
+        lambda kind: (
+            f"outcomes ({kind}) contradict each other: the one recorded last counts; give corrections a revision"
+        ),
+    )
+
+
 CHECKS: dict[str, Check] = {
     "missed_run": missed_runs,
     "quarantined_rows": quarantined_rows,
@@ -195,6 +209,7 @@ CHECKS: dict[str, Check] = {
     "odd_score": odd_scores,
     "odd_outcome": odd_outcomes,
     "undeclared_outcome": undeclared_outcomes,
+    "contradicting_outcome": contradicting_outcomes,
     "stalled_outcomes": stalled_outcomes,
     "new_outcome_source": new_outcome_sources,
     "changed_delay": changed_delays,

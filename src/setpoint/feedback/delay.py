@@ -65,7 +65,7 @@ class Delay:
         if self.curve is None or not final:
             return None
         made = window.start + (np.arange(_SPREAD) + 0.5) / _SPREAD * window.length
-        return float(np.mean([self.curve.at(max(at - when, 0.0) / MICROS) for when in made])) / final
+        return float(self.curve.by_ages(np.maximum(at - made, 0.0) / MICROS).mean()) / final
 
     def complete_at(self, window: Window, part: float = PART) -> int | None:
         """Return when a part of what ever arrives will have arrived of a window; None when unknown."""
@@ -113,10 +113,23 @@ def delay(days: Sequence[tuple[int, StateTable]], kind: str, *, as_of: int, zone
     return Delay(predictions, arrived, curve)
 
 
-def longest_age(state: StateTable, kind: str) -> int | None:
-    """Return the greatest age at which an outcome of a kind arrived, microseconds; None when nobody knows."""
-    ages = _ages(state.only(kind=kind).without(outcome=None))
-    return round(2.0 ** ((int(ages.max()) + 1) / AGE_BINS_PER_OCTAVE) * MICROS) if len(ages) else None
+def completeness(found: Delay, days: Sequence[tuple[int, float]], *, as_of: int, zone: str) -> float | None:
+    """Return which part of what ever arrives has arrived of some days, 0 to 1; None when unknown, or without rows.
+
+    Args:
+        found: How long outcomes take.
+        days: Midnight and weight of each local day.
+        as_of: The present.
+        zone: The zone of the days.
+    """
+    total = sum(weight for _, weight in days)
+    parts = [
+        (found.complete_ratio(Window(day, min(shift_days(day, 1, zone), max(as_of, day + 1))), as_of), weight)
+        for day, weight in days
+    ]
+    if not total or any(part is None for part, _ in parts):
+        return None
+    return sum((part or 0.0) * weight for part, weight in parts) / total
 
 
 def _ages(state: StateTable) -> NDArray[np.int64]:

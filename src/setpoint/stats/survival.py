@@ -34,7 +34,13 @@ class ArrivalCurve:
             >>> curve.at(1.0), curve.at(1.5), curve.at(9.0)
             (0.25, 0.375, 0.5)
         """
-        return float(np.interp(age, np.concatenate([[0.0], self.ages]), np.concatenate([[0.0], self.share])))
+        return float(self.by_ages(np.array([age]))[0])
+
+    def by_ages(self, ages: FloatArray) -> FloatArray:
+        """Return the share arrived by each age, shape as given; see `at`."""
+        start = np.zeros(1)
+        found = np.interp(ages, np.concatenate([start, self.ages]), np.concatenate([start, self.share]))
+        return np.asarray(found, dtype=np.float64)
 
     def age_of(self, part: float) -> tuple[float, float | None, float | None] | None:
         """Return the age by which a part of all that ever arrives has arrived, with its 95 % interval.
