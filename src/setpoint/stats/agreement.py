@@ -34,7 +34,7 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> Estimate:
     if pairs < FEWEST_PAIRS:
         return Estimate.unknown(f"needs {FEWEST_PAIRS - pairs} more pairs")
     left, right = _ranks(first), _ranks(second)
-    spread = float(left.std() * right.std())
+    spread = float(np.std(left)) * float(np.std(right))
     if spread <= 0.0:
         return Estimate.unknown("one of the series does not vary")
     value = float(np.mean((left - left.mean()) * (right - right.mean()))) / spread
@@ -49,5 +49,6 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> Estimate:
 def _ranks(values: FloatArray) -> FloatArray:
     """Return ranks from 0; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middles: FloatArray = np.cumsum(counts).astype(np.float64) - (counts + 1) / 2.0
+    size = counts.astype(np.float64)
+    middles = size.cumsum() - (size + 1.0) / 2.0
     return middles[place]
