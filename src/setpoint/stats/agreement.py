@@ -37,7 +37,7 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> Estimate:
     spread = float(np.std(left)) * float(np.std(right))
     if spread <= 0.0:
         return Estimate.unknown("one of the series does not vary")
-    value = float(np.mean((left - left.mean()) * (right - right.mean()))) / spread
+    value = float(np.dot(left - np.mean(left), right - np.mean(right))) / pairs / spread
     value = min(max(value, -1.0), 1.0)
     if abs(value) >= 1.0:
         return Estimate(value, None, None, "all pairs are in the same order, so the interval has no end")
