@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
     from setpoint.predictions.recorder import Recorder
+    from setpoint.project.evaluation import evaluate
     from setpoint.project.log import Log
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
     from setpoint.project.reading import read
@@ -54,6 +55,7 @@ _HOMES = {
     "Verdict": "core.verdict",
     "Window": "core.window",
     "diff": "project.tables:diff_tables",
+    "evaluate": "project.evaluation",
     "open": "project.log:open_log",
     "read": "project.reading",
     "wrap": "connect.estimator",
@@ -95,6 +97,7 @@ __all__ = [
     "Verdict",
     "Window",
     "diff",
+    "evaluate",
     "open",
     "read",
     "wrap",

@@ -1,5 +1,5 @@
 """Registers every command group."""
 
-from setpoint.cli import datasets, declarations, demos, keeping, questions
+from setpoint.cli import datasets, declarations, demos, evaluation, keeping, questions
 
-__all__ = ["datasets", "declarations", "demos", "keeping", "questions"]
+__all__ = ["datasets", "declarations", "demos", "evaluation", "keeping", "questions"]

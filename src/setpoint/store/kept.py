@@ -230,19 +230,40 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
-        return _filled(days, lambda day: self.quality(day, cohort=cohort))
+        kept = Kept(quality_kind(self.model), cohort)
+        return self._filled(kept, days, lambda day: self.quality(day, cohort=cohort))
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         days = self._local_days(window)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
-        return _filled(days, lambda day: self.arrivals(day, cohort=cohort))
+        return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         days = self._local_days(window)
-        return super().money_by_day(window) if days is None else _filled(days, self.money)
+        return super().money_by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money)
+
+    def _filled(
+        self, kept: Kept, days: Sequence[tuple[int, Window]], state_of: Callable[[Window], StateTable]
+    ) -> list[tuple[int, StateTable]]:
+        """Return the state of each day that has any: of whole days whose state holds in one query."""
+        progress, summaries = self.progress, self._summaries
+        if progress is None or summaries is None:
+            return [(midnight, state) for midnight, day in days if len(state := state_of(day))]
+        zone = self.model.timezone
+        touched = {local_midnight(start, zone) for start in self.dirty}
+        whole = {
+            midnight
+            for midnight, day in days
+            if midnight not in touched
+            and (day.start, day.end) == (midnight, shift_days(midnight, 1, zone))
+            and day.end <= progress.closed_until
+        }
+        kept_days = summaries.tables_by_start(kept, "day", whole)
+        found = ((m, kept_days.get(m) if m in whole else state_of(day)) for m, day in days)
+        return [(midnight, state) for midnight, state in found if state is not None and len(state)]
 
     def _local_days(self, window: Window | None) -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""
@@ -354,14 +375,6 @@ class KeptEvidence(RowEvidence):
             return True
         reach = Window(span.start, max(span.end, progress.closed_until)) if span else None
         return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
-
-
-def _filled(
-    days: Sequence[tuple[int, Window]], state_of: Callable[[Window], StateTable]
-) -> list[tuple[int, StateTable]]:
-    """Return the state of each day that has any."""
-    found = ((midnight, state_of(day)) for midnight, day in days)
-    return [(midnight, state) for midnight, state in found if len(state)]
 
 
 def _whole(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int], list[int]]:

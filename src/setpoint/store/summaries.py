@@ -222,15 +222,19 @@ class Summaries:
 
     def tables(self, kept: Kept, grain: Grain, starts: Iterable[int]) -> list[StateTable]:
         """Return the kept states that start at the given times."""
+        return list(self.tables_by_start(kept, grain, starts).values())
+
+    def tables_by_start(self, kept: Kept, grain: Grain, starts: Iterable[int]) -> dict[int, StateTable]:
+        """Return the kept states that start at the given times, each by its start; where there are no rows none."""
         wanted = set(starts)
         if not wanted:
-            return []
+            return {}
         found = self._connection.execute(
             "SELECT start, content FROM states"
             " WHERE kind = ? AND cohort = ? AND grain = ? AND start >= ? AND start <= ?",
             (kept.kind.name, kept.cohort, grain, min(wanted), max(wanted)),
         )
-        return [StateTable.decode(kept.kind, content) for start, content in found if start in wanted]
+        return {start: StateTable.decode(kept.kind, content) for start, content in found if start in wanted}
 
     def rename(self, kind: StateKind, old: str, new: str) -> None:
         """Count a value under another name in every kept state that has it."""

@@ -1,0 +1,309 @@
+"""`setpoint evaluate`: planted leaks are found, clean splits of real data are clean, and odd files give words."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import joblib
+import numpy as np
+import polars as pl
+import pytest
+from bench.leakage import CLEAN, CLEAN_FILES, DATA, FLIGHTS, PLANTED, findings, flights, parts
+from sklearn.linear_model import LogisticRegression
+
+import setpoint
+from setpoint.core.errors import ColumnError, EmptyFile, UsageError
+from setpoint.core.model import Cohort, Expectation, Model
+from setpoint.core.verdict import Verdict
+from setpoint.project.keeping import import_file
+from setpoint.store.layout import Layout
+
+FOUND = {name: planted for name, planted in PLANTED.items() if planted.code}
+LEFT_OUT = PLANTED.keys() - FOUND.keys()
+FORBIDDEN = re.compile(r"\b(ship|deploy|good to go|release|promote|ready)", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_planted_leak_is_found_by_its_name_and_nothing_else_is(name: str) -> None:
+    planted = FOUND[name]
+    leaks = findings(planted.make(flights()), {**FLIGHTS, **planted.asked})
+    assert [(leak["code"], leak["subject"]) for leak in leaks] == [(planted.code, planted.subject)]
+    assert leaks[0]["severity"] in {"breach", "warning"}
+    assert len(leaks[0]["said"].split()) > 12
+    assert json.loads(leaks[0]["evidence"]) is not None
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT))
+def test_what_is_known_to_be_missed_is_still_missed(name: str) -> None:
+    # Documented in docs/how-to/evaluate-before-shipping.md: whoever finds it changes the page too.
+    assert findings(PLANTED[name].make(flights()), FLIGHTS) == []
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_clean_split_of_real_data_has_no_finding(name: str) -> None:
+    make, asked = CLEAN[name]
+    assert findings(make(), asked) == []
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the e-mails and questions are not on this machine")
+@pytest.mark.parametrize("name", CLEAN_FILES)
+def test_a_clean_split_of_real_texts_has_no_finding(name: str) -> None:
+    make, asked = CLEAN_FILES[name]
+    assert findings(make(), asked) == []
+
+
+def made(start: int, rows: int = 400, seed: int = 1) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=rows)
+    plan = random.choice(["basic", "plus"], rows)
+    return pl.DataFrame(
+        {
+            "order_id": [f"{seed}-{n}" for n in range(rows)],
+            "at": [1_767_225_600 + start * 86_400 + n * 60 for n in range(rows)],
+            "x": x,
+            "noise": random.normal(size=rows),
+            "plan": plan,
+            "bad": (random.random(rows) < 1 / (1 + np.exp(-x))).astype(int),
+        }
+    )
+
+
+ASKED = {"outcome": "bad", "time": "at"}
+
+
+def evaluated(test: pl.DataFrame, train: pl.DataFrame | None = None, **more: object) -> setpoint.Answer:
+    asked = cast("dict[str, Any]", {**ASKED, **more})
+    return setpoint.evaluate(test, train=made(0) if train is None else train, **asked)
+
+
+def test_a_good_result_is_a_sanity_check_and_no_permission() -> None:
+    answer = evaluated(made(10, seed=2))
+    assert answer.verdict is Verdict.OK
+    assert answer.headline == "sanity check: no leak found in 3 inputs and 400 test rows; quality unknown"
+    assert not FORBIDDEN.search(answer.text())
+    assert [table.name for table in answer.tables] == ["leaks", "coverage", "quality", "past", "inputs"]
+
+
+def test_no_answer_ever_says_ship() -> None:
+    for planted in list(FOUND.values())[:3]:
+        train, test = planted.make(flights())
+        asked = cast("dict[str, Any]", {**FLIGHTS, **planted.asked})
+        text = setpoint.evaluate(test, train=train, **asked).text()
+        assert text[2:].startswith("sanity check: ")
+        assert not FORBIDDEN.search(text)
+
+
+def test_scores_in_the_set_give_its_quality_with_the_interval() -> None:
+    test = made(10, rows=900, seed=2).with_columns(score=1 / (1 + (-pl.col("x")).exp()))
+    answer = evaluated(test, score="score")
+    assert re.search(r"; auc 0\.\d+ \[0\.\d+, 0\.\d+\]$", answer.headline)
+    quality = answer.table("quality").rows
+    assert quality[0][0] == "auc"
+    assert "no bar is declared for auc" in answer.text()
+
+
+def test_a_fitted_model_answers_for_the_set(tmp_path: Path) -> None:
+    train, test = made(0), made(10, seed=2)
+    model = LogisticRegression().fit(train.select("x", "noise").to_pandas(), train["bad"].to_numpy())
+    joblib.dump(model, tmp_path / "model.joblib")
+    answer = evaluated(test, train, estimator=tmp_path / "model.joblib")
+    (auc,) = [row for row in answer.table("quality").rows if row[0] == "auc"]
+    assert 0.65 < float(auc[1] or 0.0) < 0.85
+    with pytest.raises(ColumnError, match="the model's input noise"):
+        evaluated(test.drop("noise"), train, estimator=tmp_path / "model.joblib")
+
+
+def test_an_input_that_is_proven_to_be_early_may_be_strong() -> None:
+    train, test = made(0), made(10, seed=2)
+    strong = [
+        side.with_columns(amount=pl.col("bad") + pl.col("noise") * 0.2, seen=pl.col("at") - 60)
+        for side in (train, test)
+    ]
+    suspicious = evaluated(strong[1].drop("seen"), strong[0].drop("seen"))
+    assert [row[2] for row in suspicious.table("leaks").rows] == ["amount"]
+    cleared = evaluated(strong[1], strong[0], observed={"amount": "seen"})
+    assert cleared.table("leaks").rows == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bad": pl.lit(1)}, "all test rows have the same outcome"),
+        ({"bad": pl.lit(None, pl.Int64)}, "0 test rows have an outcome, needs 50"),
+        ({"at": pl.lit(None, pl.Int64)}, "whether test rows are later than training rows"),
+    ],
+)
+def test_what_cannot_be_judged_is_unknown_with_words(change: Mapping[str, pl.Expr], words: str) -> None:
+    answer = evaluated(made(10, seed=2).with_columns(**change))
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.exit_code == 3
+    assert words in answer.headline
+
+
+def test_an_input_without_values_is_unknown_and_the_others_are_judged() -> None:
+    answer = evaluated(made(10, seed=2).with_columns(noise=pl.lit(None, pl.Float64)))
+    assert "2 inputs" in answer.headline
+    assert "what noise gives away: no value in one of the files" in answer.unknowns
+    assert evaluated(made(10, seed=2), made(0).with_columns(noise=pl.lit(None, pl.Float64))).verdict is Verdict.OK
+
+
+def test_a_set_without_times_is_unknown_unless_there_are_none() -> None:
+    train, test = made(0).drop("at"), made(10, seed=2).drop("at")
+    assert setpoint.evaluate(test, train=train, outcome="bad").verdict is Verdict.UNKNOWN
+    assert setpoint.evaluate(test, train=train, outcome="bad", time="").verdict is Verdict.OK
+
+
+def test_a_column_that_changed_its_type_is_compared_as_text() -> None:
+    answer = evaluated(made(10, seed=2).with_columns(noise=pl.lit("n") + pl.col("noise").cast(pl.String)))
+    assert any("noise is DOUBLE" in line and "compared as text" in line for line in answer.because)
+
+
+def test_numbers_as_outcomes_are_judged_too() -> None:
+    train, test = (side.with_columns(minutes=pl.col("x") + pl.col("noise")) for side in (made(0), made(10, seed=2)))
+    clean = setpoint.evaluate(test, train=train, outcome="minutes", time="at")
+    assert clean.table("leaks").rows == []
+    leaks = [side.with_columns(copy=pl.col("minutes") * 2 + 1) for side in (train, test)]
+    found = setpoint.evaluate(leaks[1], train=leaks[0], outcome="minutes", time="at").table("leaks").rows
+    assert [row[:3] for row in found] == [("outcome_in_input", "breach", "copy")]
+
+
+def days(first: int, count: int) -> pl.DataFrame:
+    """Return daily sales that follow the week, with what a calendar knows of tomorrow."""
+    number = np.arange(first, first + count)
+    week = np.array([5.0, 5, 5, 6, 9, 2, 1])
+    sold = week[number % 7] + np.random.default_rng(first).normal(0, 0.5, count)
+    return pl.DataFrame(
+        {
+            "at": (number * 86_400 + 1_600_000_000),
+            "weekday": number % 7,
+            "is_free_tomorrow": (number % 7 == 4).astype(int),
+            "usual_tomorrow": week[(number + 1) % 7],
+            "sold": sold,
+        }
+    )
+
+
+def test_what_a_calendar_knows_of_tomorrow_is_no_leak_and_what_tomorrow_sold_is() -> None:
+    train, test = days(0, 700), days(700, 200)
+    asked: dict[str, Any] = {"outcome": "sold", "time": "at"}
+    assert setpoint.evaluate(test, train=train, **asked).table("leaks").rows == []
+    leaky = [side.with_columns(next=pl.col("sold").shift(-1).fill_null(5.0)) for side in (train, test)]
+    found = setpoint.evaluate(leaky[1], train=leaky[0], **asked).table("leaks").rows
+    assert [row[:3] for row in found] == [("knows_later_outcomes", "warning", "next")]
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"entities": ["tail"]}, ColumnError, "no column 'tail'"),
+        ({"observed": {"amount": "at"}}, ColumnError, "'amount' is no input"),
+        ({"outcome": "good"}, ColumnError, "no column 'good' for outcome"),
+        ({"when": "at"}, UsageError, "no role is called 'when'"),
+        ({"model": "orders"}, UsageError, "which store has 'orders'"),
+        ({"tz": "Mars"}, UsageError, "no time zone is called 'Mars'"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_refused_in_words(
+    more: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        evaluated(made(10, seed=2), **more)
+
+
+def test_files_that_do_not_fit_are_refused_in_words() -> None:
+    with pytest.raises(EmptyFile, match="no rows"):
+        evaluated(made(10).clear())
+    with pytest.raises(ColumnError, match="no outcomes: no column 'bad'"):
+        evaluated(made(10).drop("bad"))
+    with pytest.raises(ColumnError, match="none of the inputs"):
+        evaluated(made(10).select("order_id", "at", "bad"))
+    with pytest.raises(UsageError, match="looks like an outcome"):
+        setpoint.evaluate(made(10), train=made(0).drop("bad"), time="at")
+    with pytest.raises(UsageError, match="no training rows"):
+        setpoint.evaluate(made(10))
+
+
+def live(folder: Path, quality: str) -> Path:
+    """Record a month of production: a quarter of it, and nearly all money, is of a plan that sets have never seen."""
+    layout = Layout.create(folder / "store")
+    bar = Expectation("auc", at_least=0.6, source=quality)
+    layout.declare(
+        Model("orders", cohorts=(Cohort("plan", by="plan"), Cohort("far", where="x > 2")), expectations=(bar,))
+    )
+    table = pl.concat([made(20 + day, seed=day + 3) for day in range(21)]).with_columns(
+        score=1 / (1 + (-pl.col("x") * 0.5 - pl.col("noise")).exp()),
+        plan=pl.when(pl.col("noise") > 0.7).then(pl.lit("gold")).otherwise(pl.col("plan")),
+    )
+    table = table.with_columns(value_usd=pl.when(pl.col("plan") == "gold").then(90.0).otherwise(1.0))
+    table.with_columns(pl.from_epoch("at")).write_parquet(folder / "live.parquet")
+    columns = {"outcome": "bad", "time": "at", "key": "order_id"}
+    import_file(folder / "store", "orders", str(folder / "live.parquet"), columns=columns)
+    return folder / "store"
+
+
+def test_production_says_what_the_set_has_never_seen_and_how_far_offline_was_off(tmp_path: Path) -> None:
+    store = live(tmp_path, "auc 0.79 measured on holdout.parquet, 400 rows; the bar is lower")
+    test = made(10, rows=900, seed=2).with_columns(score=1 / (1 + (-pl.col("x")).exp()))
+    answer = evaluated(test, store=store, model="orders", score="score")
+    assert answer.verdict is Verdict.WARNING
+    assert "the set has hardly seen plan=gold" in answer.headline
+    coverage = [dict(zip(answer.table("coverage").columns, row, strict=True)) for row in answer.table("coverage").rows]
+    assert (coverage[0]["kind"], coverage[0]["name"], coverage[0]["set_rows"]) == ("cohort", "plan=gold", 0)
+    traffic, low, high, money = (float(coverage[0][c]) for c in ("traffic_share", "low", "high", "value_share"))  # type: ignore[arg-type]
+    assert low < traffic < high
+    assert traffic == pytest.approx(0.242, abs=0.02)
+    assert money == pytest.approx(90 * traffic / (90 * traffic + 1 - traffic), abs=0.001)
+    past = [dict(zip(answer.table("past").columns, row, strict=True)) for row in answer.table("past").rows]
+    assert len(past) == 5
+    assert float(past[0]["gap_high"] or 0.0) < -0.1  # type: ignore[arg-type]
+    assert any(
+        line.startswith("offline said auc 0.790 (holdout.parquet, 400 rows), online was 0.6") for line in answer.because
+    )
+
+
+def test_a_set_like_production_covers_it_and_an_unknown_past_is_said(tmp_path: Path) -> None:
+    store = live(tmp_path, "agreed with the desk")
+    test = pl.read_parquet(tmp_path / "live.parquet").drop("value_usd")
+    train = made(0).with_columns(pl.from_epoch("at"))
+    answer = evaluated(test, train, store=store, score="score")
+    assert answer.model == "orders"
+    assert answer.table("coverage").rows == []
+    assert "how far offline was off before: no declared bar says what was measured offline" in answer.unknowns
+    assert "declared at least 0.6" in answer.text()
+    quiet = evaluated(test, train, store=store, over="2020-01-01..2020-02-01")
+    assert any("production has no prediction in this window" in line for line in quiet.unknowns)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "setpoint.cli", "evaluate", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))
+
+
+def test_the_command_line_prints_the_answer_and_leaves_with_its_code(tmp_path: Path) -> None:
+    train, test = parts(flights(), "arr_delay")
+    for name, table in {"train": train, "test": test}.items():
+        pl.DataFrame({c: table[c].tolist() for c in table.columns}, strict=False).write_parquet(
+            tmp_path / f"{name}.parquet"
+        )
+    pl.read_parquet(tmp_path / "test.parquet").head(0).write_parquet(tmp_path / "empty.parquet")
+    asked = ("--train", "train.parquet", "--map", "outcome=late", "--map", "time=departs_at")
+    leaky = run(tmp_path, "test.parquet", *asked)
+    assert leaky.returncode == 1
+    assert leaky.stdout.startswith("✗ sanity check: the set leaks: arr_delay holds the outcome")
+    honest = "carrier,origin,hour,distance,temp,visib"
+    clean = run(tmp_path, "test.parquet", *asked, "--inputs", honest, "--json")
+    assert clean.returncode == 0
+    answer = json.loads(clean.stdout)
+    assert (answer["question"], answer["verdict"], answer["tables"]["leaks"]) == ("evaluate", "ok", [])
+    empty = run(tmp_path, "empty.parquet", *asked)
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert "no rows in empty.parquet" in empty.stderr
+    wrong = run(tmp_path, "test.parquet", *asked, "--observed", "temp")
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
