@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import duckdb
+import numpy as np
 
 from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
@@ -150,11 +151,15 @@ class RowEvidence:
         return self._days(self.money(window, bucket_seconds=bucket_seconds(self.model.timezone)))
 
     def _days(self, bucketed: StateTable) -> list[tuple[int, StateTable]]:
-        parts: dict[int, list[StateTable]] = {}
-        for start in sorted({cast("int", key) for key in bucketed.key("bucket") if key is not None}):
-            midnight = local_midnight(start, self.model.timezone)
-            parts.setdefault(midnight, []).append(bucketed.only(bucket=start).at("bucket", 0))
-        return [(midnight, merge(bucketed.kind, tables)) for midnight, tables in parts.items()]
+        starts = np.array([-1 if start is None else start for start in bucketed.key("bucket")], dtype=np.int64)
+        known, place = np.unique(starts, return_inverse=True)
+        midnight_of = np.array([local_midnight(int(start), self.model.timezone) for start in known], dtype=np.int64)
+        days = midnight_of[place]
+        flat = bucketed.at("bucket", 0)
+        return [
+            (int(day), merge(bucketed.kind, [flat.take(days == day)]))
+            for day in np.unique(midnight_of[known >= 0]).tolist()
+        ]
 
     def traffic(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the traffic state of a window, widened to the quarters of an hour that tallies count.
