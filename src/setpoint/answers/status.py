@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
+from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, overall
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
@@ -78,6 +79,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
     tables = [_metrics_table(judged, [*seen.metrics, tokens], known)]
+    tables += estimate_tables(evidence, now, known, metrics)
     if by:
         tables.insert(0, _group_table(evidence, state, by, now, cohort))
     return Answer(

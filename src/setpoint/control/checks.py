@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import cast
 
 from setpoint.control.episode import Episode
+from setpoint.control.estimate_checks import concept_drift
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
@@ -213,6 +214,7 @@ CHECKS: dict[str, Check] = {
     "stalled_outcomes": stalled_outcomes,
     "new_outcome_source": new_outcome_sources,
     "changed_delay": changed_delays,
+    "concept_drift": concept_drift,
 }
 
 

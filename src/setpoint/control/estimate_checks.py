@@ -1,0 +1,161 @@
+"""The check of estimates: where the truth has left what scores let expect, the concept has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+
+from setpoint.control.episode import Episode
+from setpoint.core.clock import DAY, MICROS, day_text
+from setpoint.core.metric import QUALITY_METRICS, number
+from setpoint.core.model import Task
+from setpoint.core.window import Window, local_monday, shift_days
+from setpoint.feedback.audits import Audit, ConceptDrift, Week, concept_drifts, weekly_audits
+from setpoint.feedback.estimates import outcome_histogram
+from setpoint.feedback.quality import headline
+from setpoint.stats.estimation import METRICS
+from setpoint.store.arrivals import query_arrivals
+from setpoint.store.engines.duck import at
+from setpoint.store.evidence import RowEvidence, horizon
+from setpoint.store.measures import query_quality
+from setpoint.store.primitives import AGE_BINS_PER_OCTAVE
+from setpoint.store.refresh import split_by_bucket
+from setpoint.store.states import StateTable
+
+FIRST_DAYS = 28
+"""Days whose outcomes tell by what age outcomes are mature."""
+
+MATURE = 0.9
+"""Share of the outcomes that come within the horizon which have come by that age."""
+
+FEWEST_ARRIVALS = 100
+_RUN_WEEKS = 13
+
+
+def concept_drift(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Scores that no longer come true as often as they did: by more than chance and the usual noise of days explain."""
+    drifts = concept_drifts(weeks(evidence, now), watched(evidence))
+    return [_episode(drift, evidence) for drift in drifts]
+
+
+def audits(evidence: RowEvidence, now: int) -> list[Audit]:
+    """Return each mature week's estimate, as it could be made when the week ended, and what came true."""
+    return weekly_audits(weeks(evidence, now), watched(evidence))
+
+
+def watched(evidence: RowEvidence) -> tuple[str, ...]:
+    """Return the metrics whose estimates are held against the truth: the headline, and how often yes is the outcome."""
+    first = headline(evidence.model)
+    return (first, "base_rate") if first in METRICS and first != "base_rate" else ("auc", "base_rate")
+
+
+def weeks(evidence: RowEvidence, now: int) -> list[Week]:
+    """Return the whole local weeks whose outcomes are mature, in order, each as known of its predictions by one age.
+
+    Args:
+        evidence: The model's rows.
+        now: The present.
+    """
+    span = evidence.span
+    if evidence.model.task is not Task.BINARY or span is None:
+        return []
+    age = maturity(evidence, now)
+    if age is None:
+        return []
+    zone = evidence.model.timezone
+    start = local_monday(span.start, zone)
+    mondays = [start if start == span.start else shift_days(start, 7, zone)]
+    while (following := shift_days(mondays[-1], 7, zone)) + age <= now:
+        mondays.append(following)
+    mondays = [monday for monday in mondays if evidence.has_rows_of(Window(monday, monday))]
+    found: list[Week] = []
+    for first in range(0, len(mondays) - 1, _RUN_WEEKS):
+        found += _some_weeks(evidence, mondays[first : first + _RUN_WEEKS + 1], age)
+    return found
+
+
+def maturity(evidence: RowEvidence, now: int) -> int | None:
+    """Return the age by which 90 % of outcomes have come, of those that come within the horizon of the first weeks.
+
+    It is known when the first four weeks are as old as the horizon, and stays as it is.
+
+    Args:
+        evidence: The model's rows.
+        now: The present.
+
+    Returns:
+        Microseconds; None when it cannot be known yet.
+    """
+    span, within = evidence.span, horizon(evidence.model)
+    if span is None or span.start + FIRST_DAYS * DAY + within > now:
+        return None
+    first = Window(span.start, span.start + FIRST_DAYS * DAY)
+    if not evidence.has_rows_of(first):
+        return None
+    matching = replace(evidence.matching(first), within=within)
+    state = query_arrivals(evidence.connection, matching)[""].only(kind=evidence.model.final_kind)
+    came = state.without(outcome=None).without(age=None)
+    if came.total("rows") < FEWEST_ARRIVALS:
+        return None
+    ages = np.array([cast("int", age) for age in came.key("age")], dtype=np.int64)
+    order = np.argsort(ages, kind="stable")
+    share = np.cumsum(came.column("weight")[order]) / came.total("weight")
+    place = int(ages[order][int(np.argmax(share >= MATURE))])
+    return round(2.0 ** ((place + 1) / AGE_BINS_PER_OCTAVE) * MICROS)
+
+
+def _some_weeks(evidence: RowEvidence, mondays: Sequence[int], age: int) -> list[Week]:
+    """Return weeks that follow each other, in one query."""
+    zone = evidence.model.timezone
+    midnights = [mondays[0]]
+    while midnights[-1] < mondays[-1]:
+        midnights.append(shift_days(midnights[-1], 1, zone))
+    cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in pairwise(midnights))
+    matching = replace(evidence.matching(Window(mondays[0], mondays[-1])), within=age)
+    time = f"CASE {cases} END"
+    state = query_quality(evidence.connection, matching, evidence.definition, time=time)[""].only(is_root=True)
+    days = split_by_bucket(state)
+    found: list[Week] = []
+    for start, end in pairwise(mondays):
+        mine = [days[midnight] for midnight in midnights if start <= midnight < end and midnight in days]
+        if mine:
+            found.append(_week(start, end, age, mine))
+    return found
+
+
+def _week(start: int, end: int, age: int, days: Sequence[StateTable]) -> Week:
+    sizes: dict[object, float] = {}
+    for day in days:
+        for version, weight in zip(day.key("version"), day.column("weight").tolist(), strict=True):
+            sizes[version] = sizes.get(version, 0.0) + weight
+    version = max(sizes, key=lambda one: (sizes[one], str(one)))
+    mine = [day.only(version=version) for day in days]
+    arrived = sum(day.without(outcome=None).total("weight") for day in mine) / sizes[version]
+    histograms = tuple(outcome_histogram([day]) for day in mine)
+    return Week(start, end, end + age, "" if version is None else str(version), histograms, arrived)
+
+
+def _episode(drift: ConceptDrift, evidence: RowEvidence) -> Episode:
+    found, zone = drift.audit, evidence.model.timezone
+    unit = next(one.unit for one in QUALITY_METRICS["binary"] if one.name == found.metric)
+    value, low, high = (number(one, unit) for one in (found.expected.value, *found.expected.interval(0.025)))
+    said = (
+        f"scores no longer mean what they meant: {found.metric} {number(found.measured, unit)} from"
+        f" {day_text(found.start, zone)} to {day_text(found.end, zone)}, where the outcomes since"
+        f" {day_text(found.learned_from, zone)} let expect {value} [{low}, {high}], noise of days included;"
+        " estimates before outcomes were as wrong, and a threshold may need another place: look at what changed"
+    )
+    numbers: dict[str, object] = {
+        "metric": found.metric,
+        "expected": found.expected.value,
+        "measured": found.measured,
+        "standard_errors": round(found.standard_errors, 2),
+        "outcomes": found.outcomes,
+        "window_started_at": found.start,
+        "window_ended_at": found.end,
+    }
+    return Episode("concept_drift", "", found.metric, drift.noticed_at, drift.ended_at, "warning", said, numbers)

@@ -1,0 +1,96 @@
+"""The errors of a regression before its outcomes: from rows, counted by day and by what was predicted."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+
+from setpoint.core.clock import DAY
+from setpoint.core.metric import QUALITY_METRICS, Metric
+from setpoint.core.window import Window
+from setpoint.stats.estimation import Expected
+from setpoint.stats.loss_estimation import LossCurve, LossHistogram, expected_loss, missing_losses
+from setpoint.stats.special import FloatArray
+from setpoint.store.engines.duck import rows
+from setpoint.store.evidence import PREDICTION, RowEvidence
+from setpoint.store.matching import examples
+from setpoint.store.measures import Scale
+from setpoint.store.primitives import printed, value_bin
+
+LOSS_METRICS = ("mae", "rmse")
+_POWERS = {"mae": 1, "rmse": 2}
+
+
+def estimated_losses(evidence: RowEvidence, window: Window | None, reference: Window | None) -> tuple[Metric, ...]:
+    """Return the errors that the outcomes of a window will show, if the concept is unchanged.
+
+    Args:
+        evidence: The model's rows.
+        window: Predictions of this window; None takes all rows.
+        reference: The window whose outcomes are mature; None takes all rows that have an outcome.
+    """
+    scale = evidence.definition.features.get(PREDICTION)
+    if not isinstance(scale, Scale):
+        return tuple(_metric(name, "no prediction was recorded as a number", 0) for name in LOSS_METRICS)
+    learned, now = _counts(evidence, reference, scale), _counts(evidence, window, scale)
+    known = learned[:, _OUTCOMES] > 0.0
+    outcomes = int(learned[known, _OUTCOMES].sum())
+    if not len(now):
+        return tuple(_metric(name, "no prediction in this window", outcomes) for name in LOSS_METRICS)
+    days = None if window is None or evidence.span is None else _effective_days(now)
+    return tuple(_metric(name, _expected(name, learned[known], now, days), outcomes) for name in LOSS_METRICS)
+
+
+_DAY, _BIN, _WEIGHT, _SQUARES, _OUTCOMES, _KNOWN, _KNOWN_SQUARES, _FIRST = range(8)
+
+
+def _counts(evidence: RowEvidence, window: Window | None, scale: Scale) -> FloatArray:
+    """Return a row a day and bin: weights, and of those with an outcome the count, weights, sums of |error|**1..4."""
+    value = printed(value_bin("decision", scale.center, scale.scale))
+    error = "abs(decision - outcome_number)"
+    sums = ", ".join(f"coalesce(sum(weight * {' * '.join([error] * power)}), 0.0)" for power in (1, 2, 3, 4))
+    known = "outcome_number IS NOT NULL"
+    found = rows(
+        evidence.connection,
+        f"SELECT coalesce(epoch_us(predicted_at) // {DAY}, 0) AS day, greatest(least({value}, 63.0), -64.0) AS bin,"
+        f" sum(weight), sum(weight * weight), count(*) FILTER ({known}),"
+        f" coalesce(sum(weight) FILTER ({known}), 0.0), coalesce(sum(weight * weight) FILTER ({known}), 0.0), {sums}"
+        f" FROM ({examples(evidence.matching(window))}) WHERE is_root AND decision IS NOT NULL"
+        f" GROUP BY day, bin ORDER BY day, bin",
+    )
+    return np.array(cast("list[tuple[float, ...]]", found), dtype=np.float64).reshape(len(found), _FIRST + 4)
+
+
+def _expected(name: str, learned: FloatArray, now: FloatArray, days: float | None) -> Expected | str:
+    power = _POWERS[name]
+    group = np.unique(learned[:, _DAY], return_inverse=True)[1].astype(np.int64)
+    reference = LossHistogram(
+        group,
+        learned[:, _BIN].astype(np.int64),
+        learned[:, _KNOWN],
+        learned[:, _KNOWN_SQUARES],
+        learned[:, _FIRST + power - 1],
+        learned[:, _FIRST + 2 * power - 1],
+    )
+    missing = missing_losses(reference)
+    if missing:
+        return missing
+    bins = now[:, _BIN].astype(np.int64)
+    return expected_loss(LossCurve(reference), bins, now[:, _WEIGHT], now[:, _SQUARES], days=days)
+
+
+def _effective_days(now: FloatArray) -> float:
+    sizes = np.bincount(np.unique(now[:, _DAY], return_inverse=True)[1], now[:, _WEIGHT])
+    return float(sizes.sum()) ** 2 / float(sizes @ sizes)
+
+
+def _metric(name: str, expected: Expected | str, outcomes: int) -> Metric:
+    known = next(one for one in QUALITY_METRICS["regression"] if one.name == name)
+    if isinstance(expected, str):
+        return Metric(f"estimated_{name}", None, None, None, known.unit, known.better, outcomes, expected)
+    found = expected.estimate
+    ends = (found.value, found.low, found.high)
+    value, low, high = (None if end is None else (math.sqrt(end) if name == "rmse" else end) for end in ends)
+    return Metric(f"estimated_{name}", value, low, high, known.unit, known.better, outcomes)
