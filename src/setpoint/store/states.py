@@ -75,21 +75,18 @@ class StateTable:
     @classmethod
     def of(cls, kind: StateKind, rows: Iterable[Sequence[object]]) -> StateTable:
         """Make a table from rows of keys then values; a null value counts as nothing."""
-        width = len(kind.keys)
-        places: list[dict[object, int]] = [{} for _ in kind.keys]
-        blanks = _blanks(kind)
-        codes: list[list[int]] = []
-        values: list[list[float]] = []
-        for row in rows:
-            codes.append([known.setdefault(key, len(known)) for known, key in zip(places, row[:width], strict=True)])
-            cells = zip(row[width:], blanks, strict=True)
-            values.append([blank if value is None else float(cast("float", value)) for value, blank in cells])
-        return cls(
-            kind,
-            [_levels(known) for known in places],
-            np.array(codes, dtype=np.int32).reshape(len(codes), width),
-            np.array(values, dtype=np.float64).reshape(len(values), len(kind.values)),
-        )
+        columns = list(zip(*rows, strict=True)) or [() for _ in (*kind.keys, *kind.values)]
+        width, count = len(kind.keys), len(columns[0])
+        levels: list[Levels] = []
+        codes = np.empty((count, width), dtype=np.int32)
+        for place, column in enumerate(columns[:width]):
+            known: dict[object, int] = {}
+            codes[:, place] = [known.setdefault(key, len(known)) for key in column]
+            levels.append(_levels(known))
+        values = np.empty((count, len(kind.values)))
+        for place, (column, blank) in enumerate(zip(columns[width:], _blanks(kind), strict=True)):
+            values[:, place] = [blank if value is None else value for value in cast("tuple[float | None, ...]", column)]
+        return cls(kind, levels, codes, values)
 
     def __len__(self) -> int:
         return len(self.values)
