@@ -25,7 +25,7 @@ import typer
 
 import setpoint
 import setpoint.cli
-from setpoint.answers import business, cohorts, cost, diff, inventory, outcomes, status, why
+from setpoint.answers import business, cohorts, cost, diff, estimates, evaluation, inventory, outcomes, status, why
 from setpoint.answers import quality as quality_answer
 from setpoint.answers.answer import SCHEMA, Answer
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
@@ -382,11 +382,17 @@ def _answers() -> Iterator[str]:
     yield ""
     yield from _wrapped(_NUMBERS)
     groups = status.METRIC_COLUMNS[:7]
-    by = ("the group", "predictions", "outcome_share", *groups)
+    by = ("the group", "predictions", "outcome_share", "outcome_age_seconds", *groups)
     costs = ("the group", "cost_per_success_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
     parts = (
         ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
+        (
+            "status",
+            "estimates",
+            estimates.ESTIMATE_COLUMNS,
+            "Before outcomes; `weighted_estimates`: inputs moved.",
+        ),
         ("status of all models", "models", overview.COLUMNS, "Without a model's name: one row a model, worst first."),
         ("diff", "features", diff.COLUMNS, "One row a feature, the largest impact first."),
         ("diff", "by_GROUP", ("the group", *diff.COLUMNS), "With `--by`: one row a group and feature."),
@@ -412,12 +418,18 @@ def _answers() -> Iterator[str]:
         ("quality", "reliability", quality_answer.RELIABILITY_COLUMNS, "One row a band of scores."),
         ("quality", "brier", quality_answer.BRIER_COLUMNS, "The Brier score in parts that add up."),
         ("quality", "money", business.MONEY_COLUMNS, "What predictions were worth, when outcomes say it."),
+        ("quality", "audits", quality_answer.AUDIT_COLUMNS, "What was estimated of each week, and what came true."),
         ("quality", "weeks", business.WEEK_COLUMNS, "Quality and worth of each week."),
         ("why", "dimensions", why.DIMENSION_COLUMNS, "One row a version, endpoint or cohort that may explain it."),
         ("why", "groups", why.GROUP_COLUMNS, "One row a group of each of them."),
         ("why", "skill", why.SKILL_COLUMNS, "One row a baseline."),
         ("cohorts", "cohorts", cohorts.COHORT_COLUMNS, "One row a cohort and criterion, the largest excess first."),
         ("cohorts", "too_small", cohorts.TOO_SMALL_COLUMNS, "Cohorts with too few outcomes for a verdict."),
+        ("evaluate", "leaks", evaluation.LEAK_COLUMNS, "One row a leak."),
+        ("evaluate", "coverage", evaluation.COVERAGE_COLUMNS, "What production has and the set never saw."),
+        ("evaluate", "quality", evaluation.QUALITY_COLUMNS, "What the set measures, and how many rows it lacks."),
+        ("evaluate", "past", evaluation.PAST_COLUMNS, "How far offline and online disagreed before."),
+        ("evaluate", "inputs", evaluation.INPUT_COLUMNS, "How strongly each input alone tells the outcome."),
         ("models", "models", inventory.COLUMNS, "The inventory."),
         ("models --debt", "debt", inventory.DEBT_COLUMNS, "What is missing, and what to do about it."),
         ("doctor", "checks", ("verdict", "what", "found"), "One row a check."),

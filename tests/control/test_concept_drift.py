@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
-from setpoint.control.estimate_checks import audits, maturity, weeks
+from setpoint.control.estimate_checks import Audited, audited, mature_mondays, maturity, stored_audits
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.finding import Finding
@@ -18,8 +19,10 @@ from setpoint.predictions.recorder import Recorder
 from setpoint.stats.score_map import OutcomeHistogram
 from setpoint.stats.special import expit
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.snapshot import Snapshot
+from setpoint.store.summaries import Summaries
 from setpoint.testing import temporary_store
 
 START = 1_767_571_200_000_000  # Monday 2026-01-05
@@ -160,14 +163,21 @@ def _ticked(layout: Layout, recorder: Recorder, at: int) -> list[Finding]:
 
 
 def _audited(layout: Layout) -> list[Audit]:
+    """Return the audits that were stored, after holding them against those that rows give."""
     now = layout.clock.now()
-    with Snapshot(layout, "m") as snapshot:
-        evidence = RowEvidence(snapshot.connection, MODEL, snapshot.columns, now)
-        age = maturity(evidence, now)
+    with Summaries.reading(layout.summaries("m")) as summaries, Snapshot(layout, "m") as snapshot:
+        assert summaries is not None
+        kept = KeptEvidence(layout, MODEL, now, now, summaries)
+        stored = stored_audits(kept)
+        kept.close()
+        fresh = RowEvidence(snapshot.connection, MODEL, snapshot.columns, now)
+        age = maturity(fresh, now)
         assert age is not None
         assert 10 * HOUR < age < 16 * HOUR
-        assert len(weeks(evidence, now)) == WEEKS
-        return audits(evidence, now)
+        assert len(mature_mondays(fresh, now, age)) == WEEKS + 1
+        assert audited(fresh, now) == stored
+    assert stored is not None
+    return stored.audits
 
 
 END = START + (WEEKS * 7 + 1) * DAY
@@ -191,3 +201,36 @@ def test_a_store_without_a_change_has_no_finding_and_an_audit_each_week() -> Non
     assert [start for start, metric, _ in made if metric == "auc"] == [
         START + week * 7 * DAY for week in range(6, WEEKS)
     ]
+
+
+def test_audits_are_made_again_only_when_their_rows_changed() -> None:
+    with temporary_store(MODEL, replay_now=START) as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        rng = random.Random(4)
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        for n in range(WEEKS * 7 * PER_DAY):
+            clock.set(START + n * DAY // PER_DAY)
+            score = rng.random()
+            recorder.record({"x": 1.0}, prediction_id=f"p{n}", score=score)
+            recorder.outcome(int(rng.random() < score), prediction_id=f"p{n}")
+        _ticked(layout, recorder, END)
+        with Summaries.amending(layout.summaries("m")) as opened:
+            assert opened is not None
+            summaries, _ = opened
+            made = msgspec.msgpack.decode(summaries.notes()["audits"], type=Audited)
+            marked = msgspec.structs.replace(made, audits=made.audits[:1])
+            summaries.save_notes({"audits": msgspec.msgpack.encode(marked)})
+        _ticked(layout, recorder, END + HOUR)
+        assert _stored(layout) == marked  # nothing changed, so nothing was made again
+        clock.set(END + 2 * HOUR)
+        recorder.record({"x": 1.0}, prediction_id="late", score=0.5, predicted_at=START + DAY)
+        _ticked(layout, recorder, END + 3 * HOUR)
+        assert len(_stored(layout).audits) == len(made.audits)
+        recorder.close()
+
+
+def _stored(layout: Layout) -> Audited:
+    with Summaries.reading(layout.summaries("m")) as summaries:
+        assert summaries is not None
+        return msgspec.msgpack.decode(summaries.notes()["audits"], type=Audited)

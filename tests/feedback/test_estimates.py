@@ -12,6 +12,7 @@ import pytest
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
+from setpoint.core.finding import INPUT_DRIFT, Finding
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -19,6 +20,7 @@ from setpoint.feedback.estimates import ASSUMED, Estimates, estimates
 from setpoint.feedback.weighted_estimates import WeightedEstimates, weighted_estimates
 from setpoint.predictions.recorder import Recorder
 from setpoint.stats.special import expit
+from setpoint.store.findings import write_findings
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.spool import Spool
 
@@ -123,6 +125,22 @@ def test_status_shows_estimates_apart_while_outcomes_are_few_and_its_verdict_is_
     # estimated_auc is far below the bar of 0.95, and still nothing is known
     assert answer.verdict is Verdict.UNKNOWN
     assert not any(str(row[0]).startswith("estimated") for row in answer.table("metrics").rows)
+
+
+def test_where_inputs_moved_status_shows_the_weighted_estimate_beside_the_other(tmp_path: Path) -> None:
+    log = recorded(tmp_path, made())
+    layout = Layout.open(tmp_path / "store")
+    assert "weighted_estimates" not in {table.name for table in log.status("m", over="3d").tables}
+    moved = Finding(
+        model="m", kind=INPUT_DRIFT, cause="", subject="x", started_at=WINDOW.start, ended_at=None, severity="warning",
+        state="open", said="x moved", evidence="{}", recorded_at=WINDOW.start, revision=0,
+    )  # fmt: skip
+    write_findings(layout, "m", [moved], kinds=[INPUT_DRIFT], now=WINDOW.start)
+    answer = log.status("m", over="3d")
+    table = answer.table("weighted_estimates")
+    assert {row[0] for row in table.rows if row[1] is not None} >= {"estimated_auc", "estimated_f1"}
+    assert str(table.rows[0][table.columns.index("assumes")]).endswith("whose rows are weighted to look like these")
+    assert answer.verdict is Verdict.UNKNOWN
 
 
 def test_status_shows_no_estimates_when_outcomes_say_enough(store: setpoint.Log) -> None:

@@ -179,6 +179,17 @@ def test_a_perfect_ranking_on_few_rows_is_not_certain() -> None:
     assert estimate.high == 1.0
 
 
+def test_a_ranking_with_one_mistake_is_nearly_as_certain_as_a_perfect_one() -> None:
+    y = np.repeat([0.0, 1.0], [200, 200])
+    scores = np.round(np.linspace(0.01, 0.99, 400), 6)
+    perfect = auc(BinaryState.from_rows(y, scores=scores))
+    swapped = scores.copy()
+    swapped[[180, 220]] = swapped[[220, 180]]
+    estimate = auc(BinaryState.from_rows(y, scores=swapped))
+    assert 0.99 < number(estimate.value) < 1.0
+    assert number(perfect.low) - 0.03 < number(estimate.low) < number(perfect.low)
+
+
 @pytest.mark.parametrize(("n", "centre", "spread"), [(200, -2.0, 2.0), (200, 0.0, 1.0), (2000, -3.0, 1.5)])
 def test_score_metrics_cover_the_truth(n: int, centre: float, spread: float) -> None:
     generator = np.random.default_rng(12)

@@ -157,6 +157,8 @@ def test_a_missing_cost_is_unknown_beside_declared_rates_too(tmp_path: Path) -> 
     past = history(tmp_path / "past.parquet", costs="CASE WHEN i % 10 > 0 THEN 0.001 END")
     Layout.create(store).declare(model)
     import_file(store, "m", str(past), columns=MAPPING)
+    with setpoint.open(store) as log:
+        assert log.cost("m", over=OVER).verdict is setpoint.Verdict.UNKNOWN
     compare(store, past, model)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from setpoint.answers.answer import Cell, Table
+from setpoint.core.finding import INPUT_DRIFT
 from setpoint.core.metric import Metric
 from setpoint.core.window import Window
 from setpoint.feedback.estimates import estimates
 from setpoint.feedback.quality import Arrival, headline
+from setpoint.feedback.weighted_estimates import weighted_estimates
 from setpoint.store.evidence import RowEvidence
 
 ENOUGH = 0.5
@@ -24,6 +26,8 @@ def estimate_tables(
 ) -> list[Table]:
     """Return the estimated quality of a window, which decides nothing; empty when outcomes say enough.
 
+    Where a finding says that inputs moved, also the estimate from rows that are weighted to look like the window's.
+
     Args:
         evidence: The model's states.
         window: The window in question.
@@ -35,11 +39,18 @@ def estimate_tables(
     if is_measured or not known.predictions:
         return []
     found = estimates(evidence, window)
+    tables = [_table("estimates", found.metrics, found.assumed)]
+    if window is not None and any(finding.kind == INPUT_DRIFT for finding in evidence.open_findings()):
+        assumed = f"{found.assumed}, whose rows are weighted to look like these"
+        tables.append(_table("weighted_estimates", weighted_estimates(evidence, window).metrics, assumed))
+    return tables
+
+
+def _table(name: str, metrics: Sequence[Metric], assumed: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (m.name, m.value, m.low, m.high, m.unit, m.better, m.rows, found.assumed, m.unknown or None)
-        for m in found.metrics
+        (m.name, m.value, m.low, m.high, m.unit, m.better, m.rows, assumed, m.unknown or None) for m in metrics
     ]
-    lines = [(metric.name, metric.text()) for metric in found.metrics if metric.value is not None]
+    lines = [(metric.name, metric.text()) for metric in metrics if metric.value is not None]
     if not lines:
-        lines = [(found.metrics[0].name, found.metrics[0].text())]
-    return [Table("estimates", ESTIMATE_COLUMNS, rows, ("before outcomes", f"95 % interval; {found.assumed}"), lines)]
+        lines = [(metrics[0].name, metrics[0].text())]
+    return Table(name, ESTIMATE_COLUMNS, rows, ("before outcomes", f"95 % interval; {assumed}"), lines)

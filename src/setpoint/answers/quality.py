@@ -7,7 +7,8 @@ from dataclasses import astuple, dataclass
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.business import business
 from setpoint.answers.groups import cohort_of, groups, overall
-from setpoint.core.clock import DAY
+from setpoint.control.estimate_checks import stored_audits
+from setpoint.core.clock import DAY, day_text
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Task
@@ -27,6 +28,7 @@ METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "u
 POINT_COLUMNS = ("measure", "value", "low", "high", "unknown")
 RELIABILITY_COLUMNS = ("lowest_score", "highest_score", "mean_score", "rate", "low", "high", "rows")
 BRIER_COLUMNS = ("brier", "reliability", "resolution", "uncertainty", "within_groups")
+AUDIT_COLUMNS = ("week", "metric", "estimated", "low", "high", "measured")
 GROUP_COLUMNS = (
     "predictions",
     "outcome_share",
@@ -85,7 +87,7 @@ def quality_in_detail(
     if by:
         tables.insert(0, _group_table(evidence, split, by, acted))
     worth = business(evidence, window or evidence.span)
-    tables += worth.tables
+    tables += [*worth.tables, *_audit_tables(evidence)]
     return Answer(
         question="quality",
         model=model.name,
@@ -211,6 +213,22 @@ def _reliability_table(counts: BinaryState) -> Table:
 def _brier_table(counts: BinaryState) -> Table:
     parts = brier_decomposition(counts)
     return Table("brier", BRIER_COLUMNS, [] if parts is None else [astuple(parts)], BRIER_COLUMNS)
+
+
+def _audit_tables(evidence: RowEvidence) -> list[Table]:
+    """Return what was estimated of each week before its outcomes, and what came true, as `tick` stored it."""
+    stored = stored_audits(evidence)
+    known = [one for one in stored.audits if one.end + stored.age <= evidence.as_of] if stored is not None else []
+    if not known:
+        return []
+    zone = evidence.model.timezone
+    rows: list[tuple[Cell, ...]] = []
+    for one in known:
+        found = one.expected.estimate
+        rows.append((day_text(one.start, zone), one.metric, found.value, found.low, found.high, one.measured))
+    held = sum(not one.is_beyond(0.025) for one in known)
+    told = f"{held} of {counted(len(known), 'weekly estimate')} held what came true"
+    return [Table("audits", AUDIT_COLUMNS, rows, ("estimates before outcomes",), [(told,)])]
 
 
 def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acted | None) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
+import msgspec
 import numpy as np
 
 from setpoint.control.episode import Episode
@@ -19,12 +20,13 @@ from setpoint.feedback.estimates import outcome_histogram
 from setpoint.feedback.quality import headline
 from setpoint.stats.estimation import METRICS
 from setpoint.store.arrivals import query_arrivals
-from setpoint.store.engines.duck import at
+from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence, horizon
 from setpoint.store.measures import query_quality
 from setpoint.store.primitives import AGE_BINS_PER_OCTAVE
 from setpoint.store.refresh import split_by_bucket
 from setpoint.store.states import StateTable
+from setpoint.store.summaries import basis
 
 FIRST_DAYS = 28
 """Days whose outcomes tell by what age outcomes are mature."""
@@ -36,15 +38,71 @@ FEWEST_ARRIVALS = 100
 _RUN_WEEKS = 13
 
 
+class Audited(msgspec.Struct, frozen=True):
+    """The audits of all mature weeks, and the changes they showed, kept until another week is mature or rows changed.
+
+    Attributes:
+        of: What they depend on: the declaration, the metrics, and the predictions and outcomes of the weeks.
+        age: By which age outcomes are mature, microseconds.
+        audits: One a week and metric.
+        drifts: The changes.
+    """
+
+    of: str
+    age: int
+    audits: list[Audit]
+    drifts: list[ConceptDrift]
+
+
+NOTE = "audits"
+
+
 def concept_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     """Scores that no longer come true as often as they did: by more than chance and the usual noise of days explain."""
-    drifts = concept_drifts(weeks(evidence, now), watched(evidence))
-    return [_episode(drift, evidence) for drift in drifts]
+    return [_episode(drift, evidence) for drift in audited(evidence, now).drifts]
 
 
-def audits(evidence: RowEvidence, now: int) -> list[Audit]:
-    """Return each mature week's estimate, as it could be made when the week ended, and what came true."""
-    return weekly_audits(weeks(evidence, now), watched(evidence))
+def audited(evidence: RowEvidence, now: int) -> Audited:
+    """Return each mature week's estimate, as it could be made when the week ended, with what came true.
+
+    A mature week never changes by what is learned later, so this is computed once, and again when the next one is
+    mature, or when rows of mature weeks came late or were erased. It is then in the evidence's notes.
+    """
+    kept = stored_audits(evidence)
+    if kept is not None and not kept.of.startswith(basis(evidence.model)):
+        kept = None
+    age = kept.age if kept is not None else maturity(evidence, now)
+    if age is None:
+        return Audited("", 0, [], [])
+    mondays = mature_mondays(evidence, now, age)
+    of = _depends_on(evidence, mondays, age)
+    if kept is None or kept.of != of:
+        found, metrics = weeks(evidence, mondays, age), watched(evidence)
+        kept = Audited(of, age, weekly_audits(found, metrics), concept_drifts(found, metrics))
+        evidence.notes[NOTE] = msgspec.msgpack.encode(kept)
+    return kept
+
+
+def stored_audits(evidence: RowEvidence) -> Audited | None:
+    """Return the audits that were kept; None without any, or when they are of an older version's form."""
+    note = evidence.notes.get(NOTE)
+    try:
+        return None if note is None else msgspec.msgpack.decode(note, type=Audited)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _depends_on(evidence: RowEvidence, mondays: Sequence[int], age: int) -> str:
+    """Return a text that differs when the audits of some weeks would."""
+    if not mondays:
+        return basis(evidence.model)
+    until, known = at(mondays[-1]), at(mondays[-1] + age)
+    counts = rows(
+        evidence.connection,
+        f"SELECT (SELECT count(*) FROM predictions WHERE predicted_at < {until}),"
+        f" (SELECT count(*) FROM outcomes WHERE recorded_at <= {known})",
+    )[0]
+    return f"{basis(evidence.model)} {','.join(watched(evidence))} {mondays[0]} {mondays[-1]} {age} {counts}"
 
 
 def watched(evidence: RowEvidence) -> tuple[str, ...]:
@@ -53,18 +111,16 @@ def watched(evidence: RowEvidence) -> tuple[str, ...]:
     return (first, "base_rate") if first in METRICS and first != "base_rate" else ("auc", "base_rate")
 
 
-def weeks(evidence: RowEvidence, now: int) -> list[Week]:
-    """Return the whole local weeks whose outcomes are mature, in order, each as known of its predictions by one age.
+def mature_mondays(evidence: RowEvidence, now: int, age: int) -> list[int]:
+    """Return the starts of the whole local weeks whose outcomes are mature, and the end of the last; else nothing.
 
     Args:
         evidence: The model's rows.
         now: The present.
+        age: By which age outcomes are mature, microseconds.
     """
     span = evidence.span
     if evidence.model.task is not Task.BINARY or span is None:
-        return []
-    age = maturity(evidence, now)
-    if age is None:
         return []
     zone = evidence.model.timezone
     start = local_monday(span.start, zone)
@@ -72,6 +128,11 @@ def weeks(evidence: RowEvidence, now: int) -> list[Week]:
     while (following := shift_days(mondays[-1], 7, zone)) + age <= now:
         mondays.append(following)
     mondays = [monday for monday in mondays if evidence.has_rows_of(Window(monday, monday))]
+    return mondays if len(mondays) > 1 else []
+
+
+def weeks(evidence: RowEvidence, mondays: Sequence[int], age: int) -> list[Week]:
+    """Return some weeks, in order, each as known of its predictions by one age."""
     found: list[Week] = []
     for first in range(0, len(mondays) - 1, _RUN_WEEKS):
         found += _some_weeks(evidence, mondays[first : first + _RUN_WEEKS + 1], age)

@@ -77,7 +77,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
                     for finding in episode.findings(name, now)
                 ]
             done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
-            done.buckets += refresh(layout, model, now)
+            done.buckets += refresh(layout, model, now, notes=evidence.notes)
     return done
 
 

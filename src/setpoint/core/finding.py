@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 Severity = Literal["warning", "breach"]
+INPUT_DRIFT = "input_drift"
+"""The kind of finding that says that a feature moved; the input loop writes it."""
 State = Literal["open", "closed"]
 
 

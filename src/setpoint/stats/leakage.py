@@ -71,23 +71,14 @@ def strength(values: FloatArray, outcomes: FloatArray, *, is_binary: bool) -> Es
 
 
 def _exact_auc(values: FloatArray, outcomes: FloatArray) -> Estimate:
-    """Return the AUC of any numbers: a bin for each different value, so that only equal ones tie.
-
-    Near 1 the interval of `ranking.auc` opens up to chance level, where a perfect ranking has a narrow one. The
-    variance is at most that of a share of as many rows as the smaller class has (Birnbaum & Klose 1957), and so its
-    interval is the widest there can be.
-    """
+    """Return the AUC of any numbers: a bin for each different value, so that only equal ones tie."""
     different, place = np.unique(values, return_inverse=True)
     positives = np.bincount(place, weights=outcomes, minlength=len(different)).astype(np.float64)
     negatives = np.bincount(place, minlength=len(different)).astype(np.float64) - positives
     nothing = np.zeros(len(different))
     yes, no = float(positives.sum()), float(negatives.sum())
     index = np.arange(len(different), dtype=np.int64)
-    found = auc(BinaryState(index, negatives, positives, nothing, nothing, nothing, yes, no, yes, no))
-    if found.value is None or found.low is None or found.high is None:
-        return found
-    widest = wilson(found.value, 1.0, min(yes, no))
-    return Estimate(found.value, max(found.low, widest.low or 0.0), min(found.high, widest.high or 1.0))
+    return auc(BinaryState(index, negatives, positives, nothing, nothing, nothing, yes, no, yes, no))
 
 
 def _folded(found: Estimate) -> Estimate:

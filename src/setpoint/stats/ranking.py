@@ -18,8 +18,8 @@ def auc(state: BinaryState) -> Estimate:
 
     Rows of one score bin count as ties. The interval is DeLong's on the logit scale with Student's quantile
     (Satterthwaite degrees), its variance kept from vanishing near 1 by `AUC_PRIOR_ROWS`, and widened where
-    needed to hold both `auc_bin_bounds`. A perfect ranking gets Wilson's interval on the smaller class, whose
-    size bounds the variance (Birnbaum & Klose 1957). Assumes independent rows.
+    needed to hold both `auc_bin_bounds`. It is never wider than Wilson's on the smaller class, whose size bounds the
+    variance (Birnbaum & Klose 1957): near 1 the logit scale would open up to chance level. Assumes independent rows.
 
     Args:
         state: Counts of the window, with scores.
@@ -48,15 +48,15 @@ def auc(state: BinaryState) -> Estimate:
     part1 = (float((placed1 - value) ** 2 @ positives) / p + chance / m1) / (m1 - 1.0)
     part0 = (float((placed0 - value) ** 2 @ negatives) / n + chance / m0) / (m0 - 1.0)
     lowest, highest = auc_bin_bounds(state)
-    if min(value, 1.0 - value) < 1e-12:  # noqa: PLR2004 - a perfect ranking, up to rounding
-        perfect = wilson(value, 1.0, min(m1, m0))
-        low, high = perfect.low or 0.0, 1.0 if perfect.high is None else perfect.high
-    else:
+    widest = wilson(value, 1.0, min(m1, m0))
+    low, high = widest.low or 0.0, 1.0 if widest.high is None else widest.high
+    if min(value, 1.0 - value) > 1e-12:  # noqa: PLR2004 - else a perfect ranking, up to rounding
         spread = part1 + part0
         degrees = spread**2 / (part1**2 / (m1 - 1.0) + part0**2 / (m0 - 1.0)) if spread > 0.0 else m1 + m0
         half = student_t_quantile((1.0 + LEVEL) / 2.0, degrees) * math.sqrt(spread) / (value * (1.0 - value))
         centre = math.log(value / (1.0 - value))
-        low, high = (1.0 / (1.0 + math.exp(-min(max(x, -700.0), 700.0))) for x in (centre - half, centre + half))
+        ends = (1.0 / (1.0 + math.exp(-min(max(x, -700.0), 700.0))) for x in (centre - half, centre + half))
+        low, high = max(low, next(ends)), min(high, next(ends))
     return Estimate(value, min(low, lowest, value), max(high, highest, value))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
+from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window, local_midnight
 from setpoint.store import measures
@@ -54,6 +55,7 @@ class RowEvidence:
         as_of: Nothing recorded later counts.
         is_recorded: Whether these are the events of a living model rather than the rows of a file.
         is_joined: Whether each row of the predictions view already has its outcome and cost.
+        notes: What checks found once and need not find again, by name; `tick` keeps them.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class RowEvidence:
         self.as_of = as_of
         self.is_joined = is_joined
         self.is_recorded = is_recorded
+        self.notes: dict[str, bytes] = {}
 
     @cached_property
     def span(self) -> Window | None:
@@ -216,6 +219,10 @@ class RowEvidence:
     def cohorts(self) -> dict[str, str]:
         """What profiles are split by, with the SQL of its value: version, endpoint, and the declared cohorts."""
         return {"version": "p.version", "endpoint": "p.endpoint", **dict(self._cohorts)}
+
+    def open_findings(self) -> list[Finding]:
+        """Return what the loops noticed that is still so; of a file nothing was."""
+        return []
 
     def has_rows_of(self, window: Window | None) -> bool:
         """Return whether the rows of a window are all still there."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from setpoint.core.clock import MICROS, QUARTER_HOUR, text
 from setpoint.core.errors import UsageError
+from setpoint.core.finding import Finding
 from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
 from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
+from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
@@ -52,6 +54,7 @@ class KeptEvidence(RowEvidence):
         self.is_joined = False
         self.is_recorded = True
         self._opened: Snapshot | None = None
+        self.notes = summaries.notes() if summaries is not None else {}
 
     def close(self) -> None:
         """Let go of the event log."""
@@ -219,6 +222,11 @@ class KeptEvidence(RowEvidence):
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).money(part, cohort=cohort, bucket_seconds=size),
         )
+
+    def open_findings(self) -> list[Finding]:
+        """Return what the loops had noticed by the time of the question that was still so."""
+        found = read_findings(self._layout, self.model.name)
+        return open_findings(one for one in found if one.recorded_at <= self.as_of)
 
     def early_quality(self, window: Window | None, within: int, *, cohort: str = "") -> StateTable:
         """Return the quality state of a window, by what was known early: from rows."""

@@ -26,7 +26,7 @@ _CHUNK_ROWS = 4_000_000
 _RUN_DAYS = 31
 
 
-def refresh(layout: Layout, model: Model, now: int) -> int:
+def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes] | None = None) -> int:
     """Recompute every bucket that is new or dirty, in one transaction; return how many were.
 
     The caller holds the lease: two refreshes at once would do the same work twice.
@@ -35,6 +35,7 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         layout: The store.
         model: The declaration.
         now: The present; buckets that end later are not closed yet.
+        notes: What checks found and need not find again, to be kept beside the states.
     """
     step = bucket_seconds(model.timezone) * MICROS
     with (
@@ -62,6 +63,7 @@ def refresh(layout: Layout, model: Model, now: int) -> int:
         _merge_days(summaries, evidence, stale, step)
         span = evidence.span
         starts = [last.first_at if last else None, span.start if span else None]
+        summaries.save_notes(notes or {})
         summaries.save_progress(
             Progress(
                 basis=basis(model),

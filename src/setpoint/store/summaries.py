@@ -208,6 +208,17 @@ class Summaries:
         content = msgspec.msgpack.encode(progress)
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", (content,))
 
+    def notes(self) -> dict[str, bytes]:
+        """Return what checks found once and need not find again, by name."""
+        found = self._connection.execute("SELECT substr(name, 6), content FROM meta WHERE name LIKE 'note %'")
+        return dict(cast("Iterable[tuple[str, bytes]]", found))
+
+    def save_notes(self, notes: Mapping[str, bytes]) -> None:
+        """Put notes in the place of those of the same name."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(f"note {name}", note) for name, note in notes.items()]
+        )
+
     def clear(self) -> None:
         """Drop all states."""
         self._connection.execute("DELETE FROM states")
