@@ -10,7 +10,7 @@ import numpy as np
 from setpoint.stats.bins import score_bin
 from setpoint.stats.estimate import LEVEL, Estimate, Z
 from setpoint.stats.intervals import bounded, effective_size, gamma_interval, mean, variance, wilson
-from setpoint.stats.special import FloatArray, IntArray, student_t_quantile
+from setpoint.stats.special import FloatArray, IntArray, no_counts, no_index, student_t_quantile
 
 FEWEST_ROWS = 10
 """Rows of the rarer kind (positive outcomes, positive predictions ...) below which a metric is unknown."""
@@ -25,14 +25,6 @@ NO_SCORES = "no scores with outcomes in this window"
 
 Side = tuple[float | None, float | None]
 """Weights of the rows with a positive and a negative outcome; None where that outcome cannot occur."""
-
-
-def _no_index() -> IntArray:
-    return np.zeros(0, dtype=np.int64)
-
-
-def _no_counts() -> FloatArray:
-    return np.zeros(0, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +58,12 @@ class BinaryState:
         ValueError: Bins are not sorted and distinct, shapes differ, or a number is negative or not finite.
     """
 
-    bin_index: IntArray = field(default_factory=_no_index)
-    negatives: FloatArray = field(default_factory=_no_counts)
-    positives: FloatArray = field(default_factory=_no_counts)
-    score_sums: FloatArray = field(default_factory=_no_counts)
-    lowest_scores: FloatArray = field(default_factory=_no_counts)
-    highest_scores: FloatArray = field(default_factory=_no_counts)
+    bin_index: IntArray = field(default_factory=no_index)
+    negatives: FloatArray = field(default_factory=no_counts)
+    positives: FloatArray = field(default_factory=no_counts)
+    score_sums: FloatArray = field(default_factory=no_counts)
+    lowest_scores: FloatArray = field(default_factory=no_counts)
+    highest_scores: FloatArray = field(default_factory=no_counts)
     positive_weight: float = 0.0
     negative_weight: float = 0.0
     positive_weight_of_squares: float = 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from setpoint.stats.bins import LOG_BINS_PER_OCTAVE, log_bin
 from setpoint.stats.estimate import LEVEL, Estimate
 from setpoint.stats.intervals import bounded, effective_size, gamma_interval, variance
-from setpoint.stats.special import FloatArray, IntArray, student_t_quantile
+from setpoint.stats.special import FloatArray, IntArray, no_counts, no_index, student_t_quantile
 
 FEWEST_ROWS = 10
 """Rows with an amount other than 0 below which nothing is said."""
@@ -17,14 +17,6 @@ LARGEST_ROWS = 0.01
 MOST_OF_THE_SUM = 0.5
 BOUNDLESS = 100.0
 """An upper end so many times the mean is no bound."""
-
-
-def _no_index() -> IntArray:
-    return np.zeros(0, dtype=np.int64)
-
-
-def _no_counts() -> FloatArray:
-    return np.zeros(0, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +38,9 @@ class MoneyState:
         loss_squared: Sum of w * amount**2 below 0.
     """
 
-    bin_index: IntArray = field(default_factory=_no_index)
-    gains: FloatArray = field(default_factory=_no_counts)
-    losses: FloatArray = field(default_factory=_no_counts)
+    bin_index: IntArray = field(default_factory=no_index)
+    gains: FloatArray = field(default_factory=no_counts)
+    losses: FloatArray = field(default_factory=no_counts)
     weight: float = 0.0
     weight_of_squares: float = 0.0
     gain: float = 0.0

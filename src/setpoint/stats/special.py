@@ -15,6 +15,26 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+def no_index() -> IntArray:
+    """Return the bins of a window without rows.
+
+    Example:
+        >>> no_index().tolist()
+        []
+    """
+    return np.zeros(0, dtype=np.int64)
+
+
+def no_counts() -> FloatArray:
+    """Return the weights of a window without rows.
+
+    Example:
+        >>> no_counts().tolist()
+        []
+    """
+    return np.zeros(0, dtype=np.float64)
+
+
 @cache
 def _special() -> ModuleType:
     from scipy import special  # noqa: PLC0415 — see above

@@ -8,9 +8,9 @@ from dataclasses import replace
 import duckdb
 
 from setpoint.core.model import Task
-from setpoint.store.engines.duck import literal, rows
+from setpoint.store.engines.duck import literal
 from setpoint.store.matching import Matching, latest_outcomes, outcome_age, outcome_number, windowed
-from setpoint.store.measures import grouping, value_of, which
+from setpoint.store.measures import query_grouped
 from setpoint.store.primitives import age_bin, printed, weight
 from setpoint.store.states import StateKind, StateTable
 
@@ -30,20 +30,12 @@ def query_arrivals(
     cohorts: Sequence[str] = ("",),
     time: str = "",
 ) -> dict[str, StateTable]:
-    """Return the arrivals state of a window from rows for each cohort; see `query_quality`."""
-    places = [name for name, _ in matching.cohorts]
-    columns = [f"cohort_{places.index(name)}" if name else "" for name in cohorts]
-    kinds = matching.model.outcomes[:1] if matching.is_joined else matching.model.outcomes
-    names = [matching.model.final_kind] if matching.is_joined else [kind.name for kind in kinds]
+    """Return the arrivals state of a window from rows for each cohort; see `query_quality`. A file has one kind."""
+    model = matching.model
+    names = [model.final_kind] if matching.is_joined else [kind.name for kind in model.outcomes]
     source = " UNION ALL ".join(_known(replace(matching, kind=name)) for name in names)
-    keys = ["bucket", "version", "endpoint", "kind", "age", "outcome"]
-    found = rows(
-        connection,
-        f"SELECT {which(columns)}, {time or 'CAST(0 AS BIGINT)'} AS bucket, version, endpoint, {value_of(columns)},"
-        f" kind, age, outcome, count(*), sum(weight), sum(weight * weight), sum(weight * value_usd)"
-        f" FROM ({source}) GROUP BY {grouping(keys, columns)}",
-    )
-    return {name: StateTable.of(ARRIVALS, (row[1:] for row in found if row[0] == n)) for n, name in enumerate(cohorts)}
+    sums = ("count(*)", "sum(weight)", "sum(weight * weight)", "sum(weight * value_usd)")
+    return query_grouped(connection, ARRIVALS, f"({source})", matching, {}, sums, cohorts=cohorts, time=time)
 
 
 def _known(matching: Matching) -> str:

@@ -167,16 +167,41 @@ def query_quality(
         cost = "CASE WHEN e.is_root THEN f.family_cost_usd ELSE e.cost_usd END"
     else:
         source += " AS e"
-    binary = kind is BINARY_QUALITY
-    keys, sums = _binary(cost) if binary else _regression(cost, definition.outcome_shift)
+    parts = _binary(cost) if kind is BINARY_QUALITY else _regression(cost, definition.outcome_shift)
+    return query_grouped(connection, kind, source, matching, *parts, cohorts=cohorts, time=time)
+
+
+def query_grouped(
+    connection: duckdb.DuckDBPyConnection,
+    kind: StateKind,
+    source: str,
+    matching: Matching,
+    keys: Mapping[str, str],
+    sums: Sequence[str],
+    *,
+    cohorts: Sequence[str],
+    time: str,
+) -> dict[str, StateTable]:
+    """Return the states of rows for each cohort, in one query.
+
+    Args:
+        connection: Where the views are.
+        kind: What is counted.
+        source: The rows, with `cohort_N` for each cohort of the matching.
+        matching: What the rows are made from.
+        keys: SQL of the kind's keys that are no column of the same name.
+        sums: SQL of the kind's values, in order.
+        cohorts: Their names; the empty one is all rows.
+        time: SQL of the bucket that a row belongs to; empty for none.
+    """
     places = [name for name, _ in matching.cohorts]
     columns = [f"cohort_{places.index(name)}" if name else "" for name in cohorts]
-    who = f"{time or 'CAST(0 AS BIGINT)'} AS bucket, version, endpoint, is_root"
-    grouped = ["bucket", "version", "endpoint", "is_root", *(name for name, _ in keys)]
+    told = {"bucket": time or "CAST(0 AS BIGINT)", "cohort_value": value_of(columns), **keys}
+    selected = ", ".join(f"{told.get(name, name)} AS key_{name}" for name in kind.keys)
+    grouped = [f"key_{name}" for name in kind.keys if name != "cohort_value"]
     found = rows(
         connection,
-        f"SELECT {which(columns)}, {who}, {value_of(columns)}, {', '.join(f'{sql} AS {name}' for name, sql in keys)},"
-        f" {', '.join(sums)} FROM {source} GROUP BY {grouping(grouped, columns)}",
+        f"SELECT {which(columns)}, {selected}, {', '.join(sums)} FROM {source} GROUP BY {grouping(grouped, columns)}",
     )
     return {name: StateTable.of(kind, (row[1:] for row in found if row[0] == n)) for n, name in enumerate(cohorts)}
 
@@ -204,12 +229,12 @@ def grouping(grouped: Sequence[str], columns: Sequence[str]) -> str:
     return f"GROUPING SETS ({', '.join(f'({names})' for names in sets)})"
 
 
-def _binary(cost: str) -> tuple[list[tuple[str, str]], list[str]]:
-    keys = [
-        ("bin", f"CASE WHEN score IS NOT NULL THEN {printed(score_bin('score'))} END"),
-        ("decision_key", "CAST(decision AS INTEGER)"),
-        ("outcome_key", "CAST(outcome_number AS INTEGER)"),
-    ]
+def _binary(cost: str) -> tuple[dict[str, str], list[str]]:
+    keys = {
+        "bin": f"CASE WHEN score IS NOT NULL THEN {printed(score_bin('score'))} END",
+        "decision": "CAST(decision AS INTEGER)",
+        "outcome": "CAST(outcome_number AS INTEGER)",
+    }
     brier = printed(brier_loss("score", "outcome_number"))
     loss = printed(log_loss("score", "outcome_number"))
     return keys, [
@@ -226,11 +251,11 @@ def _binary(cost: str) -> tuple[list[tuple[str, str]], list[str]]:
     ]
 
 
-def _regression(cost: str, shift: float) -> tuple[list[tuple[str, str]], list[str]]:
-    keys = [
-        ("success_key", "CAST(is_success AS INTEGER)"),
-        ("outcome_key", "CAST(has_outcome AND decision IS NOT NULL AS INTEGER)"),
-    ]
+def _regression(cost: str, shift: float) -> tuple[dict[str, str], list[str]]:
+    keys = {
+        "success": "CAST(is_success AS INTEGER)",
+        "has_outcome": "CAST(has_outcome AND decision IS NOT NULL AS INTEGER)",
+    }
     error = "(decision - outcome_number)"
     # A row without a prediction or an outcome has a null error, and must not bring its outcome alone.
     shifted = f"(outcome_number - ({shift!r}) + 0.0 * {error})"

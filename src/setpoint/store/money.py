@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import duckdb
 
-from setpoint.store.engines.duck import rows
 from setpoint.store.matching import Matching, examples
-from setpoint.store.measures import grouping, value_of, which
+from setpoint.store.measures import query_grouped
 from setpoint.store.primitives import finite, latency_bin, printed
 from setpoint.store.states import StateKind, StateTable
 
@@ -29,19 +28,11 @@ def query_money(
     time: str = "",
 ) -> dict[str, StateTable]:
     """Return the money state of a window from rows for each cohort; see `query_quality`."""
-    places = [name for name, _ in matching.cohorts]
-    columns = [f"cohort_{places.index(name)}" if name else "" for name in cohorts]
     amount = printed(finite("value_usd"))
     source = (
-        f"SELECT *, {amount} AS amount, CAST(sign(amount) AS INTEGER) AS sign, abs(amount) AS size,"
-        f" CASE WHEN size > 0 THEN {printed(latency_bin('abs(value_usd)'))} END AS bin"
-        f" FROM ({examples(matching)}) AS e WHERE is_root AND has_outcome"
+        f"(SELECT *, {amount} AS amount, CAST(sign(amount) AS INTEGER) AS sign, abs(amount) AS size,"
+        f" CASE WHEN size > 0 THEN {printed(latency_bin('size'))} END AS bin"
+        f" FROM ({examples(matching)}) AS e WHERE is_root AND has_outcome)"
     )
-    keys = ["bucket", "version", "endpoint", "sign", "bin"]
-    found = rows(
-        connection,
-        f"SELECT {which(columns)}, {time or 'CAST(0 AS BIGINT)'} AS bucket, version, endpoint, {value_of(columns)},"
-        " sign, bin, count(*), sum(weight), sum(weight * weight), sum(weight * size), sum(weight * size * size)"
-        f" FROM ({source}) GROUP BY {grouping(keys, columns)}",
-    )
-    return {name: StateTable.of(MONEY, (row[1:] for row in found if row[0] == n)) for n, name in enumerate(cohorts)}
+    sums = ("count(*)", "sum(weight)", "sum(weight * weight)", "sum(weight * size)", "sum(weight * size * size)")
+    return query_grouped(connection, MONEY, source, matching, {}, sums, cohorts=cohorts, time=time)
