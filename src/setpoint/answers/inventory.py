@@ -113,7 +113,7 @@ def _missing(evidence: RowEvidence, last: int | None, days: int) -> Iterable[tup
     if not model.expectations:
         yield (
             "no expectation",
-            f"add quality: {{auc: {{at_least: ...}}}} to {file}, or setpoint init --holdout",
+            f"add quality: {{auc: {{at_least: ...}}}} to {file}, or setpoint snapshot",
         )
     if not model.cohorts:
         yield "no cohort", f"add cohorts: [COLUMN] to {file}"

@@ -148,10 +148,12 @@ def _kind_table(evidence: RowEvidence, days: _Days) -> Table:
     """Return the rate of yes of each kind: how often, of whom it is known, and by whom."""
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    kinds = evidence.model.outcomes if evidence.is_recorded else evidence.model.outcomes[:1]
-    for kind in kinds:
+    state = merge(days[0][1].kind, [state for _, state in days]) if days else StateTable.of(ARRIVALS, [])
+    for kind in evidence.model.outcomes:
+        if not (evidence.is_recorded or kind.final):  # a file has one kind
+            continue
         known = delay(days, kind.name, as_of=evidence.as_of, zone=evidence.model.timezone)
-        metric = rate(_together(days), kind)
+        metric = rate(state, kind)
         needed = known.seconds_until(PART)
         rows.append(
             (kind.name, kind.final, metric.value, metric.low, metric.high, known.arrived_ratio, known.predictions,
@@ -165,10 +167,6 @@ def _kind_line(kind: OutcomeKind, metric: Metric, known: Delay) -> tuple[str, ..
     seen = kind.selection or ("everybody whose outcome came" if kind.final else "all predictions")
     share = "" if known.arrived_ratio is None else number(known.arrived_ratio, "share")
     return (f"{kind.name}{' (final)' if kind.final else ''}", metric.text(), seen, share)
-
-
-def _together(days: _Days) -> StateTable:
-    return merge(days[0][1].kind, [state for _, state in days]) if days else StateTable.of(ARRIVALS, [])
 
 
 def _day_table(days: Sequence[_Day], evidence: RowEvidence) -> Table:

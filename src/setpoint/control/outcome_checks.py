@@ -38,10 +38,15 @@ def stalled_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     The usual silence is the longest before, so that a file once a week is no alarm; a silence that was one does not
     count as usual.
     """
-    predicted = np.array(
-        [row[0] for row in rows(evidence.connection, "SELECT epoch_us(predicted_at) FROM predictions ORDER BY 1")],
-        dtype=np.int64,
-    )
+    hour = f"epoch_us(predicted_at) // {HOUR} * {HOUR}"
+    by_hour = rows(evidence.connection, f"SELECT {hour} AS hour, count(*) FROM predictions GROUP BY hour ORDER BY hour")
+    hours_of, counts = np.array([(0, 0), *by_hour], dtype=np.int64).T
+    so_far = np.cumsum(counts)
+
+    def predictions_before(at: int) -> int:
+        """Return how many predictions there were until the hour that holds a time."""
+        return int(so_far[np.searchsorted(hours_of, at) - 1]) if at > 0 else 0
+
     found: list[Episode] = []
     for (kind, source), hours in _hours_of_sources(evidence).items():
         longest = HOUR
@@ -50,7 +55,7 @@ def stalled_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
                 continue
             began = last + HOUR + 2 * longest
             over = now if following is None else following
-            missed = int(np.searchsorted(predicted, over) - np.searchsorted(predicted, last + HOUR))
+            missed = predictions_before(over) - predictions_before(last + HOUR)
             is_stalled = seen + 1 >= FEWEST_HOURS and over > began and missed >= FEWEST_PREDICTIONS
             if not is_stalled:
                 longest = max(longest, over - last - HOUR)
