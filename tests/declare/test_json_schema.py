@@ -52,4 +52,4 @@ def test_it_knows_the_keys_and_spellings() -> None:
         "array",
         "object",
     }
-    assert keys["task"]["enum"] == ["binary", "regression"]
+    assert keys["task"]["enum"] == ["binary", "regression", "multiclass", "ranking", "generation"]

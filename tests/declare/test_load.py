@@ -33,6 +33,7 @@ from setpoint.store.layout import check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+TASKS = "binary, regression, multiclass, ranking or generation"
 FULL = """\
 name: flights
 task: regression
@@ -152,8 +153,14 @@ BAD = [
     ("owner: ops", 1, "owner", "found 'ops', expected a mapping", ""),
     ("owner: {team: 5}", 1, "owner.team", "found 5, expected text", 'write it in quotes: "5"'),
     ("owner: {team: ''}", 1, "owner.team", "expected text that is not empty", ""),
-    ("\ntask: binry", 2, "task", "found 'binry', expected binary or regression", "did you mean binary?"),
-    ("task: 5", 1, "task", "found 5, expected binary or regression", ""),
+    (
+        "\ntask: binry",
+        2,
+        "task",
+        f"found 'binry', expected {TASKS}",
+        "did you mean binary?",
+    ),
+    ("task: 5", 1, "task", f"found 5, expected {TASKS}", ""),
     ("features:\n  a: {kind: numerc}", 2, "features.a.kind", "expected numeric, integer", "mean numeric?"),
     ("features:\n  a:\n    polcy: keep", 3, "features.a.polcy", "unknown key", "did you mean policy?"),
     ("features:\n  a: {importance: 2}", 2, "features.a.importance", "found 2, expected at most 1", ""),
@@ -380,7 +387,7 @@ def test_all_problems_of_a_file_are_told_in_order(tmp_path: Path) -> None:
     assert caught.value.message == "\n".join(
         [
             "5 problems",
-            f"  {path}:1: task: found 'binry', expected binary or regression (did you mean binary?)",
+            f"  {path}:1: task: found 'binry', expected {TASKS} (did you mean binary?)",
             f"  {path}:2: keep: found 2, expected at most 1",
             f"  {path}:3: owner.team: the key is missing",
             f"  {path}:3: owner.teem: unknown key (did you mean team?)",

@@ -97,7 +97,8 @@ def expectations(model: core.Model) -> st.SearchStrategy[tuple[core.Expectation,
     known = [
         metric
         for metric in QUALITY_METRICS[model.task]
-        if metric.name != "within_tolerance" or model.success.tolerance is not None
+        if (metric.name != "within_tolerance" or model.success.tolerance is not None)
+        and (not metric.name.startswith("judge_") or model.judge_kind)
     ]
     some_metrics = st.lists(st.sampled_from(known), max_size=4, unique=True)
     return some_metrics.flatmap(lambda metrics: st.tuples(*map(bars, metrics)))
@@ -110,11 +111,31 @@ OUTCOMES = st.lists(WORD, min_size=1, max_size=4, unique=True).flatmap(
 )
 
 
+def success(task: core.Task) -> st.SearchStrategy[core.Success]:
+    match task:
+        case core.Task.BINARY:
+            return st.builds(core.Success, threshold=st.none() | NUMBER)
+        case core.Task.REGRESSION:
+            return st.builds(core.Success, tolerance=RATE)
+        case core.Task.RANKING:
+            size = st.integers(1, 1000)
+            return st.builds(core.Success, top=size, catalogue=st.none() | size)
+        case core.Task.GENERATION:
+            return st.builds(core.Success, at_least=NUMBER)
+        case _:
+            return st.just(core.Success())
+
+
+def judged(kinds: tuple[core.OutcomeKind, ...]) -> tuple[core.OutcomeKind, ...]:
+    """Make the first kind that is not final a judge's."""
+    proxy = next((kind for kind in kinds if not kind.final), None)
+    return tuple(replace(kind, judge=True, cost_usd=0.25) if kind is proxy else kind for kind in kinds)
+
+
 @st.composite
 def models(draw: st.DrawFn) -> core.Model:
     task = draw(st.sampled_from(core.Task))
-    threshold, tolerance = draw(st.none() | NUMBER), draw(RATE)
-    binary = task is core.Task.BINARY
+    outcomes = draw(OUTCOMES)
     cohorts = draw(COHORTS)
     named = {*(cohort.by for cohort in cohorts), "a", "b", "carrier", "x y"}  # conditions read no hidden value
     found = core.Model(
@@ -126,13 +147,13 @@ def models(draw: st.DrawFn) -> core.Model:
             st.none() | st.builds(core.BusinessMetric, WORD, WORD, st.sampled_from(["higher", "lower", "none"]))
         ),
         positive=draw(TEXT),
-        success=core.Success(threshold, None) if binary else core.Success(None, tolerance),
+        success=draw(success(task)),
         cost_unit=draw(WORD),
         features=tuple(replace(f, policy="keep") if f.name in named else f for f in draw(FEATURES)),
         cohorts=cohorts,
         reference=draw(st.sampled_from(["", "7d", "last week", "2013-01-01..2013-02-01"])),
         timezone=draw(st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"])),
-        outcomes=draw(OUTCOMES),
+        outcomes=judged(outcomes) if task is core.Task.GENERATION else outcomes,
         outcome_horizon=draw(DURATION),
         outcome_if_silent=draw(st.none() | st.builds(core.Silence, NUMBER, DURATION)),
         rates=draw(st.builds(core.Rates, RATE, RATE, RATE, RATE)),

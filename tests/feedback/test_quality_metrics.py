@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from setpoint.core.metric import QUALITY_METRICS
-from setpoint.core.model import Model, Success, Task
+from setpoint.core.model import Model, OutcomeKind, Success, Task
 from setpoint.feedback import quality as measured
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.regression import RegressionState
@@ -26,7 +26,8 @@ SCORES = {
 
 @pytest.mark.parametrize("task", Task)
 def test_every_metric_of_a_task_is_known_with_its_unit_and_direction(task: Task) -> None:
-    model = Model("m", task=task, success=Success(tolerance=1.0))
+    judge = OutcomeKind("judge", final=False, judge=True)
+    model = Model("m", task=task, success=Success(tolerance=1.0), outcomes=(OutcomeKind(), judge))
     found = measured.quality(StateTable.of(quality_kind(model), []), model)
     known = QUALITY_METRICS[task]
     assert [(one.name, one.unit, one.better) for one in found] == [(one.name, one.unit, one.better) for one in known]

@@ -9,7 +9,7 @@ import pytest
 
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
-from setpoint.core.model import Cohort, Model, Rates, Silence, Success, Task
+from setpoint.core.model import Cohort, Model, OutcomeKind, Rates, Silence, Success, Task
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.evidence import SCORE, RowEvidence
@@ -30,6 +30,14 @@ MODELS = {
     "silent": Model("m", outcome_if_silent=Silence(0.0, 12 * HOUR), outcome_horizon=2 * DAY),
     "threshold": Model("m", success=Success(threshold=0.7), rates=Rates(per_compute_second_usd=0.5)),
     "regression": Model("m", task=Task.REGRESSION, success=Success(tolerance=0.3)),
+    "multiclass": Model("m", task=Task.MULTICLASS, cohorts=(Cohort("country", by="country"),)),
+    "ranking": Model("m", task=Task.RANKING, success=Success(top=5), outcome_if_silent=Silence(0.0, 12 * HOUR)),
+    "generation": Model(
+        "m",
+        task=Task.GENERATION,
+        outcomes=(OutcomeKind("people"), OutcomeKind("judge", final=False, judge=True)),
+        keep=0.5,
+    ),
 }
 
 
@@ -66,6 +74,7 @@ def compare(layout: Layout, windows: list[Window]) -> KeptEvidence:
                 assert_same(kept.traffic(window), rows.traffic(window))
                 assert_same(kept.spending(window), rows.spending(window))
                 assert_same(kept.profile(window), rows.profile(window))
+                assert_same(kept.exposure(window), rows.exposure(window))
                 for cohort in (cohort.name for cohort in model.cohorts):
                     assert_same(kept.quality(window, cohort=cohort), rows.quality(window, cohort=cohort))
                     assert_same(kept.arrivals(window, cohort=cohort), rows.arrivals(window, cohort=cohort))
@@ -84,7 +93,8 @@ def test_numbers_from_states_equal_numbers_from_rows(name: str) -> None:
     start = START + 66 * DAY if name == "summer time" else START
     rng = random.Random(name)
     with temporary_store(MODELS[name], replay_now=start) as (layout, spool):
-        traffic = Traffic(start=start, days=4.0, per_day=300, seed=len(name))
+        task = MODELS[name].task
+        traffic = Traffic(start=start, days=4.0, per_day=300, seed=len(name), task=task)
         pauses: tuple[int, ...] = tuple(start + round(day * DAY) for day in (0.7, 1.9, 2.6, 3.3))
         while pauses:
             pauses = tuple(simulate(layout, spool, "m", traffic, pauses=pauses))

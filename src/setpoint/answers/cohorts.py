@@ -81,8 +81,8 @@ def cohorts(evidence: RowEvidence, *, window: Window | None = None, budget: floa
 def _check(evidence: RowEvidence, budget: float | None) -> None:
     if budget is None:
         return
-    if evidence.model.task is Task.REGRESSION:
-        msg = "a regression has no budget: nothing is acted on by its score"
+    if evidence.model.task is not Task.BINARY:
+        msg = f"a {evidence.model.task} model has no budget: nothing is acted on by its score"
         raise UsageError(msg, hint="leave budget out")
     if not 0.0 < budget < 1.0:
         msg = f"a budget is a share of the predictions, between 0 and 1: {budget!r}"

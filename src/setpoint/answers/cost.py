@@ -60,7 +60,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
         evidence.spending(window),
         asked,
         shadow,
-        outcomes=round(known.with_outcome),
+        outcomes=_outcomes(evidence, window, known),
         lived=_lived(evidence, window),
     )
     lines += _uncosted(lines, roots, is_flat=model.rates.declared)
@@ -127,6 +127,16 @@ def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
+def _outcomes(evidence: RowEvidence, window: Window | None, known: Arrival) -> dict[str, int]:
+    """Return how many outcomes of each kind that costs something have arrived."""
+    model = evidence.model
+    found = {model.final_kind: round(known.with_outcome)}
+    if any(kind.cost_usd is not None for kind in model.outcomes):
+        arrived = evidence.arrivals(window).without(outcome=None)
+        found |= {kind.name: round(arrived.only(kind=kind.name).total("weight")) for kind in model.outcomes}
+    return found
+
+
 def _uncosted(lines: list[CostLine], roots: StateTable, *, is_flat: bool) -> list[CostLine]:
     """Return a line of unknown amount for predictions of which neither a call nor a flat rate says the cost."""
     missing = roots.total("unpriced")
@@ -161,8 +171,8 @@ def _why_uncounted(found: UnitCount | None) -> str:
 
 
 def _overhead(lines: list[CostLine], requests: int) -> float | None:
-    """Return the dollars a request that belong to no row: monthly and labelling costs; None when unknown."""
-    shared = [line.usd for line in lines if line.name in {"monthly", "outcomes"}]
+    """Return the dollars a request that belong to no row: monthly, labelling and judging costs; None when unknown."""
+    shared = [line.usd for line in lines if line.is_shared]
     known = [usd for usd in shared if usd is not None]
     if len(known) < len(shared):
         return None

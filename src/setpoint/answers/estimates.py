@@ -39,6 +39,8 @@ def estimate_tables(
     if is_measured or not known.predictions:
         return []
     found = estimates(evidence, window)
+    if not found.metrics:
+        return []  # nothing that a ranking or a text comes with says how good it is
     tables = [_table("estimates", found.metrics, found.assumed)]
     if window is not None and any(finding.kind == INPUT_DRIFT for finding in evidence.open_findings()):
         assumed = f"{found.assumed}, whose rows are weighted to look like these"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.business import business
+from setpoint.answers.by_task import of_task
 from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.scores import brier_table, reliability_table, told
 from setpoint.control.estimate_checks import stored_audits
 from setpoint.core.clock import DAY, day_text
 from setpoint.core.errors import UsageError
@@ -14,8 +16,10 @@ from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
+from setpoint.feedback.classes import right_or_wrong
+from setpoint.feedback.graded import judge_words
 from setpoint.feedback.quality import Arrival, arrival, binary_state, headline, quality, quality_metric
-from setpoint.stats.calibration import brier_decomposition, calibration_in_the_large, reliability
+from setpoint.stats.calibration import brier_decomposition, calibration_in_the_large
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.operating_point import OperatingPoint, at_budget, at_threshold
@@ -26,8 +30,6 @@ DEFAULT_LENGTH = 30 * DAY
 _SHOWN = 10
 METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "unknown")
 POINT_COLUMNS = ("measure", "value", "low", "high", "unknown")
-RELIABILITY_COLUMNS = ("lowest_score", "highest_score", "mean_score", "rate", "low", "high", "rows")
-BRIER_COLUMNS = ("brier", "reliability", "resolution", "uncertainty", "within_groups")
 AUDIT_COLUMNS = ("week", "metric", "estimated", "low", "high", "measured")
 GROUP_COLUMNS = (
     "predictions",
@@ -68,7 +70,7 @@ def quality_in_detail(
         threshold: Score from which on a prediction is acted upon; the declared one, else 0.5, without a budget.
 
     Raises:
-        UsageError: A budget or a threshold is no share, both are given, or the model is a regression.
+        UsageError: A budget or a threshold is no share, both are given, or the model does not say yes or no.
     """
     model = evidence.model
     _check(model.task, budget, threshold)
@@ -81,11 +83,12 @@ def quality_in_detail(
     metrics = quality(state, model, outcome_shift=evidence.definition.outcome_shift)
     counts = binary_state(state) if model.task is Task.BINARY else None
     acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
-    tables = [_metric_table(metrics)]
+    tables = [_metric_table(metrics), *of_task(evidence, window, state)]
     if counts is not None and acted is not None:
-        tables = [_point_table(acted), *tables, _reliability_table(counts), _brier_table(counts)]
+        tables = [_point_table(acted), *tables, reliability_table(counts), brier_table(counts)]
     if by:
         tables.insert(0, _group_table(evidence, split, by, acted))
+    judged = [words] if (words := judge_words(state, model)) else []
     worth = business(evidence, window or evidence.span)
     tables += [*worth.tables, *_audit_tables(evidence)]
     return Answer(
@@ -93,7 +96,7 @@ def quality_in_detail(
         model=model.name,
         verdict=Verdict.OK if any(metric.value is not None for metric in metrics) else Verdict.UNKNOWN,
         headline=_headline(evidence, metrics, counts, acted, known),
-        because=(*_because(evidence, window, known, counts), *worth.said),
+        because=(*_because(evidence, window, known, counts), *judged, *worth.said),
         unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
         as_of=evidence.as_of,
         zone=model.timezone,
@@ -109,8 +112,8 @@ def _check(task: Task, budget: float | None, threshold: float | None) -> None:
     for name, value in (("budget", budget), ("threshold", threshold)):
         if value is None:
             continue
-        if task is Task.REGRESSION:
-            msg = f"a model that predicts a number has no {name}"
+        if task is not Task.BINARY:
+            msg = f"a {task} model has no {name}"
             raise UsageError(msg, hint="leave it out")
         if not 0.0 < value < 1.0:
             msg = f"the {name} is a share between 0 and 1, got {value:g}"
@@ -135,7 +138,7 @@ def _headline(
     said = f"{subject}{first.name} {first.text()}"
     if counts is None or acted is None or acted.point is None:
         return said
-    recall, precision = (_told(found) for found in (acted.point.recall, acted.point.precision))
+    recall, precision = (told(found) for found in (acted.point.recall, acted.point.precision))
     return (
         f"{said}; {acted.words}: recall {recall} at precision {precision}; {forecast(calibration_in_the_large(counts))}"
     )
@@ -162,7 +165,8 @@ def _because(
     lines = [f"{window.text(zone)} ({zone})" if window else "all predictions"]
     if known.share is not None:
         share = number(known.share, "share")
-        lines.append(f"{counted(known.predictions, 'prediction')}, outcomes have arrived for {share}: only those count")
+        only = "" if evidence.model.judge_kind else ": only those count"
+        lines.append(f"{counted(known.predictions, 'prediction')}, outcomes have arrived for {share}{only}")
     parts = None if counts is None else brier_decomposition(counts)
     if parts is not None:
         lines.append(
@@ -170,13 +174,6 @@ def _because(
             f" + {parts.reliability:.3f} by dishonest scores"
         )
     return tuple(lines)
-
-
-def _told(found: Estimate) -> str:
-    if found.value is None:
-        return f"unknown ({found.reason})"
-    ends = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.value:.3f}{ends}"
 
 
 def _metric_table(metrics: list[Metric]) -> Table:
@@ -194,25 +191,8 @@ def _point_table(acted: _Acted) -> Table:
     found = {"acted_share": point.acted_share, "precision": point.precision, "recall": point.recall}
     rows: list[tuple[Cell, ...]] = [("threshold", point.threshold, None, None, None)]
     rows += [(name, one.value, one.low, one.high, one.reason or None) for name, one in found.items()]
-    lines = [("threshold", f"{point.threshold:.3f}"), *((name, _told(one)) for name, one in found.items())]
+    lines = [("threshold", f"{point.threshold:.3f}"), *((name, told(one)) for name, one in found.items())]
     return Table("operating_point", POINT_COLUMNS, rows, (acted.words, "value and 95 % interval"), lines)
-
-
-def _reliability_table(counts: BinaryState) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    lines: list[tuple[str, ...]] = []
-    for one in reliability(counts):
-        rate = one.rate
-        rows.append((one.lowest_score, one.highest_score, one.mean_score, rate.value, rate.low, rate.high, one.weight))
-        scores = f"{one.lowest_score:.3f} - {one.highest_score:.3f}"
-        lines.append((scores, f"{one.mean_score:.3f}", _told(rate), number(one.weight, "rows")))
-    shown = ("scores", "say on average", "came true", "rows")
-    return Table("reliability", RELIABILITY_COLUMNS, rows, shown, lines[:_SHOWN])
-
-
-def _brier_table(counts: BinaryState) -> Table:
-    parts = brier_decomposition(counts)
-    return Table("brier", BRIER_COLUMNS, [] if parts is None else [astuple(parts)], BRIER_COLUMNS)
 
 
 def _audit_tables(evidence: RowEvidence) -> list[Table]:
@@ -227,14 +207,15 @@ def _audit_tables(evidence: RowEvidence) -> list[Table]:
         found = one.expected.estimate
         rows.append((day_text(one.start, zone), one.metric, found.value, found.low, found.high, one.measured))
     held = sum(not one.is_beyond(0.025) for one in known)
-    told = f"{held} of {counted(len(known), 'weekly estimate')} held what came true"
-    return [Table("audits", AUDIT_COLUMNS, rows, ("estimates before outcomes",), [(told,)])]
+    said = f"{held} of {counted(len(known), 'weekly estimate')} held what came true"
+    return [Table("audits", AUDIT_COLUMNS, rows, ("estimates before outcomes",), [(said,)])]
 
 
 def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acted | None) -> Table:
     """Return each group's quality with the cut of all rows: same AUC, and a tenth of the recall."""
     first = headline(evidence.model)
-    is_binary = evidence.model.task is Task.BINARY
+    task = evidence.model.task
+    is_binary = task is Task.BINARY
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for name, part in groups(state, by):
@@ -244,15 +225,23 @@ def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acte
         ends = [cell for one in (gap, recall, precision) for cell in (one.value, one.low, one.high)]
         why = metric.unknown or gap.reason or recall.reason
         rows.append((name, known.predictions, known.share, metric.value, metric.low, metric.high, *ends, why or None))
-        told = forecast(gap) if is_binary else f"bias {_told(gap)}"
-        lines.append((name, number(known.predictions, "rows"), metric.text(), told, _told(recall) if is_binary else ""))
-    shown = (by, "predictions", first, "forecast", "recall" if is_binary else "")
+        said = f"bias {told(gap)}" if task is Task.REGRESSION else "" if gap.value is None else forecast(gap)
+        lines.append((name, number(known.predictions, "rows"), metric.text(), said, told(recall) if is_binary else ""))
+    shown = (by, "predictions", first, "forecast" if task in _FORECAST else "", "recall" if is_binary else "")
     return Table(f"by_{by}", (by, *GROUP_COLUMNS), rows, shown, lines[:_SHOWN])
+
+
+_FORECAST = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION)
 
 
 def _of_group(evidence: RowEvidence, part: StateTable, acted: _Acted | None) -> tuple[Estimate, Estimate, Estimate]:
     """Return by how much a group is forecast too high, and its recall and precision at the cut of all rows."""
-    nothing = Estimate.unknown("a model that predicts a number has none")
+    task = evidence.model.task
+    nothing = Estimate.unknown(f"a {task} model has none")
+    if task is Task.MULTICLASS:
+        return calibration_in_the_large(binary_state(right_or_wrong(part))), nothing, nothing
+    if task is not Task.BINARY and task is not Task.REGRESSION:
+        return nothing, nothing, nothing
     if acted is None:
         shift = evidence.definition.outcome_shift
         bias = quality_metric(part, evidence.model, "bias", outcome_shift=shift)

@@ -16,6 +16,7 @@ from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Expectation, Task
 from setpoint.core.verdict import Verdict, worst
 from setpoint.core.window import Window
+from setpoint.feedback.graded import judge_words
 from setpoint.feedback.quality import (
     NO_PREDICTION,
     Arrival,
@@ -244,6 +245,7 @@ def _because(
     share = known.share
     if share is not None:
         lines.append(f"{counted(known.predictions, 'prediction')}, outcomes have arrived for {number(share, 'share')}")
+    lines += [words] if (words := judge_words(evidence.quality(now).only(is_root=True), evidence.model)) else []
     if seen.requests and seen.metrics:
         rate, errors, median, slow, compute = seen.metrics
         used = [f", {compute.text()} of compute each"] if compute.value is not None else []

@@ -12,7 +12,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.expression import parse
 from setpoint.core.finding import Finding
 from setpoint.core.metric import counted, number
-from setpoint.core.model import TrainingData
+from setpoint.core.model import Task, TrainingData
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal, quoted, rows
 from setpoint.store.evidence import RowEvidence
@@ -106,13 +106,25 @@ def _columns(evidence: RowEvidence) -> dict[str, str]:
         **fixed,
         **dict(sorted(inputs.items())),
         "score": "e.score",
-        "prediction": "e.decision",
-        "outcome": "e.outcome_number",
+        **_answer(evidence.model.task),
         "value_usd": "e.value_usd",
         "weight": "e.weight",
         "assignment_probability": "p.assignment_probability",
         "caused_by_action": acted,
     }
+
+
+def _answer(task: Task) -> dict[str, str]:
+    """Return SQL of what was answered and of what came."""
+    match task:
+        case Task.MULTICLASS:
+            return {"prediction": "e.decision_class", "scores": "p.scores", "outcome": "e.outcome_class"}
+        case Task.RANKING:
+            return {"ranking": "p.ranking", "outcome": "e.relevant"}
+        case Task.GENERATION:
+            return {"text": "p.text", "outcome": "e.outcome_number"}
+        case _:
+            return {"prediction": "e.decision", "outcome": "e.outcome_number"}
 
 
 def _condition(evidence: RowEvidence, condition: str) -> str:

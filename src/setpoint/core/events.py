@@ -33,6 +33,9 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     inputs: dict[str, InputValue] | None = None
     prediction: float | str | None = None
     score: float | None = None
+    scores: dict[str, float] | None = None
+    ranking: list[str] | None = None
+    text: str | None = None
     latency_seconds: float | None = None
     error: str | None = None
     compute_seconds: float | None = None
@@ -57,12 +60,26 @@ class Unkept(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     predicted_at: int
     recorded_at: int
 
+    @classmethod
+    def of(cls, event: Prediction) -> Unkept:
+        """Return the key of a root row, and the role of a row whose calls are not the caller's own."""
+        is_child = event.parent_id is not None
+        return cls(
+            prediction_id=event.prediction_id,
+            key=None if is_child else event.key,
+            role=event.role if is_child or event.role == "shadow" else None,
+            unit=event.unit,
+            predicted_at=event.predicted_at,
+            recorded_at=event.recorded_at,
+        )
+
 
 class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free.
 
     Tokens are in disjoint classes, as they are priced: `input_tokens` leaves out what was read from
-    or written to a cache, `output_tokens` leaves out reasoning.
+    or written to a cache, `output_tokens` leaves out reasoning. `purpose` is `judge` for a call that
+    graded the answer: it is no part of what the answer cost.
     """
 
     call_id: str
@@ -70,6 +87,7 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     called_at: int
     recorded_at: int
     attempt: int = 1
+    purpose: str | None = None
     provider: str | None = None
     provider_model: str | None = None
     tier: str | None = None
@@ -204,6 +222,8 @@ _SQL_TYPES: dict[object, str] = {
     bool: "BOOLEAN",
     dict[int, int]: "MAP(BIGINT, BIGINT)",
     dict[str, int]: "MAP(VARCHAR, BIGINT)",
+    dict[str, float]: "MAP(VARCHAR, DOUBLE)",
+    list[str]: "VARCHAR[]",
 }
 
 

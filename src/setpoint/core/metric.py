@@ -90,6 +90,26 @@ QUALITY_METRICS: Mapping[str, tuple[QualityMetric, ...]] = {
         QualityMetric("skill", "ratio", "higher", lowest=-math.inf),
         QualityMetric("within_tolerance", "ratio", "higher"),
     ),
+    "multiclass": (
+        QualityMetric("accuracy", "ratio", "higher"),
+        QualityMetric("macro_f1", "ratio", "higher"),
+        QualityMetric("macro_recall", "ratio", "higher"),
+        QualityMetric("log_loss", "nats", "lower", highest=math.inf),
+        QualityMetric("brier", "ratio", "lower", highest=2.0),
+        QualityMetric("calibration_error", "ratio", "lower"),
+        QualityMetric("mean_confidence", "ratio", "none"),
+    ),
+    "ranking": (
+        QualityMetric("ndcg_at_k", "ratio", "higher"),
+        QualityMetric("recall_at_k", "ratio", "higher"),
+        QualityMetric("hit_rate_at_k", "ratio", "higher"),
+    ),
+    "generation": (
+        QualityMetric("success_rate", "ratio", "higher"),
+        QualityMetric("mean_grade", "outcome", "higher", lowest=-math.inf, highest=math.inf),
+        QualityMetric("judge_bias", "outcome", "none", lowest=-math.inf, highest=math.inf),
+        QualityMetric("judge_agreement", "ratio", "higher"),
+    ),
 }
 
 

@@ -16,6 +16,14 @@ class Task(StrEnum):
 
     BINARY = "binary"
     REGRESSION = "regression"
+    MULTICLASS = "multiclass"
+    RANKING = "ranking"
+    GENERATION = "generation"
+
+    @property
+    def in_words(self) -> bool:
+        """Whether outcomes are kept as texts: classes, items and grades, of which some may be spelled as numbers."""
+        return self not in {Task.BINARY, Task.REGRESSION}
 
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # a model's name is a folder, and part of file names
@@ -111,12 +119,16 @@ class OutcomeKind:
         final: Whether quality is judged by it.
         source: Where it comes from, in words: a click log, the support desk.
         selection: Whose outcomes are seen, when not everybody's: only customers who wrote in.
+        judge: Generation: whether a model gives it, whose bias is measured where the final kind came too.
+        cost_usd: What one of them costs, such as a judge's call; None when unknown, or not billed.
     """
 
     name: str = "final"
     final: bool = True
     source: str = ""
     selection: str = ""
+    judge: bool = False
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +139,16 @@ class Success:
         threshold: Binary: a score at or above it predicts the positive class; None uses the
             recorded prediction.
         tolerance: Regression: correct when |prediction - outcome| is at most this.
+        at_least: Generation: correct when the grade is at least this; a pass, a yes and a win are 1.
+        top: Ranking: correct when one of the first so many items is relevant; the k of every metric.
+        catalogue: Ranking: how many items there are to choose from; None when unknown.
     """
 
     threshold: float | None = None
     tolerance: float | None = None
+    at_least: float = 1.0
+    top: int = 10
+    catalogue: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +261,11 @@ class Model:
     def final_kind(self) -> str:
         """The kind of outcome that quality is judged by."""
         return next(kind.name for kind in self.outcomes if kind.final)
+
+    @property
+    def judge_kind(self) -> str:
+        """The kind of outcome that a judge model gives; empty when there is none."""
+        return next((kind.name for kind in self.outcomes if kind.judge), "")
 
     @property
     def reference_file(self) -> str:

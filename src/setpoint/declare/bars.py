@@ -34,6 +34,9 @@ def impossible_bars(declaration: ModelDeclaration, source: Source) -> list[Probl
         if name == "within_tolerance" and declaration.success.tolerance is None:
             message = "found no success.tolerance, expected one: it says what is within tolerance"
             found.append((("quality", name), message, "write success: {tolerance: ...}"))
+        if name.startswith("judge_") and not declaration.has_judge:
+            message = "found no judge among the outcomes, expected one"
+            found.append((("quality", name), message, "write outcomes: {people: {final: true}, llm: {judge: true}}"))
         found += [(("quality", name, key), *words) for key, words in _beyond(bar, metrics[name])]
     return [Problem(*source.place(path), dotted(path), message, hint) for path, message, hint in found]
 

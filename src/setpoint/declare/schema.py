@@ -148,6 +148,10 @@ class OutcomeDeclaration(_Part):
     """Where it comes from, in words: the click log, the support desk."""
     selection: str = ""
     """Whose outcomes are seen, when not everybody's: only customers who wrote in."""
+    judge: bool = False
+    """Generation: a model gives it; its bias is measured where the final kind came too, and taken off."""
+    cost_usd: Usd | None = None
+    """What one of them costs, such as a judge's call."""
 
 
 class NamedOutcomeDeclaration(OutcomeDeclaration):
@@ -164,6 +168,17 @@ class SuccessDeclaration(_Part):
     """Binary: a score at or above it predicts yes; without it the recorded prediction counts."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
     """Regression: correct when prediction and outcome differ by at most this."""
+    at_least: float | None = None
+    """Generation: correct from this grade on; 1 when left out, which a pass, a yes and a win are."""
+    top: Annotated[int, Field(ge=1)] | None = None
+    """Ranking: correct when one of the first so many items is relevant, and the k of every metric; else 10."""
+    catalogue: Annotated[int, Field(ge=1)] | None = None
+    """Ranking: how many items there are to choose from."""
+
+    def to_core(self) -> core.Success:
+        """Return the core noun."""
+        told = {name: value for name, value in self.model_dump().items() if value is not None}
+        return core.Success(**told)
 
 
 class SilenceDeclaration(_Part):
@@ -251,7 +266,7 @@ class ModelDeclaration(_Part):
 
     name: Name | None = None
     """The model's name; must equal the file's name without .yaml."""
-    task: Literal["binary", "regression"] = "binary"
+    task: Literal["binary", "regression", "multiclass", "ranking", "generation"] = "binary"
     """What kind of answer the model gives."""
     endpoint: str = ""
     """Where the model is served."""
@@ -324,14 +339,25 @@ class ModelDeclaration(_Part):
 
     @model_validator(mode="after")
     def _success_fits_task(self) -> Self:
-        unfit = "tolerance" if self.task == "binary" else "threshold"
-        if getattr(self.success, unfit) is not None:
-            fit = "threshold" if self.task == "binary" else "tolerance"
+        fits = _SUCCESS[self.task]
+        for name, value in self.success.model_dump().items():
+            if value is not None and name not in fits:
+                hint = f"use {' or '.join(fits)}, or change task" if fits else "leave it out, or change task"
+                refuse(f"found {name} for a {self.task} model", hint, at=("success", name), whole=True)
+        return self
+
+    @model_validator(mode="after")
+    def _judge_fits_task(self) -> Self:
+        judges = [kind for kind in _outcome_kinds(self.outcomes) if kind.judge]
+        if judges and self.task != "generation":
+            refuse(f"found a judge for a {self.task} model", "leave judge out, or change task", at=("outcomes",))
+        if len(judges) > 1:
+            refuse(f"found the judges {' and '.join(one.name for one in judges)}, expected one", at=("outcomes",))
+        if any(one.final for one in judges):
             refuse(
-                f"found {unfit} for a {self.task} model",
-                f"use {fit}, or change task",
-                at=("success", unfit),
-                whole=True,
+                "found a judge marked final",
+                "a judge is measured against another kind: make that final",
+                at=("outcomes",),
             )
         return self
 
@@ -354,6 +380,11 @@ class ModelDeclaration(_Part):
                     )
         return self
 
+    @property
+    def has_judge(self) -> bool:
+        """Whether a kind of outcome is the grade of a judge model."""
+        return any(kind.judge for kind in _outcome_kinds(self.outcomes))
+
     def to_model(self, name: str) -> core.Model:
         """Return the core noun under a name.
 
@@ -369,7 +400,7 @@ class ModelDeclaration(_Part):
             owner=self.owner and self.owner.to_core(),
             business_metric=self.business_metric and self.business_metric.to_core(),
             positive=self.positive,
-            success=core.Success(self.success.threshold, self.success.tolerance),
+            success=self.success.to_core(),
             cost_unit=self.cost_unit,
             features=self._features(),
             cohorts=self._cohorts(),
@@ -421,6 +452,15 @@ class ProjectDeclaration(_Part):
     """The folder of model declarations, relative to this file; models when left out."""
 
 
+_SUCCESS = {
+    "binary": ("threshold",),
+    "regression": ("tolerance",),
+    "multiclass": (),
+    "ranking": ("top", "catalogue"),
+    "generation": ("at_least",),
+}
+
+
 def _once(noun: str, names: list[str]) -> None:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
@@ -441,4 +481,4 @@ def _outcome_kinds(outcomes: object) -> tuple[core.OutcomeKind, ...]:
 
 def _outcome_kind(name: str, declared: OutcomeDeclaration, *, is_alone: bool) -> core.OutcomeKind:
     is_final = declared.final if "final" in declared.model_fields_set else is_alone
-    return core.OutcomeKind(name, is_final, declared.source, declared.selection)
+    return core.OutcomeKind(name, is_final, declared.source, declared.selection, declared.judge, declared.cost_usd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from setpoint.core.clock import MICROS, moment
-from setpoint.core.model import Cohort, Model, OutcomeKind, TrainingData
+from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.declare.source import is_text
 from setpoint.declare.spellings import SIZES
 
@@ -67,7 +67,7 @@ def _declared(model: Model) -> dict[str, object]:
         "owner": owner and {"team": owner.team, "on_call": owner.on_call or None},
         "business_metric": metric and {"name": metric.name, "unit": metric.unit, "better": metric.better},
         "positive": model.positive,
-        "success": {"threshold": model.success.threshold, "tolerance": model.success.tolerance},
+        "success": _success(model.success),
         "cost_unit": model.cost_unit,
         "features": _features(model),
         "cohorts": [one.name if one == Cohort(one.name, by=one.name) else _cohort(one) for one in model.cohorts],
@@ -98,6 +98,12 @@ def _declared(model: Model) -> dict[str, object]:
         "keep_where": model.keep_where,
         "free_text": model.free_text,
     }
+
+
+def _success(success: Success) -> dict[str, object]:
+    unset = Success()
+    told = {name: getattr(success, name) for name in ("threshold", "tolerance", "at_least", "top", "catalogue")}
+    return {name: value if value != getattr(unset, name) else None for name, value in told.items()}
 
 
 def _features(model: Model) -> dict[str, object]:
@@ -138,7 +144,13 @@ def _outcomes(kinds: tuple[OutcomeKind, ...]) -> object:
     if kinds == (OutcomeKind(kinds[0].name),):
         return [kinds[0].name]
     return {
-        kind.name: {"final": kind.final, "source": kind.source or None, "selection": kind.selection or None}
+        kind.name: {
+            "final": kind.final,
+            "source": kind.source or None,
+            "selection": kind.selection or None,
+            "judge": kind.judge or None,
+            "cost_usd": kind.cost_usd,
+        }
         for kind in kinds
     }
 

@@ -24,6 +24,8 @@ def skills(state: StateTable, before: StateTable | None, model: Model, *, outcom
         model: The declaration.
         outcome_shift: Regression: what outcomes were summed about.
     """
+    if model.task not in {Task.BINARY, Task.REGRESSION}:
+        return []  # the average of classes, of rankings or of texts is none
     rows = arrival(state).rows
     found = {AVERAGE: _skill(state, None, model, outcome_shift)}
     if before is not None:

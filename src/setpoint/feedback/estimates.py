@@ -15,6 +15,7 @@ from setpoint.core.clock import text
 from setpoint.core.metric import QUALITY_METRICS, Metric
 from setpoint.core.model import Task
 from setpoint.core.window import Window, shift_days
+from setpoint.feedback.classes import right_or_wrong
 from setpoint.feedback.delay import PART, delay
 from setpoint.feedback.estimated_losses import estimated_losses
 from setpoint.feedback.quality import NO_SCORE
@@ -75,17 +76,29 @@ def estimates(evidence: RowEvidence, window: Window | None) -> Estimates:
     zone = evidence.model.timezone
     since = f" since the outcomes of {reference.window.text(zone)}" if reference.window else ""
     names = _names(evidence.model.task)
-    if reference.unknown:
+    if not names:
+        metrics = ()
+    elif reference.unknown:
         metrics = all_unknown(names, reference.unknown)
     elif evidence.model.task is Task.REGRESSION:
         metrics = estimated_losses(evidence, window, reference.window)
     else:
-        metrics = _estimated(_roots_by_day(evidence, window), reference.days, names)
+        metrics = _estimated(_as_binary(_roots_by_day(evidence, window)), _as_binary(reference.days), names)
     return Estimates(metrics, f"{ASSUMED}{since}", reference.window)
 
 
 def _names(task: Task) -> tuple[str, ...]:
-    return ("mae", "rmse") if task is Task.REGRESSION else METRICS
+    return {
+        Task.BINARY: METRICS,
+        Task.REGRESSION: ("mae", "rmse"),
+        Task.MULTICLASS: ("accuracy",),
+    }.get(task, ())
+
+
+def _as_binary(days: Days) -> Days:
+    """Return the states of days as those of a yes-or-no model: of classes, whether the answered one is right."""
+    is_multiclass = bool(days) and days[0][1].kind.name == "multiclass_quality"
+    return [(midnight, right_or_wrong(state)) for midnight, state in days] if is_multiclass else days
 
 
 def _estimated(days: Days, reference: Days, names: Sequence[str]) -> tuple[Metric, ...]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from setpoint.core.metric import QUALITY_METRICS, Metric, QualityMetric
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict
+from setpoint.feedback.classes import class_estimates, right_or_wrong
+from setpoint.feedback.graded import generation_estimates, ranking_estimates
 from setpoint.stats import calibration, classification, ranking, regression
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
@@ -73,7 +75,13 @@ def quality(state: StateTable, model: Model, *, outcome_shift: float = 0.0) -> l
         model: The declaration.
         outcome_shift: Regression: what outcomes were summed about.
     """
-    return _measured(state, model, QUALITY_METRICS[model.task], outcome_shift)
+    return _measured(state, model, metrics_of(model), outcome_shift)
+
+
+def metrics_of(model: Model) -> tuple[QualityMetric, ...]:
+    """Return what can be measured of a model: nothing of a judge where there is none."""
+    known = QUALITY_METRICS[model.task]
+    return known if model.judge_kind else tuple(one for one in known if not one.name.startswith("judge_"))
 
 
 def quality_metric(state: StateTable, model: Model, name: str, *, outcome_shift: float = 0.0) -> Metric:
@@ -84,7 +92,13 @@ def quality_metric(state: StateTable, model: Model, name: str, *, outcome_shift:
 
 def _measured(state: StateTable, model: Model, wanted: Sequence[QualityMetric], outcome_shift: float) -> list[Metric]:
     rows = arrival(state).rows
-    if model.task is Task.REGRESSION:
+    if model.task is Task.MULTICLASS:
+        found = class_estimates(state, binary_state(right_or_wrong(state)), [known.name for known in wanted])
+    elif model.task is Task.RANKING:
+        found = ranking_estimates(state)
+    elif model.task is Task.GENERATION:
+        found = generation_estimates(state, model)
+    elif model.task is Task.REGRESSION:
         errors = regression_state(state, outcome_shift)
         found = {known.name: _REGRESSION[known.name](errors) for known in wanted}
         if model.success.tolerance is None:
@@ -111,6 +125,8 @@ def odd_outcome_words(model: Model) -> str:
         >>> odd_outcome_words(Model("fraud"))
         'outcomes are neither yes nor no: declare positive in models/fraud.yaml'
     """
+    if model.task is Task.GENERATION:
+        return "outcomes are no grades: record numbers, pass or fail, win, tie or loss"
     if model.task is Task.REGRESSION:
         return "outcomes are no numbers: declare the task, or record numbers"
     where = f"in models/{model.name}.yaml" if model.name else "with model=Model(name, positive='yes')"
@@ -121,7 +137,7 @@ def headline(model: Model) -> str:
     """Return the metric that is shown first: the first expected one, or the task's own."""
     if model.expectations:
         return model.expectations[0].metric
-    return "rmse" if model.task is Task.REGRESSION else "auc"
+    return QUALITY_METRICS[model.task][0].name
 
 
 def arrival(state: StateTable) -> Arrival:

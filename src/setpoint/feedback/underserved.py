@@ -87,7 +87,7 @@ class Search:
     Attributes:
         found: Confirmed cohorts, the one to look at first first.
         too_small: Single cohorts that cannot be judged, largest first.
-        acting: What recall is about; None for a regression.
+        acting: What recall is about; None for all but yes-or-no models.
         arrival: How complete the outcomes are.
         dimensions: What was searched.
         left_out: Inputs that were not, since there are too many.
@@ -119,8 +119,13 @@ def find_underserved(evidence: RowEvidence, window: Window | None, budget: float
     coded = coded_examples(evidence, window)
     numbers = coded.numbers
     acting: Acting | None = None
-    if evidence.model.task is Task.REGRESSION:
+    task = evidence.model.task
+    if task is Task.REGRESSION:
         criteria = [Criterion.size(ABSOLUTE, np.abs(numbers["decision"] - numbers["outcome_number"]))]
+    elif task is not Task.BINARY:
+        criteria = [Criterion.share(ERROR_RATE, 1.0 - numbers["is_success"])]
+        if task is Task.MULTICLASS:  # the outcome is whether the answer was right, the score how sure it was
+            criteria.append(Criterion.gap(GAP, numbers["outcome_number"], numbers["score"], numbers["weight"]))
     else:
         acting, acted = _acting(numbers, budget)
         criteria = _criteria(numbers, acted)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from setpoint.core.clock import micros
 from setpoint.core.errors import TimeError
 from setpoint.core.events import Prediction
+from setpoint.core.spelling import class_name
 
 Moment = datetime | int
 
@@ -38,13 +40,37 @@ class Details(TypedDict, total=False):
     prediction_id: str | None
 
 
-def add_details(event: Prediction, details: Details) -> None:
+class RowDetails(Details, total=False):
+    """What may be known of one prediction alone, besides what a batch shares.
+
+    `scores` is the probability of each class, `ranking` the items from the first place on, `text` what was
+    generated: it is kept only when the declared `free_text` says so.
+    """
+
+    scores: Mapping[str, float] | None
+    ranking: Iterable[object] | None
+    text: str | None
+
+
+def add_details(event: Prediction, details: RowDetails) -> None:
     """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
     for name, value in details.items():
         if value is not None and name != "predicted_at":
-            setattr(event, name, value)
+            read = _READERS.get(name)
+            setattr(event, name, value if read is None else read(value))
     if event.root_id != event.prediction_id and event.parent_id is None:
         event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
+
+
+def _scores(value: object) -> dict[str, float]:
+    return {class_name(name): float(score) for name, score in cast("Mapping[object, float]", value).items()}
+
+
+def _ranking(value: object) -> list[str]:
+    return [class_name(item) for item in cast("Iterable[object]", value)]
+
+
+_READERS = {"scores": _scores, "ranking": _ranking}
 
 
 def to_micros(at: Moment) -> int:

@@ -22,7 +22,7 @@ from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, 
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
-from setpoint.predictions.details import Details, Moment, add_details, to_micros
+from setpoint.predictions.details import Details, Moment, RowDetails, add_details, to_micros
 from setpoint.predictions.measured import Measured
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import FORMAT, Layout, Marker, check_name
@@ -78,6 +78,7 @@ class Recorder:
         self._now = self.layout.clock.now
         self._keep = declared.keep
         self._always_keep = compile_predicate(parse(declared.keep_where)) if declared.keep_where else None
+        self._free_text = declared.free_text
         self._policies = {f.name: f.policy for f in declared.features if f.policy != "keep"}
         self._final = declared.final_kind
 
@@ -87,7 +88,7 @@ class Recorder:
         *,
         prediction: Value = None,
         score: float | None = None,
-        **details: Unpack[Details],
+        **details: Unpack[RowDetails],
     ) -> str:
         """Record one prediction and return its identifier.
 
@@ -95,7 +96,7 @@ class Recorder:
             inputs: Value by feature name. Copied.
             prediction: The answer: a number, a class, or true and false.
             score: Binary: the predicted probability of the positive class, 0 to 1.
-            **details: See `Details`.
+            **details: See `RowDetails`.
         """
         try:
             now = self._now()
@@ -118,6 +119,8 @@ class Recorder:
             )
             if details:
                 add_details(event, details)
+                if event.text is not None and self._free_text != "keep":
+                    event.text = self._hidden_text(event.text)
             if self._keep >= 1.0 or self._is_kept(event, row):
                 self.spool.put(self.model, event)
             else:
@@ -142,12 +145,17 @@ class Recorder:
                 elif row[name] is not None:
                     row[name] = "[redacted]" if policy == "redact" else _hashed(row[name])
 
+    def _hidden_text(self, text: str) -> str | None:
+        if self._free_text == "drop":
+            return None
+        return "[redacted]" if self._free_text == "redact" else _hashed(text)
+
     def record_many(
         self,
         inputs: Mapping[str, Iterable[Value]] | object,
         *,
         predictions: Iterable[Value] | None = None,
-        scores: Iterable[float] | None = None,
+        scores: Iterable[float | Mapping[str, float]] | None = None,
         keys: Iterable[str] | None = None,
         **details: Unpack[Details],
     ) -> list[str]:
@@ -156,7 +164,7 @@ class Recorder:
         Args:
             inputs: Columns by feature name, or a polars, pandas or Arrow table.
             predictions: The answers, in order.
-            scores: The scores, in order.
+            scores: The scores, in order; of a multiclass model the probabilities by class.
             keys: The join keys, in order.
             **details: Shared by all rows. A batch-scoring job passes `run_id`.
         """
@@ -171,15 +179,12 @@ class Recorder:
             return []
         if not rows and (run := details.get("run_id")) is not None:
             self._note_empty_run(run)
-        return [
-            self.record(
-                row,
-                prediction=answer,
-                score=cast("float | None", number),
-                **cast("Details", {**details, **({} if name is None else {"key": str(name)})}),
-            )
-            for row, answer, number, name in zip(rows, answers, numbers, names, strict=True)
-        ]
+        recorded: list[str] = []
+        for row, answer, number, name in zip(rows, answers, numbers, names, strict=True):
+            of_row = {} if name is None else {"key": str(name)}
+            told: dict[str, object] = {"scores" if isinstance(number, Mapping) else "score": number}
+            recorded.append(self.record(row, prediction=answer, **cast("RowDetails", {**details, **of_row, **told})))
+        return recorded
 
     def _note_empty_run(self, run_id: str) -> None:
         """Say that a batch-scoring run came: without rows nothing else would."""
@@ -191,7 +196,7 @@ class Recorder:
         )
 
     @contextmanager
-    def measure(self, inputs: Mapping[str, Value] | None = None, **details: Unpack[Details]) -> Generator[Measured]:
+    def measure(self, inputs: Mapping[str, Value] | None = None, **details: Unpack[RowDetails]) -> Generator[Measured]:
         """Record what happens inside a `with` block: its latency, its answer, its error.
 
         Example:
@@ -295,7 +300,8 @@ class Recorder:
         """Record what really happened, from any process, days later.
 
         Args:
-            outcome: The truth: a number, a class, or true and false.
+            outcome: The truth: a number, a class, or true and false; a grade; of a ranking the relevant items,
+                as a list, or as a mapping to their gains.
             prediction_id: What `record` returned; or give `key`.
             key: The join key: the latest prediction with it that is not later than `observed_at`.
             kind: The kind of outcome; the final one by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,13 @@ class CostLine:
     """One line of the bill.
 
     Attributes:
-        name: `calls`, `retries`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly` or `uncosted`.
+        name: `calls`, `retries`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`, `uncosted`, or
+            the name of a kind of outcome that costs something.
         usd: The amount; None when it is unknown.
         rows: What was billed.
         unpriced: How many of them have no known price.
         unknown: Why there is no amount; empty when there is one.
+        is_shared: Whether it belongs to no prediction of its own, and is spread over all of them.
     """
 
     name: str
@@ -34,6 +37,7 @@ class CostLine:
     rows: int
     unpriced: int = 0
     unknown: str = ""
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def bill(
     asked: Usage,
     shadow: Usage,
     *,
-    outcomes: int,
+    outcomes: Mapping[str, int],
     lived: Window | None,
 ) -> list[CostLine]:
     """Return every line of the window's bill; the fixed monthly cost in proportion to time.
@@ -70,7 +74,7 @@ def bill(
         spending: The spending state.
         asked: All predictions but shadow rows.
         shadow: The shadow rows.
-        outcomes: Outcomes that arrived, for the labelling cost.
+        outcomes: Outcomes that arrived by kind, for what a label or a judge's grade costs.
         lived: The part of the window that has passed with the model in use; None when nothing has a time.
     """
     rates = model.rates
@@ -82,18 +86,24 @@ def bill(
         lines.append(_computed("compute", rates.per_compute_second_usd, asked))
     lines += _shadow(rates, spending.only(line="shadow"), shadow)
     if rates.per_outcome_usd is not None:
-        lines.append(CostLine("outcomes", rates.per_outcome_usd * outcomes, outcomes))
+        labels = outcomes.get(model.final_kind, 0)
+        lines.append(CostLine("outcomes", rates.per_outcome_usd * labels, labels, is_shared=True))
+    for kind in model.outcomes:
+        if kind.cost_usd is not None:
+            count = outcomes.get(kind.name, 0)
+            lines.append(CostLine(kind.name, kind.cost_usd * count, count, is_shared=True))
     if rates.per_month_usd is not None:
         usd = None if lived is None else rates.per_month_usd * lived.length / _MONTH
         why = "" if lived else "a monthly cost is declared and the predictions have no times"
-        lines.append(CostLine("monthly", usd, 1, unknown=why))
+        lines.append(CostLine("monthly", usd, 1, unknown=why, is_shared=True))
     return lines
 
 
 def _called(name: str, calls: StateTable) -> CostLine:
     unpriced = int(calls.total("unpriced"))
     why = f"{counted(unpriced, 'call')} with no known price" if unpriced else ""
-    return CostLine(name, None if unpriced else calls.total("usd"), int(calls.total("rows")), unpriced, why)
+    usd = None if unpriced else calls.total("usd")
+    return CostLine(name, usd, int(calls.total("rows")), unpriced, why, is_shared=name == "judging")
 
 
 def _predicted(name: str, rate: float, usage: Usage) -> CostLine:
@@ -133,7 +143,7 @@ def tokens_per_request(spending: StateTable, requests: int) -> Metric:
         requests: All predictions, from tallies.
     """
     name = "tokens_per_request"
-    asked = spending.without(line="shadow")
+    asked = spending.without(line="shadow").without(line="judging")
     tokens = asked.total("input_tokens") + asked.total("output_tokens")
     if not tokens or not requests:
         return Metric(name, None, None, None, "tokens", "lower", requests, "no tokens were recorded")
@@ -152,7 +162,7 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
         overhead_usd: Cost a row, in dollars, to be added to every row.
     """
     name = "cost_per_success_usd"
-    known, right = _judged(state, model)
+    known, right = _judged(state)
     rows = int(known.total("rows"))
     unpriced = int(known.total("unpriced"))
     if unpriced:
@@ -181,9 +191,9 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
     return Metric(name, found.value, found.low, found.high, "usd", "lower", rows, found.reason)
 
 
-def _judged(state: StateTable, model: Model) -> tuple[StateTable, StateTable]:
+def _judged(state: StateTable) -> tuple[StateTable, StateTable]:
     """Return the rows of which it is known whether they were correct, and those that were."""
-    if model.task is Task.REGRESSION:
+    if "success" in state.kind.keys:
         return state.without(success=None), state.only(success=1)
     known = state.without(decision=None).without(outcome=None)
     decision, outcome = np.array(known.key("decision")), np.array(known.key("outcome"))

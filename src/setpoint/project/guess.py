@@ -6,7 +6,7 @@ Every guess is said, in a form that can be pasted back as an argument.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -18,6 +18,7 @@ from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import ROLES, Mapped, check_columns
+from setpoint.store.task_sql import columns_of
 
 _SAMPLE = 10_000
 _COHORT_VALUES = range(2, 21)
@@ -87,6 +88,9 @@ _NAMES: dict[str, str] = {
     "endpoint": r"(endpoint|service)",
     "score": r"(score|prob|proba|probability|p|y_score|y_prob|y_proba|pred_proba|.*_score|.*_proba?|score_.*)",
     "prediction": r"(prediction|pred|predicted|y_pred|y_hat|yhat|decision|forecast|.*_pred|.*_prediction|predicted_.*)",
+    "scores": r"(scores|probabilities|probas?|class_scores|.*_scores|.*_probas)",
+    "ranking": r"(ranking|ranked|ranked_items|recommendations|recommended|slate|.*_ranking)",
+    "judge": r"(judge|judge_grade|judge_score|llm_judge|.*_judge)",
     "outcome": r"(outcome|label|target|y|y_true|actual|truth|ground_truth|class|is_.*|.*_label|.*_actual|actual_.*)",
     "latency_seconds": r"(latency|latency_s|latency_seconds|latency_ms|duration|duration_ms|duration_s|elapsed_ms)",
     "compute_seconds": r"(compute_seconds|compute_s|cpu_seconds|gpu_seconds)",
@@ -157,12 +161,15 @@ def guess(
     check_columns(wanted, types)
     check_columns({f"inputs[{n}]": column for n, column in enumerate(inputs or ())}, types)
     roles = dict(wanted)
-    free = [column for column in facts if column not in wanted.values() and column not in (inputs or ())]
+    taken = {*wanted.values(), *columns_of(wanted.get("scores", ""), types).values(), *(inputs or ())}
+    free = [column for column in facts if column not in taken]
     for role, pattern in _NAMES.items():
         if role in given:
             continue
         for column in sorted(free, key=lambda name: _sureness(pattern, name)):
-            if re.fullmatch(pattern, column.lower()) and _suits(role, facts[column]):
+            # What was relevant of a ranking is a text that is different in every row.
+            is_relevant = role == "outcome" and "ranking" in roles and facts[column].kind == "VARCHAR"
+            if re.fullmatch(pattern, column.lower()) and (is_relevant or _suits(role, facts[column])):
                 roles[role] = column
                 free.remove(column)
                 break
@@ -255,7 +262,7 @@ def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped, so: str = "") -> 
         notes.append(
             f"outcomes are {low:g} and {high:g}: say which means yes, with model=Model(..., positive='{high:g}')"
         )
-    if outcome is not None and outcome.kind == "VARCHAR":
+    if outcome is not None and outcome.kind == "VARCHAR" and guess_task(facts, mapped) is Task.BINARY:
         notes.append("outcomes are text: say which value means yes, with model=Model(..., positive='yes')")
     return notes
 
@@ -273,18 +280,17 @@ def _why_left_out(fact: ColumnFacts) -> str:
 
 
 def guess_task(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> Task:
-    """Return the task that prediction, score and outcome look like."""
-    outcome = mapped.roles.get("outcome")
-    if outcome is not None:
-        fact = facts[outcome]
-        return Task.BINARY if fact.distinct <= 2 or not fact.is_number else Task.REGRESSION  # noqa: PLR2004 — yes and no
-    if "score" in mapped.roles:
+    """Return the task that the roles, the outcome, else the prediction look like."""
+    roles = mapped.roles
+    for role, task in (("ranking", Task.RANKING), ("judge", Task.GENERATION), ("scores", Task.MULTICLASS)):
+        if role in roles:
+            return task
+    told = roles.get("outcome") or ("" if "score" in roles else roles.get("prediction", ""))
+    if not told or facts[told].distinct <= 2:  # noqa: PLR2004 — yes and no
         return Task.BINARY
-    prediction = mapped.roles.get("prediction")
-    if prediction is None:
-        return Task.BINARY
-    fact = facts[prediction]
-    return Task.REGRESSION if fact.is_number and fact.distinct > 2 else Task.BINARY  # noqa: PLR2004 — yes and no
+    if facts[told].is_number:
+        return Task.REGRESSION
+    return Task.MULTICLASS if "outcome" in roles and "prediction" in roles else Task.BINARY
 
 
 def guess_cohorts(facts: Mapping[str, ColumnFacts], mapped: Mapped, limit: int = 5) -> list[str]:
@@ -308,28 +314,39 @@ def _sureness(pattern: str, column: str) -> int:
     return names.index(column.lower()) if column.lower() in names else len(names)
 
 
-def _suits(role: str, fact: ColumnFacts) -> bool:  # noqa: PLR0911 — one return a role
+def _suits(role: str, fact: ColumnFacts) -> bool:
+    """Whether a column can play a role, whatever it is called."""
     if fact.nulls == fact.rows:
         return False
-    match role:
-        case "time":
-            return fact.is_time or (fact.kind in {"VARCHAR", "BIGINT"} and fact.distinct > _FEW)
-        case "score":
-            return fact.is_probability
-        case "latency_seconds" | "compute_seconds" | "cost_usd" | "value_usd":
-            return fact.is_number and (fact.minimum or 0.0) >= 0
-        case "keep_probability":
-            return fact.is_number and 0 < (fact.minimum or 0.0) <= (fact.maximum or 0.0) <= 1
-        case "key" | "prediction_id":
-            return fact.distinct > 0.5 * fact.rows
-        case "version" | "endpoint":
-            return fact.distinct <= _FEW
-        case "unit":
-            return fact.distinct > 1 and not fact.is_time
-        case "outcome":
-            return not fact.is_time and (fact.is_number or fact.distinct <= _FEW)
-        case _:
-            return not fact.is_time
+    return _SUITS.get(role, lambda fact: not fact.is_time)(fact)
+
+
+def _is_amount(fact: ColumnFacts) -> bool:
+    return fact.is_number and (fact.minimum or 0.0) >= 0
+
+
+def _is_name(fact: ColumnFacts) -> bool:
+    return fact.distinct > 0.5 * fact.rows
+
+
+_SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
+    "time": lambda fact: fact.is_time or (fact.kind in {"VARCHAR", "BIGINT"} and fact.distinct > _FEW),
+    "score": lambda fact: fact.is_probability,
+    "scores": lambda fact: fact.kind.startswith(("MAP", "STRUCT")),
+    "ranking": lambda fact: fact.kind.endswith("[]"),
+    "judge": lambda fact: not fact.is_time and not _is_nested(fact),
+    "outcome": lambda fact: not fact.is_time and (fact.is_number or _is_nested(fact) or fact.distinct <= _FEW),
+    "latency_seconds": _is_amount,
+    "compute_seconds": _is_amount,
+    "cost_usd": _is_amount,
+    "value_usd": _is_amount,
+    "keep_probability": lambda fact: fact.is_number and 0 < (fact.minimum or 0.0) <= (fact.maximum or 0.0) <= 1,
+    "key": _is_name,
+    "prediction_id": _is_name,
+    "version": lambda fact: fact.distinct <= _FEW,
+    "endpoint": lambda fact: fact.distinct <= _FEW,
+    "unit": lambda fact: fact.distinct > 1 and not fact.is_time,
+}
 
 
 def _is_input(fact: ColumnFacts) -> bool:

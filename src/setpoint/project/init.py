@@ -35,7 +35,13 @@ _TO_FILL_IN = {
     "owner": "to fill in: {team: risk, on_call: risk-rota}",
     "business_metric": "to fill in: {name: fraud_loss_usd, unit: usd, better: lower}",
 }
-_BARS = {Task.BINARY: "{auc: {at_least: 0.7, source: why}}", Task.REGRESSION: "{rmse: {at_most: 12, source: why}}"}
+_BARS = {
+    Task.BINARY: "{auc: {at_least: 0.7, source: why}}",
+    Task.REGRESSION: "{rmse: {at_most: 12, source: why}}",
+    Task.MULTICLASS: "{accuracy: {at_least: 0.8, source: why}}",
+    Task.RANKING: "{ndcg_at_k: {at_least: 0.3, source: why}}",
+    Task.GENERATION: "{success_rate: {at_least: 0.8, source: why}}",
+}
 _YES_AND_NO = 2
 
 

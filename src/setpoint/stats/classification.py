@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 
 from setpoint.stats.bins import score_bin
-from setpoint.stats.estimate import LEVEL, Estimate, Z
-from setpoint.stats.intervals import bounded, effective_size, gamma_interval, mean, variance, wilson
-from setpoint.stats.special import FloatArray, IntArray, no_counts, no_index, student_t_quantile
+from setpoint.stats.estimate import Estimate, Z
+from setpoint.stats.intervals import effective_size, mean, mean_loss, wilson
+from setpoint.stats.special import FloatArray, IntArray, no_counts, no_index
 
 FEWEST_ROWS = 10
 """Rows of the rarer kind (positive outcomes, positive predictions ...) below which a metric is unknown."""
@@ -386,13 +386,7 @@ def _loss(state: BinaryState, total: float, squares: float, highest: float = mat
     )
     if missing:
         return Estimate.unknown(missing)
-    value, rows = total / weight, effective_rows(state, scored)
-    if value == 0.0:
-        return Estimate(0.0, 0.0, 0.0)
-    relative = variance(total, squares, weight) / value**2 / (rows - 1.0)
-    student = student_t_quantile((1.0 + LEVEL) / 2.0, rows - 1.0) / Z
-    low, high = gamma_interval(value, relative * student**2)
-    return bounded(value, low, max(min(high, highest), value))
+    return mean_loss(total, squares, weight, effective_rows(state, scored), highest)
 
 
 def _flags(values: FloatArray, name: str) -> FloatArray:

@@ -100,6 +100,60 @@ def mean(sum_x: float, sum_xx: float, weight: float, weight_of_squares: float) -
     return Estimate(centre, centre - half, centre + half)
 
 
+def share_of_variance(value: float, variance_of_value: float, rows: float) -> Estimate:
+    """Return a number between 0 and 1 with Wilson's interval for as many rows as a share of its variance needs.
+
+    So the interval stays inside [0, 1] and leans to the middle, as it must near the ends, where a symmetric one
+    does not hold. Of a share it is Wilson's interval; without any variance all rows are counted.
+
+    Args:
+        value: Between 0 and 1, such as a mean of numbers that are.
+        variance_of_value: Its variance, such as that of one row divided by the number of rows.
+        rows: How many rows it rests on.
+
+    Returns:
+        Unknown without rows.
+
+    Example:
+        >>> found = share_of_variance(0.8, 0.8 * 0.2 / 10, 10)
+        >>> round(found.low, 4), round(found.high, 4)  # as wilson(8, 10)
+        (0.4902, 0.9433)
+
+    Source: Korn & Graubard (1998), Survey Methodology 24, for the effective size; Wilson (1927), JASA 22.
+    """
+    value = min(max(value, 0.0), 1.0)
+    largest = value * (1.0 - value)
+    size = largest / variance_of_value if variance_of_value > 0.0 and largest > 0.0 else rows
+    return wilson(value * size, size)
+
+
+def mean_of_shares(sum_x: float, sum_xx: float, weight: float, weight_of_squares: float) -> Estimate:
+    """Return a weighted mean of numbers between 0 and 1, such as nDCG, with an interval that stays there.
+
+    Assumes independent rows whose weights are unrelated to the value.
+
+    Args:
+        sum_x: Sum of weight * value.
+        sum_xx: Sum of weight * value**2.
+        weight: Sum of weights.
+        weight_of_squares: Sum of squared weights.
+
+    Returns:
+        Unknown with fewer than two effective rows.
+
+    Example:
+        >>> found = mean_of_shares(30.0, 15.0, 100.0, 100.0)
+        >>> found.value, round(found.low, 3), round(found.high, 3)
+        (0.3, 0.254, 0.35)
+
+    Source: see `share_of_variance`.
+    """
+    size = effective_size(weight, weight_of_squares)
+    if size < FEWEST_ROWS - ROUNDING:
+        return Estimate.unknown(f"needs {math.ceil(FEWEST_ROWS - size)} more rows")
+    return share_of_variance(sum_x / weight, variance(sum_x, sum_xx, weight) / (size - 1.0), size)
+
+
 def gamma_interval(value: float, relative_variance: float) -> tuple[float, float]:
     """Return the interval of a mean of numbers that are not negative and lean to the right: losses, squared errors.
 
@@ -131,6 +185,30 @@ def gamma_interval(value: float, relative_variance: float) -> tuple[float, float
     low = value * degrees / chi_square_quantile(1.0 - tail, degrees)
     high = value * degrees / chi_square_quantile(tail, degrees)
     return min(low, value), max(high, value)
+
+
+def mean_loss(total: float, squares: float, weight: float, rows: float, highest: float = math.inf) -> Estimate:
+    """Return the mean of a loss that is never negative; `gamma_interval`, its variance raised by Student's quantile.
+
+    Args:
+        total: Sum of weight * loss.
+        squares: Sum of weight * loss**2.
+        weight: Sum of weights, positive.
+        rows: Effective number of rows, more than 1.
+        highest: No loss is above it.
+
+    Example:
+        >>> found = mean_loss(20.0, 8.0, 100.0, 100.0, 1.0)
+        >>> found.value, round(found.low, 3), round(found.high, 3)
+        (0.2, 0.165, 0.247)
+    """
+    value = total / weight
+    if value <= 0.0:
+        return Estimate(0.0, 0.0, 0.0)
+    relative = variance(total, squares, weight) / value**2 / (rows - 1.0)
+    student = student_t_quantile((1.0 + LEVEL) / 2.0, rows - 1.0) / Z
+    low, high = gamma_interval(value, relative * student**2)
+    return bounded(value, low, max(min(high, highest), value))
 
 
 def bounded(value: float, low: float, high: float) -> Estimate:

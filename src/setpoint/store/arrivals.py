@@ -9,7 +9,7 @@ import duckdb
 
 from setpoint.core.model import Task
 from setpoint.store.engines.duck import literal
-from setpoint.store.matching import Matching, latest_outcomes, outcome_age, outcome_number, windowed
+from setpoint.store.matching import Matching, latest_outcomes, outcome_age, outcome_number, outcome_of_ranking, windowed
 from setpoint.store.measures import query_grouped
 from setpoint.store.primitives import age_bin, printed, weight
 from setpoint.store.states import StateKind, StateTable
@@ -55,11 +55,15 @@ def _known(matching: Matching) -> str:
 
 
 def _final(matching: Matching) -> str:
+    if matching.model.task is Task.RANKING:
+        return f"CASE WHEN {outcome_of_ranking(matching, _CAME.format(matching.outcome_alias))} IS NOT NULL THEN 1 END"
     number = outcome_number(matching)
-    if matching.model.task is Task.REGRESSION:
+    if matching.model.task is not Task.BINARY:
         return f"CASE WHEN {number} IS NOT NULL THEN 1 END"
     return f"CAST({number} AS INTEGER)"
 
+
+_CAME = "CASE WHEN {}.outcome IS NOT NULL THEN 1.0 END"
 
 # A proxy that came counts as yes, a complaint whatever it says, unless it says no.
 _NO = ("0", "0.0", "false", "no")

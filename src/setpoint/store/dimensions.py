@@ -20,7 +20,7 @@ INPUT_VALUES = 20
 MOST_DIMENSIONS = 20
 _SAMPLE_ROWS = 10_000
 _TABLE = "temp.coded_examples"
-_NUMBERS = ("weight", "score", "decision", "outcome_number")
+_NUMBERS = ("weight", "score", "decision", "outcome_number", "is_success")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class CodedExamples:
     """The root predictions of a window.
 
     Attributes:
-        numbers: `weight`, `score`, `decision`, `outcome_number` by name, nan for none, each of shape (rows,).
+        numbers: `weight`, `score`, `decision`, `outcome_number` and `is_success` by name, nan for none, each of
+            shape (rows,).
         is_second_half: A coin that each unit, or prediction without one, has tossed once, shape (rows,).
         codes: Which value of each dimension, -1 for a rare one, shape (dimensions, rows).
         dimensions: The declared cohorts first.

@@ -18,6 +18,7 @@ from setpoint.core.model import Model
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.engines.duck import connect, literal, rows
 from setpoint.store.evidence import bucket_seconds
+from setpoint.store.exposure import EXPOSURE
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import OTHER, PROFILE, quality_kind
@@ -174,7 +175,7 @@ def _mark(layout: Layout, model: Model, buckets: set[int], text: str) -> None:
                 how.seen = tuple(value for value in how.seen if value != text)
         for cohort, values in progress.told_apart.items():
             progress.told_apart[cohort] = tuple(value for value in values if value != text)
-        for kind in (PROFILE, ARRIVALS, MONEY, quality_kind(model)):
+        for kind in (PROFILE, ARRIVALS, MONEY, EXPOSURE, quality_kind(model)):
             summaries.rename(kind, text, OTHER)
 
 

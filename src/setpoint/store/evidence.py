@@ -20,6 +20,7 @@ from setpoint.store import measures
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
 from setpoint.store.engines.duck import at, quoted, rows
+from setpoint.store.exposure import query_exposure
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
 from setpoint.store.money import MONEY, query_money
@@ -135,6 +136,10 @@ class RowEvidence:
         if not self._has_values:
             return {name: StateTable.of(MONEY, []) for name in cohorts}
         return query_money(self.connection, self.matching(window), cohorts=cohorts, time=time)
+
+    def exposure(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return how often each item of a ranking was shown in a window; see `quality`."""
+        return query_exposure(self.connection, self.matching(window), time=_bucketed(bucket_seconds))
 
     @cached_property
     def _has_values(self) -> bool:

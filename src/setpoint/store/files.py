@@ -19,10 +19,12 @@ from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
+from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
 
 ROLES: tuple[str, ...] = (
-    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "outcome", "observed_at",
-    "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error", "keep_probability",
+    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
+    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error",
+    "keep_probability",
 )  # fmt: skip
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
@@ -322,7 +324,7 @@ def check_columns(wanted: Mapping[str, str], types: Mapping[str, str]) -> None:
         ColumnError: A column is missing.
     """
     for role, column in wanted.items():
-        if column not in types:
+        if column not in types and not (role == "scores" and columns_of(column, types)):
             near = difflib.get_close_matches(column, types, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(list(types)[:20])}"
             msg = f"no column {column!r} for {role}"
@@ -404,6 +406,9 @@ def create_views(
         **{role: _number(mapped, types, role) for role in _NUMBERS},
         "prediction": _role(mapped, "prediction", "CAST(NULL AS DOUBLE)"),
         "outcome": _role(mapped, "outcome", "CAST(NULL AS DOUBLE)"),
+        "scores": scores_sql(mapped.roles.get("scores", ""), types),
+        "ranking": ranking_sql(mapped.roles.get("ranking", ""), types),
+        "judge": _role(mapped, "judge", "CAST(NULL AS DOUBLE)"),
         "ship": "CAST(NULL AS BIGINT)",
     }
     file = [quoted(FILE)] if names_files else []

@@ -23,6 +23,7 @@ from setpoint.store.layout import Layout
 from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.shapes import REDACTED, TEXT_LIMIT
 from setpoint.store.shipper import LEASE
+from setpoint.store.task_sql import spelled
 
 IMPORTED = "import-"
 """What the source of an imported row begins with; its file's name for its content follows."""
@@ -229,9 +230,10 @@ class _Batch:
         kind = cast("str", rows(self._connection, f"SELECT any_value(typeof({column})) FROM {self._table}")[0][0])
         positive = self._model.positive
         # A CSV's yes and no are read as true and false; with a word declared for yes only words count.
-        is_number = is_number_type(kind) or (kind == "BOOLEAN" and not positive)
+        in_words = self._model.task.in_words
+        is_number = not in_words and (is_number_type(kind) or (kind == "BOOLEAN" and not positive))
         have = self._lake(table).columns.get(column) or ("DOUBLE" if is_number else "VARCHAR")
-        value = column
+        value = spelled(column, kind) if in_words else column
         if kind == "BOOLEAN" and positive and have == "VARCHAR":
             value = (
                 f"CASE WHEN {column} THEN {literal(positive)} WHEN NOT {column} THEN {literal(f'not {positive}')} END"
@@ -368,8 +370,8 @@ def _picked(table: str, columns: Mapping[str, str]) -> str:
 
 
 _AS_THEY_ARE = (
-    "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "latency_seconds",
-    "compute_seconds", "keep_probability",
+    "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "scores", "ranking",
+    "latency_seconds", "compute_seconds", "keep_probability",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from setpoint.core.window import Window, local_midnight, local_monday, shift_day
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
 from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
+from setpoint.store.exposure import EXPOSURE
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
@@ -221,6 +222,15 @@ class KeptEvidence(RowEvidence):
             window,
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).money(part, cohort=cohort, bucket_seconds=size),
+        )
+
+    def exposure(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
+        """Return how often each item of a ranking was shown in a window."""
+        return self._merged(
+            Kept(EXPOSURE),
+            window,
+            bucket_seconds,
+            lambda part, size: super(KeptEvidence, self).exposure(part, bucket_seconds=size),
         )
 
     def open_findings(self) -> list[Finding]:

@@ -208,4 +208,6 @@ def _sql_type(delta_type: object) -> str:
     if isinstance(delta_type, str):
         return _SQL_OF_DELTA[delta_type]
     entries = cast("dict[str, str]", delta_type)
+    if entries["type"] == "array":
+        return f"{_SQL_OF_DELTA[entries['elementType']]}[]"
     return f"MAP({_SQL_OF_DELTA[entries['keyType']]}, {_SQL_OF_DELTA[entries['valueType']]})"

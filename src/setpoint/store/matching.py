@@ -8,13 +8,16 @@ latest leaves none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from setpoint.core.clock import MICROS
 from setpoint.core.model import Model, Task
+from setpoint.core.spelling import class_name
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal
 from setpoint.store.primitives import finite, printed, weight
+from setpoint.store.task_sql import class_losses, class_text, confidence, decision_class, gains, grade, ndcg, recall
 
 NEVER = "make_timestamptz(253402300799000000)"  # an outcome without a time is later than every prediction
 
@@ -101,24 +104,29 @@ def examples(matching: Matching) -> str:
 
     Columns: prediction_id, root_id, predicted_at, version, endpoint, role, is_root, weight, score,
     decision, outcome_number, has_outcome, is_success, cost_usd (null unknown), latency_seconds,
-    value_usd, one `cohort_N` a cohort.
+    value_usd, one `cohort_N` a cohort; what `_of_task` adds.
     """
     model = matching.model
     where = f" WHERE true{windowed('p.predicted_at', matching.window)}" if matching.window else ""
     joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
+    if model.judge_kind and not matching.is_joined:
+        judged = latest_outcomes(replace(matching, kind=model.judge_kind))
+        joins += f" LEFT JOIN ({judged}) AS j ON j.root_id = p.root_id"
     cost = _cost(matching)
     if matching.has_calls:
         joins += (
             " LEFT JOIN (SELECT prediction_id, sum(cost_nano_usd) AS nano, count(*) - count(cost_nano_usd)"
-            " AS unpriced FROM calls GROUP BY prediction_id) AS c ON c.prediction_id = p.prediction_id"
+            " AS unpriced FROM calls WHERE purpose IS DISTINCT FROM 'judge' GROUP BY prediction_id) AS c"
+            " ON c.prediction_id = p.prediction_id"
         )
     cohorts = "".join(f", {sql} AS cohort_{n}" for n, (_, sql) in enumerate(matching.cohorts))
+    of_task = "".join(f", {sql} AS {name}" for name, sql in _of_task(matching).items())
     inner = (
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
         " p.parent_id IS NULL AS is_root,"
-        f" {printed(weight())} AS weight, {_score(model)} AS score, {_decision(matching)} AS decision,"
+        f" {printed(weight())} AS weight, {_score(matching)} AS score, {_decision(matching)} AS decision,"
         f" {outcome_number(matching)} AS outcome_number, {matching.outcome_alias}.value_usd,"
-        f" p.latency_seconds, p.error, {cost} AS cost_usd{cohorts} FROM predictions AS p{joins}{where}"
+        f" p.latency_seconds, p.error, {cost} AS cost_usd{of_task}{cohorts} FROM predictions AS p{joins}{where}"
     )
     success = _success(model)
     return f"SELECT *, outcome_number IS NOT NULL AS has_outcome, {success} AS is_success FROM ({inner}) AS example"
@@ -132,19 +140,54 @@ def family_costs(matching: Matching) -> str:
     )
 
 
-def _score(model: Model) -> str:
-    if model.task is Task.REGRESSION:
+def _of_task(matching: Matching) -> dict[str, str]:
+    """Return SQL of what only rows of the model's task have, by column."""
+    match matching.model.task:
+        case Task.MULTICLASS:
+            came = outcome_class(matching)
+            return {"decision_class": _decided(matching), "outcome_class": came, **class_losses(came)}
+        case Task.RANKING:
+            relevant = _relevant(matching)
+            measured = outcome_of_ranking(matching, recall(relevant, matching.model))
+            return {"recall": measured, "relevant": relevant}
+        case Task.GENERATION if matching.model.judge_kind:
+            return {"judge_number": grade(*_judged(matching))}
+        case _:
+            return {}
+
+
+def _judged(matching: Matching) -> tuple[str, str]:
+    """Return SQL of what a judge said, and its type."""
+    return ("p.judge", matching.types["judge"]) if matching.is_joined else ("j.outcome", matching.types["outcome"])
+
+
+def _decided(matching: Matching) -> str:
+    return decision_class(matching.types["prediction"])
+
+
+def _relevant(matching: Matching) -> str:
+    return gains(f"{matching.outcome_alias}.outcome", matching.types["outcome"])
+
+
+def _score(matching: Matching) -> str:
+    if matching.model.task is Task.MULTICLASS:
+        return confidence(_decided(matching))
+    if matching.model.task is not Task.BINARY:
         return "CAST(NULL AS DOUBLE)"
     return "CASE WHEN p.score BETWEEN 0.0 AND 1.0 THEN p.score END"
 
 
 def _decision(matching: Matching) -> str:
-    """The model's own answer as a number: 0 or 1 for binary."""
+    """The model's own answer as a number: 0 or 1 for binary, else 1 where a class, a ranking or a text is its own."""
     model = matching.model
+    if model.task is Task.MULTICLASS:
+        return f"CASE WHEN {_decided(matching)} IS NOT NULL THEN 1.0 END"
+    if model.task in {Task.RANKING, Task.GENERATION}:
+        return "1.0"
     recorded = _as_number("p.prediction", matching.types["prediction"], model)
     if model.task is Task.REGRESSION:
         return recorded
-    score = f"({_score(model)})"  # what is no probability decides nothing; NaN is above every threshold
+    score = f"({_score(matching)})"  # what is no probability decides nothing; NaN is above every threshold
     if model.success.threshold is not None:
         threshold = model.success.threshold
         return (
@@ -154,8 +197,39 @@ def _decision(matching: Matching) -> str:
 
 
 def outcome_number(matching: Matching) -> str:
-    """Return SQL for the outcome of a prediction `p` as a number; null when it is not known, or cannot be read."""
-    number = _as_number(f"{matching.outcome_alias}.outcome", matching.types["outcome"], matching.model)
+    """Return SQL for the outcome of a prediction `p` as a number; null when it is not known, or cannot be read.
+
+    Of a class whether it is the answered one, of a ranking its nDCG, of a text its grade.
+    """
+    column, kind = f"{matching.outcome_alias}.outcome", matching.types["outcome"]
+    match matching.model.task:
+        case Task.MULTICLASS:
+            decided, came = _decided(matching), outcome_class(matching)
+            return f"CASE WHEN {decided} = {came} THEN 1.0 WHEN {decided} <> {came} THEN 0.0 END"
+        case Task.RANKING:
+            return outcome_of_ranking(matching, ndcg(_relevant(matching), matching.model))
+        case _:
+            return _known(matching, _as_number(column, kind, matching.model), _silent(matching, repr))
+
+
+def outcome_class(matching: Matching) -> str:
+    """Return SQL for the class that came of a prediction `p`; null when it is not known."""
+    told = class_text(f"{matching.outcome_alias}.outcome", matching.types["outcome"])
+    return _known(matching, told, _silent(matching, lambda value: literal(class_name(value))))
+
+
+def outcome_of_ranking(matching: Matching, measured: str) -> str:
+    """Return SQL for what a ranking is worth; silence means that nothing was relevant."""
+    return _known(matching, measured, _silent(matching, lambda _: "0.0"))
+
+
+def _silent(matching: Matching, spelled: Callable[[float], str]) -> str:
+    silence = matching.model.outcome_if_silent
+    return "" if silence is None else spelled(float(silence.value))
+
+
+def _known(matching: Matching, number: str, silent: str) -> str:
+    """Return SQL for an outcome as it is known in time, or what silence stands for."""
     if matching.is_joined and matching.within is not None:
         number = f"CASE WHEN epoch_us(p.observed_at) - epoch_us(p.predicted_at) <= {matching.within} THEN {number} END"
     silence = matching.model.outcome_if_silent
@@ -163,7 +237,7 @@ def outcome_number(matching: Matching) -> str:
         return number
     ripe = f"epoch_us(p.predicted_at) + {silence.after} <= {matching.as_of}"
     absent = "p.outcome IS NULL" if matching.is_joined else "o.root_id IS NULL"
-    return f"coalesce({number}, CASE WHEN {absent} AND {ripe} THEN {float(silence.value)!r} END)"
+    return f"coalesce({number}, CASE WHEN {absent} AND {ripe} THEN {silent} END)"
 
 
 def outcome_age(matching: Matching) -> str:
@@ -189,6 +263,8 @@ def odd_outcome(kind: str, model: Model) -> str:
         kind: The SQL type of `outcome`.
         model: The declaration.
     """
+    if model.task in {Task.MULTICLASS, Task.RANKING}:
+        return "false"  # any text is a class, or an item
     return f"(outcome IS NOT NULL AND ({_as_number('outcome', kind, model)}) IS NULL)"
 
 
@@ -217,6 +293,8 @@ def _as_number(column: str, kind: str, model: Model) -> str:
             f"CASE WHEN lower({column}) IN ('1', '1.0', 'true') THEN 1.0"
             f" WHEN lower({column}) IN ('0', '0.0', 'false') THEN 0.0 END"
         )
+    if model.task is Task.GENERATION:
+        return grade(column, kind)
     if kind == "VARCHAR":
         return printed(finite(f"TRY_CAST({column} AS DOUBLE)"))
     number = column if kind == "DOUBLE" else f"CAST({column} AS DOUBLE)"
@@ -236,7 +314,13 @@ def _is_number(text: str) -> bool:
 def _success(model: Model) -> str:
     """Whether the prediction was right: 1, 0, or null without an outcome or a rule."""
     known = "decision IS NOT NULL AND outcome_number IS NOT NULL"
-    if model.task is Task.BINARY:
+    if model.task is Task.GENERATION:
+        return (
+            f"CASE WHEN {known} THEN CASE WHEN outcome_number >= {model.success.at_least!r} THEN 1.0 ELSE 0.0 END END"
+        )
+    if model.task is Task.RANKING:
+        return f"CASE WHEN {known} THEN CASE WHEN outcome_number > 0.0 THEN 1.0 ELSE 0.0 END END"
+    if model.task is not Task.REGRESSION:
         return f"CASE WHEN {known} THEN CASE WHEN decision = outcome_number THEN 1.0 ELSE 0.0 END END"
     tolerance = model.success.tolerance
     if tolerance is None:

@@ -71,6 +71,46 @@ REGRESSION_QUALITY = StateKind(
         *_LATE,
     ),
 )
+MULTICLASS_QUALITY = StateKind(
+    "multiclass_quality",
+    (*_WHO, "bin", "decision", "outcome"),
+    (
+        "rows",
+        "weight",
+        "weight_squares",
+        "score",
+        "loss_weight",
+        "brier",
+        "brier_squares",
+        "log_loss",
+        "log_loss_squares",
+        *_COSTS,
+        *_LATE,
+    ),
+    ("lowest_score",),
+    ("highest_score",),
+)
+RANKING_QUALITY = StateKind(
+    "ranking_quality",
+    (*_WHO, "success", "has_outcome"),
+    ("rows", "weight", "weight_squares", "ndcg", "ndcg_squares", "recall", "recall_squares", *_COSTS, *_LATE),
+)
+GENERATION_QUALITY = StateKind(
+    "generation_quality",
+    (*_WHO, "success", "judged", "has_outcome"),
+    (
+        "rows",
+        "weight",
+        "weight_squares",
+        "grade",
+        "grade_squares",
+        "judge",
+        "judge_squares",
+        "grade_judge",
+        *_COSTS,
+        *_LATE,
+    ),
+)
 TRAFFIC = StateKind(
     "traffic",
     ("bucket", "version", "endpoint", "role", "measure", "feature", "bin"),
@@ -92,7 +132,16 @@ SPENDING = StateKind(
 
 def quality_kind(model: Model) -> StateKind:
     """Return the kind of quality state that a model's task needs."""
-    return REGRESSION_QUALITY if model.task is Task.REGRESSION else BINARY_QUALITY
+    return _QUALITY[model.task]
+
+
+_QUALITY = {
+    Task.BINARY: BINARY_QUALITY,
+    Task.REGRESSION: REGRESSION_QUALITY,
+    Task.MULTICLASS: MULTICLASS_QUALITY,
+    Task.RANKING: RANKING_QUALITY,
+    Task.GENERATION: GENERATION_QUALITY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +216,23 @@ def query_quality(
         cost = "CASE WHEN e.is_root THEN f.family_cost_usd ELSE e.cost_usd END"
     else:
         source += " AS e"
-    parts = _binary(cost) if kind is BINARY_QUALITY else _regression(cost, definition.outcome_shift)
+    parts = _parts(matching.model, cost, definition)
     return query_grouped(connection, kind, source, matching, *parts, cohorts=cohorts, time=time)
+
+
+def _parts(model: Model, cost: str, definition: Definition) -> tuple[dict[str, str], list[str]]:
+    """Return SQL of the keys and of the sums of a model's quality state."""
+    match model.task:
+        case Task.BINARY:
+            return _binary(cost)
+        case Task.REGRESSION:
+            return _regression(cost, definition.outcome_shift)
+        case Task.MULTICLASS:
+            return _multiclass(cost)
+        case Task.RANKING:
+            return _ranking(cost)
+        case Task.GENERATION:
+            return _generation(cost, model)
 
 
 def query_grouped(
@@ -249,6 +313,52 @@ def _binary(cost: str) -> tuple[dict[str, str], list[str]]:
         "min(score)",
         "max(score)",
     ]
+
+
+def _multiclass(cost: str) -> tuple[dict[str, str], list[str]]:
+    score_bins = printed(score_bin("score"))
+    keys = {
+        # A quarter of a logit is fine enough for calibration, and there are classes times classes of them.
+        "bin": f"CASE WHEN score IS NOT NULL THEN CAST(floor(({score_bins}) / {CONFIDENCE_BINS}.0) AS INTEGER) END",
+        "decision": "decision_class",
+        "outcome": "outcome_class",
+    }
+    return keys, [
+        *_WEIGHTS,
+        "sum(weight * score)",
+        "sum(CASE WHEN class_brier IS NOT NULL THEN weight END)",
+        *_with_squares("class_brier"),
+        *_with_squares("class_log_loss"),
+        *_cost_sums(cost),
+        _VALUE,
+        "min(score)",
+        "max(score)",
+    ]
+
+
+CONFIDENCE_BINS = 8
+"""Score bins that make one bin of a confidence."""
+
+
+def _ranking(cost: str) -> tuple[dict[str, str], list[str]]:
+    sums = [*_WEIGHTS, *_with_squares("outcome_number"), *_with_squares("recall"), *_cost_sums(cost), _VALUE]
+    return _GRADED, sums
+
+
+def _generation(cost: str, model: Model) -> tuple[dict[str, str], list[str]]:
+    judge = "judge_number" if model.judge_kind else "CAST(NULL AS DOUBLE)"
+    # Sums of the grade are over all rows that have one; where the judge's is known too is a key.
+    judged = f"CASE WHEN {judge} IS NOT NULL THEN CAST({judge} >= {model.success.at_least!r} AS INTEGER) END"
+    sums = [*_WEIGHTS, *_with_squares("outcome_number"), *_with_squares(judge)]
+    sums += [f"sum(weight * outcome_number * {judge})", *_cost_sums(cost), _VALUE]
+    return {**_GRADED, "judged": judged}, sums
+
+
+_GRADED = {"success": "CAST(is_success AS INTEGER)", "has_outcome": "CAST(has_outcome AS INTEGER)"}
+
+
+def _with_squares(term: str) -> tuple[str, str]:
+    return f"sum(weight * {term})", f"sum(weight * {term} * {term})"
 
 
 def _regression(cost: str, shift: float) -> tuple[dict[str, str], list[str]]:
@@ -356,7 +466,10 @@ def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *,
             " ON u.prediction_id = c.prediction_id"
         )
     who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, {role} AS role"
-    line = f"CASE WHEN {role} = 'shadow' THEN 'shadow' WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
+    line = (
+        f"CASE WHEN c.purpose = 'judge' THEN 'judging' WHEN {role} = 'shadow' THEN 'shadow'"
+        " WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
+    )
     tokens = ", ".join(" + ".join(f"coalesce(sum(c.{name}), 0)" for name in names) for names in _TOKENS)
     found = rows(
         connection,

@@ -9,12 +9,13 @@ from typing import cast
 import numpy as np
 
 from setpoint.core.clock import DAY, MICROS
-from setpoint.core.model import Model
+from setpoint.core.model import Model, Task
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import buckets_with_new_rows, dirty_buckets
 from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
+from setpoint.store.exposure import EXPOSURE
 from setpoint.store.layout import Layout
 from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
 from setpoint.store.money import MONEY
@@ -152,6 +153,8 @@ def _replace(summaries: Summaries, evidence: RowEvidence, starts: Sequence[int],
     _put(summaries, Kept(TRAFFIC), "bucket", evidence.traffic(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(SPENDING), "bucket", evidence.spending(window, bucket_seconds=seconds), starts)
     _put(summaries, Kept(PROFILE), "bucket", evidence.profile(window, bucket_seconds=seconds), starts)
+    if evidence.model.task is Task.RANKING:
+        _put(summaries, Kept(EXPOSURE), "bucket", evidence.exposure(window, bucket_seconds=seconds), starts)
 
 
 def _put(summaries: Summaries, kept: Kept, grain: Grain, table: StateTable, starts: Sequence[int]) -> None:
@@ -240,6 +243,7 @@ def _merge_days(summaries: Summaries, evidence: RowEvidence, stale: Sequence[int
     mondays = sorted({local_monday(midnight, zone) for midnight in midnights})
     quality = quality_kind(evidence.model)
     by_bucket = [Kept(kind) for kind in (quality, ARRIVALS, MONEY, TRAFFIC, SPENDING, PROFILE)]
+    by_bucket += [Kept(EXPOSURE)] if evidence.model.task is Task.RANKING else []
     by_day = [Kept(kind, cohort.name) for cohort in evidence.model.cohorts for kind in (quality, ARRIVALS, MONEY)]
     by_day += [Kept(PROFILE, name) for name in evidence.cohorts]
     for kept in by_bucket:

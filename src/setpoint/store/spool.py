@@ -21,14 +21,17 @@ import msgspec
 from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined, Unkept
 from setpoint.core.ids import id_maker, process_token
-from setpoint.core.model import Model
+from setpoint.core.model import Model, Task
+from setpoint.core.spelling import class_name, outcome_words
 from setpoint.store.counting import Counting
 from setpoint.store.exits import watch
 from setpoint.store.kinds import Misfit, cast_value, declared_types
 from setpoint.store.layout import Layout
 from setpoint.store.segments import SegmentWriter, new_header
 from setpoint.store.shapes import (
+    REDACTED,
     SPELLED,
+    TEXT_LIMIT,
     Shape,
     Types,
     clean,
@@ -252,6 +255,7 @@ class _ModelFiles:
         self._declared = declared_types(declared)
         self._kept_texts = frozenset(f.name for f in declared.features if f.policy == "keep")
         self._keeps_all_texts = declared.free_text == "keep"
+        self._task = declared.task
 
     def write(self, events: list[tuple[Event, bool]], now: float, *, force: bool) -> bool:
         """Encode events, append them to their segments, sync; False when the disk refused."""
@@ -323,10 +327,11 @@ class _ModelFiles:
             reason = self._admit_prediction(event, is_kept=is_kept)
             if not is_kept:
                 if event.key is not None or event.parent_id is not None or event.role == "shadow":
-                    batches.setdefault("unkept", []).append(_unkept(event))
+                    batches.setdefault("unkept", []).append(Unkept.of(event))
                 return
         elif isinstance(event, Outcome):
-            event.outcome = cast("float | str | None", scalar(event.outcome))
+            told = outcome_words(event.outcome) if self._task.in_words else event.outcome
+            event.outcome = cast("float | str | None", scalar(told))
             event.value_usd = cast("float | None", scalar(event.value_usd))
             reason = self._fit("outcomes", {"outcome": _value_type(event.outcome)}, {})
         table = TABLE_OF[type(event)]
@@ -346,6 +351,10 @@ class _ModelFiles:
             shape.casts = tuple(n for n, kind in shape.types.items() if not fits(kind, self._declared.get(n)))
             shape.types.update({name: self._declared[name] for name in shape.casts})
         odd = "" if is_plain(event) else spell_out(event)
+        if self._task is Task.MULTICLASS and event.prediction is not None:
+            event.prediction = class_name(event.prediction)
+        if type(event.prediction) is str and len(event.prediction) > TEXT_LIMIT and not self._keeps_all_texts:
+            event.prediction = REDACTED
         is_ready = shape.is_ready(inputs)
         missing = shape.missing if is_ready else (*shape.missing, *no_numbers(inputs))
         self.counting.count(event, missing, kept=is_kept)
@@ -438,19 +447,6 @@ class _ModelFiles:
         if segment.size >= _SEGMENT_BYTES or now - segment.opened_at >= self._spool.rotate_seconds:
             segment.close()
             file.segment = None
-
-
-def _unkept(event: Prediction) -> Unkept:
-    """Return the key of a root row, and the role of a row whose calls are not the caller's own."""
-    is_child = event.parent_id is not None
-    return Unkept(
-        prediction_id=event.prediction_id,
-        key=None if is_child else event.key,
-        role=event.role if is_child or event.role == "shadow" else None,
-        unit=event.unit,
-        predicted_at=event.predicted_at,
-        recorded_at=event.recorded_at,
-    )
 
 
 def _encoded(batch: list[Event]) -> bytes:

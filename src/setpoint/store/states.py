@@ -147,6 +147,16 @@ class StateTable:
         levels = [*self.levels[:place], _levels([value]), *self.levels[place + 1 :]]
         return StateTable(self.kind, levels, codes, self.values)
 
+    def with_keys(self, **columns: Sequence[object]) -> StateTable:
+        """Return the table with other values in some key columns; keys may then repeat."""
+        codes, levels = self.codes.copy(), list(self.levels)
+        for name, values in columns.items():
+            known: dict[object, int] = {}
+            place = self.kind.keys.index(name)
+            codes[:, place] = [known.setdefault(value, len(known)) for value in values]
+            levels[place] = _levels(known)
+        return StateTable(self.kind, levels, codes, self.values)
+
     def total(self, name: str) -> float:
         """Return the sum of a value column."""
         return float(self.column(name).sum())

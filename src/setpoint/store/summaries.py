@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 import numpy as np
 
-from setpoint.core.model import Model
+from setpoint.core.model import Model, Task
 from setpoint.store.evidence import SCORE, Change
 from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable, merge
@@ -124,10 +124,15 @@ def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
 
 def basis(model: Model) -> str:
     """Return the hash of what states depend on in a declaration; owners and bars do not count."""
+    success = {"threshold": model.success.threshold, "tolerance": model.success.tolerance}
+    of_task = {
+        Task.RANKING: [model.success.top],
+        Task.GENERATION: [model.success.at_least, model.judge_kind],
+    }
     parts = (
         model.task,
         model.positive,
-        model.success,
+        success,
         model.cohorts,
         model.timezone,
         model.rates,
@@ -136,6 +141,7 @@ def basis(model: Model) -> str:
         model.final_kind,
         [kind.name for kind in model.outcomes],
         [(feature.name, feature.kind) for feature in model.features if feature.kind is not None],
+        *of_task.get(model.task, []),
     )
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
 

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from setpoint.core.clock import DAY, HOUR, MICROS
+from setpoint.core.model import Task
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.spool import Spool
@@ -29,6 +30,7 @@ class Traffic:
         children: Share of predictions with a shadow row.
         billed: Share of predictions with calls; some of them have no known price.
         keys: Number of distinct join keys; few keys mean many predictions a key.
+        task: What is answered: three classes, rankings of twenty items, or texts that people grade and a judge.
     """
 
     start: int
@@ -43,6 +45,7 @@ class Traffic:
     children: float = 0.1
     billed: float = 0.3
     keys: int = 300
+    task: Task = Task.BINARY
 
 
 @dataclass(order=True, slots=True)
@@ -112,9 +115,51 @@ def _events(traffic: Traffic) -> list[_Event]:
     for n in range(count):
         at = traffic.start + round((n + rng.random()) / count * traffic.days * DAY)
         events += _prediction(rng, traffic, n, at)
+    if traffic.task.in_words:
+        events = _in_words(random.Random(traffic.seed), traffic.task, events)  # noqa: S311 — a simulation
     for place, event in enumerate(events):
         event.order = place
     return sorted(events)
+
+
+def _in_words(rng: random.Random, task: Task, events: list[_Event]) -> list[_Event]:
+    """Return the events of a yes-or-no model as those of another one, which is right about as often."""
+    found: list[_Event] = []
+    for event in events:
+        told = event.arguments
+        found.append(event)
+        if event.act == "predict":
+            score = float(str(told.pop("score")))
+            told.pop("prediction")
+            told |= _answer(rng, task, score)
+        elif event.act == "outcome" and "outcome" in told:
+            is_yes = told["outcome"] is True
+            told["outcome"] = _truth(rng, task, is_yes=is_yes)
+            if task is Task.GENERATION and rng.random() < _JUDGED:
+                judged = {**told, "kind": "judge", "outcome": 1.0 if is_yes else float(rng.random() < _FOOLED)}
+                found.append(_Event(event.at + 1, 0, "outcome", judged))
+    return found
+
+
+def _answer(rng: random.Random, task: Task, score: float) -> dict[str, object]:
+    if task is Task.MULTICLASS:
+        return {"scores": {"high": score, "middle": 0.3 * (1.0 - score), "low": 0.7 * (1.0 - score)}}
+    if task is Task.RANKING:
+        return {"ranking": rng.sample(_ITEMS, 12)}
+    return {"text": "an answer"}
+
+
+def _truth(rng: random.Random, task: Task, *, is_yes: bool) -> object:
+    if task is Task.MULTICLASS:
+        return "high" if is_yes else rng.choice(["middle", "low"])
+    if task is Task.GENERATION:
+        return "pass" if is_yes else "fail"
+    relevant = rng.sample(_ITEMS, rng.randrange(4))
+    return {item: float(rng.randrange(1, 4)) for item in relevant} if is_yes else relevant
+
+
+_ITEMS = [f"item-{n}" for n in range(20)]
+_JUDGED, _FOOLED = 0.6, 0.4
 
 
 def _prediction(rng: random.Random, traffic: Traffic, n: int, at: int) -> list[_Event]:

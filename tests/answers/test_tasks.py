@@ -1,0 +1,293 @@
+"""Classes, rankings and graded texts: from files and from a store, the numbers are those of the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, ndcg_score
+
+import setpoint
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.errors import DeclarationError, UsageError
+from setpoint.core.model import Cohort, Model, OutcomeKind, Success, Task
+from setpoint.declare.load import load_text
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.layout import Layout, ReplayClock
+from setpoint.testing import Traffic, simulate, temporary_store
+
+START = 1_767_225_600_000_000
+CLASSES = ("bird", "cat", "dog")
+JUDGED = (OutcomeKind("people"), OutcomeKind("llm", final=False, judge=True, cost_usd=0.01))
+
+
+def metrics(answer: setpoint.Answer, table: str = "metrics") -> dict[str, tuple[Any, ...]]:
+    return {str(row[0]): row[1:] for row in answer.table(table).rows}
+
+
+def near(found: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {
+        name: tuple(pytest.approx(one) if isinstance(one, float) else one for one in row) for name, row in found.items()
+    }
+
+
+def animals(rows: int = 1500) -> tuple[pl.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(3)
+    came = rng.choice(3, rows, p=[0.5, 0.3, 0.2])
+    scores = rng.dirichlet(np.ones(3), rows) + 0.35 * np.eye(3)[came]
+    scores /= scores.sum(axis=1, keepdims=True)
+    frame = pl.DataFrame(
+        {
+            "ts": START + np.arange(rows) * 60_000_000,
+            "prediction": [CLASSES[n] for n in scores.argmax(axis=1)],
+            "outcome": [CLASSES[n] for n in came],
+            **{f"proba_{name}": scores[:, n] for n, name in enumerate(CLASSES)},
+        }
+    ).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+    return frame, scores
+
+
+def test_classes_of_a_file_are_measured_as_scikit_learn_does() -> None:
+    frame, scores = animals()
+    log = setpoint.read(frame, scores="proba_*")
+    answer = log.quality()
+    found = metrics(answer)
+    came, answered = frame["outcome"], frame["prediction"]
+    assert found["accuracy"][0] == pytest.approx(accuracy_score(came, answered))
+    assert found["macro_f1"][0] == pytest.approx(f1_score(came, answered, average="macro"))
+    assert found["macro_recall"][0] == pytest.approx(balanced_accuracy_score(came, answered))
+    assert found["log_loss"][0] == pytest.approx(log_loss(came, scores, labels=list(CLASSES)))
+    truth = np.eye(3)[[CLASSES.index(name) for name in came]]
+    assert found["brier"][0] == pytest.approx(float(((scores - truth) ** 2).sum(axis=1).mean()))
+    assert found["mean_confidence"][0] == pytest.approx(float(scores.max(axis=1).mean()))
+    assert all(low < value < high for value, low, high, *_ in found.values())
+    worst = answer.table("classes").rows[0]
+    each = f1_score(came, answered, average=None, labels=list(CLASSES))
+    assert worst[0] == CLASSES[int(np.argmin(each))]
+    mistakes = answer.table("confusions").rows
+    assert sum(float(str(row[2])) for row in mistakes) == int((came != answered).sum())
+    assert mistakes == sorted(mistakes, key=lambda row: -float(str(row[2])))
+    assert "confidence" in answer.text()
+
+
+def test_scores_may_be_a_struct_a_map_or_json_and_decide_without_a_prediction() -> None:
+    frame, _ = animals(300)
+    names = [f"proba_{name}" for name in CLASSES]
+    struct = frame.select("outcome", scores=pl.struct(*(pl.col(f"proba_{n}").alias(n) for n in CLASSES)))
+    text = struct.with_columns(scores=pl.col("scores").struct.json_encode())
+    plain = metrics(setpoint.read(frame.drop("ts"), scores="proba_*").quality())
+    assert metrics(setpoint.read(struct).quality()) == near(plain)
+    assert metrics(setpoint.read(text, scores="scores").quality()) == near(plain)
+    without = metrics(setpoint.read(frame.drop("ts", *names), model=Model("", task=Task.MULTICLASS)).quality())
+    assert without["accuracy"] == plain["accuracy"]
+    assert "record scores=" in str(without["log_loss"])
+
+
+def ranked(rows: int = 400) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    order = np.array([rng.permutation(12) for _ in range(rows)])
+    gain = np.where(rng.random((rows, 12)) < 0.2, rng.integers(1, 4, (rows, 12)), 0)
+    outcome = [{f"i{n}": int(g) for n, g in enumerate(row) if g} for row in gain]
+    frame = pl.DataFrame(
+        {
+            "ranking": [[f"i{n}" for n in row] for row in order],
+            "outcome": [str(one).replace("'", '"') for one in outcome],
+        }
+    )
+    return frame, order, gain
+
+
+def test_rankings_of_a_file_are_measured_as_scikit_learn_does() -> None:
+    frame, order, gain = ranked()
+    model = Model("", task=Task.RANKING, success=Success(top=5, catalogue=24))
+    answer = setpoint.read(frame, model=model).quality()
+    found = metrics(answer)
+    scores = np.empty_like(order)
+    np.put_along_axis(scores, order, np.arange(12, 0, -1)[np.newaxis, :].repeat(len(order), axis=0), axis=1)
+    assert found["ndcg_at_k"][0] == pytest.approx(ndcg_score(gain, scores, k=5))
+    top = np.take_along_axis(gain, order[:, :5], axis=1) > 0
+    known = (gain > 0).sum(axis=1)
+    assert found["recall_at_k"][0] == pytest.approx(
+        float(np.where(known, top.sum(axis=1) / np.maximum(known, 1), 0).mean())
+    )
+    assert found["hit_rate_at_k"][0] == pytest.approx(float(top.any(axis=1).mean()))
+    shown = metrics(answer, "exposure")
+    assert shown["items_shown"][0] == 12.0
+    assert shown["coverage"][0] == 0.5
+    assert 0.5 <= shown["exposure_gini"][0] < 0.6
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        ("i3", (1.0, 1.0)),
+        ('["i3"]', (1.0, 1.0)),
+        ('["i3", "i3", "nowhere"]', (1.0 / (1.0 + 1.0 / np.log2(3)), 0.5)),
+        ('{"i3": 2, "i4": 0, "i5": -1, "i6": null}', (1.0, 1.0)),
+        ("[]", (0.0, 0.0)),
+        ("{not json", (0.0, 0.0)),
+    ],
+)
+def test_what_was_relevant_may_be_an_item_a_list_or_gains(outcome: str, expected: tuple[float, float]) -> None:
+    frame = pl.DataFrame({"ranking": [["i3", "i3", "i4", "i5"]] * 30, "outcome": [outcome] * 30})
+    found = metrics(setpoint.read(frame, model=Model("", task=Task.RANKING)).quality())
+    assert (found["ndcg_at_k"][0], found["recall_at_k"][0]) == pytest.approx(expected)
+
+
+def texts(rows: int = 2000, people: int = 300) -> pl.DataFrame:
+    rng = np.random.default_rng(9)
+    good = rng.random(rows) < 0.7
+    judge = np.where(good | (rng.random(rows) < 0.4), "pass", "fail")
+    grades = [("pass" if g else "fail") if n < people else None for n, g in enumerate(good)]
+    return pl.DataFrame({"judge": judge, "outcome": grades, "length": rng.integers(10, 500, rows)})
+
+
+def test_a_judge_is_corrected_by_the_people_who_graded_the_same() -> None:
+    frame = texts()
+    model = Model("", task=Task.GENERATION, outcomes=JUDGED)
+    answer = setpoint.read(frame, model=model).quality()
+    found = metrics(answer)
+    value, low, high = found["success_rate"][:3]
+    assert low < 0.7 < high
+    judge = (frame["judge"] == "pass").mean()
+    assert isinstance(judge, float)
+    assert judge > high, "taken at its word the judge would be wrong"
+    plain = metrics(setpoint.read(frame.drop("judge"), model=Model("", task=Task.GENERATION)).quality())
+    assert high - low < plain["success_rate"][2] - plain["success_rate"][1]
+    assert "judge_bias" not in plain
+    assert found["judge_bias"][0] == pytest.approx(0.12, abs=0.06)
+    assert 0.8 < found["judge_agreement"][0] < 0.95
+    assert "1,700 predictions that only llm graded count too, less its bias" in answer.text()
+    assert "people grade a random part" in answer.text()
+    assert value is not None
+
+
+def test_a_judge_without_people_is_refused() -> None:
+    frame = texts().with_columns(outcome=pl.lit(None, dtype=pl.String))
+    answer = setpoint.read(frame, outcome="outcome", model=Model("", task=Task.GENERATION, outcomes=JUDGED)).quality()
+    assert answer.verdict is setpoint.Verdict.UNKNOWN
+    assert "needs 30 more predictions that people graded as well as the judge" in answer.headline
+
+
+@pytest.mark.parametrize(
+    ("grades", "at_least", "expected"),
+    [
+        (["win", "loss", "tie", "won"], 1.0, (0.5, 0.625)),
+        (["win", "loss", "tie", "won"], 0.5, (0.75, 0.625)),
+        (["5", "4", "1", "2"], 4.0, (0.5, 3.0)),
+        ([True, False, True, True], 1.0, (0.75, 0.75)),
+    ],
+)
+def test_grades_may_be_words_or_numbers(grades: list[object], at_least: float, expected: tuple[float, float]) -> None:
+    frame = pl.DataFrame({"outcome": grades * 20, "length": range(80)})
+    model = Model("", task=Task.GENERATION, success=Success(at_least=at_least))
+    found = metrics(setpoint.read(frame, model=model).quality())
+    assert (found["success_rate"][0], found["mean_grade"][0]) == pytest.approx(expected)
+
+
+def test_a_grade_that_cannot_be_read_is_said() -> None:
+    frame = pl.DataFrame({"outcome": ["fine", "so so"] * 20, "length": range(40)})
+    answer = setpoint.read(frame, model=Model("", task=Task.GENERATION)).status()
+    assert "40 outcomes are no grades: record numbers, pass or fail, win, tie or loss" in answer.text()
+
+
+def test_the_task_of_a_file_is_guessed() -> None:
+    animals_, _ = animals(60)
+    assert metrics(setpoint.read(animals_, scores="proba_*").status()).keys() >= {"accuracy", "macro_f1"}
+    assert metrics(setpoint.read(ranked(60)[0]).status()).keys() >= {"ndcg_at_k"}
+    assert metrics(setpoint.read(texts(60, 40)).status()).keys() >= {"success_rate"}
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
+def test_every_answer_works_on_a_store(task: Task) -> None:
+    kinds = JUDGED if task is Task.GENERATION else (OutcomeKind(),)
+    kinds = tuple(OutcomeKind("judge", final=False, judge=True, cost_usd=0.01) if k.judge else k for k in kinds)
+    model = Model("m", task=task, outcomes=kinds, cohorts=(Cohort("country", by="country"),))
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        simulate(layout, spool, "m", Traffic(start=START, days=16.0, per_day=150, task=task))
+        spool.close()
+        clock_to(layout, layout.clock.now())
+        log = setpoint.open(layout.root)
+        headline = {"multiclass": "accuracy", "ranking": "ndcg_at_k", "generation": "success_rate"}[task]
+        assert metrics(log.status(over="10d"))[headline][0] is not None
+        by = log.quality(over="16d", by="country")
+        assert len(by.table("by_country").rows) == 5
+        assert all(row[3] is not None for row in by.table("by_country").rows)
+        assert headline in log.why("m", headline).headline
+        assert log.cohorts(over="16d").verdict is not setpoint.Verdict.UNKNOWN
+        assert log.outcomes(over="16d").verdict is not setpoint.Verdict.UNKNOWN
+        assert log.diff().verdict is not setpoint.Verdict.BREACH
+        lines = {row[0] for row in log.cost(over="16d").table("lines").rows}
+        assert ("judge" in lines) == (task is Task.GENERATION)
+        with pytest.raises(UsageError, match=f"a {task} model has no budget"):
+            log.cohorts(budget=0.2)
+        with pytest.raises(UsageError, match=f"a {task} model has no budget"):
+            log.quality(budget=0.2)
+
+
+def test_the_calls_of_a_judge_are_no_part_of_what_an_answer_costs() -> None:
+    model = Model("m", task=Task.GENERATION)
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        for n in range(40):
+            clock_to(layout, START + n * HOUR)
+            name = recorder.record(text="an answer")
+            recorder.call(name, cost_nano_usd=1_000_000)
+            recorder.call(name, cost_nano_usd=3_000_000, purpose="judge")
+            recorder.outcome("pass" if n % 2 else "fail", prediction_id=name)
+        recorder.flush()
+        clock_to(layout, START + 2 * DAY)
+        answer = setpoint.open(layout.root).cost()
+        lines = {row[0]: row[1:3] for row in answer.table("lines").rows}
+        assert lines == {"calls": (pytest.approx(0.04), 40), "judging": (pytest.approx(0.12), 40)}
+        assert metrics(answer)["cost_per_success_usd"][0] == pytest.approx(0.16 / 20)
+        assert metrics(answer)["cost_per_prediction_usd"][0] == pytest.approx(0.16 / 40)
+
+
+def test_text_is_dropped_unless_it_is_kept_on_purpose() -> None:
+    secret = "the customer's own words " * 20
+    for policy, kept in (("drop", False), ("keep", True), ("hash", False), ("redact", False)):
+        with temporary_store(Model("m", task=Task.GENERATION, free_text=policy), replay_now=START) as (layout, spool):
+            recorder = Recorder(layout, "m", spool=spool)
+            recorder.record(text=secret, prediction=secret)
+            recorder.flush()
+            assert any(secret.encode() in path.read_bytes() for path in files(layout.root)) is kept
+
+
+def test_outcomes_of_any_spelling_share_a_column() -> None:
+    with temporary_store(Model("m", task=Task.RANKING), replay_now=START) as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        outcomes: tuple[object, ...] = (7, "7", [7.0, "x"], {"7": 1.0}, {7: 2}) * 4
+        for outcome in outcomes:
+            recorder.outcome(outcome, prediction_id=recorder.record(ranking=[7, "y"]))
+        recorder.flush()
+        clock_to(layout, START + HOUR)
+        found = setpoint.open(layout.root).quality()
+        assert metrics(found)["hit_rate_at_k"][:2] == (1.0, pytest.approx(0.84, abs=0.01))
+        assert found.because[1].startswith("20 predictions, outcomes have arrived for 100.0 %")
+
+
+def test_declarations_say_what_does_not_fit() -> None:
+    bad = {
+        "task: ranking\nsuccess: {threshold: 0.5}": "found threshold for a ranking model",
+        "task: multiclass\noutcomes: {a: {final: true}, b: {judge: true}}": "found a judge for a multiclass model",
+        "task: generation\noutcomes: {a: {final: true, judge: true}}": "found a judge marked final",
+        "task: generation\nquality: {judge_bias: {at_most: 1}}": "found no judge among the outcomes",
+        "task: generation\nquality: {auc: {at_least: 0.7}}": "a generation model has no metric of this name",
+    }
+    for text, said in bad.items():
+        with pytest.raises(DeclarationError, match=said):
+            load_text(text, "m")
+
+
+def clock_to(layout: Layout, at: int) -> None:
+    assert isinstance(layout.clock, ReplayClock)
+    layout.clock.set(at)
+    layout.clock.save()
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
