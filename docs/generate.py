@@ -25,7 +25,20 @@ import typer
 
 import setpoint
 import setpoint.cli
-from setpoint.answers import business, cohorts, cost, diff, estimates, evaluation, inventory, outcomes, status, why
+from setpoint.answers import (
+    business,
+    by_task,
+    cohorts,
+    cost,
+    diff,
+    estimates,
+    evaluation,
+    inventory,
+    outcomes,
+    scores,
+    status,
+    why,
+)
 from setpoint.answers import quality as quality_answer
 from setpoint.answers.answer import SCHEMA, Answer
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
@@ -33,7 +46,7 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.feedback.quality import quality
-from setpoint.predictions.recorder import Details
+from setpoint.predictions.recorder import RowDetails
 from setpoint.project import overview
 from setpoint.store.measures import quality_kind
 from setpoint.store.states import StateTable
@@ -147,11 +160,11 @@ def _python() -> Iterator[str]:
     )
     for name, value in names:
         yield from _name(name, value)
-    yield from ["", "## Details", "", *_wrapped(_first(_doc(Details)))]
-    yield from ["", *_prose(_parsed(_doc(Details)).lead[1:]), ""]
+    yield from ["", "## Details", "", *_wrapped(_first(_doc(RowDetails)))]
+    yield from ["", *_prose(_parsed(_doc(RowDetails)).lead[1:]), ""]
     yield from _table(
         ("keyword", "type"),
-        [(f"`{key}`", f"`{_type(hint)}`") for key, hint in typing.get_type_hints(Details).items()],
+        [(f"`{key}`", f"`{_type(hint)}`") for key, hint in typing.get_type_hints(RowDetails).items()],
     )
 
 
@@ -309,6 +322,9 @@ _MEANING = {
     "inputs": "One typed field a feature.",
     "prediction": "The answer; true and false are 1 and 0.",
     "score": "Binary: the probability of the positive class.",
+    "scores": "Multiclass: the probability of each class.",
+    "ranking": "Ranking: the items, from the first place on.",
+    "text": "Generation: what was generated, kept only when `free_text` says so.",
     "latency_seconds": "What the caller waited.",
     "error": "The kind of error.",
     "compute_seconds": "What the machine was busy.",
@@ -323,6 +339,7 @@ _MEANING = {
     "call_id": "Of the call.",
     "called_at": "When the provider was asked.",
     "attempt": "1 for the first try.",
+    "purpose": "`judge` for a call that graded the answer.",
     "provider": "Who bills it.",
     "provider_model": "The provider's name of the model.",
     "tier": "The price tier.",
@@ -340,7 +357,7 @@ _MEANING = {
     "observed_at": "When it happened.",
     "revision": "The highest counts.",
     "retracted": "Whether it was taken back.",
-    "outcome": "What really happened; true and false are 1 and 0.",
+    "outcome": "What really happened; true and false are 1 and 0. A ranking's relevant items are JSON.",
     "value_usd": "What it was worth.",
     "process": "The process that wrote it.",
     "sequence": "Counts the flushes of the process.",
@@ -415,8 +432,13 @@ def _answers() -> Iterator[str]:
         ),
         ("quality", "operating_point", quality_answer.POINT_COLUMNS, "Where scores are acted upon."),
         ("quality", "metrics", quality_answer.METRIC_COLUMNS, "One row a metric."),
-        ("quality", "reliability", quality_answer.RELIABILITY_COLUMNS, "One row a band of scores."),
-        ("quality", "brier", quality_answer.BRIER_COLUMNS, "The Brier score in parts that add up."),
+        ("quality", "reliability", scores.RELIABILITY_COLUMNS, "One row a band of scores."),
+        ("quality", "brier", scores.BRIER_COLUMNS, "The Brier score in parts that add up."),
+        ("quality", "classes", by_task.CLASS_COLUMNS, "Multiclass: one row a class, the lowest F1 first."),
+        ("quality", "confusions", by_task.CONFUSION_COLUMNS, "Multiclass: one row a mistake, the most frequent first."),
+        ("quality", "exposure", by_task.EXPOSURE_COLUMNS, "Ranking: how much of the catalogue is shown, how evenly."),
+        ("quality", "items", by_task.ITEM_COLUMNS, "Ranking: the hundred items that are shown most."),
+        ("quality", "grades", by_task.GRADE_COLUMNS, "Generation with a judge: who graded how many."),
         ("quality", "money", business.MONEY_COLUMNS, "What predictions were worth, when outcomes say it."),
         ("quality", "audits", quality_answer.AUDIT_COLUMNS, "What was estimated of each week, and what came true."),
         ("quality", "weeks", business.WEEK_COLUMNS, "Quality and worth of each week."),

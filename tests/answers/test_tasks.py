@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -13,9 +14,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 import setpoint
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError, UsageError
-from setpoint.core.model import Cohort, Model, OutcomeKind, Success, Task
+from setpoint.core.model import Cohort, Model, OutcomeKind, Policy, Success, Task
 from setpoint.declare.load import load_text
 from setpoint.predictions.recorder import Recorder
+from setpoint.project.datasets import build
+from setpoint.project.keeping import import_file
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.testing import Traffic, simulate, temporary_store
 
@@ -228,6 +231,46 @@ def test_every_answer_works_on_a_store(task: Task) -> None:
             log.quality(budget=0.2)
 
 
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
+def test_a_file_that_is_imported_answers_as_when_it_is_read(task: Task, tmp_path: Path) -> None:
+    table = {Task.MULTICLASS: animals(300)[0], Task.RANKING: ranked(300)[0], Task.GENERATION: texts(300).drop("judge")}
+    frame = table[task].with_columns(
+        ts=(pl.lit(START) + pl.int_range(pl.len()) * 60_000_000).cast(pl.Datetime("us", "UTC"))
+    )
+    path = tmp_path / "history.parquet"
+    frame.write_parquet(path)
+    roles = {"scores": "proba_*"} if task is Task.MULTICLASS else {}
+    with temporary_store(Model("m", task=task), replay_now=START + 10 * DAY) as (layout, _):
+        import_file(layout.root, "m", str(path), columns=roles)
+        kept = metrics(setpoint.open(layout.root).quality())
+    read = metrics(setpoint.read(path, model=Model("", task=task), **roles).quality())
+    assert kept == near(read)
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
+def test_examples_to_train_on_hold_what_was_answered_and_what_came(task: Task, tmp_path: Path) -> None:
+    with temporary_store(Model("m", task=task, free_text="keep"), replay_now=START) as (layout, spool):
+        simulate(layout, spool, "m", Traffic(start=START, days=2.0, per_day=100, task=task))
+        spool.close()
+        clock_to(layout, START + 4 * DAY)
+        made = build(layout, "m", tmp_path / "examples.parquet", over="2026-01-01..2026-01-03")
+    told = {
+        Task.MULTICLASS: "prediction = 'high', outcome, map_keys(scores)",
+        Task.RANKING: "len(ranking), len(map_keys(outcome)), map_keys(outcome)",
+        Task.GENERATION: "text, outcome, []",
+    }
+    found = duckdb.sql(f"SELECT {told[task]} FROM {str(made.path)!r}").fetchall()
+    assert len(found) == made.selection.kept
+    for answered, came, names in found:
+        if task is Task.MULTICLASS:
+            assert (answered in {True, False}, came in {"high", "middle", "low"}, len(names)) == (True, True, 3)
+        elif task is Task.RANKING:
+            assert (answered, came <= 3) == (12, True)
+            assert all(name.startswith("item-") for name in names)
+        else:
+            assert (answered, came in {0.0, 1.0}) == ("an answer", True)
+
+
 def test_the_calls_of_a_judge_are_no_part_of_what_an_answer_costs() -> None:
     model = Model("m", task=Task.GENERATION)
     with temporary_store(model, replay_now=START) as (layout, spool):
@@ -249,12 +292,13 @@ def test_the_calls_of_a_judge_are_no_part_of_what_an_answer_costs() -> None:
 
 def test_text_is_dropped_unless_it_is_kept_on_purpose() -> None:
     secret = "the customer's own words " * 20
-    for policy, kept in (("drop", False), ("keep", True), ("hash", False), ("redact", False)):
+    policies: tuple[Policy, ...] = ("drop", "keep", "hash", "redact")
+    for policy in policies:
         with temporary_store(Model("m", task=Task.GENERATION, free_text=policy), replay_now=START) as (layout, spool):
             recorder = Recorder(layout, "m", spool=spool)
             recorder.record(text=secret, prediction=secret)
             recorder.flush()
-            assert any(secret.encode() in path.read_bytes() for path in files(layout.root)) is kept
+            assert any(secret.encode() in path.read_bytes() for path in files(layout.root)) is (policy == "keep")
 
 
 def test_outcomes_of_any_spelling_share_a_column() -> None:

@@ -57,6 +57,16 @@ def test_a_classifier_answers_as_before_and_its_scores_and_classes_are_recorded(
     assert times == [(True,)]
 
 
+def test_the_probability_of_each_of_several_classes_is_recorded_by_its_name(made: Made) -> None:
+    kinds = np.array(["low", "middle", "high"])[np.arange(len(FRAME)) % 3]
+    plain = LogisticRegression().fit(FRAME, kinds)
+    shares = wrap(plain, made[1]).predict_proba(FRAME)
+    found = query(made, "SELECT prediction, scores['high'], score FROM predictions ORDER BY prediction_id")
+    names = plain.classes_[shares.argmax(axis=1)].tolist()
+    assert [(name, score) for name, _, score in found] == [(name, None) for name in names]
+    np.testing.assert_allclose([row[1] for row in found], shares[:, plain.classes_.tolist().index("high")])
+
+
 def test_its_classes_are_recorded_when_only_they_are_asked_for(made: Made) -> None:
     plain = LogisticRegression().fit(FRAME, CHOICE)
     wrapped = wrap(plain, made[1])

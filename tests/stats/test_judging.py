@@ -79,5 +79,6 @@ def test_the_bias_is_that_of_the_rows_that_both_graded() -> None:
     judge = people + rng.normal(0.4, 0.5, 400)
     found = judge_bias(Judged.from_rows(people, judge).both)
     assert found.value == pytest.approx(float(np.mean(judge - people)))
+    assert found.value is not None
     half = 1.966 * float(np.std(judge - people, ddof=1)) / 20.0
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=1e-3)

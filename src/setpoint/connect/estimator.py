@@ -41,12 +41,12 @@ class _Wrapped:
             rows = answer.tolist()
             each = seconds / max(len(rows), 1)
             inputs = _columns(table, self._estimator)
-            scores = [_positive(row) for row in rows] if is_score else None
+            scores = [_scores(row, self._estimator) for row in rows] if is_score else None
             predictions = _classes(rows, self._estimator) if is_score else rows
             self._recorder.record_many(
                 inputs,
                 predictions=predictions,
-                scores=cast("Iterable[float] | None", scores),
+                scores=cast("Iterable[float | Mapping[str, float]] | None", scores),
                 latency_seconds=seconds,
                 compute_seconds=each,
             )
@@ -88,18 +88,22 @@ def _columns(table: object, estimator: object) -> object:
     return {name: [row[n] for row in listed] for n, name in enumerate(names)}
 
 
-def _positive(row: object) -> float | None:
-    """Return the probability of the second class of two; None for more classes."""
+def _scores(row: object, estimator: object) -> float | dict[object, float]:
+    """Return the probability of the second class of two, else that of each class by the estimator's own names."""
     if not isinstance(row, list):
         return float(cast("float", row))
     shares = cast("list[float]", row)
-    return shares[1] if len(shares) == 2 else None  # noqa: PLR2004 — binary
+    return shares[1] if len(shares) == 2 else dict(zip(_names(shares, estimator), shares, strict=True))  # noqa: PLR2004 — binary
+
+
+def _names(shares: list[float], estimator: object) -> list[object]:
+    named = cast("Sequence[object]", getattr(estimator, "classes_", range(len(shares))))
+    return cast("_Array", named).tolist() if hasattr(named, "tolist") else list(named)
 
 
 def _classes(rows: list[object], estimator: object) -> list[object] | None:
     """Return the most likely class of each row, by the estimator's own names."""
     if not rows or not isinstance(rows[0], list):
         return None
-    named = cast("Sequence[object]", getattr(estimator, "classes_", range(len(cast("list[float]", rows[0])))))
-    listed = cast("_Array", named).tolist() if hasattr(named, "tolist") else list(named)
+    listed = _names(cast("list[float]", rows[0]), estimator)
     return [listed[max(range(len(row)), key=row.__getitem__)] for row in cast("list[list[float]]", rows)]
