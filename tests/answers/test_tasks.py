@@ -243,7 +243,7 @@ def test_a_file_that_is_imported_answers_as_when_it_is_read(task: Task, tmp_path
     with temporary_store(Model("m", task=task), replay_now=START + 10 * DAY) as (layout, _):
         import_file(layout.root, "m", str(path), columns=roles)
         kept = metrics(setpoint.open(layout.root).quality())
-    read = metrics(setpoint.read(path, model=Model("", task=task), **roles).quality())
+    read = metrics(setpoint.read(path, model=Model("", task=task), scores=roles.get("scores", "")).quality())
     assert kept == near(read)
 
 
@@ -259,7 +259,7 @@ def test_examples_to_train_on_hold_what_was_answered_and_what_came(task: Task, t
         Task.RANKING: "len(ranking), len(map_keys(outcome)), map_keys(outcome)",
         Task.GENERATION: "text, outcome, []",
     }
-    found = duckdb.sql(f"SELECT {told[task]} FROM {str(made.path)!r}").fetchall()
+    found = duckdb.execute(f"SELECT {told[task]} FROM {str(made.path)!r}").fetchall()
     assert len(found) == made.selection.kept
     for answered, came, names in found:
         if task is Task.MULTICLASS:
