@@ -399,6 +399,12 @@ def _answers() -> Iterator[str]:
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
+        (
+            "cost",
+            "priced",
+            cost.PRICED_COLUMNS,
+            "Where a price is missing: how many predictions have none, and lower bounds.",
+        ),
         ("outcomes", "days", outcomes.DAY_COLUMNS, "One row a local day."),
         ("outcomes", "kinds", outcomes.KIND_COLUMNS, "One row a kind of outcome."),
         (

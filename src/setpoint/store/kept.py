@@ -111,6 +111,7 @@ class KeptEvidence(RowEvidence):
         if progress is None:
             return frozenset()
         found = self._silent_now(progress) | set(progress.marked)
+        found |= progress.repriced(self.model.rates, self._bucket * MICROS)
         if self.news - {"changes"}:
             found |= dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
         return frozenset(start for start in found if start >= self._let_go_before)

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from setpoint.core.model import Model
+from setpoint.core.rates import Rates, repriced
 from setpoint.store.evidence import SCORE, Change
 from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable, merge
@@ -77,6 +78,7 @@ class Progress(msgspec.Struct, kw_only=True):
         changes: All changes known.
         marked: Buckets declared dirty from outside: rows were erased from them.
         let_go_before: Rows before it were let go: what is kept of them can never be made again.
+        rates: What the costs in them were priced with. Where others hold now, buckets are dirty.
         told_apart: Values of each cohort that profiles tell apart. A new value joins them while there is
             room, so no value is ever counted under two names.
     """
@@ -93,7 +95,18 @@ class Progress(msgspec.Struct, kw_only=True):
     changes: list[Change]
     marked: list[int] = msgspec.field(default_factory=list[int])
     let_go_before: int = 0
+    rates: Rates = msgspec.field(default_factory=Rates)
     told_apart: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
+
+    def repriced(self, rates: Rates, step: int) -> set[int]:
+        """Return the closed buckets in which other rates hold than their costs were priced with."""
+        if self.first_at is None:
+            return set()
+        found: set[int] = set()
+        for window in repriced(rates, self.rates):
+            start = max(window.start, self.first_at) // step * step
+            found |= set(range(start, min(window.end, self.closed_until), step))
+        return found
 
     @property
     def definition(self) -> Definition:
@@ -130,7 +143,6 @@ def basis(model: Model) -> str:
         model.success,
         model.cohorts,
         model.timezone,
-        model.rates,
         model.outcome_horizon,
         model.outcome_if_silent,
         model.final_kind,
