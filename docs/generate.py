@@ -25,7 +25,19 @@ import typer
 
 import setpoint
 import setpoint.cli
-from setpoint.answers import business, cohorts, cost, diff, estimates, evaluation, inventory, outcomes, status, why
+from setpoint.answers import (
+    aside,
+    business,
+    cohorts,
+    cost,
+    diff,
+    estimates,
+    evaluation,
+    inventory,
+    outcomes,
+    status,
+    why,
+)
 from setpoint.answers import quality as quality_answer
 from setpoint.answers.answer import SCHEMA, Answer
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES, column_types
@@ -387,6 +399,7 @@ def _answers() -> Iterator[str]:
     parts = (
         ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
+        ("status", "quarantine", aside.QUARANTINE_COLUMNS, "Where rows were put aside: how many, in all tables."),
         (
             "status",
             "estimates",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY, day_text
@@ -231,6 +232,7 @@ def _because(
                 f"{counted(unpriced, 'prediction')} of {predictions:,.0f} ({number(missing, 'share')}) have no known"
                 f" price; the other {predictions - unpriced:,.0f} cost {number(priced_usd, 'usd')}"
             )
+    lines += aside_lines(evidence)
     share = known.share
     if share is not None:
         lines.append(

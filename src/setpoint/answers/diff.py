@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines
 from setpoint.answers.groups import cohort_of
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
@@ -318,7 +319,7 @@ def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tu
     for change in sides.changes[:4]:
         expected = f", expected to move {change.expected}" if change.expected else ""
         lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}{expected}".rstrip())
-    return tuple(lines)
+    return (*lines, *aside_lines(evidence))
 
 
 def _unknowns(rows: tuple[float, ...]) -> tuple[str, ...]:

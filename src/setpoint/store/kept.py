@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from setpoint.core.clock import MICROS, QUARTER_HOUR, text
 from setpoint.core.errors import UsageError
@@ -13,7 +13,8 @@ from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
-from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
+from setpoint.store.engines.duck import rows
+from setpoint.store.evidence import COUNT_ASIDE, Change, RowEvidence, bucket_seconds
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from setpoint.store.measures import Column
 
 SUMMARISED = ("predictions", "unkept", "outcomes", "calls", "tallies", "changes")
+ASIDE = "quarantine"
 _RUNS = 8
 
 
@@ -223,6 +225,16 @@ class KeptEvidence(RowEvidence):
             bucket_seconds,
             lambda part, size: super(KeptEvidence, self).money(part, cohort=cohort, bucket_seconds=size),
         )
+
+    @cached_property
+    def quarantined(self) -> int:
+        """How many rows were put aside, in all tables."""
+        places = (self._layout.lake(self.model.name, ASIDE), self._layout.spool(self.model.name, ASIDE))
+        if not any(place.exists() for place in places):  # nearly always: then nothing has to be opened
+            return 0
+        as_of = None if self._is_now else self.as_of
+        with Snapshot(self._layout, self.model.name, as_of=as_of, tables=(ASIDE,)) as snapshot:
+            return cast("int", rows(snapshot.connection, COUNT_ASIDE)[0][0])
 
     def open_findings(self) -> list[Finding]:
         """Return what the loops had noticed by the time of the question that was still so."""
