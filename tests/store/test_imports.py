@@ -169,6 +169,12 @@ def test_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         import_file(store, "m", str(path), columns={"time": "ts"})
     with pytest.raises(UsageError, match="no outcome column"):
         import_file(store, "m", str(path), outcomes=True)
+    assert not store.exists(), "an import that is refused leaves nothing"
+    Layout.create(store)
+    before = sorted(store.rglob("*"))
+    with pytest.raises(ColumnError, match="no row has a time"):
+        import_file(store, "m", str(path))
+    assert sorted(store.rglob("*")) == before
 
 
 def test_a_scheduled_job_that_did_not_run_is_a_finding_until_it_runs_again(tmp_path: Path) -> None:

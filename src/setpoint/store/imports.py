@@ -113,13 +113,14 @@ def import_predictions(
         StoreBusy: Another process ships.
         ColumnError: The rows have no times.
     """
+    if not rows(connection, "SELECT 1 FROM predictions WHERE predicted_at IS NOT NULL LIMIT 1"):
+        msg = "no row has a time, and a prediction without one belongs to no day"
+        raise ColumnError(msg, hint="name the column: --map time=COLUMN")
+    layout.make()
     with layout.lease(LEASE):
         batch = _Batch(connection, layout, model, "predictions", files, lambda token: token)
         if not batch.tokens:
             return Imported(0, 0, is_repeat=True)
-        if not rows(connection, "SELECT 1 FROM predictions WHERE predicted_at IS NOT NULL LIMIT 1"):
-            msg = "no row has a time, and a prediction without one belongs to no day"
-            raise ColumnError(msg, hint="name the column: --map time=COLUMN")
         kept = {name: column for name, column in features.items() if _policy(model, name) != "drop"}
         kept |= _mostly_numbers(connection, model, kept, batch.lake, files)
         prediction = batch.fitting("prediction", "predictions")
@@ -161,6 +162,7 @@ def import_outcomes(
     connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, files: Files, *, kind: str
 ) -> Imported:
     """Commit the `outcomes` view of files to the lake; an outcome counts as learned when observed."""
+    layout.make()
     with layout.lease(LEASE):
         batch = _Batch(connection, layout, model, "outcomes", files, lambda token: outcome_mark(model, token, kind))
         if not batch.tokens:
