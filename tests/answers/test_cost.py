@@ -311,7 +311,7 @@ def test_a_bill_with_holes_says_how_many_and_what_it_is_at_least(tmp_path: Path)
 def test_what_is_known_of_a_line_stands_beside_it(tmp_path: Path) -> None:
     layout = store(tmp_path / "store", Model("m", rates=SECONDS), rows_of(20, compute=lambda n: 2.0 if n % 2 else None))
     answer = cost(layout)
-    assert [(row[0], row[1], row[2]) for row in answer.table("lines").rows] == [("compute", None, pytest.approx(1.0))]
+    assert [(row[0], row[1], row[5]) for row in answer.table("lines").rows] == [("compute", None, pytest.approx(1.0))]
     assert "unknown, at least $1.00" in answer.text()
     assert answer.verdict.value == "unknown"
 

@@ -21,7 +21,7 @@ from setpoint.store.row_counts import UnitCount, count_units, count_without_comp
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
-LINE_COLUMNS = ("line", "usd", "at_least_usd", "rows", "unpriced", "unknown")
+LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown", "at_least_usd")
 PRICED_COLUMNS = ("predictions", "unpriced", "unpriced_share", "priced_usd", "at_least_usd")
 METRIC_COLUMNS = ("metric", "value_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
 _NO_PRICE = "no price is known: declare rates, or record calls with their cost"
@@ -251,7 +251,7 @@ def _metrics_table(metrics: list[Metric], known: Arrival) -> Table:
 
 def _lines_table(lines: list[CostLine]) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (line.name, line.usd, line.at_least_usd, line.rows, line.unpriced, line.unknown or None) for line in lines
+        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None, line.at_least_usd) for line in lines
     ]
     shown = [
         (
