@@ -23,7 +23,7 @@ from setpoint.store.money import MONEY
 from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
-from setpoint.store.summaries import Kept, Progress, Summaries, basis
+from setpoint.store.summaries import Kept, Progress, Summaries
 
 if TYPE_CHECKING:
     import duckdb
@@ -86,7 +86,7 @@ class KeptEvidence(RowEvidence):
     def progress(self) -> Progress | None:
         """How far the states reach; None when they cannot serve this question."""
         found = self._summaries.progress() if self._summaries is not None else None
-        usable = found is not None and found.basis == basis(self.model) and self.as_of >= found.ticked_at
+        usable = found is not None and found.holds_for(self.model) and self.as_of >= found.ticked_at
         return found if usable and self._is_now else None
 
     @cached_property
@@ -248,6 +248,7 @@ class KeptEvidence(RowEvidence):
 
     def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(quality_kind(self.model).name, window)
         days = self._local_days(window)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
@@ -256,6 +257,7 @@ class KeptEvidence(RowEvidence):
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(ARRIVALS.name, window)
         days = self._local_days(window)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
@@ -263,6 +265,7 @@ class KeptEvidence(RowEvidence):
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(MONEY.name, window)
         days = self._local_days(window)
         return super().money_by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money)
 
@@ -273,6 +276,8 @@ class KeptEvidence(RowEvidence):
         progress, summaries = self.progress, self._summaries
         if progress is None or summaries is None:
             return [(midnight, state) for midnight, day in days if len(state := state_of(day))]
+        if kept.kind.name in progress.lacking:  # nothing is known of these days: they are left out, not empty
+            days = [(midnight, day) for midnight, day in days if day.start >= progress.lacking_before]
         zone = self.model.timezone
         touched = {local_midnight(start, zone) for start in self.dirty}
         whole = {
@@ -338,6 +343,7 @@ class KeptEvidence(RowEvidence):
             grain = "days" if kept.is_by_day else "hours"
             msg = f"the rows before {self._text(self._let_go_before)} were let go: whole {grain} of them are kept"
             raise UsageError(msg, hint=f"choose a window of whole {grain}: this one is {span.text(zone)}")
+        self._refuse_what_was_not_kept(kept.kind.name, span)
         tables = [
             *summaries.tables(kept, "week", weeks),
             *summaries.tables(kept, "day", days),
@@ -357,6 +363,16 @@ class KeptEvidence(RowEvidence):
     def has_rows_of(self, window: Window | None) -> bool:
         """Return whether no row of a window was let go."""
         return not self._let_go_before or (window is not None and window.start >= self._let_go_before)
+
+    def _refuse_what_was_not_kept(self, kind: str, window: Window | None) -> None:
+        """Refuse a question about days that an older version kept without what it needs: nothing is no answer."""
+        progress = self.progress
+        if progress is None or window is None or kind not in progress.lacking:
+            return
+        if window.start < progress.lacking_before and window.end > (progress.first_at or 0):
+            day = self._text(progress.lacking_before)
+            msg = f"rows before {day} were let go, and the version that kept those days did not count what {kind} needs"
+            raise UsageError(msg, hint=f"choose a window that starts at {day} or later")
 
     def _refuse_what_was_let_go(self, window: Window | None) -> None:
         """Refuse a question about what was known earlier of days whose rows are gone: states know only the present."""

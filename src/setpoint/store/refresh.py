@@ -44,7 +44,7 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
     ):
         last = summaries.progress()
         evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
-        before = last if last is not None and last.basis == basis(model) else None
+        before = last if last is not None and last.holds_for(model) else None
         if before is None:
             summaries.clear()
         else:
@@ -78,6 +78,8 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
                 changes=evidence.changes(None),
                 let_go_before=let_go_before,
                 rates=model.rates,
+                lacking=before.lacking if before else [],
+                lacking_before=before.lacking_before if before else 0,
                 told_apart=told_apart,
             )
         )
