@@ -139,7 +139,10 @@ class KeptEvidence(RowEvidence):
             return super().span
         if progress.first_at is None or progress.last_at is None:
             return None
-        return Window(progress.first_at, progress.last_at + 1)
+        # Of days whose quality an older version did not keep nothing could be told: they are not held against.
+        is_lacking = quality_kind(self.model).name in progress.lacking
+        first = max(progress.first_at, progress.lacking_before) if is_lacking else progress.first_at
+        return Window(first, max(first, progress.last_at + 1))
 
     @cached_property
     def definition(self) -> Definition:
