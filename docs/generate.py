@@ -26,6 +26,7 @@ import typer
 import setpoint
 import setpoint.cli
 from setpoint.answers import (
+    aside,
     business,
     by_task,
     cohorts,
@@ -404,6 +405,7 @@ def _answers() -> Iterator[str]:
     parts = (
         ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
+        ("status", "quarantine", aside.QUARANTINE_COLUMNS, "Where rows were put aside: how many, in all tables."),
         (
             "status",
             "estimates",
@@ -416,6 +418,12 @@ def _answers() -> Iterator[str]:
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
+        (
+            "cost",
+            "priced",
+            cost.PRICED_COLUMNS,
+            "Where a price is missing: how many predictions have none, and lower bounds.",
+        ),
         ("outcomes", "days", outcomes.DAY_COLUMNS, "One row a local day."),
         ("outcomes", "kinds", outcomes.KIND_COLUMNS, "One row a kind of outcome."),
         (

@@ -44,7 +44,7 @@ _HOMES = {
     "Log": "project.log",
     "Model": "core.model",
     "Owner": "core.model",
-    "Rates": "core.model",
+    "Rates": "core.rates",
     "Recorder": "predictions.recorder",
     "SetpointError": "core.errors",
     "SetpointMiddleware": "connect.asgi",

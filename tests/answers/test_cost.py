@@ -71,6 +71,7 @@ def at(layout: Layout, now: int) -> None:
 
 
 def record(recorder: Recorder, row: Row) -> None:
+    error = row.get("error")
     name, root, moment = str(row["id"]), str(row["root"]), int(str(row["at"]))
     compute = row.get("compute")
     recorder.record(
@@ -83,6 +84,7 @@ def record(recorder: Recorder, row: Row) -> None:
         predicted_at=moment,
         compute_seconds=None if compute is None else float(str(compute)),
         unit=None if row.get("unit") is None else str(row["unit"]),
+        error=None if error is None else str(error),
     )
     for attempt, field in enumerate(("nano", "retry"), 1):
         if row.get(field) is not None:
@@ -271,6 +273,47 @@ def test_a_monthly_cost_of_predictions_without_times_is_unknown() -> None:
     answer = setpoint.read(pl.DataFrame({"score": [0.2, 0.9] * 20, "outcome": [0, 1] * 20}), model=model).cost()
     assert lines(answer) == {"monthly": None}
     assert "no times" in str(metric(answer, "cost_per_prediction_usd")[1])
+
+
+def failed(n: int) -> str | None:
+    return "timeout" if n < 4 else None
+
+
+def unless_failed(n: int) -> int | None:
+    return None if failed(n) else 2_000_000
+
+
+def test_a_failed_prediction_without_a_call_was_billed_nothing(tmp_path: Path) -> None:
+    layout = store(tmp_path / "store", Model("m"), rows_of(20, nano=unless_failed, error=failed))
+    for _ in range(2):
+        answer = cost(layout)
+        assert lines(answer) == {"calls": pytest.approx(0.032)}
+        assert metric(answer, "cost_per_prediction_usd") == (pytest.approx(0.032 / 20), None)
+        tick(layout)
+
+
+def test_failures_alone_do_not_say_that_predictions_are_free(tmp_path: Path) -> None:
+    layout = store(tmp_path / "store", Model("m"), rows_of(20, error=lambda _: "timeout"))
+    value, why = metric(cost(layout), "cost_per_prediction_usd")
+    assert (value, str(why).split(":")[0]) == (None, "no price is known")
+
+
+def test_a_bill_with_holes_says_how_many_and_what_it_is_at_least(tmp_path: Path) -> None:
+    layout = store(tmp_path / "store", Model("m"), rows_of(20, nano=lambda n: 2_000_000 if n < 15 else None))
+    for _ in range(2):
+        answer = cost(layout)
+        assert answer.table("priced").rows == [(20, 5, 0.25, pytest.approx(0.03), pytest.approx(0.03))]
+        assert "at least $0.03 in all: that much has a price" in answer.text()
+        assert "5 predictions of 20 (25.0 %) have no known price; the other 15 cost $0.03" in answer.text()
+        tick(layout)
+
+
+def test_what_is_known_of_a_line_stands_beside_it(tmp_path: Path) -> None:
+    layout = store(tmp_path / "store", Model("m", rates=SECONDS), rows_of(20, compute=lambda n: 2.0 if n % 2 else None))
+    answer = cost(layout)
+    assert [(row[0], row[1], row[5]) for row in answer.table("lines").rows] == [("compute", None, pytest.approx(1.0))]
+    assert "unknown, at least $1.00" in answer.text()
+    assert answer.verdict.value == "unknown"
 
 
 TICKETS = Model("m", cost_unit="ticket", rates=Rates(per_prediction_usd=0.01))

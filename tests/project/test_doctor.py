@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR, MICROS
@@ -166,6 +167,24 @@ def test_a_torn_line_is_counted_while_it_waits_and_in_quarantine(layout: Layout)
         "warning",
         "1 row put aside, 1 of them torn lines. 1 predictions: torn last line",
     )
+
+
+def test_status_and_cost_say_how_many_rows_were_put_aside_and_what_to_do(layout: Layout) -> None:
+    record(layout)
+    log = setpoint.open(layout.root)
+    assert "quarantine" not in log.status("m").to_dict()["tables"]  # pyright: ignore[reportOperatorIssue] — a mapping
+    recorder = Recorder(layout, "m", spool=Spool(layout))
+    for _ in range(2):
+        recorder.record({"x": 1.0}, score="high")  # pyright: ignore[reportArgumentType] — the fault
+    recorder.close()
+    said = "2 rows lie in quarantine and count in no number here: `setpoint doctor` says why"
+    for _ in range(2):  # in the spool, then in the lake and from states
+        answer = setpoint.open(layout.root).status("m")
+        assert answer.table("quarantine").rows == [(2,)]
+        assert said in answer.text()
+        assert said in setpoint.open(layout.root).cost("m").text()
+        tick(layout)
+    assert not setpoint.open(layout.root).status("m", as_of="2000-01-01").because[-1].startswith("2 rows")
 
 
 def test_what_was_put_aside_is_counted_by_table_and_reason(layout: Layout, tmp_path: Path) -> None:

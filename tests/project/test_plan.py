@@ -15,7 +15,8 @@ from setpoint.core.errors import DeclarationError, StoreError, StoreReadOnly, Us
 from setpoint.core.model import Cohort, Expectation, Feature, Model, Owner, Retention, Task
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.log import open_log
-from setpoint.project.plan import apply, differences, estimate, plan
+from setpoint.project.plan import apply, differences, plan
+from setpoint.project.storage import estimate
 from setpoint.store import layout as layout_module
 from setpoint.store.layout import Layout
 

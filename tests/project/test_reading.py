@@ -250,10 +250,24 @@ def test_hostile_columns_crash_nothing(column: list[object]) -> None:
     assert setpoint.diff(other, table, inputs=["x"]).text()
 
 
+@pytest.mark.parametrize("kind", [pl.Float64, pl.String])
+def test_an_input_without_any_value_is_shown_as_missing_in_both_windows(kind: type[pl.DataType]) -> None:
+    table = pl.DataFrame({"x": [None] * 100}, schema={"x": kind})
+    answer = setpoint.diff(table, table)
+    assert answer.headline == "cannot compare: no feature has a value in either window"
+    row = dict(zip(answer.table("features").columns, answer.table("features").rows[0], strict=True))
+    assert (row["feature"], row["reference_missing_ratio"], row["current_missing_ratio"]) == ("x", 1.0, 1.0)
+    assert (row["psi"], row["note"]) == (None, "no value in either window: distances are unknown")
+    assert "100.0 % missing" in answer.text()
+    beside = table.with_columns(y=pl.int_range(100) * 1.0)
+    answer = setpoint.diff(beside, beside)
+    assert answer.headline == "nothing changed beyond chance in 1 feature; 1 more without a value"
+
+
 def test_a_column_of_nulls_is_missing_everywhere() -> None:
     table = pl.DataFrame({"x": pl.Series([None] * 200, dtype=pl.Float64), "y": [1.0, 2.0] * 100})
     answer = setpoint.diff(table, table)
-    assert answer.headline == "nothing changed beyond chance in 1 feature"
+    assert answer.headline == "nothing changed beyond chance in 1 feature; 1 more without a value"
     nothing = setpoint.diff(table.select("x"), table.select("x"))
     assert (nothing.verdict, nothing.exit_code) == (setpoint.Verdict.UNKNOWN, 3)
     assert nothing.headline == "cannot compare: no feature has a value in either window"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ from setpoint.core.model import Feature, Model, Schedule
 from setpoint.project.keeping import import_file
 from setpoint.store.findings import read_findings
 from setpoint.store.layout import Layout
+from setpoint.store.retyping import retype, survey
 from setpoint.store.snapshot import Snapshot
 
 ROWS = 240
@@ -169,6 +171,12 @@ def test_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         import_file(store, "m", str(path), columns={"time": "ts"})
     with pytest.raises(UsageError, match="no outcome column"):
         import_file(store, "m", str(path), outcomes=True)
+    assert not store.exists(), "an import that is refused leaves nothing"
+    Layout.create(store)
+    before = sorted(store.rglob("*"))
+    with pytest.raises(ColumnError, match="no row has a time"):
+        import_file(store, "m", str(path))
+    assert sorted(store.rglob("*")) == before
 
 
 def test_a_scheduled_job_that_did_not_run_is_a_finding_until_it_runs_again(tmp_path: Path) -> None:
@@ -213,6 +221,36 @@ def test_a_declared_kind_decides_the_type_of_an_imported_column(tmp_path: Path) 
     assert found == [(2.5, "80331.5")]
 
 
+def test_an_imported_row_that_was_put_aside_comes_back_when_its_column_is_mended(tmp_path: Path) -> None:
+    store, path = tmp_path / "store", tmp_path / "h.csv"
+    path.write_text(
+        "ts,key,score,amount,country,outcome,cost\n"
+        + "".join(f"2026-01-{n + 1:02d},k{n},0.{n + 10},{n}.5,nl,{n % 2},0.25\n" for n in range(20))
+        + "2026-01-21,late,0.5,80a,de,1,0.75\n"
+    )
+    columns = {"time": "ts", "key": "key", "score": "score", "outcome": "outcome", "cost_usd": "cost"}
+    done, _ = import_file(store, "m", str(path), columns=columns)
+    assert (done.rows, done.quarantined, done.outcomes, done.costs) == (20, 1, 21, 21)
+    layout = Layout.open(store)
+    model = replace(layout.model("m"), features=(Feature("amount", "categorical"),))
+    assert [one.returning for one in survey(layout, model)] == [1]
+    layout.declare(model)
+    for _ in range(2):  # the second finds nothing to do
+        retype(layout, model)
+        found = query(
+            store,
+            "SELECT p.key, day(p.predicted_at), score, inputs.amount, inputs.country, o.outcome, c.cost_nano_usd"
+            " FROM predictions AS p JOIN outcomes AS o USING (prediction_id) JOIN calls AS c USING (prediction_id)"
+            " ORDER BY p.predicted_at DESC",
+        )
+        assert len(found) == 21
+        assert found[0] == ("late", 21, 0.5, "80a", "de", 1.0, 750_000_000)
+        assert found[1][3] == "19.5"
+        assert query(store, "SELECT count(*) FROM quarantine") == [(0,)]
+        assert query(store, "SELECT sum(requests)::BIGINT FROM tallies") == [(21,)]
+    assert import_file(store, "m", str(path), columns=columns)[0].is_repeat
+
+
 def test_rows_with_a_text_among_the_numbers_of_a_csv_are_put_aside(tmp_path: Path) -> None:
     """The column stays a number: one cell that is none costs its row, not the feature or the score."""
     path = history(tmp_path / "t.csv")
@@ -228,6 +266,9 @@ def test_rows_with_a_text_among_the_numbers_of_a_csv_are_put_aside(tmp_path: Pat
     assert "amount: 1 of 240 values are no numbers" in notes
     assert query(tmp_path / "store", "SELECT any_value(typeof(inputs.amount)) FROM predictions") == [("DOUBLE",)]
     found = query(tmp_path / "store", "SELECT reason, raw FROM quarantine ORDER BY reason")
-    assert [row[0] for row in found] == ["a text stands where a number must", "a value does not fit its column"]
+    assert [row[0] for row in found] == [
+        "a text stands where a number must",
+        "inputs.amount is DOUBLE in the table and a value does not fit",
+    ]
     assert "score: ?" in str(found[0][1])
     assert "n/a" in str(found[1][1])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from itertools import pairwise
 
+import msgspec
 import pytest
 
+import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import UsageError
@@ -14,13 +17,15 @@ from setpoint.core.model import Cohort, Model, Rates, Retention
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.log import open_log
+from setpoint.store.carrying import KINDS, reformed
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.retention import Collected, collect
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.spool import Spool
-from setpoint.store.summaries import Summaries
+from setpoint.store.states import StateTable
+from setpoint.store.summaries import Summaries, basis
 from setpoint.testing import temporary_store
 
 START = 1_767_225_600_000_000  # 2026-01-01
@@ -228,3 +233,81 @@ def test_units_are_not_counted_from_what_is_left() -> None:
         let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
         assert unit_cost(whole) == (None, "units cannot be counted: rows of this window were let go")
         assert unit_cost("2026-01-17..2026-01-21") == (pytest.approx(0.1), None)
+
+
+def older(layout: Layout, *, without: str = "", kind: str = "", version: int = 8) -> None:
+    """Make the kept states what an older version wrote: it lacked a column of the quality, or a kind."""
+    layout.save_replay_now(layout.clock.now())
+    with sqlite3.connect(layout.summaries("m")) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'forms'")
+        connection.execute(f"PRAGMA user_version = {version}")
+        forms = {name: one for name, one in KINDS.items() if name != kind}
+        if without:
+            new = KINDS["binary_quality"]
+            old = forms[new.name] = replace(new, sums=tuple(name for name in new.sums if name != without))
+            for start, grain, content in connection.execute(
+                "SELECT start, grain, content FROM states WHERE kind = ?", (new.name,)
+            ).fetchall():
+                blob = reformed(StateTable.decode(new, content), old).encode()
+                where = "kind = ? AND start = ? AND grain = ?"
+                connection.execute(f"UPDATE states SET content = ? WHERE {where}", (blob, new.name, start, grain))
+        if kind:
+            connection.execute("DELETE FROM states WHERE kind = ?", (kind,))
+        if without or kind:
+            connection.execute("INSERT INTO meta VALUES ('forms', ?)", (msgspec.msgpack.encode(forms),))
+    connection.close()
+
+
+def test_what_an_older_version_kept_of_days_that_are_gone_is_carried_over() -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        before = totals(layout)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        older(layout)
+        for _ in range(3):  # by a reader, by the next tick, and after it
+            assert totals(layout) == before
+            tick(layout)
+        with Summaries.reading(layout.summaries("m")) as summaries:
+            assert summaries is not None
+            progress = summaries.progress()
+        assert progress is not None
+        assert (progress.basis, progress.lacking) == (basis(layout.model("m")), [])
+
+
+@pytest.mark.parametrize(("kind", "without"), [("arrivals", ""), ("", "brier")])
+def test_what_an_older_version_did_not_keep_is_refused_for_those_days_and_known_for_the_rest(
+    kind: str, without: str
+) -> None:
+    with temporary_store(Model("m", outcome_horizon=2 * DAY), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        let_go(layout, replace(layout.model("m"), retention=Retention(age=5 * DAY)))
+        older(layout, kind=kind, without=without)
+        ask = setpoint.Log.outcomes if kind else setpoint.Log.status
+        for _ in range(2):
+            with open_log(layout.root) as log:
+                with pytest.raises(UsageError, match="the version that kept those days did not count what"):
+                    ask(log, "m", over="2026-01-02..2026-01-20")
+                assert ask(log, "m", over="2026-01-16..2026-01-20").verdict is not None
+                assert log.diff("m", current="2026-01-08..2026-01-14").tables, "what it did keep is there"
+            tick(layout)
+
+
+def test_every_kind_that_is_kept_can_be_carried_over() -> None:
+    with temporary_store(Model("m", cohorts=(Cohort("x", by="x"),)), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        with sqlite3.connect(layout.summaries("m")) as connection:
+            found = {row[0] for row in connection.execute("SELECT DISTINCT kind FROM states")}
+        connection.close()
+        assert found <= set(KINDS)
+        assert {"binary_quality", "traffic", "profile", "arrivals"} <= found
+
+
+@pytest.mark.parametrize("version", [1, 7, 99])
+def test_states_of_a_version_that_nobody_knows_are_made_anew(version: int) -> None:
+    with temporary_store(Model("m"), replay_now=START) as (layout, spool):
+        record(layout, spool)
+        before = totals(layout)
+        older(layout, version=version)
+        for _ in range(2):
+            assert totals(layout) == before
+            tick(layout)

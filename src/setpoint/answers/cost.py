@@ -5,21 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines
 from setpoint.answers.groups import cohort_of, groups, overall
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY, day_text
 from setpoint.core.metric import Metric, counted, number
+from setpoint.core.rates import Rates, within
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival
 from setpoint.predictions.meter import traffic
-from setpoint.predictions.spending import CostLine, Usage, bill, cost_per_success
+from setpoint.predictions.spending import CostLine, Stretch, Usage, bill, cost_per_success, graded
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.row_counts import UnitCount, count_units, count_without_compute
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
-LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown")
+LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown", "at_least_usd")
+PRICED_COLUMNS = ("predictions", "unpriced", "unpriced_share", "priced_usd", "at_least_usd")
 METRIC_COLUMNS = ("metric", "value_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
 _NO_PRICE = "no price is known: declare rates, or record calls with their cost"
 
@@ -51,27 +54,25 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     state = evidence.quality(window, cohort=cohort)
     roots = (overall(state) if cohort else state).only(is_root=True)
     known = arrival(roots)
-    traffic_state = evidence.traffic(window)
-    seen = traffic(traffic_state, window or Window(0, 0))
+    counted_rows = evidence.traffic(window)
+    seen = traffic(counted_rows, window or Window(0, 0))
     requests = seen.requests or round(known.predictions)
-    asked, shadow = _usage(evidence, window, state, traffic_state, requests)
-    lines = bill(
-        model,
-        evidence.spending(window),
-        asked,
-        shadow,
-        outcomes=_outcomes(evidence, window, known),
-        lived=_lived(evidence, window),
-    )
-    lines += _uncosted(lines, roots, is_flat=model.rates.declared)
+    stretches = [
+        _stretch(evidence, rates, part, *((roots, counted_rows) if part == window else _states(evidence, part)))
+        for rates, part in within(model.rates, window)
+    ]
+    lines = [*bill(evidence.spending(window), stretches), *graded(model, _graded(evidence, window))]
     overhead = _overhead(lines, requests)
     correct = cost_per_success(roots, model, overhead_usd=overhead or 0.0)
-    total = _total(lines, declared=model.rates.declared)
+    total = _total(lines, is_priced=any(one.rates.is_paid for one in stretches))
     units = _units(evidence, window, requests, not_kept=seen.not_kept)
     per_unit = _per_unit(total, units, model.cost_unit, lines)
     if total is None:
         correct = Metric(correct.name, None, None, None, "usd", "lower", correct.rows, _why_unknown(lines))
+    priced = _priced(lines, roots) if total is None and lines else None
     tables = [_metrics_table([correct, per_unit], known), _lines_table(lines)]
+    if priced is not None:
+        tables.append(Table("priced", PRICED_COLUMNS, [priced]))
     if by:
         tables.insert(1, _group_table(evidence, window, state, by, overhead))
     is_silent = requests == 0
@@ -80,7 +81,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
         model=model.name,
         verdict=Verdict.OK if correct.value is not None else Verdict.UNKNOWN,
         headline=_headline(evidence, correct, per_unit, is_silent=is_silent),
-        because=_because(evidence, window, known, total, requests),
+        because=_because(evidence, window, known, total, requests, priced),
         unknowns=tuple(f"{m.name}: {m.unknown}" for m in (correct, per_unit) if m.value is None),
         as_of=evidence.as_of,
         zone=model.timezone,
@@ -90,30 +91,43 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     )
 
 
-def _usage(
-    evidence: RowEvidence, window: Window | None, state: StateTable, counted_rows: StateTable, requests: int
-) -> tuple[Usage, Usage]:
-    """Return what flat rates are billed for: of what callers asked, and of shadow rows.
+def _states(evidence: RowEvidence, window: Window | None) -> tuple[StateTable, StateTable]:
+    return evidence.quality(window).only(is_root=True), evidence.traffic(window)
+
+
+def _stretch(
+    evidence: RowEvidence, rates: Rates, window: Window | None, roots: StateTable, counted_rows: StateTable
+) -> Stretch:
+    """Return what was used in a part of the window in which prices stay.
 
     Args:
         evidence: The rows, which are asked only when a price is missing.
-        window: The window that is billed.
-        state: Its quality state.
+        rates: The prices.
+        window: The part.
+        roots: Its quality state of root rows.
         counted_rows: Its traffic state.
-        requests: What callers asked for.
     """
+    known = arrival(roots)
+    requests = traffic(counted_rows, window or Window(0, 0)).requests or round(known.predictions)
     without = {False: 0, True: 0}
-    is_by_second = evidence.model.rates.per_compute_second_usd is not None
-    if is_by_second and state.total("unpriced"):
+    is_by_second = rates.per_compute_second_usd is not None
+    if is_by_second and roots.total("unpriced"):
         without |= count_without_compute(evidence, window)
     made: list[Usage] = []
     for is_shadow, part in enumerate((counted_rows.without(role="shadow"), counted_rows.only(role="shadow"))):
         predictions = int(part.only(measure="requests").total("amount")) if is_shadow else requests
         seconds = part.only(measure="compute_seconds").total("amount")
         # Without a row that was kept, only the tallies tell, and a sum of nothing says that there was nothing.
-        is_missing = is_by_second and not len(state) and not seconds
+        is_missing = is_by_second and not len(roots) and not seconds
         made.append(Usage(predictions, seconds, predictions if is_missing else without[bool(is_shadow)]))
-    return made[0], made[1]
+    missing = roots.total("unpriced")
+    return Stretch(
+        rates,
+        *made,
+        outcomes=round(known.with_outcome),
+        lived=_lived(evidence, window),
+        unpriced=max(round(missing), 1) if missing else 0,
+    )
 
 
 def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
@@ -127,24 +141,11 @@ def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
-def _outcomes(evidence: RowEvidence, window: Window | None, known: Arrival) -> dict[str, int]:
+def _graded(evidence: RowEvidence, window: Window | None) -> dict[str, int]:
     """Return how many outcomes of each kind that costs something have arrived."""
-    model = evidence.model
-    found = {model.final_kind: round(known.with_outcome)}
-    if any(kind.cost_usd is not None for kind in model.outcomes):
-        arrived = evidence.arrivals(window).without(outcome=None)
-        found |= {kind.name: round(arrived.only(kind=kind.name).total("weight")) for kind in model.outcomes}
-    return found
-
-
-def _uncosted(lines: list[CostLine], roots: StateTable, *, is_flat: bool) -> list[CostLine]:
-    """Return a line of unknown amount for predictions of which neither a call nor a flat rate says the cost."""
-    missing = roots.total("unpriced")
-    if is_flat or not lines or not missing or any(line.usd is None for line in lines):
-        return []
-    count = max(round(missing), 1)
-    why = f"{counted(count, 'prediction')} without any cost: record their calls, or declare a flat rate"
-    return [CostLine("uncosted", None, count, count, why)]
+    priced = [kind.name for kind in evidence.model.outcomes if kind.cost_usd is not None]
+    arrived = evidence.arrivals(window).without(outcome=None) if priced else None
+    return {} if arrived is None else {name: round(arrived.only(kind=name).total("weight")) for name in priced}
 
 
 def _units(evidence: RowEvidence, window: Window | None, requests: int, *, not_kept: int) -> _Units:
@@ -179,10 +180,17 @@ def _overhead(lines: list[CostLine], requests: int) -> float | None:
     return sum(known) / requests if requests else 0.0
 
 
-def _total(lines: list[CostLine], *, declared: bool) -> float | None:
-    if any(line.usd is None for line in lines) or (not lines and not declared):
+def _total(lines: list[CostLine], *, is_priced: bool) -> float | None:
+    if any(line.usd is None for line in lines) or (not lines and not is_priced):
         return None
-    return sum(line.usd or 0.0 for line in lines)
+    return sum(line.at_least_usd for line in lines)
+
+
+def _priced(lines: list[CostLine], roots: StateTable) -> tuple[float, float, float | None, float, float]:
+    """Return what is known where no total is: predictions, those without a price, their share, and lower bounds."""
+    predictions, unpriced = roots.total("weight"), roots.total("unpriced")
+    share = unpriced / predictions if predictions else None
+    return predictions, unpriced, share, roots.total("cost"), sum(line.at_least_usd for line in lines)
 
 
 def _why_unknown(lines: list[CostLine]) -> str:
@@ -212,12 +220,26 @@ def _headline(evidence: RowEvidence, correct: Metric, per_unit: Metric, *, is_si
 
 
 def _because(
-    evidence: RowEvidence, window: Window | None, known: Arrival, total: float | None, requests: int
+    evidence: RowEvidence,
+    window: Window | None,
+    known: Arrival,
+    total: float | None,
+    requests: int,
+    priced: tuple[float, float, float | None, float, float] | None,
 ) -> tuple[str, ...]:
     zone = evidence.model.timezone
     where = f"{window.text(zone)} ({zone}): " if window else ""
     spent = "an unknown amount" if total is None else number(total, "usd")
     lines = [f"{where}{counted(requests, 'prediction')} for {spent} in all"]
+    if priced is not None:
+        predictions, unpriced, missing, priced_usd, at_least = priced
+        lines.append(f"at least {number(at_least, 'usd')} in all: that much has a price")
+        if missing:
+            lines.append(
+                f"{counted(unpriced, 'prediction')} of {predictions:,.0f} ({number(missing, 'share')}) have no known"
+                f" price; the other {predictions - unpriced:,.0f} cost {number(priced_usd, 'usd')}"
+            )
+    lines += aside_lines(evidence)
     share = known.share
     if share is not None:
         lines.append(
@@ -236,18 +258,22 @@ def _metrics_table(metrics: list[Metric], known: Arrival) -> Table:
 
 def _lines_table(lines: list[CostLine]) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None) for line in lines
+        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None, line.at_least_usd) for line in lines
     ]
     shown = [
         (
             line.name,
-            "unknown" if line.usd is None else number(line.usd, "usd"),
+            number(line.at_least_usd, "usd") if line.usd is not None else _unknown_amount(line),
             f"{line.rows:,}",
             line.unknown,
         )
         for line in lines
     ]
     return Table("lines", LINE_COLUMNS, rows, ("cost line", "amount", "billed", ""), shown)
+
+
+def _unknown_amount(line: CostLine) -> str:
+    return f"unknown, at least {number(line.at_least_usd, 'usd')}" if line.at_least_usd else "unknown"
 
 
 def _group_table(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines
 from setpoint.answers.groups import cohort_of
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
@@ -173,7 +174,7 @@ def compared(evidence: RowEvidence, sides: Sides) -> Answer:
     moved = [change for change in found if change.moved > 0]
     rows = (_rows(sides.reference), _rows(sides.current))
     known = (_rows(sides.reference, are_effective=True), _rows(sides.current, are_effective=True))
-    is_unknown = min(known) < _FEWEST or not found
+    is_unknown = min(known) < _FEWEST or not any(change.has_values for change in found)
     return Answer(
         question="diff",
         model=evidence.model.name,
@@ -200,7 +201,8 @@ def _ranked(
     found = [
         compare(name, reference.get(name), current.get(name), importances[name], (retyped or {}).get(name, ""))
         for name in names
-        if _has_any(reference.get(name)) or _has_any(current.get(name))
+        # A model need not give a score; an input without a value is seen.
+        if name not in _LABELS or _has_any(reference.get(name)) or _has_any(current.get(name))
     ]
     return sorted(found, key=lambda change: (-change.impact, change.feature))
 
@@ -282,11 +284,13 @@ def _headline(name: str, found: list[FeatureChange], moved: list[FeatureChange],
         count = f"{counted(min(rows), 'prediction')}, needs {_FEWEST}" if min(rows) else "no predictions"
         return f"{subject}cannot compare: the {short} window has {count}"
     inputs = [change for change in moved if change.feature not in _LABELS]
-    total = sum(change.feature not in _LABELS for change in found)
-    if not found:
+    total = sum(change.feature not in _LABELS and change.has_values for change in found)
+    if not any(change.has_values for change in found):
         return f"{subject}cannot compare: no feature has a value in either window"
     if not moved:
-        return f"{subject}nothing changed beyond chance in {counted(total, 'feature')}"
+        empty = sum(not change.has_values for change in found)
+        without = f"; {empty} more without a value" if empty else ""
+        return f"{subject}nothing changed beyond chance in {counted(total, 'feature')}{without}"
     if not inputs:
         return f"{subject}no input changed beyond chance, but the model's answers did"
     named = ", ".join(_said(change) for change in inputs[:3])
@@ -318,7 +322,7 @@ def _because(evidence: RowEvidence, sides: Sides, rows: tuple[float, ...]) -> tu
     for change in sides.changes[:4]:
         expected = f", expected to move {change.expected}" if change.expected else ""
         lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}{expected}".rstrip())
-    return tuple(lines)
+    return (*lines, *aside_lines(evidence))
 
 
 def _unknowns(rows: tuple[float, ...]) -> tuple[str, ...]:
@@ -329,7 +333,7 @@ def _unknowns(rows: tuple[float, ...]) -> tuple[str, ...]:
 
 def _table(found: list[FeatureChange]) -> Table:
     rows = [_row(change) for change in found]
-    lines = [_line(change) for change in found if change.moved > 0][:_SHOWN]
+    lines = [_line(change) for change in found if change.moved > 0 or not change.has_values][:_SHOWN]
     shown = ("feature", "reference", "current", "rows moved", "PSI", "PSI by chance", "note")
     return Table("features", COLUMNS, rows, shown, lines)
 
@@ -357,6 +361,8 @@ def _line(change: FeatureChange) -> tuple[str, ...]:
 def _brief(profile: Profile | None) -> str:
     if profile is None or not profile.rows:
         return "absent"
+    if not profile.present:
+        return f"{number(1.0, 'share')} missing"
     missing = f", {number(profile.missing_ratio or 0.0, 'share')} missing" if profile.missing else ""
     if profile.kind == "categorical":
         named = top_values(profile, 2)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines, aside_tables
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
 from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, overall
@@ -80,7 +81,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
     tables = [_metrics_table(judged, [*seen.metrics, tokens], known)]
-    tables += estimate_tables(evidence, now, known, metrics)
+    tables += [*estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
     if by:
         tables.insert(0, _group_table(evidence, state, by, now, cohort))
     return Answer(
@@ -257,6 +258,7 @@ def _because(
         )
     if seen.dropped:
         lines.append(f"{counted(seen.dropped, 'event')} dropped because a queue was full: no number here counts them")
+    lines += aside_lines(evidence)
     sources = {e.source for e in evidence.model.expectations if e.source}
     lines += [f"expectation: {source}" for source in sorted(sources)]
     if not evidence.model.expectations and any(j.bar for j in judged):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Direction
+from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
 
 
@@ -149,27 +150,6 @@ class Success:
     at_least: float = 1.0
     top: int = 10
     catalogue: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Flat cost rates in USD; None means not declared."""
-
-    per_prediction_usd: float | None = None
-    per_compute_second_usd: float | None = None
-    per_month_usd: float | None = None
-    per_outcome_usd: float | None = None
-
-    @property
-    def declared(self) -> bool:
-        """Whether any rate is known."""
-        rates = (
-            self.per_prediction_usd,
-            self.per_compute_second_usd,
-            self.per_month_usd,
-            self.per_outcome_usd,
-        )
-        return any(rate is not None for rate in rates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from setpoint.core import model as core
-from setpoint.core.clock import parse_duration, parse_time
+from setpoint.core.clock import moment, parse_duration, parse_time
+from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
+from setpoint.core.rates import Rates
 from setpoint.declare.spellings import (
     CohortName,
     Condition,
@@ -193,6 +195,8 @@ class SilenceDeclaration(_Part):
 class RatesDeclaration(_Part):
     """Flat cost rates in US dollars; what is left out is unknown, not free."""
 
+    since: TimeText | None = None
+    """From when on they are paid, a whole hour; without it from the next hour on, the first ones since ever."""
     per_prediction_usd: Usd | None = None
     """Cost of one prediction."""
     per_compute_second_usd: Usd | None = None
@@ -201,6 +205,11 @@ class RatesDeclaration(_Part):
     """Fixed cost of a month."""
     per_outcome_usd: Usd | None = None
     """Cost of learning one outcome, such as a human label."""
+
+    def to_core(self, zone: str, earlier: Rates | None) -> Rates:
+        """Return the core noun."""
+        since = None if self.since is None else parse_time(self.since, zone)
+        return Rates(**self.model_dump(exclude={"since"}), since=since, earlier=earlier)
 
 
 class ScheduleDeclaration(_Part):
@@ -245,6 +254,10 @@ Cohorts = list[
         Annotated[CohortName, _TEXT] | Annotated[CohortDeclaration, _MAPPING],
         Discriminator(shape, custom_error_type="shape", custom_error_message="a column or a mapping with name"),
     ]
+]
+RatesHistory = Annotated[
+    Annotated[RatesDeclaration, _MAPPING] | Annotated[list[RatesDeclaration], Field(min_length=1), _LIST],
+    Discriminator(shape, custom_error_type="shape", custom_error_message="a mapping, or a list of them, oldest first"),
 ]
 Outcomes = Annotated[
     Annotated[
@@ -296,8 +309,8 @@ class ModelDeclaration(_Part):
     """An outcome by key belongs to the latest prediction at most this much older."""
     outcome_if_silent: SilenceDeclaration | None = None
     """What the absence of an outcome means."""
-    rates: RatesDeclaration = RatesDeclaration()
-    """Flat cost rates."""
+    rates: RatesHistory = RatesDeclaration()
+    """Flat cost rates; a list of them, oldest first and each with its date, tells what was paid when."""
     schedule: ScheduleDeclaration | None = None
     """When a batch-scoring job must have run."""
     retention: RetentionDeclaration = RetentionDeclaration()
@@ -362,6 +375,16 @@ class ModelDeclaration(_Part):
         return self
 
     @model_validator(mode="after")
+    def _prices_in_order(self) -> Self:
+        try:
+            starts = [one.since for one in self._rates().periods if one.since is not None]
+        except SetpointError as error:
+            refuse(error.message, error.hint, at=("rates",), whole=True)
+        if any(moment(start, self.timezone).minute for start in starts):
+            refuse("found rates since a time within an hour, expected a whole hour", at=("rates",), whole=True)
+        return self
+
+    @model_validator(mode="after")
     def _conditions_can_hold(self) -> Self:
         """Refuse a condition on values that are hidden before anything is recorded or looked at."""
         hidden = {one.name: one.policy for one in self._features() if one.policy != "keep"}
@@ -412,7 +435,7 @@ class ModelDeclaration(_Part):
             outcomes=_outcome_kinds(self.outcomes),
             outcome_horizon=parse_duration(self.outcome_horizon),
             outcome_if_silent=silence and core.Silence(silence.value, parse_duration(silence.after)),
-            rates=core.Rates(**self.rates.model_dump()),
+            rates=self._rates(),
             schedule=schedule and core.Schedule(parse_duration(schedule.every), parse_duration(schedule.grace)),
             retention=self._retention(),
             training_data=self._training_data(),
@@ -421,6 +444,12 @@ class ModelDeclaration(_Part):
             keep_where=self.keep_where,
             free_text=self.free_text,
         )
+
+    def _rates(self) -> Rates:
+        found: Rates | None = None
+        for told in self.rates if isinstance(self.rates, list) else [self.rates]:
+            found = told.to_core(self.timezone, found)
+        return found or Rates()
 
     def _training_data(self) -> core.TrainingData:
         told = self.training_data

@@ -80,12 +80,7 @@ def _declared(model: Model) -> dict[str, object]:
         "outcomes": _outcomes(model.outcomes),
         "outcome_horizon": duration_spelling(model.outcome_horizon),
         "outcome_if_silent": silence and {"value": silence.value, "after": duration_spelling(silence.after)},
-        "rates": {
-            "per_prediction_usd": model.rates.per_prediction_usd,
-            "per_compute_second_usd": model.rates.per_compute_second_usd,
-            "per_month_usd": model.rates.per_month_usd,
-            "per_outcome_usd": model.rates.per_outcome_usd,
-        },
+        "rates": _rates(model),
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},
         "retention": {
@@ -104,6 +99,20 @@ def _success(success: Success) -> dict[str, object]:
     unset = Success()
     told = {name: getattr(success, name) for name in ("threshold", "tolerance", "at_least", "top", "catalogue")}
     return {name: value if value != getattr(unset, name) else None for name, value in told.items()}
+
+
+def _rates(model: Model) -> object:
+    told = [
+        {
+            "since": None if one.since is None else moment(one.since, model.timezone).isoformat(),
+            "per_prediction_usd": one.per_prediction_usd,
+            "per_compute_second_usd": one.per_compute_second_usd,
+            "per_month_usd": one.per_month_usd,
+            "per_outcome_usd": one.per_outcome_usd,
+        }
+        for one in model.rates.periods
+    ]
+    return told[0] if len(told) == 1 else told
 
 
 def _features(model: Model) -> dict[str, object]:

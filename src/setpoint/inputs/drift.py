@@ -19,6 +19,7 @@ from setpoint.store.measures import OTHER, UNSEEN, Scale
 
 _GROUPS, _CHANCE_GROUPS = 10, 24
 _TOP = 5
+NO_VALUE = "no value in either window: distances are unknown"
 _NEW_ROWS = 1.0
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,11 @@ class FeatureChange:
     note: str
 
     @property
+    def has_values(self) -> bool:
+        """Whether a row of either window has a value."""
+        return any(side is not None and side.present > 0 for side in (self.reference, self.current))
+
+    @property
     def impact(self) -> float:
         """What it is ranked by: the share of rows that moved times the importance."""
         return self.moved * self.importance
@@ -80,6 +86,11 @@ def compare(
     """Return how a feature differs between two windows; `note` says what is special about it already."""
     if reference is None or current is None or not reference.rows or not current.rows:
         return _one_sided(feature, reference, current, importance, note)
+    if not reference.present and not current.present:
+        unknown = Estimate.unknown(NO_VALUE)
+        return FeatureChange(
+            feature, reference, current, importance, 0.0, unknown, unknown, {}, (), (), note or NO_VALUE
+        )
     if reference.kind == "numeric":
         before, after, placed = _numeric_groups(reference, current)
         new: tuple[str, ...] = ()
@@ -132,8 +143,8 @@ def _one_sided(
     has_before = reference is not None and reference.present > 0
     has_after = current is not None and current.present > 0
     moved = float(has_before != has_after)
-    if moved and not note:
-        note = "vanished" if has_before else "appeared"
+    if not note:
+        note = ("vanished" if has_before else "appeared") if moved else NO_VALUE
     return FeatureChange(feature, reference, current, importance, moved, unknown, unknown, {}, (), (), note)
 
 

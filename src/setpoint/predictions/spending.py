@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, counted
-from setpoint.core.model import Model, Rates, Task
+from setpoint.core.model import Model, Task
+from setpoint.core.rates import Rates
 from setpoint.core.window import Window
 from setpoint.stats import intervals
 from setpoint.stats.estimate import Estimate
@@ -25,19 +26,24 @@ class CostLine:
     Attributes:
         name: `calls`, `retries`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`, `uncosted`, or
             the name of a kind of outcome that costs something.
-        usd: The amount; None when it is unknown.
+        at_least_usd: What is known of the amount: all of it, or the part of it that has a price.
         rows: What was billed.
         unpriced: How many of them have no known price.
-        unknown: Why there is no amount; empty when there is one.
+        unknown: Why the amount is not known; empty when it is.
         is_shared: Whether it belongs to no prediction of its own, and is spread over all of them.
     """
 
     name: str
-    usd: float | None
+    at_least_usd: float
     rows: int
     unpriced: int = 0
     unknown: str = ""
     is_shared: bool = False
+
+    @property
+    def usd(self) -> float | None:
+        """The amount; None when it is unknown."""
+        return None if self.unknown else self.at_least_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,84 +61,114 @@ class Usage:
     without_compute: int = 0
 
 
-def bill(
-    model: Model,
-    spending: StateTable,
-    asked: Usage,
-    shadow: Usage,
-    *,
-    outcomes: Mapping[str, int],
-    lived: Window | None,
-) -> list[CostLine]:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a window in which prices stay, and what was used in it.
+
+    Attributes:
+        rates: The prices.
+        asked: All predictions but shadow rows.
+        shadow: The shadow rows.
+        outcomes: Outcomes that arrived, for the labelling cost.
+        lived: The part that has passed with the model in use; None when nothing has a time.
+        unpriced: Predictions of which no call tells the cost.
+    """
+
+    rates: Rates
+    asked: Usage
+    shadow: Usage
+    outcomes: int
+    lived: Window | None
+    unpriced: int = 0
+
+
+def bill(spending: StateTable, stretches: Sequence[Stretch]) -> list[CostLine]:
     """Return every line of the window's bill; the fixed monthly cost in proportion to time.
 
     The line `shadow` is all that shadow rows cost: their calls and their flat rates. So the lines of a
     window in which every row is kept add up to the costs of its rows.
 
     Args:
-        model: The declaration, for its flat rates.
         spending: The spending state.
-        asked: All predictions but shadow rows.
-        shadow: The shadow rows.
-        outcomes: Outcomes that arrived by kind, for what a label or a judge's grade costs.
-        lived: The part of the window that has passed with the model in use; None when nothing has a time.
+        stretches: The parts of the window, each with its prices.
     """
-    rates = model.rates
     names = sorted({str(key) for key in spending.key("line")} - {"shadow"})
-    lines = [_called(name, spending.only(line=name)) for name in names]
-    if rates.per_prediction_usd is not None:
-        lines.append(_predicted("predictions", rates.per_prediction_usd, asked))
-    if rates.per_compute_second_usd is not None:
-        lines.append(_computed("compute", rates.per_compute_second_usd, asked))
-    lines += _shadow(rates, spending.only(line="shadow"), shadow)
-    if rates.per_outcome_usd is not None:
-        labels = outcomes.get(model.final_kind, 0)
-        lines.append(CostLine("outcomes", rates.per_outcome_usd * labels, labels, is_shared=True))
-    for kind in model.outcomes:
-        if kind.cost_usd is not None:
-            count = outcomes.get(kind.name, 0)
-            lines.append(CostLine(kind.name, kind.cost_usd * count, count, is_shared=True))
-    if rates.per_month_usd is not None:
-        usd = None if lived is None else rates.per_month_usd * lived.length / _MONTH
-        why = "" if lived else "a monthly cost is declared and the predictions have no times"
+    asked = [(one.rates, one.asked) for one in stretches]
+    shadow = [(one.rates, one.shadow) for one in stretches]
+    lines = [
+        *(_called(name, spending.only(line=name)) for name in names),
+        *_predicted("predictions", asked),
+        *_computed("compute", asked),
+        *_shadow(spending.only(line="shadow"), shadow),
+    ]
+    labelled = [(price, one.outcomes) for one in stretches if (price := one.rates.per_outcome_usd) is not None]
+    if labelled:
+        usd = sum(price * n for price, n in labelled)
+        lines.append(CostLine("outcomes", usd, sum(n for _, n in labelled), is_shared=True))
+    monthly = [(price, one.lived) for one in stretches if (price := one.rates.per_month_usd) is not None]
+    if monthly:
+        usd = sum(price * lived.length / _MONTH for price, lived in monthly if lived)
+        is_timed = all(lived for _, lived in monthly)
+        why = "" if is_timed else "a monthly cost is declared and the predictions have no times"
         lines.append(CostLine("monthly", usd, 1, unknown=why, is_shared=True))
-    return lines
+    return [*lines, *_uncosted(lines, stretches)]
+
+
+def graded(model: Model, arrived: Mapping[str, int]) -> list[CostLine]:
+    """Return a line of the bill for each kind of outcome that costs something, such as the grades of a judge.
+
+    Args:
+        model: The declaration.
+        arrived: How many outcomes of each kind have arrived.
+    """
+    priced = [(kind.name, kind.cost_usd) for kind in model.outcomes if kind.cost_usd is not None]
+    return [CostLine(name, usd * arrived[name], arrived[name], is_shared=True) for name, usd in priced]
+
+
+_Billed = Sequence[tuple[Rates, Usage]]
 
 
 def _called(name: str, calls: StateTable) -> CostLine:
     unpriced = int(calls.total("unpriced"))
     why = f"{counted(unpriced, 'call')} with no known price" if unpriced else ""
-    usd = None if unpriced else calls.total("usd")
-    return CostLine(name, usd, int(calls.total("rows")), unpriced, why, is_shared=name == "judging")
+    return CostLine(name, calls.total("usd"), int(calls.total("rows")), unpriced, why, is_shared=name == "judging")
 
 
-def _predicted(name: str, rate: float, usage: Usage) -> CostLine:
-    return CostLine(name, rate * usage.predictions, usage.predictions)
+def _predicted(name: str, billed: _Billed) -> list[CostLine]:
+    each = [(price, used.predictions) for rates, used in billed if (price := rates.per_prediction_usd) is not None]
+    return [CostLine(name, sum(price * n for price, n in each), sum(n for _, n in each))] if each else []
 
 
-def _computed(name: str, rate: float, usage: Usage) -> CostLine:
-    missing = usage.without_compute
-    if missing:
-        noun = "shadow prediction" if name == "shadow" else "prediction"
-        why = f"{counted(missing, noun)} without compute_seconds, which a rate is declared for"
-        return CostLine(name, None, usage.predictions, missing, why)
-    return CostLine(name, rate * usage.compute_seconds, usage.predictions)
+def _computed(name: str, billed: _Billed) -> list[CostLine]:
+    each = [(price, used) for rates, used in billed if (price := rates.per_compute_second_usd) is not None]
+    if not each:
+        return []
+    missing = sum(used.without_compute for _, used in each)
+    noun = "shadow prediction" if name == "shadow" else "prediction"
+    why = f"{counted(missing, noun)} without compute_seconds, which a rate is declared for" if missing else ""
+    usd = sum(price * used.compute_seconds for price, used in each)
+    return [CostLine(name, usd, sum(used.predictions for _, used in each), missing, why)]
 
 
-def _shadow(rates: Rates, calls: StateTable, usage: Usage) -> list[CostLine]:
+def _shadow(calls: StateTable, billed: _Billed) -> list[CostLine]:
     """Return the one line of shadow rows; none when nothing of theirs is billed."""
     parts = [_called("shadow", calls)] if len(calls) else []
-    if rates.per_prediction_usd is not None and usage.predictions:
-        parts.append(_predicted("shadow", rates.per_prediction_usd, usage))
-    if rates.per_compute_second_usd is not None and usage.predictions:
-        parts.append(_computed("shadow", rates.per_compute_second_usd, usage))
+    if any(used.predictions for _, used in billed):
+        parts += [*_predicted("shadow", billed), *_computed("shadow", billed)]
     if not parts:
         return []
-    unknown = next((part for part in parts if part.usd is None), None)
-    if unknown is not None:
-        return [unknown]
     # The parts bill the same rows in several ways: rows are predictions once a flat rate bills those.
-    return [CostLine("shadow", sum(part.usd or 0.0 for part in parts), parts[-1].rows)]
+    told = next((part for part in parts if part.usd is None), parts[-1])
+    return [replace(told, at_least_usd=sum(part.at_least_usd for part in parts))]
+
+
+def _uncosted(lines: Sequence[CostLine], stretches: Sequence[Stretch]) -> list[CostLine]:
+    """Return a line of unknown amount for predictions of which neither a call nor a flat rate says the cost."""
+    missing = sum(one.unpriced for one in stretches if not one.rates.is_paid)
+    if not lines or not missing or any(line.usd is None for line in lines):
+        return []
+    why = f"{counted(missing, 'prediction')} without any cost: record their calls, or declare a flat rate"
+    return [CostLine("uncosted", 0.0, missing, missing, why)]
 
 
 def tokens_per_request(spending: StateTable, requests: int) -> Metric:

@@ -69,7 +69,7 @@ def import_file(
         UsageError: The file cannot be read, or its columns do not fit.
         StoreError: The store cannot be written.
     """
-    layout = Layout.create(store)
+    layout = Layout.prospective(store)  # an import that is refused leaves nothing behind
     declared = layout.declaration(check_name(model)) or Model(name=model)
     given = dict(columns or {})
     check_roles(given)

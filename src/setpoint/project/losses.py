@@ -34,7 +34,7 @@ def _starts_without_rows(layout: Layout, model: Model) -> set[int]:
     step = bucket_seconds(model.timezone) * MICROS
     with Summaries.reading(layout.summaries(model.name)) as summaries:
         progress = None if summaries is None else summaries.progress()
-        if summaries is None or progress is None or progress.basis != basis(model):
+        if summaries is None or progress is None or not progress.holds_for(model):
             return set()
         found: set[int] = set()
         for kind, table in ((quality_kind(model), "predictions"), (TRAFFIC, "tallies")):

@@ -10,34 +10,26 @@ from typing import cast
 import msgspec
 
 from setpoint.control.loop import LEASE as TICKING
-from setpoint.core.clock import DAY, HOUR, MICROS, duration_text
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
-from setpoint.core.events import DECLARATION, SCHEDULE, TABLES, Change
+from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model
+from setpoint.core.rates import EVER, repriced
+from setpoint.core.window import Window
 from setpoint.declare.load import load_project
 from setpoint.declare.source import read_text
-from setpoint.declare.write import size_spelling, to_yaml
+from setpoint.declare.write import to_yaml
 from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
 from setpoint.project.losses import lost_days
+from setpoint.project.pricing import repricing_text, with_history
+from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features
-from setpoint.store.engines.duck import rows
-from setpoint.store.evidence import bucket_seconds, horizon
-from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
-from setpoint.store.measures import COHORT_VALUES, TRAFFIC
 from setpoint.store.retyping import Retyping, retype, survey
-from setpoint.store.snapshot import Snapshot
-from setpoint.store.summaries import Kept, Summaries, basis
+from setpoint.store.summaries import basis
 
-CONFIG = "config"
-MONTH = 30 * DAY
-_FIXED_BYTES, _NUMERIC_BYTES, _TEXT_BYTES = 80, 9, 4
-# What a feature takes in the kept states: an hour of them, and a day of one value of a cohort.
-_HOUR_BYTES, _DAY_BYTES = 1_000, 1_500
-_FAR = 1 << 62
-_FEWEST_ROWS = 1_000
+CONFIG, PRICE = "config", "price"
 _KEY_OF = {"expectations": "quality"}
 _NOTED = 12
 _UNSET = "not set"
@@ -80,61 +72,6 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
-    """An estimate of what a model takes on disk.
-
-    Attributes:
-        bytes_per_prediction: With its outcome and calls.
-        is_measured: Whether that comes from the lake, not from the declared features.
-        rows_per_day: Predictions a day, before `keep`; None before any.
-        seen: How long traffic was seen for, microseconds.
-        keep: Share of the rows that is kept.
-        summary_bytes_per_day: What the kept states take.
-        window: How long rows must be kept: the retention's age, and never less than outcomes may take.
-        budget: The declared size; None without one.
-    """
-
-    bytes_per_prediction: float
-    is_measured: bool
-    rows_per_day: float | None
-    seen: int
-    keep: float
-    summary_bytes_per_day: float
-    window: int
-    budget: int | None
-
-    def bytes_of(self, length: int) -> float:
-        """Return the bytes of a stretch of time."""
-        daily = (self.rows_per_day or 0.0) * self.keep * self.bytes_per_prediction
-        return (daily + self.summary_bytes_per_day) * length / DAY
-
-    @property
-    def is_over(self) -> bool:
-        """Whether one window takes more than the declared size."""
-        return self.budget is not None and self.bytes_of(self.window) > self.budget
-
-    @property
-    def lines(self) -> list[str]:
-        """The estimate in words."""
-        source = "measured in the lake" if self.is_measured else "an estimate from the declared features"
-        first = f"storage: about {counted(self.bytes_per_prediction, 'byte')} a prediction ({source})"
-        if self.rows_per_day is None:
-            traffic = "no traffic was seen yet: rows a day are unknown"
-        else:
-            kept = f", {self.keep:g} of them kept" if self.keep < 1.0 else ""
-            over = f" (seen over {duration_text(self.seen)})" if self.seen < DAY else ""
-            traffic = f"{counted(self.rows_per_day, 'prediction')} a day{over}{kept}"
-        summaries = f"summaries {_size(self.summary_bytes_per_day)} a day"
-        what = " without the rows" if self.rows_per_day is None else ""
-        month = f"about {_size(self.bytes_of(MONTH))} a month{what}"
-        found = [first, f"storage: {traffic}; {summaries}; {month}"]
-        if self.budget is not None:
-            said = f"{_size(self.bytes_of(self.window))} in {duration_text(self.window)}"
-            found.append(f"storage: {said} of {size_spelling(self.budget)} declared in retention.size")
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What would change for one model.
 
@@ -148,6 +85,8 @@ class ModelPlan:
         doubts: What the declaration names and nobody has seen, in words.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
         voids: Whether kept summaries are made anew.
+        repriced: When other prices are paid than are in force.
+        now: The store's time.
     """
 
     model: Model
@@ -159,11 +98,13 @@ class ModelPlan:
     doubts: tuple[str, ...] = ()
     retypings: tuple[Retyping, ...] = ()
     voids: bool = False
+    repriced: tuple[Window, ...] = ()
+    now: int = 0
 
     @property
     def is_changed(self) -> bool:
         """Whether applying does something."""
-        return self.is_new or bool(self.changes) or bool(self.retypings)
+        return self.is_new or bool(self.changes) or bool(self.retypings) or bool(self.repriced)
 
     @property
     def lines(self) -> list[str]:
@@ -174,11 +115,17 @@ class ModelPlan:
         lines = [f"+ model {name}"] if self.is_new else []
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
+        lines += [f"~ {name}: {repricing}" for repricing in self.repricings]
         if self.voids:
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
         if self.lost:
             lines.append(f"! {name}: {self.lost_text}, so apply needs --lose-history")
         return lines + [f"! {name}: {doubt}" for doubt in self.doubts]
+
+    @property
+    def repricings(self) -> list[str]:
+        """When other prices are paid, in words."""
+        return [repricing_text(window, self.model.timezone, self.now) for window in self.repriced]
 
     @property
     def lost_text(self) -> str:
@@ -303,16 +250,14 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
             continue
         layout.declare(one.model)
         now = layout.clock.now()
-        is_new = one.is_new and one.model.schedule is not None
-        is_scheduled = is_new or any(change.key.startswith("schedule.") for change in one.changes)
-        for subject in (DECLARATION, *([SCHEDULE] if is_scheduled else [])):
+        for kind, subject, started_at, note in _changes(one, now):
             change = Change(
                 change_id=spool.make_id(now),
-                kind=CONFIG,
+                kind=kind,
                 subject=subject,
-                started_at=now,
+                started_at=started_at,
                 recorded_at=now,
-                note=_note(one),
+                note=note,
                 author="setpoint apply",
             )
             spool.put(one.model.name, change)
@@ -321,6 +266,20 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         msg = f"the declarations are in force, but the change could not be recorded: {why}"
         raise StoreError(msg, hint="check the disk of the store")
     return found
+
+
+def _changes(one: ModelPlan, now: int) -> list[tuple[str, str, int, str]]:
+    """Return what applying a plan changes: kind, subject, start and note."""
+    is_new = one.is_new and one.model.schedule is not None
+    is_scheduled = is_new or any(change.key.startswith("schedule.") for change in one.changes)
+    subjects = (DECLARATION, *([SCHEDULE] if is_scheduled else []))
+    prices = "; ".join(change.text for change in one.changes if change.key.startswith("rates."))
+    # A price that holds since ever is no change of price.
+    starts = [window.start for window in one.repriced if window.start > EVER.start]
+    return [
+        *((CONFIG, subject, now, _note(one)) for subject in subjects),
+        *((PRICE, "rates", start, prices) for start in starts),
+    ]
 
 
 def _retype(layout: Layout, models: Sequence[Model]) -> None:
@@ -337,6 +296,7 @@ def _retype(layout: Layout, models: Sequence[Model]) -> None:
 
 def _note(one: ModelPlan) -> str:
     every = [change.text for change in one.changes] + [retyping.text for retyping in one.retypings]
+    every += one.repricings
     if one.is_new:
         every = ["declared for the first time", *every]
     said = every[:_NOTED]
@@ -353,7 +313,9 @@ def _in_force(layout: Layout | None, name: str) -> Model | None:
         raise StoreError(msg, hint=f"delete models/{name}.json in the store, then apply again") from error
 
 
-def _planned(layout: Layout | None, model: Model, before: Model | None) -> ModelPlan:
+def _planned(layout: Layout | None, declared: Model, before: Model | None) -> ModelPlan:
+    now = 0 if layout is None else layout.clock.now()
+    model = with_history(declared, before, now)
     changes = () if before is None else tuple(differences(before, model))
     has_summaries = layout is not None and layout.summaries(model.name).exists()
     if not has_summaries:
@@ -373,6 +335,8 @@ def _planned(layout: Layout | None, model: Model, before: Model | None) -> Model
         doubts=unseen_features(layout, model),
         retypings=retypings,
         voids=retypes or any(change.voids for change in changes),
+        repriced=() if before is None else tuple(repriced(model.rates, before.rates)),
+        now=now,
     )
 
 
@@ -405,7 +369,8 @@ def _voids(key: str, voiding: set[str]) -> bool:
 def _flat(model: Model) -> dict[str, str]:
     """Return a declaration as words by dotted key; keys at their default are left out."""
     found = {f"features.{feature.name}": "declared" for feature in model.features}
-    _flatten(read_text(to_yaml(model, {}), model.name).data, "", found)
+    now = replace(model, rates=replace(model.rates, since=None, earlier=None))  # what was paid earlier is said apart
+    _flatten(read_text(to_yaml(now, {}), model.name).data, "", found)
     return found
 
 
@@ -419,65 +384,3 @@ def _flatten(value: object, at: str, found: dict[str, str]) -> None:
             _flatten({k: v for k, v in named.items() if k != "name"} or "declared", f"{at}.{named['name']}", found)
     else:
         found[at] = "true" if value is True else "false" if value is False else str(value)
-
-
-def estimate(layout: Layout | None, model: Model) -> Storage:
-    """Return what a model takes on disk: from its lake when that has rows, else from its features."""
-    per_row = _FIXED_BYTES + sum(
-        _NUMERIC_BYTES if feature.kind in {"numeric", "integer", None} else _TEXT_BYTES for feature in model.features
-    )
-    measured = _measured_bytes(layout, model.name) if layout else None
-    per_day, seen = _rows_per_day(layout, model.name) if layout else (None, 0)
-    buckets = 86_400 // bucket_seconds(model.timezone)
-    values = 2 + sum(COHORT_VALUES if cohort.by else 2 for cohort in model.cohorts)  # a version and an endpoint
-    kept = _measured_summaries(layout, model.name) if layout else None
-    return Storage(
-        bytes_per_prediction=per_row if measured is None else measured,
-        is_measured=measured is not None,
-        rows_per_day=per_day,
-        seen=seen,
-        keep=model.keep,
-        summary_bytes_per_day=(
-            float(len(model.features) * (buckets * _HOUR_BYTES + values * _DAY_BYTES)) if kept is None else kept
-        ),
-        window=max(model.retention.age or 0, horizon(model)),
-        budget=model.retention.size_bytes,
-    )
-
-
-def _measured_bytes(layout: Layout, name: str) -> float | None:
-    """Return the bytes a row of the lake takes in all tables; None below a thousand, where overhead rules."""
-    files = {table: LakeTable(layout.lake(name, table)).files() for table in TABLES}
-    if not files["predictions"]:
-        return None
-    with Snapshot(layout, name, tables=("predictions",)) as snapshot:
-        count = cast("int", rows(snapshot.connection, "SELECT count(ship) FROM predictions")[0][0])
-    if count < _FEWEST_ROWS:
-        return None
-    return sum(Path(file).stat().st_size for listed in files.values() for file in listed) / count
-
-
-def _measured_summaries(layout: Layout, name: str) -> float | None:
-    """Return the bytes that a day of kept states takes; None before there is one."""
-    path = layout.summaries(name)
-    with Summaries.reading(path) as summaries:
-        days = 0 if summaries is None else len(summaries.starts(Kept(TRAFFIC), "day", 0, _FAR))
-    return path.stat().st_size / days if days else None
-
-
-def _rows_per_day(layout: Layout, name: str) -> tuple[float | None, int]:
-    """Return the requests a day that were seen, and how long they were seen for."""
-    with Snapshot(layout, name, tables=("tallies",)) as snapshot:
-        sql = "SELECT sum(requests), min(epoch_us(bucket_at)), max(epoch_us(bucket_at)) FROM tallies WHERE requests > 0"
-        total, first, last = cast("tuple[float | None, int, int]", rows(snapshot.connection, sql)[0])
-    if not total:
-        return None, 0
-    seen = max(last - first + 900 * MICROS, HOUR)
-    return float(total) * DAY / seen, seen
-
-
-def _size(size: float) -> str:
-    for name, unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size:.0f} B"

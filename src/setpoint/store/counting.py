@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from setpoint.core.clock import QUARTER_HOUR
 from setpoint.core.events import Prediction, Tally
+from setpoint.store.runs import Run
 
 LATENCY_BINS_PER_OCTAVE = 32
 SCORE_BINS_PER_LOGIT = 32
 SCORE_BIN_LIMIT = 640
+_LOWEST_SCORE = 1e-8  # its logit is -18: well inside the limit of 20, where `score_bin` clips
+_Bin = TypeVar("_Bin", int, str)
 
 Key = tuple[str | None, str | None, str | None, str | None, int]
 
@@ -69,6 +75,20 @@ class Counting:
         for name in missing:
             counts.missing[name] = counts.missing.get(name, 0) + 1
 
+    def count_run(self, run: Run, *, kept: bool) -> None:
+        """Count predictions that look alike, all at once."""
+        key = (*run.who, run.bucket_at)
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = Counts()
+        counts.requests += run.rows
+        counts.errors += run.errors
+        counts.not_kept += 0 if kept else run.rows
+        counts.compute_seconds += sum(run.compute)
+        _add(counts.latency_bins, latency_bins(run.latencies))
+        _add(counts.score_bins, score_bins(run.scores))
+        _add(counts.missing, run.missing)
+
     def drain(self, process: str, sequence: int, recorded_at: int) -> list[Tally]:
         """Return what was counted since the last drain, and start again."""
         taken, self._counts = self._counts, {}
@@ -98,6 +118,36 @@ class Counting:
         if tallies:
             tallies[0].dropped = dropped
         return tallies
+
+
+def _add(counts: dict[_Bin, int], found: Mapping[_Bin, int]) -> None:
+    for place, count in found.items():
+        counts[place] = counts.get(place, 0) + count
+
+
+def latency_bins(seconds: Sequence[float]) -> Mapping[int, int]:
+    """Return how many latencies are in each bin; the same as `latency_bin` of each, in fewer steps.
+
+    Example:
+        >>> dict(latency_bins([1.0, 2.0, 1.0]))
+        {0: 2, 32: 1}
+    """
+    if not seconds or min(seconds) <= 1e-9 or max(seconds) > 1e9:  # noqa: PLR2004 — where `latency_bin` clips
+        return Counter(map(latency_bin, seconds))
+    return Counter(map(math.floor, map(float(LATENCY_BINS_PER_OCTAVE).__mul__, map(math.log2, seconds))))
+
+
+def score_bins(scores: Sequence[float]) -> Mapping[int, int]:
+    """Return how many scores are in each bin; one outside [0, 1] is in none.
+
+    Example:
+        >>> dict(score_bins([0.5, 0.5, 7.0]))
+        {0: 2}
+    """
+    if not scores or min(scores) <= _LOWEST_SCORE or max(scores) >= 1.0 - _LOWEST_SCORE:
+        return Counter(score_bin(score) for score in scores if 0.0 <= score <= 1.0)
+    odds = [score / (1.0 - score) for score in scores]
+    return Counter(map(math.floor, map(float(SCORE_BINS_PER_LOGIT).__mul__, map(math.log, odds))))
 
 
 def latency_bin(seconds: float) -> int:

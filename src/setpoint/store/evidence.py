@@ -31,6 +31,7 @@ from setpoint.store.states import StateTable, merge
 _SAMPLE_ROWS = 10_000
 _NAMED_VALUES = 50
 _SEEN_VALUES = 10_000
+COUNT_ASIDE = "SELECT count(*) FROM quarantine"
 SCORE, PREDICTION = "$score", "$prediction"
 
 
@@ -224,6 +225,11 @@ class RowEvidence:
     def cohorts(self) -> dict[str, str]:
         """What profiles are split by, with the SQL of its value: version, endpoint, and the declared cohorts."""
         return {"version": "p.version", "endpoint": "p.endpoint", **dict(self._cohorts)}
+
+    @cached_property
+    def quarantined(self) -> int:
+        """How many rows were put aside, in all tables; of a file none is."""
+        return cast("int", rows(self.connection, COUNT_ASIDE)[0][0]) if self.is_recorded else 0
 
     def open_findings(self) -> list[Finding]:
         """Return what the loops noticed that is still so; of a file nothing was."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,15 +13,15 @@ import duckdb
 from setpoint.core.errors import ColumnError
 from setpoint.core.events import DECIDED_BY_DATA, PARTITIONED_BY, column_types
 from setpoint.core.model import Model
-from setpoint.store.cells import ODD, odd_cells
+from setpoint.store.cells import ODD
 from setpoint.store.engines.duck import at, literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import FILE, BrokenLine
-from setpoint.store.kinds import cast_sql, declared_types
+from setpoint.store.fitting import INPUT
+from setpoint.store.imported_inputs import event_sql, input_sql, misfits, mostly_numbers, policy_of
 from setpoint.store.lake import SHIP, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import Column, tallies_of_rows
-from setpoint.store.shapes import REDACTED, TEXT_LIMIT
 from setpoint.store.shipper import LEASE
 from setpoint.store.task_sql import spelled
 
@@ -114,33 +114,36 @@ def import_predictions(
         StoreBusy: Another process ships.
         ColumnError: The rows have no times.
     """
+    if not rows(connection, "SELECT 1 FROM predictions WHERE predicted_at IS NOT NULL LIMIT 1"):
+        msg = "no row has a time, and a prediction without one belongs to no day"
+        raise ColumnError(msg, hint="name the column: --map time=COLUMN")
+    layout.make()
     with layout.lease(LEASE):
         batch = _Batch(connection, layout, model, "predictions", files, lambda token: token)
         if not batch.tokens:
             return Imported(0, 0, is_repeat=True)
-        if not rows(connection, "SELECT 1 FROM predictions WHERE predicted_at IS NOT NULL LIMIT 1"):
-            msg = "no row has a time, and a prediction without one belongs to no day"
-            raise ColumnError(msg, hint="name the column: --map time=COLUMN")
-        kept = {name: column for name, column in features.items() if _policy(model, name) != "drop"}
-        kept |= _mostly_numbers(connection, model, kept, batch.lake, files)
+        kept = {name: column for name, column in features.items() if policy_of(model, name) != "drop"}
+        kept |= mostly_numbers(connection, model, kept, batch.lake, files.tokens)
         prediction = batch.fitting("prediction", "predictions")
         outcome = batch.fitting("outcome", "outcomes")
-        misfits = [*_misfits(model, kept, batch.lake), prediction.misfit, outcome.misfit]
         batch.gather(
             {
                 "no time": "predicted_at IS NULL",
                 "its prediction_id stands in an earlier row": "is_double",
                 _NO_NUMBER: f"{quoted(ODD)} IS NOT NULL",
-                _MISFIT: " OR ".join(misfits),
+                _MISFIT: f"{prediction.misfit} OR {outcome.misfit}",
+                **misfits(model, kept, batch.lake),
             }
         )
-        hidden = [column.sql for name, column in features.items() if _policy(model, name) != "keep"]
-        put_aside = batch.put_aside(hidden)
+        who = f"coalesce(version, {literal(version) if version else 'NULL'})"
+        columns = _prediction_columns(who, run_id, prediction.sql)
+        hidden = [column.sql for name, column in features.items() if policy_of(model, name) != "keep"]
+        event = event_sql(model, columns, kept, batch.lake, column_types("predictions"))
+        put_aside = batch.put_aside(hidden, event)
         counts = _counts(layout.clock.now(), has_costs=has_costs)
-        found = dict(zip(counts, batch.ask(f"SELECT {', '.join(counts.values())} FROM imported"), strict=True))
+        found = dict(zip(counts, batch.ask(f"SELECT {', '.join(counts.values())} FROM identified"), strict=True))
         # The commit of the rows is what says that a file is in, so it comes last: an import that was
         # killed is done again, and finds what it had committed of the rest.
-        who = f"coalesce(version, {literal(version) if version else 'NULL'})"
         batch.commit("tallies", _tallies(batch.tokens[0], who))
         if found["outcomes"]:
             of_kind = kind or model.final_kind
@@ -148,9 +151,8 @@ def import_predictions(
         if has_costs:
             batch.commit("calls", _calls_of_rows())
         inputs = ", ".join(
-            f"{quoted(name)} := {_input(model, name, column, batch.lake)}" for name, column in kept.items()
+            f"{quoted(name)} := {input_sql(model, name, column, batch.lake)}" for name, column in kept.items()
         )
-        columns = _prediction_columns(who, run_id, prediction.sql)
         if not batch.ask("SELECT count(prediction) FROM imported")[0]:
             del columns["prediction"]  # a later file or recorder decides what it holds
         struct = f", struct_pack({inputs}) AS inputs" if inputs else ""
@@ -162,6 +164,7 @@ def import_outcomes(
     connection: duckdb.DuckDBPyConnection, layout: Layout, model: Model, files: Files, *, kind: str
 ) -> Imported:
     """Commit the `outcomes` view of files to the lake; an outcome counts as learned when observed."""
+    layout.make()
     with layout.lease(LEASE):
         batch = _Batch(connection, layout, model, "outcomes", files, lambda token: outcome_mark(model, token, kind))
         if not batch.tokens:
@@ -194,9 +197,10 @@ class _Fitting:
 class _Batch:
     """The files of an import that a table has not yet, and their rows.
 
-    For the SQL of `ask` and `commit` the rows are `brought`, those of them that fit `imported`: with
-    the columns of the view and `token`, `row_place` (in its file, from 1), `reason` (why it does not
-    fit) and `is_double`.
+    For the SQL of `ask` and `commit` the rows are `brought`, those of them that fit `imported`, and
+    `identified` are these and the ones of which only an input does not fit: they may come back, and what
+    they cost and came to is known meanwhile, as it is of a recorded row. All have the columns of the view
+    and `token`, `row_place` (in its file, from 1), `reason` (why it does not fit) and `is_double`.
 
     Attributes:
         lake: The table that the rows go to.
@@ -288,8 +292,13 @@ class _Batch:
         """Return the one row of counts that a query over all the files has."""
         return cast("tuple[int, ...]", rows(self._connection, self._over(self.tokens, select))[0])
 
-    def put_aside(self, hidden: Sequence[str] = ()) -> int:
-        """Commit what does not fit to the quarantine, as JSON text without hidden columns; return how much it is."""
+    def put_aside(self, hidden: Sequence[str] = (), event: str = "NULL") -> int:
+        """Commit what does not fit to the quarantine, as JSON text without hidden columns; return how much it is.
+
+        Args:
+            hidden: Columns that are not kept.
+            event: SQL of a row of which only an input does not fit, as a recorder would have recorded it.
+        """
         bad = "SELECT count(*) FROM brought WHERE reason IS NOT NULL"
         count = sum(self.ask(f"SELECT ({bad}), (SELECT count(*) FROM broken)"))
         if count:
@@ -305,7 +314,8 @@ class _Batch:
                 "quarantine",
                 f"SELECT {_picked('quarantine', columns)} FROM ("
                 "SELECT token, row_place AS line_number, reason, CAST(to_json(bad) AS VARCHAR) AS raw"
-                f" FROM (SELECT {shown} FROM brought WHERE reason IS NOT NULL) AS bad"
+                f" FROM (SELECT {shown} FROM brought WHERE reason IS NOT NULL AND NOT {_IS_INPUT}) AS bad"
+                f" UNION ALL SELECT token, row_place, reason, {event} FROM brought WHERE {_IS_INPUT}"
                 f" UNION ALL SELECT token, line_number, {literal(_BROKEN)}, raw FROM broken)",
                 lambda token: f"{self._table}/{self.mark(token)}",
             )
@@ -331,6 +341,7 @@ class _Batch:
         which = f"token IN ({', '.join(literal(token) for token in tokens)})"
         return (
             f"WITH brought AS (FROM gathered WHERE {which}), imported AS (FROM brought WHERE reason IS NULL),"
+            f" identified AS (FROM brought WHERE reason IS NULL OR {_IS_INPUT}),"
             f" broken AS (FROM broken_lines WHERE {which}) {select}"
         )
 
@@ -338,6 +349,7 @@ class _Batch:
 _NO_NUMBER = "a text stands where a number must"
 _MISFIT = "a value does not fit its column"
 _BROKEN = "not a JSON object"
+_IS_INPUT = f"starts_with(coalesce(reason, ''), {literal(INPUT)})"
 _IDENTIFIER = (
     "CASE WHEN prediction_id IS NULL OR prediction_id = '' THEN lpad(to_hex(epoch_us(predicted_at)), 14, '0')"
     " || substr(sha256(token || row_place), 1, 16) ELSE prediction_id END"
@@ -347,9 +359,9 @@ _OBSERVED = "coalesce(observed_at, predicted_at)"
 
 
 def _counts(now: int, *, has_costs: bool) -> dict[str, str]:
-    """Return SQL over the rows that fit for each number that `Imported` tells of predictions."""
+    """Return SQL over the rows that are identified for each number that `Imported` tells of predictions."""
     return {
-        "rows": "count(*)",
+        "rows": "count(*) FILTER (reason IS NULL)",
         "outcomes": "count(outcome)",
         "worthless": "count(value_usd) FILTER (outcome IS NULL)",
         "costs": f"count({_NANO_USD})",
@@ -401,7 +413,7 @@ def _outcome_columns(outcome: str, kind: str) -> dict[str, str]:
 
 def _outcomes_of_rows(outcome: str, kind: str) -> str:
     columns = {**_outcome_columns(outcome, kind), "observed_at": _OBSERVED, "recorded_at": _OBSERVED}
-    return f"SELECT {_picked('outcomes', columns)} FROM imported WHERE outcome IS NOT NULL"
+    return f"SELECT {_picked('outcomes', columns)} FROM identified WHERE outcome IS NOT NULL"
 
 
 def _calls_of_rows() -> str:
@@ -413,7 +425,7 @@ def _calls_of_rows() -> str:
         "attempt": "1",
         "cost_nano_usd": _NANO_USD,
     }
-    return f"SELECT {_picked('calls', columns)} FROM imported"
+    return f"SELECT {_picked('calls', columns)} FROM identified"
 
 
 def _tallies(process: str, version: str) -> str:
@@ -427,72 +439,3 @@ def _tallies(process: str, version: str) -> str:
         "version": version,
     }
     return f"SELECT {_picked('tallies', columns)} FROM ({counted}) AS counted WHERE bucket_at IS NOT NULL"
-
-
-def _mostly_numbers(
-    connection: duckdb.DuckDBPyConnection, model: Model, features: Mapping[str, Column], lake: LakeTable, files: Files
-) -> dict[str, Column]:
-    """Return the features of CSV files whose type is open and that are numbers but for a few cells, as numbers."""
-    if not all(Path(path).suffix.lower() in {".csv", ".tsv"} for path in files.tokens):
-        return {}
-    known = {*lake.inputs, *declared_types(model)}
-    texts = {
-        column.sql: name
-        for name, column in features.items()
-        if column.kind == "VARCHAR" and name not in known and _policy(model, name) == "keep"
-    }
-    found = odd_cells(connection, "predictions", (f"inputs.{name}" for name in texts.values()))
-    odd = {quoted(column) for column in found}
-    return {name: replace(features[name], kind="DOUBLE") for sql, name in texts.items() if sql in odd}
-
-
-def _policy(model: Model, name: str) -> str:
-    declared = model.feature(name)
-    return declared.policy if declared else "keep"
-
-
-def _kind(model: Model, name: str, column: Column, lake: LakeTable) -> str:
-    """Return the type of a feature in the lake: as it is there, as declared, or as its column suggests."""
-    if name in lake.inputs:
-        return lake.inputs[name]
-    declared = declared_types(model).get(name)
-    if declared is not None:
-        return declared
-    if column.kind == "BOOLEAN":
-        return "BOOLEAN"
-    numeric = column.kind.split("(")[0] in _NUMERIC
-    return "DOUBLE" if numeric else "VARCHAR"
-
-
-_NUMERIC = {
-    "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "DECIMAL",
-    "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT",
-}  # fmt: skip
-
-
-def _input(model: Model, name: str, column: Column, lake: LakeTable) -> str:
-    text = f"CAST({column.sql} AS VARCHAR)"
-    policy = _policy(model, name)
-    if policy == "hash":
-        return f"substr(sha256({text}), 1, 24)"
-    if policy == "redact":
-        return f"CASE WHEN {column.sql} IS NULL THEN NULL ELSE '[redacted]' END"
-    kind = _kind(model, name, column, lake)
-    declared = model.feature(name)
-    if kind == "VARCHAR" and declared is None and model.free_text != "keep":
-        return f"CASE WHEN length({text}) > {TEXT_LIMIT} THEN {literal(REDACTED)} ELSE {text} END"
-    if kind == "VARCHAR" and column.kind == "DOUBLE":
-        return cast_sql(column.sql, column.kind, kind)  # 80331.0 is the text 80331, as a recorder has it
-    return f"TRY_CAST({column.sql} AS {kind})"
-
-
-def _misfits(model: Model, features: Mapping[str, Column], lake: LakeTable) -> list[str]:
-    """Return SQL conditions under which a row's value would be lost in its column."""
-    found: list[str] = []
-    for name, column in features.items():
-        kind = _kind(model, name, column, lake)
-        if kind != "VARCHAR":
-            found.append(f"({column.sql} IS NOT NULL AND TRY_CAST({column.sql} AS {kind}) IS NULL)")
-            if kind == "BIGINT":
-                found.append(f"(TRY_CAST({column.sql} AS DOUBLE) <> floor(TRY_CAST({column.sql} AS DOUBLE)))")
-    return found

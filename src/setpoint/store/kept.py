@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from setpoint.core.clock import MICROS, QUARTER_HOUR, text
 from setpoint.core.errors import UsageError
@@ -13,7 +13,8 @@ from setpoint.core.model import Model
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
-from setpoint.store.evidence import Change, RowEvidence, bucket_seconds
+from setpoint.store.engines.duck import rows
+from setpoint.store.evidence import COUNT_ASIDE, Change, RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
@@ -23,7 +24,7 @@ from setpoint.store.money import MONEY
 from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
-from setpoint.store.summaries import Kept, Progress, Summaries, basis
+from setpoint.store.summaries import Kept, Progress, Summaries
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from setpoint.store.measures import Column
 
 SUMMARISED = ("predictions", "unkept", "outcomes", "calls", "tallies", "changes")
+ASIDE = "quarantine"
 _RUNS = 8
 
 
@@ -85,7 +87,7 @@ class KeptEvidence(RowEvidence):
     def progress(self) -> Progress | None:
         """How far the states reach; None when they cannot serve this question."""
         found = self._summaries.progress() if self._summaries is not None else None
-        usable = found is not None and found.basis == basis(self.model) and self.as_of >= found.ticked_at
+        usable = found is not None and found.holds_for(self.model) and self.as_of >= found.ticked_at
         return found if usable and self._is_now else None
 
     @cached_property
@@ -112,6 +114,7 @@ class KeptEvidence(RowEvidence):
         if progress is None:
             return frozenset()
         found = self._silent_now(progress) | set(progress.marked)
+        found |= progress.repriced(self.model.rates, self._bucket * MICROS)
         if self.news - {"changes"}:
             found |= dirty_buckets(self.connection, self.matching(None), progress.ships, self._bucket)
         return frozenset(start for start in found if start >= self._let_go_before)
@@ -137,7 +140,10 @@ class KeptEvidence(RowEvidence):
             return super().span
         if progress.first_at is None or progress.last_at is None:
             return None
-        return Window(progress.first_at, progress.last_at + 1)
+        # Of days whose quality an older version did not keep nothing could be told: they are not held against.
+        is_lacking = quality_kind(self.model).name in progress.lacking
+        first = max(progress.first_at, progress.lacking_before) if is_lacking else progress.first_at
+        return Window(first, max(first, progress.last_at + 1))
 
     @cached_property
     def definition(self) -> Definition:
@@ -233,6 +239,16 @@ class KeptEvidence(RowEvidence):
             lambda part, size: super(KeptEvidence, self).exposure(part, bucket_seconds=size),
         )
 
+    @cached_property
+    def quarantined(self) -> int:
+        """How many rows were put aside, in all tables."""
+        places = (self._layout.lake(self.model.name, ASIDE), self._layout.spool(self.model.name, ASIDE))
+        if not any(place.exists() for place in places):  # nearly always: then nothing has to be opened
+            return 0
+        as_of = None if self._is_now else self.as_of
+        with Snapshot(self._layout, self.model.name, as_of=as_of, tables=(ASIDE,)) as snapshot:
+            return cast("int", rows(snapshot.connection, COUNT_ASIDE)[0][0])
+
     def open_findings(self) -> list[Finding]:
         """Return what the loops had noticed by the time of the question that was still so."""
         found = read_findings(self._layout, self.model.name)
@@ -245,6 +261,7 @@ class KeptEvidence(RowEvidence):
 
     def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(quality_kind(self.model).name, window)
         days = self._local_days(window)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
@@ -253,6 +270,7 @@ class KeptEvidence(RowEvidence):
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(ARRIVALS.name, window)
         days = self._local_days(window)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
@@ -260,6 +278,7 @@ class KeptEvidence(RowEvidence):
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(MONEY.name, window)
         days = self._local_days(window)
         return super().money_by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money)
 
@@ -270,6 +289,8 @@ class KeptEvidence(RowEvidence):
         progress, summaries = self.progress, self._summaries
         if progress is None or summaries is None:
             return [(midnight, state) for midnight, day in days if len(state := state_of(day))]
+        if kept.kind.name in progress.lacking:  # nothing is known of these days: they are left out, not empty
+            days = [(midnight, day) for midnight, day in days if day.start >= progress.lacking_before]
         zone = self.model.timezone
         touched = {local_midnight(start, zone) for start in self.dirty}
         whole = {
@@ -335,6 +356,7 @@ class KeptEvidence(RowEvidence):
             grain = "days" if kept.is_by_day else "hours"
             msg = f"the rows before {self._text(self._let_go_before)} were let go: whole {grain} of them are kept"
             raise UsageError(msg, hint=f"choose a window of whole {grain}: this one is {span.text(zone)}")
+        self._refuse_what_was_not_kept(kept.kind.name, span)
         tables = [
             *summaries.tables(kept, "week", weeks),
             *summaries.tables(kept, "day", days),
@@ -354,6 +376,16 @@ class KeptEvidence(RowEvidence):
     def has_rows_of(self, window: Window | None) -> bool:
         """Return whether no row of a window was let go."""
         return not self._let_go_before or (window is not None and window.start >= self._let_go_before)
+
+    def _refuse_what_was_not_kept(self, kind: str, window: Window | None) -> None:
+        """Refuse a question about days that an older version kept without what it needs: nothing is no answer."""
+        progress = self.progress
+        if progress is None or window is None or kind not in progress.lacking:
+            return
+        if window.start < progress.lacking_before and window.end > (progress.first_at or 0):
+            day = self._text(progress.lacking_before)
+            msg = f"rows before {day} were let go, and the version that kept those days did not count what {kind} needs"
+            raise UsageError(msg, hint=f"choose a window that starts at {day} or later")
 
     def _refuse_what_was_let_go(self, window: Window | None) -> None:
         """Refuse a question about what was known earlier of days whose rows are gone: states know only the present."""

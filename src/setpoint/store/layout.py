@@ -74,13 +74,25 @@ class Layout:
         Raises:
             StoreReadOnly: The folder cannot be written.
         """
-        if (root / _MARKER).exists():
-            return cls.open(root)
-        marker = Marker(FORMAT, replay_now)
-        with writing(root):
-            root.mkdir(parents=True, exist_ok=True)
-            write_atomically(root / _MARKER, msgspec.json.encode(marker))
-        return cls(root, marker)
+        layout = cls.prospective(root, replay_now=replay_now)
+        layout.make()
+        return layout
+
+    @classmethod
+    def prospective(cls, root: Path, *, replay_now: int | None = None) -> Layout:
+        """Open the store that is there, or return the one that `make` will make: until then nothing is written."""
+        return cls.open(root) if (root / _MARKER).exists() else cls(root, Marker(FORMAT, replay_now))
+
+    def make(self) -> None:
+        """Make the store when it is not there.
+
+        Raises:
+            StoreReadOnly: The folder cannot be written.
+        """
+        if not (self.root / _MARKER).exists():
+            with writing(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+                write_atomically(self.root / _MARKER, msgspec.json.encode(self._marker))
 
     @classmethod
     def open(cls, root: Path) -> Layout:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from setpoint.core.clock import MICROS
 from setpoint.core.model import Model, Task
+from setpoint.core.rates import Rates
 from setpoint.core.spelling import class_name
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal
@@ -330,18 +331,28 @@ def _success(model: Model) -> str:
 
 
 def _cost(matching: Matching) -> str:
-    """Dollars a row: its calls plus the declared rates; null when neither is known."""
-    rates = matching.model.rates
+    """Dollars a row: its calls plus the rates of its time; null when neither is known."""
+    *past, last = [_price(matching, rates) for rates in matching.model.rates.periods]
+    if not past:
+        return last
+    ends = [rates.since or 0 for rates in matching.model.rates.periods[1:]]
+    cases = " ".join(f"WHEN p.predicted_at < {at(end)} THEN {price}" for end, price in zip(ends, past, strict=True))
+    return f"CASE {cases} ELSE {last} END"
+
+
+def _price(matching: Matching, rates: Rates) -> str:
+    """Dollars a row while these rates hold."""
     parts: list[str] = []
     if rates.per_prediction_usd is not None:
         parts.append(repr(float(rates.per_prediction_usd)))
     if rates.per_compute_second_usd is not None:
         parts.append(f"p.compute_seconds * {float(rates.per_compute_second_usd)!r}")
-    flat = " + ".join(parts)
+    flat = " + ".join(parts) or "0.0"
     if matching.is_joined:
-        return f"coalesce(p.cost_usd + {flat}, {flat})" if flat else "p.cost_usd"
+        return f"coalesce(p.cost_usd + {flat}, {flat})" if rates.is_paid else "p.cost_usd"
+    if not rates.is_paid:  # what failed without a billed attempt cost nothing; who paid for an answer, nobody said
+        flat = "CASE WHEN p.error IS NOT NULL THEN 0.0 END"
     if not matching.has_calls:
-        return flat or ("0.0" if rates.declared else "CAST(NULL AS DOUBLE)")
-    none = (flat and "0.0") or ("0.0" if rates.declared else "NULL")
-    called = f"CASE WHEN c.prediction_id IS NULL THEN {none} WHEN c.unpriced > 0 THEN NULL ELSE c.nano / 1e9 END"
-    return f"{called} + {flat}" if flat else called
+        return flat
+    called = f"c.nano / 1e9 + {flat}" if rates.is_paid else "c.nano / 1e9"
+    return f"CASE WHEN c.prediction_id IS NULL THEN {flat} WHEN c.unpriced > 0 THEN NULL ELSE {called} END"

@@ -132,10 +132,10 @@ SPENDING = StateKind(
 
 def quality_kind(model: Model) -> StateKind:
     """Return the kind of quality state that a model's task needs."""
-    return _QUALITY[model.task]
+    return QUALITY_KINDS[model.task]
 
 
-_QUALITY = {
+QUALITY_KINDS = {
     Task.BINARY: BINARY_QUALITY,
     Task.REGRESSION: REGRESSION_QUALITY,
     Task.MULTICLASS: MULTICLASS_QUALITY,

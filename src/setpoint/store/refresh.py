@@ -45,7 +45,7 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
     ):
         last = summaries.progress()
         evidence = RowEvidence(snapshot.connection, model, snapshot.columns, now)
-        before = last if last is not None and last.basis == basis(model) else None
+        before = last if last is not None and last.holds_for(model) else None
         if before is None:
             summaries.clear()
         else:
@@ -78,6 +78,9 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
                 outcome_shift=evidence.definition.outcome_shift,
                 changes=evidence.changes(None),
                 let_go_before=let_go_before,
+                rates=model.rates,
+                lacking=before.lacking if before else [],
+                lacking_before=before.lacking_before if before else 0,
                 told_apart=told_apart,
             )
         )
@@ -113,7 +116,8 @@ def _stale(evidence: RowEvidence, before: Progress | None, reach: Window, step: 
         if span is not None:
             changed |= set(range(before.closed_until, min(reach.end, span.end), step))
     found = changed | dirty_buckets(evidence.connection, evidence.matching(None), ships, step // MICROS)
-    found |= _ripe(evidence, before, step) if before else set()
+    if before:
+        found |= _ripe(evidence, before, step) | before.repriced(evidence.model.rates, step)
     stale = sorted(start for start in found if reach.start <= start <= reach.end - step)
     return stale, sorted(changed & set(stale))
 

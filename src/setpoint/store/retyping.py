@@ -319,7 +319,7 @@ class _Table:
                     yield names[place], name, line
 
     def _line(self, raw: str) -> bytes | None:
-        """Return a row that fits as a line; None for one with any fault, or that is no event (an imported row)."""
+        """Return a row that fits as a line; None for one with any fault, or that is no event."""
         try:
             row = msgspec.json.decode(raw, type=dict[str, object])
             inputs = msgspec.convert(row.pop("inputs", None) or {}, dict[str, object])

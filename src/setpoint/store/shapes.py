@@ -54,7 +54,7 @@ class Shape:
         self.casts: tuple[str, ...] = ()
         floats: list[str] = []
         texts: list[str] = []
-        self.fault = _fault(tuple(inputs))
+        self.fault = name_fault(tuple(inputs))
         for name, value in inputs.items():
             kind = type(value)
             self.types[str(name)] = column_type(kind)
@@ -211,7 +211,8 @@ _NO_NUMBERS = frozenset({"bytes_", "datetime64", "timedelta64"})  # NumPy gives 
 _PLAIN = frozenset({float, int, bool, str, type(None)})
 
 
-def _fault(names: tuple[object, ...]) -> str:
+def name_fault(names: tuple[object, ...]) -> str:
+    """Return why no table can have columns of these names; empty when one can."""
     texts = [str(name) for name in names]
     if len({text.lower() for text in texts}) < len(texts):
         return "two inputs have one name, or differ only in upper and lower case"

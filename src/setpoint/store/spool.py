@@ -8,48 +8,30 @@ fdatasync covers it, so `flush_seconds` is the most that a crash can lose.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import cast
 
 import msgspec
 
 from setpoint.core.errors import StoreError
-from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Quarantined, Unkept
+from setpoint.core.events import Event, Quarantined
 from setpoint.core.ids import id_maker, process_token
-from setpoint.core.model import Model, Task
-from setpoint.core.spelling import class_name, outcome_words
+from setpoint.core.model import Model
+from setpoint.store.admission import Admission, Item
 from setpoint.store.counting import Counting
 from setpoint.store.exits import watch
-from setpoint.store.kinds import Misfit, cast_value, declared_types
 from setpoint.store.layout import Layout
 from setpoint.store.segments import SegmentWriter, new_header
 from setpoint.store.shapes import (
-    REDACTED,
-    SPELLED,
-    TEXT_LIMIT,
-    Shape,
-    Types,
-    clean,
-    column_type,
-    fits,
-    is_plain,
-    no_numbers,
-    scalar,
     simplify,
-    spell_out,
 )
 
 log = logging.getLogger("setpoint")
 
 _SEGMENT_BYTES = 32 << 20
 _LINES_AT_ONCE = 4096
-
-Item = tuple[str, Event, bool]
 
 
 class _Flush:
@@ -189,10 +171,10 @@ class Spool:
             return  # the queue is the bound on what a full disk keeps in memory
         taken = [self._queue.popleft() for _ in range(len(self._queue))]
         marks = [item for item in taken if isinstance(item, _Flush)]
-        grouped: dict[str, list[tuple[Event, bool]]] = {}
+        grouped: dict[str, list[Item]] = {}
         for item in taken:
-            if not isinstance(item, _Flush):
-                grouped.setdefault(item[0], []).append((item[1], item[2]))
+            if type(item) is tuple:
+                grouped.setdefault(item[0], []).append(item)
         for model in list(self.drops):
             grouped.setdefault(model, [])
         succeeded = True
@@ -206,7 +188,7 @@ class Spool:
             mark.succeeded = succeeded
             mark.done.set()
 
-    def _write_model(self, model: str, events: list[tuple[Event, bool]], *, force: bool) -> bool:
+    def _write_model(self, model: str, events: list[Item], *, force: bool) -> bool:
         files = self._models.get(model)
         if files is None:
             files = self._models[model] = _ModelFiles(self, model)
@@ -227,14 +209,11 @@ class Spool:
 
 
 class _File:
-    """The segment of one table, and the shapes it is known to hold."""
+    """The segment of one table."""
 
     def __init__(self) -> None:
         self.segment: SegmentWriter | None = None
         self.sequence = 0
-        self.types: Types = {}
-        self.inputs: Types = {}
-        self.must_rotate = False
         self.pending: list[bytes] = []
 
 
@@ -246,28 +225,15 @@ class _ModelFiles:
         self._spool = spool
         self._model = model
         self._files: dict[str, _File] = {}
-        self._shapes: dict[object, Shape] = {}
         self._tally_sequence = 0
         self._tallied_at = time.monotonic()
-        declared = _declared(spool.layout, model)
-        self._integers = frozenset(f.name for f in declared.features if f.kind == "integer")
-        # A bad first value must not decide: a declared number is one from the first row on.
-        self._declared = declared_types(declared)
-        self._kept_texts = frozenset(f.name for f in declared.features if f.policy == "keep")
-        self._keeps_all_texts = declared.free_text == "keep"
-        self._task = declared.task
+        self._admission = Admission(_declared(spool.layout, model), self.counting, self._quarantined)
 
-    def write(self, events: list[tuple[Event, bool]], now: float, *, force: bool) -> bool:
+    def write(self, events: list[Item], now: float, *, force: bool) -> bool:
         """Encode events, append them to their segments, sync; False when the disk refused."""
         for start in range(0, len(events), _LINES_AT_ONCE):
-            batches: dict[str, list[Event]] = {}
-            for event, is_kept in events[start : start + _LINES_AT_ONCE]:
-                try:
-                    self._admit(event, batches, is_kept=is_kept)
-                except Exception as error:  # one bad event must not take the thread or its neighbours down
-                    self._spool.failed += 1
-                    aside = self._quarantined(TABLE_OF[type(event)], event, f"it cannot be recorded: {error}")
-                    batches.setdefault("quarantine", []).append(aside)
+            batches, failed = self._admission.admit(events[start : start + _LINES_AT_ONCE])
+            self._spool.failed += failed
             for table, batch in batches.items():
                 self._file(table).pending.append(_encoded(batch))
         return self.settle(now, force=force)
@@ -320,96 +286,6 @@ class _ModelFiles:
             if file.segment is not None:
                 file.segment.abandon()
 
-    def _admit(self, event: Event, batches: dict[str, list[Event]], *, is_kept: bool) -> None:
-        """Count an event, make it encodable and put it to the batch of its table."""
-        reason = ""
-        if isinstance(event, Prediction):
-            reason = self._admit_prediction(event, is_kept=is_kept)
-            if not is_kept:
-                if event.key is not None or event.parent_id is not None or event.role == "shadow":
-                    batches.setdefault("unkept", []).append(Unkept.of(event))
-                return
-        elif isinstance(event, Outcome):
-            told = outcome_words(event.outcome) if self._task.in_words else event.outcome
-            event.outcome = cast("float | str | None", scalar(told))
-            event.value_usd = cast("float | None", scalar(event.value_usd))
-            reason = self._fit("outcomes", {"outcome": _value_type(event.outcome)}, {})
-        table = TABLE_OF[type(event)]
-        if reason:
-            event = self._quarantined(table, event, reason)
-            table = "quarantine"
-        batches.setdefault(table, []).append(event)
-
-    def _admit_prediction(self, event: Prediction, *, is_kept: bool) -> str:
-        inputs = event.inputs or {}
-        key = (*inputs, *map(type, inputs.values()))
-        shape = self._shapes.get(key)
-        if shape is None:
-            if len(self._shapes) >= _SHAPES_LIMIT:
-                self._shapes.clear()
-            shape = self._shapes[key] = Shape(inputs)
-            shape.casts = tuple(n for n, kind in shape.types.items() if not fits(kind, self._declared.get(n)))
-            shape.types.update({name: self._declared[name] for name in shape.casts})
-        odd = "" if is_plain(event) else spell_out(event)
-        if self._task is Task.MULTICLASS and event.prediction is not None:
-            event.prediction = class_name(event.prediction)
-        if type(event.prediction) is str and len(event.prediction) > TEXT_LIMIT and not self._keeps_all_texts:
-            event.prediction = REDACTED
-        is_ready = shape.is_ready(inputs)
-        missing = shape.missing if is_ready else (*shape.missing, *no_numbers(inputs))
-        self.counting.count(event, missing, kept=is_kept)
-        if not is_kept or shape.fault or odd:
-            return shape.fault or odd
-        if not is_ready:
-            inputs = event.inputs = clean(inputs, frozenset(inputs) if self._keeps_all_texts else self._kept_texts)
-        if shape.casts:
-            inputs = event.inputs = dict(inputs)
-            reason = self._cast(inputs, shape.casts)
-            if reason:
-                return reason
-        prediction = event.prediction
-        kind = float if prediction in SPELLED else type(prediction)
-        found = shape.verdicts.get(kind)
-        if found is None:
-            found = self._fit("predictions", {"prediction": _value_type(prediction)}, shape.types)
-            shape.verdicts[kind] = found
-        return found or (self._fraction(inputs) if self._integers else "")
-
-    def _cast(self, inputs: dict[str, InputValue], names: tuple[str, ...]) -> str:
-        """Make values what they are declared to be; return why one cannot be."""
-        for name in names:
-            try:
-                inputs[name] = cast_value(inputs[name], self._declared[name])
-            except Misfit:
-                holds = _WORDS[str(column_type(type(inputs[name])))]
-                return f"inputs.{name} is {_WORDS[self._declared[name]]} and this row holds {holds}"
-        return ""
-
-    def _fraction(self, inputs: Mapping[str, InputValue]) -> str:
-        for name in self._integers:
-            value = inputs.get(name)
-            if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
-                return f"inputs.{name} is declared integer and holds {value!r}"
-            if value in {"Infinity", "-Infinity"} or (isinstance(value, int) and abs(value) > _WHOLE_LIMIT):
-                return f"inputs.{name} is declared integer and {value} is too large for one"
-        return ""
-
-    def _fit(self, table: str, types: Types, inputs: Types) -> str:
-        """Return why rows of some types cannot stand in the table; widen its columns when they can."""
-        file = self._file(table)
-        spelled = {name.lower(): name for name in file.inputs}
-        for name in inputs:
-            if spelled.get(name.lower(), name) != name:
-                return f"inputs.{name} differs from {spelled[name.lower()]} only in upper and lower case"
-        for column, kind in {**types, **{f"inputs.{name}": kind for name, kind in inputs.items()}}.items():
-            name = column.removeprefix("inputs.")
-            have = file.types.get(column) if column in types else file.inputs.get(name) or self._declared.get(name)
-            if not fits(kind, have):
-                return f"{column} is {_WORDS[str(have)]} and this row holds {_WORDS[str(kind)]}"
-        if _widen(file.types, types, frozenset()) | _widen(file.inputs, inputs, self._integers):
-            file.must_rotate = True
-        return ""
-
     def _quarantined(self, table: str, event: Event, reason: str) -> Quarantined:
         simplify(event)
         return Quarantined(
@@ -428,14 +304,15 @@ class _ModelFiles:
         return file
 
     def _append_pending(self, table: str, file: _File, now: float) -> None:
-        if file.must_rotate and file.segment is not None:
+        known = self._admission.columns(table)
+        if known.have_changed and file.segment is not None:
             file.segment.close()
             file.segment = None
-        file.must_rotate = False
+        known.have_changed = False
         while file.pending:
             if file.segment is None:
                 file.sequence += 1
-                header = new_header(self._model, table, self._spool.process, file.sequence, file.types, file.inputs)
+                header = new_header(self._model, table, self._spool.process, file.sequence, known.fixed, known.inputs)
                 file.segment = SegmentWriter(self._spool.layout.spool(self._model, table), header, now)
             file.segment.append(file.pending[0])
             file.pending.pop(0)
@@ -459,16 +336,7 @@ def _encoded(batch: list[Event]) -> bytes:
         return _encoder.encode_lines(batch)
 
 
-_WHOLE_LIMIT = (1 << 63) - 1
 _TALLY_SECONDS = 5.0
-_SHAPES_LIMIT = 4096
-_WORDS = {
-    "DOUBLE": "a number",
-    "BIGINT": "a whole number",
-    "VARCHAR": "text",
-    "BOOLEAN": "true or false",
-    "None": "null",
-}
 _encoder = msgspec.json.Encoder()
 
 
@@ -478,19 +346,3 @@ def _declared(layout: Layout, model: str) -> Model:
     except (OSError, StoreError) as error:
         log.warning("setpoint cannot read the declaration of %s and records without it: %s", model, error)
         return Model(name=model)
-
-
-def _value_type(value: object) -> str | None:
-    """Return the column type of a prediction or an outcome: true and false are 1 and 0."""
-    kind = column_type(type(value))
-    return "DOUBLE" if kind == "BOOLEAN" or value in SPELLED else kind
-
-
-def _widen(columns: Types, found: Types, integers: frozenset[str]) -> bool:
-    """Add columns and types seen for the first time; return whether any were."""
-    changed = False
-    for name, kind in found.items():
-        if columns.get(name) is None and kind is not None:
-            columns[name] = "BIGINT" if name in integers and kind == "DOUBLE" else kind
-            changed = True
-    return changed

@@ -2,7 +2,8 @@
 
 A bucket is *dirty* when a shipment since the last refresh touched it: a late row, a late or revised
 outcome, a call. Dirty and newly closed buckets are replaced in one transaction, so a reader sees all
-of a refresh or none of it. The file may be deleted at any time; the next refresh makes it again.
+of a refresh or none of it. The file may be deleted at any time; the next refresh makes it again, but for
+days whose rows were let go. Those are carried over when a newer version changes the form of states.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ import msgspec
 import numpy as np
 
 from setpoint.core.model import Model, Task
+from setpoint.core.rates import Rates, repriced
+from setpoint.store.carrying import carry_over, save_forms
 from setpoint.store.evidence import SCORE, Change
 from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable, merge
 
 Grain = Literal["bucket", "day", "week"]
-# Raise it when a state's columns, its bins or this file's tables change: old summaries are then made anew.
-_VERSION = 8
+# Raise it when a state's columns, its bins or this file's tables change: states are then made anew where there
+# are rows, and carried over where there are none. New bins need a new name of the kind: old ones do not fit them.
+_VERSION = 9
+_OLDEST = 8
+CARRIED = "carried over"
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS states (
@@ -65,7 +71,8 @@ class Progress(msgspec.Struct, kw_only=True):
     """How far the summaries reach.
 
     Attributes:
-        basis: Hash of the declaration's parts that states depend on; another one voids all states.
+        basis: Hash of the declaration's parts that states depend on; another one voids all states. `CARRIED`
+            after an older version wrote them, which hashed other parts.
         ships: Last shipment of each table that is in them.
         ticked_at: The time they hold for.
         closed_until: Buckets that start earlier are complete.
@@ -77,6 +84,9 @@ class Progress(msgspec.Struct, kw_only=True):
         changes: All changes known.
         marked: Buckets declared dirty from outside: rows were erased from them.
         let_go_before: Rows before it were let go: what is kept of them can never be made again.
+        rates: What the costs in them were priced with. Where others hold now, buckets are dirty.
+        lacking: Kinds of state that are not there for days let go, since an older version kept those days.
+        lacking_before: Which days those are.
         told_apart: Values of each cohort that profiles tell apart. A new value joins them while there is
             room, so no value is ever counted under two names.
     """
@@ -93,7 +103,24 @@ class Progress(msgspec.Struct, kw_only=True):
     changes: list[Change]
     marked: list[int] = msgspec.field(default_factory=list[int])
     let_go_before: int = 0
+    rates: Rates = msgspec.field(default_factory=Rates)
+    lacking: list[str] = msgspec.field(default_factory=list[str])
+    lacking_before: int = 0
     told_apart: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
+
+    def holds_for(self, model: Model) -> bool:
+        """Return whether the states are those of a declaration."""
+        return self.basis in {basis(model), CARRIED}
+
+    def repriced(self, rates: Rates, step: int) -> set[int]:
+        """Return the closed buckets in which other rates hold than their costs were priced with."""
+        if self.first_at is None:
+            return set()
+        found: set[int] = set()
+        for window in repriced(rates, self.rates):
+            start = max(window.start, self.first_at) // step * step
+            found |= set(range(start, min(window.end, self.closed_until), step))
+        return found
 
     @property
     def definition(self) -> Definition:
@@ -105,13 +132,21 @@ class Progress(msgspec.Struct, kw_only=True):
         return Definition(features, self.outcome_shift)
 
 
-def _is_sound(connection: sqlite3.Connection) -> bool:
-    """Return whether a file is a database of this version; a truncated one is not."""
+def _version(connection: sqlite3.Connection) -> int:
+    """Return the version that wrote a file; 0 when it is no database, or has no states that can be carried over."""
     try:
-        connection.execute("SELECT name FROM sqlite_master").fetchall()
-        return connection.execute("PRAGMA user_version").fetchone() == (_VERSION,)
+        connection.execute("SELECT kind FROM states LIMIT 1").fetchall()
+        found = cast("int", connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError:
-        return False
+        return 0
+    return found if _OLDEST <= found <= _VERSION else 0
+
+
+def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    connection.close()
+    return copy
 
 
 def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
@@ -135,7 +170,6 @@ def basis(model: Model) -> str:
         success,
         model.cohorts,
         model.timezone,
-        model.rates,
         model.outcome_horizon,
         model.outcome_if_silent,
         model.final_kind,
@@ -162,7 +196,11 @@ class Summaries:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
         try:
             connection.execute("BEGIN")
-            yield cls(connection) if _is_sound(connection) else None
+            version = _version(connection)
+            if 0 < version < _VERSION:  # carried over in memory: a reader writes nothing
+                connection = _copied(connection)
+                cls(connection).carry()
+            yield cls(connection) if version else None
         finally:
             connection.close()
 
@@ -172,7 +210,8 @@ class Summaries:
         """Open for one transaction: it is committed when the block ends, or nothing happened."""
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-        if not _is_sound(connection):
+        version = _version(connection)
+        if not version:
             connection.close()
             for damaged in path.parent.glob(f"{path.name}*"):  # derived: it is made anew from rows
                 damaged.unlink()
@@ -182,6 +221,8 @@ class Summaries:
             connection.execute("PRAGMA secure_delete=ON")  # erased values must not stay in free pages
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
+            if 0 < version < _VERSION:
+                cls(connection).carry()
             yield cls(connection)
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -211,8 +252,20 @@ class Summaries:
 
     def save_progress(self, progress: Progress) -> None:
         """Note how far the states reach."""
+        save_forms(self._connection)
         content = msgspec.msgpack.encode(progress)
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('progress', ?)", (content,))
+
+    def carry(self) -> None:
+        """Carry over what an older version kept of days whose rows were let go; drop the rest."""
+        progress = self.progress()
+        version = _version(self._connection)
+        lacking = carry_over(self._connection, 0 if progress is None else progress.let_go_before, version)
+        self._connection.execute("DELETE FROM meta WHERE name LIKE 'note %'")
+        if progress is not None:
+            progress.basis, progress.ships = CARRIED, {}
+            progress.lacking, progress.lacking_before = lacking, progress.let_go_before
+            self.save_progress(progress)
 
     def notes(self) -> dict[str, bytes]:
         """Return what checks found once and need not find again, by name."""
