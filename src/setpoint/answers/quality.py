@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.business import business
 from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.proxy_rates import proxy_rates
 from setpoint.control.estimate_checks import stored_audits
 from setpoint.core.clock import DAY, day_text
 from setpoint.core.errors import UsageError
@@ -81,7 +82,8 @@ def quality_in_detail(
     metrics = quality(state, model, outcome_shift=evidence.definition.outcome_shift)
     counts = binary_state(state) if model.task is Task.BINARY else None
     acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
-    tables = [_metric_table(metrics)]
+    rates = proxy_rates(evidence, window)
+    tables = [_metric_table([*metrics, *(metric for one in rates for metric in (one.metric, one.completeness))])]
     if counts is not None and acted is not None:
         tables = [_point_table(acted), *tables, _reliability_table(counts), _brier_table(counts)]
     if by:

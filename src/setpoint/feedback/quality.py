@@ -118,10 +118,10 @@ def odd_outcome_words(model: Model) -> str:
 
 
 def headline(model: Model) -> str:
-    """Return the metric that is shown first: the first expected one, or the task's own."""
-    if model.expectations:
-        return model.expectations[0].metric
-    return "rmse" if model.task is Task.REGRESSION else "auc"
+    """Return the metric that is shown first: the first expected one that is no rate of a proxy, or the task's own."""
+    rates = {f"{kind.name}_rate" for kind in model.outcomes if not kind.final}
+    default = "rmse" if model.task is Task.REGRESSION else "auc"
+    return next((one.metric for one in model.expectations if one.metric not in rates), default)
 
 
 def arrival(state: StateTable) -> Arrival:
