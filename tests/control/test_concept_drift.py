@@ -83,7 +83,8 @@ def test_a_change_that_was_only_in_who_came_is_none() -> None:
     assert concept_drifts(moved, WATCHED) == []
 
 
-def _without_low_scores(day: OutcomeHistogram) -> OutcomeHistogram:
+def _without_low_scores(day: object) -> OutcomeHistogram:
+    assert isinstance(day, OutcomeHistogram)
     kept = day.bin_index >= -48
     return OutcomeHistogram(
         day.group[kept],

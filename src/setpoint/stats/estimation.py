@@ -142,12 +142,27 @@ class Expected:
             reach = Z
         else:
             reach = student_t_quantile(1.0 - tail, min(self.degrees, _AS_GOOD_AS_NORMAL))
+        if self.bounds == _MEAN_OF_LOSSES and self.value > 0.0:
+            return _skewed(self.value, reach * self.standard_error / self.value)
         half = reach * self.standard_error + self.step
         low, high = max(self.value - half, self.bounds[0]), min(self.value + half, self.bounds[1])
         return min(low, self.value), max(high, self.value)
 
 
 _AS_GOOD_AS_NORMAL = 1e6
+_MEAN_OF_LOSSES = (0.0, math.inf)
+
+
+def _skewed(value: float, half: float) -> tuple[float, float]:
+    """Return the interval of a mean of losses, whose large values reach further than its small ones: as a gamma's.
+
+    Args:
+        value: The mean.
+        half: Half the width of a symmetric interval, as a part of the mean.
+
+    Source: Wilson and Hilferty (1931), PNAS 17: the cube root of a gamma is about normal.
+    """
+    return value * max(1.0 - half / 3.0, 0.0) ** 3, value * (1.0 + half / 3.0) ** 3
 
 
 def expected_quality(

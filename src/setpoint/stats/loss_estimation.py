@@ -244,8 +244,9 @@ def expected_loss(
         now = np.bincount(at, weight, len(learned.bins)).astype(np.float64)
         ratio = density_ratio_of_bins(learned.rows, now)
         sums = _centred(reference, apart * ratio[learned.place], groups)
+        by_chance = float((learned.rows * learned.spreads) @ ratio**2)
         long_run, squares = long_run_sum(sums), float(sums @ sums)
-        beyond = max(long_run - float((learned.rows * learned.spreads) @ ratio**2), 0.0)
+        beyond = max(long_run - by_chance, 0.0)
         sizes = np.bincount(reference.group, reference.weight * learned.each, groups)
         common = beyond / float(sizes @ sizes) / max(days, 1.0)
         degrees = max((groups - 1.0) * squares / long_run, 1.0) if long_run > 0.0 else groups - 1.0
