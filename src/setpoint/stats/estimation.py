@@ -319,7 +319,7 @@ class _Window(_Cells):
         alone = float((reference.weight_of_squares * p * (1.0 - p)) @ pull**2)
         days = np.bincount(reference.group, reference.weight, reference.groups)
         filled = float(np.count_nonzero(days))
-        long_run = long_run_sum(gaps)
+        long_run = long_run_sum(gaps, alone)
         beyond = max(long_run * filled / (filled - 1.0) - alone, 0.0)
         # days that go together are as good as fewer days
         degrees = max((filled - 1.0) * float(gaps @ gaps) / long_run, 1.0) if long_run > 0.0 else filled - 1.0

@@ -237,7 +237,7 @@ def expected_loss(
     groups = int(reference.group.max()) + 1
     apart = (reference.loss - reference.weight * learned.curve(reference.bin_index)) * learned.each
     alone = float((learned.rows * learned.spreads) @ influence**2)
-    together = long_run_sum(_centred(reference, apart * influence[learned.place], groups))
+    together = long_run_sum(_centred(reference, apart * influence[learned.place], groups), alone)
     common, degrees = 0.0, math.inf
     if days is not None and groups >= _FEWEST_DAYS:
         at = np.clip(np.searchsorted(learned.bins, bin_index), 0, len(learned.bins) - 1)
@@ -245,7 +245,7 @@ def expected_loss(
         ratio = density_ratio_of_bins(learned.rows, now)
         sums = _centred(reference, apart * ratio[learned.place], groups)
         by_chance = float((learned.rows * learned.spreads) @ ratio**2)
-        long_run, squares = long_run_sum(sums), float(sums @ sums)
+        long_run, squares = long_run_sum(sums, by_chance), float(sums @ sums)
         beyond = max(long_run - by_chance, 0.0)
         sizes = np.bincount(reference.group, reference.weight * learned.each, groups)
         common = beyond / float(sizes @ sizes) / max(days, 1.0)
