@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.answers.replayed import replay
 
 import setpoint
 from setpoint.control.loop import tick
@@ -16,9 +17,7 @@ from setpoint.core.errors import DeclarationError
 from setpoint.core.model import Cohort, Model
 from setpoint.declare.load import load_text
 from setpoint.declare.write import to_yaml
-from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
-from setpoint.store.spool import Spool
 
 START = 1_767_225_600_000_000  # 2026-01-01, a Thursday
 ZONE = "America/New_York"
@@ -90,15 +89,12 @@ def expected(table: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def recorded(folder: Path, table: pl.DataFrame) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(Model("m", cohorts=COHORTS, timezone=ZONE))
-    recorder = Recorder(layout, "m", spool=Spool(layout))
-    for row in table.with_columns(pl.col("ts").cast(pl.Int64)).to_dicts():
-        inputs = {"origin": row["origin"], "amount": row["amount"]}
-        recorder.record(inputs, score=row["p"], unit=row["who"], predicted_at=row["ts"])
-    recorder.close()
-    layout.save_replay_now(START + len(table) * 611_000_000)
-    return setpoint.open(layout.root)
+    model, until = Model("m", cohorts=COHORTS, timezone=ZONE), START + len(table) * 611_000_000
+    with replay(folder, model, START, until) as (recorder, _):
+        for row in table.with_columns(pl.col("ts").cast(pl.Int64)).to_dicts():
+            inputs = {"origin": row["origin"], "amount": row["amount"]}
+            recorder.record(inputs, score=row["p"], unit=row["who"], predicted_at=row["ts"])
+    return setpoint.open(folder / "store")
 
 
 @pytest.mark.parametrize("source", ["file", "rows", "states"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.answers.replayed import replay
 
 import setpoint
 from setpoint.control.loop import tick
@@ -14,9 +15,7 @@ from setpoint.core.errors import DeclarationError
 from setpoint.core.model import Expectation, Model, OutcomeKind
 from setpoint.core.verdict import Verdict
 from setpoint.declare.load import load_text
-from setpoint.predictions.recorder import Recorder
-from setpoint.store.layout import Layout, ReplayClock
-from setpoint.store.spool import Spool
+from setpoint.store.layout import Layout
 
 START = 1_767_225_600_000_000  # 2026-01-01
 PER_DAY, DAYS = 200, 8
@@ -36,23 +35,16 @@ def events(click_hours: int) -> Iterator[tuple[int, str, int]]:
 
 
 def recorded(folder: Path, *bars: Expectation, click_hours: int = 1, clicks_until: int = DAYS) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(Model("m", outcomes=KINDS, expectations=bars))
-    clock = layout.clock
-    assert isinstance(clock, ReplayClock)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
-    for at, kind, n in sorted(events(click_hours)):
-        if at >= START + DAYS * DAY or (kind == "click" and at >= START + clicks_until * DAY):
-            continue
-        clock.set(at)
-        if kind:
-            recorder.outcome(n % 2 if kind == "paid" else 1, prediction_id=f"p{n}", kind=kind)
-        else:
-            recorder.record({"x": 1.0}, score=0.5, prediction_id=f"p{n}")
-    recorder.close()
-    clock.set(START + DAYS * DAY)
-    clock.save()
-    return setpoint.open(layout.root)
+    with replay(folder, Model("m", outcomes=KINDS, expectations=bars), START, START + DAYS * DAY) as (recorder, clock):
+        for at, kind, n in sorted(events(click_hours)):
+            if at >= START + DAYS * DAY or (kind == "click" and at >= START + clicks_until * DAY):
+                continue
+            clock.set(at)
+            if kind:
+                recorder.outcome(n % 2 if kind == "paid" else 1, prediction_id=f"p{n}", kind=kind)
+            else:
+                recorder.record({"x": 1.0}, score=0.5, prediction_id=f"p{n}")
+    return setpoint.open(folder / "store")
 
 
 def metric(answer: setpoint.Answer, name: str) -> dict[str, object]:
