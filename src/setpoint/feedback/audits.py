@@ -173,12 +173,14 @@ def _worst(weeks: Sequence[Week], metrics: Sequence[str], tail: float) -> Audit 
     """Return the audit that lies furthest from what was expected, if it is beyond all chance."""
     beyond: list[Audit] = []
     for length in LENGTHS:
-        made = audit(weeks[-length:], weeks[:-length][-REFERENCE_WEEKS[1] :], metrics)
+        made = audit(weeks[-length:], weeks[:-length][-REFERENCE_WEEKS[1] :], metrics, careful=True)
         beyond += [one for one in made if one.is_beyond(tail)]
     return max(beyond, key=lambda one: abs(one.standard_errors), default=None)
 
 
-def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[str]) -> list[Audit]:
+def audit(
+    window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[str], *, careful: bool = False
+) -> list[Audit]:
     """Return what was to be expected of some weeks, learned from others, and what came true.
 
     Only rows whose outcome came are compared: who has none is another question.
@@ -187,6 +189,7 @@ def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[s
         window: Weeks in order of time.
         reference: Weeks before them, of the same version.
         metrics: Of `stats.estimation.METRICS`.
+        careful: Whether a gap is to be no noise: then on the safe side about days that go together.
 
     Returns:
         Empty with too little to learn from, or too little to measure.
@@ -197,9 +200,9 @@ def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[s
     sizes = np.bincount(outcomes.group, outcomes.weight) if len(outcomes.group) else np.zeros(1)
     days = float(sizes.sum()) ** 2 / float(sizes @ sizes) if sizes.any() else None
     if isinstance(learned, LossHistogram) and isinstance(outcomes, LossHistogram):
-        pairs = _of_losses(learned, outcomes, days)
+        pairs = _of_losses(learned, outcomes, days, careful=careful)
     elif isinstance(learned, OutcomeHistogram) and isinstance(outcomes, OutcomeHistogram):
-        pairs = _of_scores(learned, outcomes, metrics, days)
+        pairs = _of_scores(learned, outcomes, metrics, days, careful=careful)
     else:
         return []  # the task was another one
     return [
@@ -209,11 +212,16 @@ def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[s
 
 
 def _of_scores(
-    learned: OutcomeHistogram, outcomes: OutcomeHistogram, metrics: Sequence[str], days: float | None
+    learned: OutcomeHistogram,
+    outcomes: OutcomeHistogram,
+    metrics: Sequence[str],
+    days: float | None,
+    *,
+    careful: bool,
 ) -> dict[str, tuple[Expected, float]]:
     if missing_outcomes(learned):
         return {}
-    expected = expected_quality(scores_of(outcomes), calibrate(learned), metrics, days=days)
+    expected = expected_quality(scores_of(outcomes), calibrate(learned), metrics, days=days, careful=careful)
     measured = measured_quality(outcomes, metrics)
     return {
         name: (one, value)
@@ -223,14 +231,15 @@ def _of_scores(
 
 
 def _of_losses(
-    learned: LossHistogram, outcomes: LossHistogram, days: float | None
+    learned: LossHistogram, outcomes: LossHistogram, days: float | None, *, careful: bool
 ) -> dict[str, tuple[Expected, float]]:
     """Return the mean absolute error. A few large errors decide the squared one: its interval is none to judge by."""
     total = float(np.sum(outcomes.weight))
     if missing_losses(learned) or total <= 0.0:
         return {}
     curve = LossCurve(learned)
-    expected = expected_loss(curve, outcomes.bin_index, outcomes.weight, outcomes.weight_of_squares, days=days)
+    cells = (outcomes.bin_index, outcomes.weight, outcomes.weight_of_squares)
+    expected = expected_loss(curve, *cells, days=days, careful=careful)
     return {"mae": (expected, float(np.sum(outcomes.loss)) / total)}
 
 

@@ -171,6 +171,7 @@ def expected_quality(
     names: Sequence[str] = METRICS,
     *,
     days: float | None = None,
+    careful: bool = False,
 ) -> dict[str, Expected | str]:
     """Return each metric as it will be measured when the outcomes of a window have come, if the concept is unchanged.
 
@@ -184,6 +185,8 @@ def expected_quality(
         names: Of `METRICS`.
         days: Over how many groups, such as those of the reference, the rows of the window are spread evenly; None
             takes rows for independent.
+        careful: Whether to be on the safe side about how much neighbouring days go together: where a gap is to be no
+            noise, rather than an interval to hold what comes as often as it says.
 
     Returns:
         By name; words where one cannot be expected.
@@ -202,7 +205,7 @@ def expected_quality(
     """
     if not float(np.sum(histogram.weight)) > 0.0:
         return dict.fromkeys(names, _NO_SCORES)
-    window = _Window(histogram, calibration, days)
+    window = _Window(histogram, calibration, days, careful=careful)
     return {name: _FORMULAS[name](window) for name in names}
 
 
@@ -280,7 +283,9 @@ class _Cells:
 class _Window(_Cells):
     """The cells of a window and, without weight, of the reference: what comes true is expected."""
 
-    def __init__(self, histogram: ScoreHistogram, calibration: CalibrationMap, days: float | None) -> None:
+    def __init__(
+        self, histogram: ScoreHistogram, calibration: CalibrationMap, days: float | None, *, careful: bool
+    ) -> None:
         reference = calibration.reference
         keys = [(part.bin_index - SCORE_BIN_LOWEST) * 3 + part.decision - UNDECIDED for part in (histogram, reference)]
         cells, place = np.unique(np.concatenate(keys), return_inverse=True)
@@ -295,7 +300,7 @@ class _Window(_Cells):
         row_weight = float(np.sum(self.squares)) / float(np.sum(weight))
         super().__init__(bin_index, cells % 3 + UNDECIDED, weight, weight * self.p, scores, row_weight)
         self.tied_with_itself = float(self.squares @ (self.p * (1.0 - self.p)))
-        self._calibration, self._days = calibration, days
+        self._calibration, self._days, self._careful = calibration, days, careful
         before = np.bincount(self._reference_cell, reference.weight, size).astype(np.float64)
         self._ratio = density_ratio_of_bins(before, self.weight)
 
@@ -304,7 +309,7 @@ class _Window(_Cells):
     ) -> Expected:
         """Return the metric with its variances."""
         outcome = float((self.squares * self.p * (1.0 - self.p)) @ gradient**2)
-        learned = self._calibration.variance(self.bin_index, self.weight * gradient)
+        learned = self._calibration.variance(self.bin_index, self.weight * gradient, careful=self._careful)
         group, degrees = self._in_common(gradient)
         return Expected(value, outcome, group, learned, step * self.row_weight, bounds, degrees)
 
@@ -319,7 +324,7 @@ class _Window(_Cells):
         alone = float((reference.weight_of_squares * p * (1.0 - p)) @ pull**2)
         days = np.bincount(reference.group, reference.weight, reference.groups)
         filled = float(np.count_nonzero(days))
-        long_run = long_run_sum(gaps, alone)
+        long_run = long_run_sum(gaps, alone if self._careful else 0.0)
         beyond = max(long_run * filled / (filled - 1.0) - alone, 0.0)
         # days that go together are as good as fewer days
         degrees = max((filled - 1.0) * float(gaps @ gaps) / long_run, 1.0) if long_run > 0.0 else filled - 1.0

@@ -169,7 +169,7 @@ class CalibrationMap:
         rows, positives = np.where(held, self.rows[place], 0.0), np.where(held, self.positives[place], 0.0)
         return (positives + CURVE_ROWS * self.curve(bin_index)) / (rows + CURVE_ROWS)
 
-    def variance(self, bin_index: IntArray, pull: FloatArray) -> float:
+    def variance(self, bin_index: IntArray, pull: FloatArray, *, careful: bool = False) -> float:
         """Return the variance of a sum of probabilities, because they were learned from finitely many outcomes.
 
         Every outcome of the reference moves its own bin and the curve; that of the sum is what independent outcomes
@@ -179,6 +179,7 @@ class CalibrationMap:
         Args:
             bin_index: Shape (bins,).
             pull: Weight of each probability in the sum.
+            careful: Whether chance may hide how much neighbours go together; see `long_run_sum`.
         """
         place, held = self._places(bin_index)
         rows, curve = np.where(held, self.rows[place], 0.0), self.curve(bin_index)
@@ -191,7 +192,7 @@ class CalibrationMap:
         prior = float(_penalty(len(moved)) @ moved**2)
         row_weight = float(np.sum(self.reference.weight)) / float(np.sum(self.rows))
         pulls = influence[np.searchsorted(self.bins, self.reference.bin_index)] / row_weight
-        return max(alone, long_run_sum(self.gaps(pulls), alone)) + prior
+        return max(alone, long_run_sum(self.gaps(pulls), alone if careful else 0.0)) + prior
 
     def gaps(self, pull: FloatArray) -> FloatArray:
         """Return by how much each group of the reference came true more often than the curve says, but for the mean.
@@ -295,7 +296,7 @@ def long_run_sum(sums: FloatArray, alone: float = 0.0) -> float:
 
     Args:
         sums: One a group, with expectation 0, shape (groups,).
-        alone: Their sum of squares to be expected by chance alone.
+        alone: Their sum of squares to be expected by chance alone; 0 leaves out that it hides anything.
 
     Returns:
         At least the sum of squares, which it is when neighbours are independent.
