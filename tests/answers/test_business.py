@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
+from tests.answers.replayed import replay, rows_of
 
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.model import BusinessMetric, Model
-from setpoint.predictions.recorder import Recorder
-from setpoint.store.layout import Layout, ReplayClock
-from setpoint.store.spool import Spool
+from setpoint.store.layout import Layout
 
 START = 1_767_571_200_000_000  # 2026-01-05, a Monday
 WEEKS = 12
@@ -37,24 +35,13 @@ def frame() -> pl.DataFrame:
     )
 
 
-def rows_of(found: setpoint.Answer, name: str) -> list[dict[str, Any]]:
-    return [dict(zip(found.table(name).columns, row, strict=True)) for row in found.table(name).rows]
-
-
 def recorded(folder: Path, table: pl.DataFrame) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(MODEL)
-    clock = layout.clock
-    assert isinstance(clock, ReplayClock)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
-    for n, row in enumerate(table.to_dicts()):
-        clock.set(row["ts"])
-        recorder.record({"x": 1.0}, score=row["p"], prediction_id=f"p{n}")
-        recorder.outcome(row["outcome"], prediction_id=f"p{n}", value_usd=row["value_usd"])
-    recorder.close()
-    clock.set(START + WEEKS * 7 * DAY)
-    clock.save()
-    return setpoint.open(layout.root)
+    with replay(folder, MODEL, START, START + WEEKS * 7 * DAY) as (recorder, clock):
+        for n, row in enumerate(table.to_dicts()):
+            clock.set(row["ts"])
+            recorder.record({"x": 1.0}, score=row["p"], prediction_id=f"p{n}")
+            recorder.outcome(row["outcome"], prediction_id=f"p{n}", value_usd=row["value_usd"])
+    return setpoint.open(folder / "store")
 
 
 @pytest.mark.parametrize("source", ["file", "rows", "states"])
@@ -70,11 +57,11 @@ def test_worth_and_agreement_are_those_of_the_rows(tmp_path: Path, source: str) 
     if source == "states":
         tick(Layout.open(tmp_path / "store"))
     answer = log.quality("m", over="2026-01-05..2026-03-30")
-    found = {row["measure"]: row for row in rows_of(answer, "money")}
+    found = {row["measure"]: row for row in rows_of(answer.table("money"))}
     assert found["mean_value_usd"]["value"] == pytest.approx(table["value_usd"].mean())
     assert found["total_value_usd"]["value"] == pytest.approx(table["value_usd"].sum())
     assert found["mean_value_usd"]["low"] < found["mean_value_usd"]["value"] < found["mean_value_usd"]["high"]
-    weeks = rows_of(answer, "weeks")
+    weeks = rows_of(answer.table("weeks"))
     assert [week["week"] for week in weeks][:2] == ["2026-01-05", "2026-01-12"]
     aucs: list[float] = []
     for n, week in enumerate(weeks):

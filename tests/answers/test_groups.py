@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.answers.replayed import replay, rows_of
 
 import setpoint
-from setpoint.answers.answer import Table
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import UsageError
@@ -43,26 +43,16 @@ def frame(rows: int = 4000, seed: int = 5) -> pl.DataFrame:
     return pl.DataFrame(made).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
 
 
-def rows_of(table: Table) -> list[dict[str, object]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-
-
 WINDOWS = {"reference": "2026-01-01..2026-01-08", "current": "2026-01-08..2026-01-15"}
 
 
 def recorded(folder: Path, table: pl.DataFrame, *, keep: float = 1.0) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(Model("m", cohorts=(Cohort("country", by="country"),), keep=keep))
-    clock = layout.clock
-    assert isinstance(clock, ReplayClock)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
-    for row in table.with_columns(pl.col("ts").cast(pl.Int64)).to_dicts():
-        inputs = {name: row[name] for name in ("country", "amount", "size")}
-        recorder.record(inputs, score=row["score"], version=row["version"], predicted_at=row["ts"])
-    recorder.close()
-    clock.set(START + 14 * DAY + HOUR)
-    clock.save()
-    return setpoint.open(layout.root)
+    model = Model("m", cohorts=(Cohort("country", by="country"),), keep=keep)
+    with replay(folder, model, START, START + 14 * DAY + HOUR) as (recorder, _):
+        for row in table.with_columns(pl.col("ts").cast(pl.Int64)).to_dicts():
+            inputs = {name: row[name] for name in ("country", "amount", "size")}
+            recorder.record(inputs, score=row["score"], version=row["version"], predicted_at=row["ts"])
+    return setpoint.open(folder / "store")
 
 
 @pytest.mark.parametrize("source", ["file", "store", "kept"])

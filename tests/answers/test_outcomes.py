@@ -8,15 +8,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.answers.replayed import replay, rows_of
 
 import setpoint
-from setpoint.answers.answer import Table
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.model import Cohort, Model, OutcomeKind, Silence
-from setpoint.predictions.recorder import Recorder
-from setpoint.store.layout import Layout, ReplayClock
-from setpoint.store.spool import Spool
+from setpoint.store.layout import Layout
 
 START = 1_767_225_600_000_000  # 2026-01-01
 PER_DAY, DAYS = 200, 10
@@ -51,36 +49,25 @@ def made(seed: int = 1) -> list[dict[str, Any]]:
 
 
 def recorded(folder: Path, rows: list[dict[str, Any]], model: Model) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(model)
-    clock = layout.clock
-    assert isinstance(clock, ReplayClock)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
     now = START + DAYS * DAY
-    events: list[tuple[int, str, dict[str, Any]]] = [(row["at"], "predict", row) for row in rows]
-    events += [(row["observed_at"], "paid", row) for row in rows if row["outcome"] is not None]
-    events += [(row["at"] + HOUR, "complaint", row) for row in rows if row["complaint"]]
-    for at, act, row in sorted(events, key=lambda event: (event[0], event[1] != "predict")):
-        if at >= now:
-            break
-        clock.set(at)
-        if act == "predict":
-            version = "v2" if at >= START + 9 * DAY else "v1"
-            recorder.record(
-                {"country": row["country"]}, score=row["score"], prediction_id=row["prediction_id"], version=version
-            )
-        elif act == "paid":
-            recorder.outcome(row["outcome"], prediction_id=row["prediction_id"])
-        else:
-            recorder.outcome(1, prediction_id=row["prediction_id"], kind="complaint")
-    recorder.close()
-    clock.set(now)
-    clock.save()
-    return setpoint.open(layout.root)
-
-
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    with replay(folder, model, START, now) as (recorder, clock):
+        events: list[tuple[int, str, dict[str, Any]]] = [(row["at"], "predict", row) for row in rows]
+        events += [(row["observed_at"], "paid", row) for row in rows if row["outcome"] is not None]
+        events += [(row["at"] + HOUR, "complaint", row) for row in rows if row["complaint"]]
+        for at, act, row in sorted(events, key=lambda event: (event[0], event[1] != "predict")):
+            if at >= now:
+                break
+            clock.set(at)
+            if act == "predict":
+                version = "v2" if at >= START + 9 * DAY else "v1"
+                recorder.record(
+                    {"country": row["country"]}, score=row["score"], prediction_id=row["prediction_id"], version=version
+                )
+            elif act == "paid":
+                recorder.outcome(row["outcome"], prediction_id=row["prediction_id"])
+            else:
+                recorder.outcome(1, prediction_id=row["prediction_id"], kind="complaint")
+    return setpoint.open(folder / "store")
 
 
 @pytest.mark.parametrize("source", ["rows", "states"])

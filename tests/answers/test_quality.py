@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import brier_score_loss, mean_squared_error, precision_score, recall_score, roc_auc_score
+from tests.answers.replayed import rows_of
 
 import setpoint
 from setpoint.core.model import Cohort, Model, Task
@@ -37,21 +36,17 @@ def read(table: pl.DataFrame) -> setpoint.Log:
     return setpoint.read(table, model=MODEL, time="ts", score="p", outcome="outcome", inputs=["shop"])
 
 
-def rows_of(found: setpoint.Answer, name: str) -> list[dict[str, Any]]:
-    return [dict(zip(found.table(name).columns, row, strict=True)) for row in found.table(name).rows]
-
-
 def test_a_budget_is_the_top_share_of_all_rows_in_every_group() -> None:
     table = frame()
     answer = read(table).quality(budget=0.2, by="shop")
     cut = float(np.quantile(table["p"], 0.8))
     said = table["p"].to_numpy() >= cut
-    point = {row["measure"]: row for row in rows_of(answer, "operating_point")}
+    point = {row["measure"]: row for row in rows_of(answer.table("operating_point"))}
     assert point["threshold"]["value"] == pytest.approx(cut, abs=0.01)
     assert point["recall"]["value"] == pytest.approx(recall_score(table["outcome"], said), abs=0.01)
     assert point["precision"]["value"] == pytest.approx(precision_score(table["outcome"], said), abs=0.01)
     assert point["recall"]["low"] < point["recall"]["value"] < point["recall"]["high"]
-    groups = {row["shop"]: row for row in rows_of(answer, "by_shop")}
+    groups = {row["shop"]: row for row in rows_of(answer.table("by_shop"))}
     for name, row in groups.items():
         mine = (table["shop"] == name).to_numpy()
         part = table.filter(pl.col("shop") == name)
@@ -68,16 +63,16 @@ def test_a_budget_is_the_top_share_of_all_rows_in_every_group() -> None:
 def test_scores_are_held_against_what_came_true() -> None:
     table = frame()
     answer = read(table).quality(threshold=0.4)
-    (parts,) = rows_of(answer, "brier")
+    (parts,) = rows_of(answer.table("brier"))
     assert parts["brier"] == pytest.approx(brier_score_loss(table["outcome"], table["p"]), abs=1e-9)
     whole = parts["uncertainty"] - parts["resolution"] + parts["reliability"] + parts["within_groups"]
     assert whole == pytest.approx(parts["brier"], abs=1e-9)
-    bands = rows_of(answer, "reliability")
+    bands = rows_of(answer.table("reliability"))
     assert sum(band["rows"] for band in bands) == len(table)
     for band in bands[1:-1]:
         part = table.filter(pl.col("p").is_between(band["lowest_score"], band["highest_score"]))
         assert band["rate"] == pytest.approx(part["outcome"].mean(), abs=0.02)
-    point = {row["measure"]: row["value"] for row in rows_of(answer, "operating_point")}
+    point = {row["measure"]: row["value"] for row in rows_of(answer.table("operating_point"))}
     assert point["recall"] == pytest.approx(recall_score(table["outcome"], table["p"] >= 0.4), abs=0.01)
 
 
@@ -90,7 +85,7 @@ def test_a_number_is_judged_by_its_errors_and_its_bias() -> None:
     table = pl.DataFrame({"shop": shop, "prediction": prediction, "outcome": outcome})
     log = setpoint.read(table, model=model, prediction="prediction", outcome="outcome", inputs=["shop"])
     answer = log.quality(by="shop")
-    groups = {row["shop"]: row for row in rows_of(answer, "by_shop")}
+    groups = {row["shop"]: row for row in rows_of(answer.table("by_shop"))}
     assert groups["b"]["forecast_gap"] == pytest.approx(0.5, abs=0.1)
     assert groups["b"]["forecast_gap_low"] > 0.3
     assert groups["a"]["metric"] == pytest.approx(
@@ -112,4 +107,4 @@ def test_what_cannot_be_is_refused_or_said() -> None:
     assert empty.headline == "cannot say: no prediction in this window"
     bare = frame(400).rename({"p": "prediction"}).with_columns(prediction=(pl.col("prediction") > 0.5).cast(pl.Int8))
     found = setpoint.read(bare, model=MODEL, time="ts", prediction="prediction", outcome="outcome", inputs=["shop"])
-    assert rows_of(found.quality(budget=0.2), "operating_point") == []
+    assert rows_of(found.quality(budget=0.2).table("operating_point")) == []

@@ -7,15 +7,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.answers.replayed import replay, rows_of
 from tests.feedback.test_mixture import START, Shop, table
 
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
 from setpoint.core.model import Cohort, Model, OutcomeKind, Task
-from setpoint.predictions.recorder import Recorder
-from setpoint.store.layout import Layout, ReplayClock
-from setpoint.store.spool import Spool
+from setpoint.store.layout import Layout
 
 SHOPS = {"a": Shop((0.8, 0.2), (0.9, 0.95)), "b": Shop((0.2, 0.8), (0.6, 0.66))}
 MODEL = Model(
@@ -24,26 +23,15 @@ MODEL = Model(
 WINDOWS = {"reference": "2026-01-01..2026-01-11", "current": "2026-01-11..2026-01-21"}
 
 
-def rows_of(found: setpoint.Answer, name: str) -> list[dict[str, Any]]:
-    return [dict(zip(found.table(name).columns, row, strict=True)) for row in found.table(name).rows]
-
-
 def recorded(folder: Path, frame: pl.DataFrame) -> setpoint.Log:
-    layout = Layout.create(folder / "store", replay_now=START)
-    layout.declare(MODEL)
-    clock = layout.clock
-    assert isinstance(clock, ReplayClock)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
-    for n, row in enumerate(frame.with_columns(pl.col("ts").cast(pl.Int64)).sort("ts").to_dicts()):
-        clock.set(row["ts"])
-        recorder.record({"shop": row["shop"]}, score=row["p"], prediction_id=f"p{n}", version="v1")
-        recorder.outcome(row["outcome"], prediction_id=f"p{n}")
-        if row["shop"] == "b" and n % 10 == 0:
-            recorder.outcome(1, prediction_id=f"p{n}", kind="complaint")
-    recorder.close()
-    clock.set(START + 20 * DAY)
-    clock.save()
-    return setpoint.open(layout.root)
+    with replay(folder, MODEL, START, START + 20 * DAY) as (recorder, clock):
+        for n, row in enumerate(frame.with_columns(pl.col("ts").cast(pl.Int64)).sort("ts").to_dicts()):
+            clock.set(row["ts"])
+            recorder.record({"shop": row["shop"]}, score=row["p"], prediction_id=f"p{n}", version="v1")
+            recorder.outcome(row["outcome"], prediction_id=f"p{n}")
+            if row["shop"] == "b" and n % 10 == 0:
+                recorder.outcome(1, prediction_id=f"p{n}", kind="complaint")
+    return setpoint.open(folder / "store")
 
 
 def assert_close(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
@@ -63,17 +51,17 @@ def test_files_rows_and_states_say_the_same(tmp_path: Path) -> None:
     read = setpoint.read(frame, model=MODEL, time="ts", score="p", outcome="outcome", inputs=["shop"])
     of_file = read.why("m", "accuracy", **WINDOWS)
     for name in ("dimensions", "groups", "skill"):
-        assert_close(rows_of(of_states, name), rows_of(of_rows, name))
-    assert_close(rows_of(of_file, "dimensions"), rows_of(of_rows, "dimensions"))
+        assert_close(rows_of(of_states.table(name)), rows_of(of_rows.table(name)))
+    assert_close(rows_of(of_file.table("dimensions")), rows_of(of_rows.table("dimensions")))
     assert of_rows.headline.endswith("Simpson's reversal: it fell as a whole and rose in every shop")
     assert "accuracy fell by 0." in of_rows.headline
-    (shop,) = [row for row in rows_of(of_rows, "dimensions") if row["dimension"] == "shop"]
+    (shop,) = [row for row in rows_of(of_rows.table("dimensions")) if row["dimension"] == "shop"]
     assert shop["mix"] + shop["within"] == pytest.approx(shop["total"])
 
 
 def test_the_rate_of_a_proxy_is_split_too(tmp_path: Path) -> None:
     answer = recorded(tmp_path, table(SHOPS)).why("m", "complaint_rate", **WINDOWS)
-    (row,) = [row for row in rows_of(answer, "dimensions") if row["dimension"] == "shop"]
+    (row,) = [row for row in rows_of(answer.table("dimensions")) if row["dimension"] == "shop"]
     assert row["mix"] == pytest.approx(0.06, abs=0.01)  # complaints are a tenth of those in b, and b grew by .6
     assert "complaint_rate rose by" in answer.headline
 
@@ -91,7 +79,7 @@ def test_skill_says_whether_it_is_the_weather() -> None:
     answer = log.why("", "rmse", **WINDOWS)
     assert "rmse rose by" in answer.headline
     assert "no version, endpoint or cohort tells its rows apart" in answer.headline
-    own = rows_of(answer, "skill")[0]
+    own = rows_of(answer.table("skill"))[0]
     assert own["before"] == pytest.approx(own["after"], abs=0.01)
 
 

@@ -34,20 +34,27 @@ def year(
     *,
     per_day: int = 60,
     shock: float = 0.0,
+    together: float = 0.0,
     change_at: int = 99,
     level: float = 0.0,
     slope: float = 1.0,
     count: int = 52,
 ) -> list[Week]:
-    """Return weeks whose scores come true as they say, until a level and a slope of their log odds change."""
+    """Return weeks whose scores come true as they say, until a level and a slope of their log odds change.
+
+    Days share a cause of the size `shock`, which is that of the day before as far as `together` says.
+    """
     rng = np.random.default_rng(seed)
+    cause = 0.0
     found: list[Week] = []
     for n in range(count):
         days: list[OutcomeHistogram] = []
         for _ in range(7):
             log_odds = rng.normal(-1.2, 1.2, per_day)
             true = log_odds if n < change_at else level + slope * (log_odds + 1.2) - 1.2
-            outcomes = rng.random(per_day) < expit(true + rng.normal(0.0, 1.0) * shock)
+            draws = rng.random(per_day)
+            cause = together * cause + float(np.sqrt(1.0 - together**2)) * rng.normal(0.0, 1.0)
+            outcomes = draws < expit(true + cause * shock)
             days.append(OutcomeHistogram.from_rows(expit(log_odds), outcomes.astype(np.float64)))
         start, end = START + n * 7 * DAY, START + (n + 1) * 7 * DAY
         found.append(Week(start, end, end + DAY, "v1", tuple(days), 0.95))
@@ -61,6 +68,11 @@ def week_of(at: int) -> int:
 def test_years_without_a_change_are_quiet() -> None:
     found = [concept_drifts(year(seed), WATCHED) for seed in range(5)]
     found += [concept_drifts(year(seed, shock=0.4), WATCHED) for seed in range(5)]
+    assert sum(bool(one) for one in found) == 0
+
+
+def test_years_whose_days_go_together_are_quiet_too() -> None:
+    found = [concept_drifts(year(seed, shock=0.4, together=0.8), WATCHED) for seed in range(4)]
     assert sum(bool(one) for one in found) == 0
 
 
@@ -83,7 +95,8 @@ def test_a_change_that_was_only_in_who_came_is_none() -> None:
     assert concept_drifts(moved, WATCHED) == []
 
 
-def _without_low_scores(day: OutcomeHistogram) -> OutcomeHistogram:
+def _without_low_scores(day: object) -> OutcomeHistogram:
+    assert isinstance(day, OutcomeHistogram)
     kept = day.bin_index >= -48
     return OutcomeHistogram(
         day.group[kept],

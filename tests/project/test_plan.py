@@ -232,3 +232,38 @@ def test_a_store_whose_place_is_taken_is_said(tmp_path: Path) -> None:
     (folder / "store").write_text("a file")
     with pytest.raises(StoreError, match="store"):
         apply(folder)
+
+
+BANDS = "features: [amount, age]\ncohorts: [{name: size, by: amount, quantiles: 4}]\n"
+
+
+def test_quantile_bands_are_cut_once_when_there_are_rows_and_then_stay(tmp_path: Path) -> None:
+    folder = project(tmp_path, fraud=BANDS)
+    assert "  fraud: cohort size: apply again when there are rows to cut it by" in plan(folder).text().splitlines()
+    apply(folder)
+    record(folder / "store", 100, hours=10)
+
+    found = plan(folder)
+    assert found.text(storage=False).splitlines() == [
+        "~ fraud.cohorts.size.edges: not set -> 24, 49, 74",
+        "  fraud: cohort size: amount is cut at 24, 49, 74",
+    ]
+    apply(folder)
+    record(folder / "store", 900, hours=10)
+    assert plan(folder).is_empty, "more rows move no band"
+
+    assert plan(project(tmp_path, fraud=BANDS.replace("4", "2"))).models[0].model.cohorts[0].edges != (49.0,)
+    given = plan(project(tmp_path, fraud=BANDS.replace("4}", "4, edges: [10, 20]}"))).models[0]
+    assert [change.text for change in given.changes] == ["cohorts.size.edges: 24, 49, 74 -> 10, 20"]
+
+
+def test_quantile_bands_that_cannot_be_cut_say_why(tmp_path: Path) -> None:
+    apply(project(tmp_path, fraud=FRAUD))
+    record(tmp_path / "store", 100, hours=10)
+    constant = project(tmp_path, fraud=BANDS.replace("by: amount", "by: age"))
+    assert "  fraud: cohort size: no edges, because age has no two numbers yet; apply again when it has" in (
+        plan(constant).text().splitlines()
+    )
+    missing = project(tmp_path, fraud=BANDS + "reference: gone.parquet\n")
+    (line,) = plan(missing).models[0].cuts
+    assert line.startswith("cohort size: its edges cannot be found: no file at")

@@ -8,6 +8,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.business import business
 from setpoint.answers.by_task import of_task
 from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.proxy_rates import proxy_rates
 from setpoint.answers.scores import brier_table, reliability_table, told
 from setpoint.control.estimate_checks import stored_audits
 from setpoint.core.clock import DAY, day_text
@@ -83,7 +84,9 @@ def quality_in_detail(
     metrics = quality(state, model, outcome_shift=evidence.definition.outcome_shift)
     counts = binary_state(state) if model.task is Task.BINARY else None
     acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
-    tables = [_metric_table(metrics), *of_task(evidence, window, state)]
+    rates = proxy_rates(evidence, window)
+    tables = [_metric_table([*metrics, *(metric for one in rates for metric in (one.metric, one.completeness))])]
+    tables += of_task(evidence, window, state)
     if counts is not None and acted is not None:
         tables = [_point_table(acted), *tables, reliability_table(counts), brier_table(counts)]
     if by:

@@ -10,6 +10,7 @@ from setpoint.answers.aside import aside_lines, aside_tables
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
 from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, overall
+from setpoint.answers.proxy_rates import ProxyRate, proxy_rates
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
 from setpoint.core.clock import text as time_text
@@ -77,10 +78,11 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     unread = _unread(evidence, now, known, metrics)
     if unread and not known.rows:
         metrics = [replace(m, unknown=unread) if m.value is None else m for m in metrics]
-    judged = _judge(evidence, metrics, now, reference)
+    rates = proxy_rates(evidence, now)
+    judged = _judge(evidence, metrics, rates, now, reference)
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
-    tables = [_metrics_table(judged, [*seen.metrics, tokens], known)]
+    tables = [_metrics_table(judged, [*seen.metrics, tokens, *(one.completeness for one in rates)], known)]
     tables += [*estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
     if by:
         tables.insert(0, _group_table(evidence, state, by, now, cohort))
@@ -124,13 +126,17 @@ def _observed(evidence: RowEvidence, window: Window | None) -> Window:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
-def _judge(evidence: RowEvidence, metrics: list[Metric], now: Window | None, reference: Window | None) -> list[_Judged]:
+def _judge(
+    evidence: RowEvidence, metrics: list[Metric], rates: list[ProxyRate], now: Window | None, reference: Window | None
+) -> list[_Judged]:
     bars = {expectation.metric: expectation for expectation in evidence.model.expectations}
     judged = [
         _judged(metric, bars[metric.name], evidence) if metric.name in bars else _Judged(metric, "", Verdict.UNKNOWN)
-        for metric in metrics
+        for metric in (*metrics, *(one.metric for one in rates))
     ]
-    known = {metric.name for metric in metrics}
+    coming = {one.metric.name: one.still_coming(bars[one.metric.name]) for one in rates if one.metric.name in bars}
+    judged = [_young(j, coming.get(j.metric.name, "")) for j in judged]
+    known = {j.metric.name for j in judged}
     for name in bars.keys() - known:
         why = f"no metric is called {name!r}; known: {', '.join(sorted(known))}"
         missing = Metric(name, None, None, None, "ratio", "none", 0, why)
@@ -149,6 +155,12 @@ def _judged(metric: Metric, bar: Expectation, evidence: RowEvidence) -> _Judged:
 
 
 _EXPIRED = ", which expired "
+_COMING = ": "
+
+
+def _young(judged: _Judged, coming: str) -> _Judged:
+    """Return a rate that is below its bar as unknown while outcomes may still lift it."""
+    return replace(judged, bar=f"{judged.bar}{_COMING}{coming}", verdict=Verdict.UNKNOWN) if coming else judged
 
 
 def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, reference: Window) -> _Judged:
@@ -214,16 +226,18 @@ def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _
     if verdict is Verdict.OK:
         said = ", ".join(f"{j.metric.name} {j.metric.text()} ({j.bar})" for j in barred)
         return f"{subject}working as expected: {said}"
-    expired = next((j for j in barred if _EXPIRED in j.bar), None)
-    if expired is not None:
-        return f"{subject}cannot say whether it works: {expired.metric.name} {expired.metric.text()}, {_renew(expired)}"
+    undecided = next((j for j in barred if _EXPIRED in j.bar or _COMING in j.bar), None)
+    if undecided is not None:
+        said = f"{undecided.metric.name} {undecided.metric.text()}, {_renew(undecided)}"
+        return f"{subject}cannot say whether it works: {said}"
     missing = next((j.metric.unknown for j in judged if j.metric.unknown), "")
     why = missing or "no expectation is declared and there is nothing to compare with"
     return f"{subject}cannot say whether it works: {why}"
 
 
-def _renew(expired: _Judged) -> str:
-    return f"expected {expired.bar}: take a new snapshot, or declare a bar"
+def _renew(undecided: _Judged) -> str:
+    what = ": take a new snapshot, or declare a bar" if _EXPIRED in undecided.bar else ""
+    return f"expected {undecided.bar}{what}"
 
 
 def _because(
@@ -303,7 +317,7 @@ def _unknowns(
     found = [f"quality: {unread}"] if unread else []
     if not any(j.bar for j in judged):
         found.append("whether this is good enough: no expectation is declared and there is nothing to compare with")
-    found += [f"{j.metric.name}: {_renew(j)}" for j in judged if _EXPIRED in j.bar]
+    found += [f"{j.metric.name}: {_renew(j)}" for j in judged if _EXPIRED in j.bar or _COMING in j.bar]
     for j in judged:
         if j.metric.unknown:
             # A file is whole: nothing more comes in, at whatever pace.

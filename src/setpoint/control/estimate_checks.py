@@ -16,13 +16,15 @@ from setpoint.core.metric import QUALITY_METRICS, number
 from setpoint.core.model import Task
 from setpoint.core.window import Window, local_monday, shift_days
 from setpoint.feedback.audits import Audit, ConceptDrift, Week, concept_drifts, weekly_audits
+from setpoint.feedback.estimated_losses import losses_by_day
 from setpoint.feedback.estimates import outcome_histogram
 from setpoint.feedback.quality import headline
 from setpoint.stats.estimation import METRICS
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.engines.duck import at, rows
-from setpoint.store.evidence import RowEvidence, horizon
-from setpoint.store.measures import query_quality
+from setpoint.store.evidence import PREDICTION, RowEvidence, horizon
+from setpoint.store.matching import Matching
+from setpoint.store.measures import Scale, query_quality
 from setpoint.store.primitives import AGE_BINS_PER_OCTAVE
 from setpoint.store.refresh import split_by_bucket
 from setpoint.store.states import StateTable
@@ -106,7 +108,12 @@ def _depends_on(evidence: RowEvidence, mondays: Sequence[int], age: int) -> str:
 
 
 def watched(evidence: RowEvidence) -> tuple[str, ...]:
-    """Return the metrics whose estimates are held against the truth: the headline, and how often yes is the outcome."""
+    """Return the metrics whose estimates are held against the truth: the headline, and how often yes is the outcome.
+
+    Of a regression it is the mean absolute error: see `feedback.audits`.
+    """
+    if evidence.model.task is Task.REGRESSION:
+        return ("mae",)
     first = headline(evidence.model)
     return (first, "base_rate") if first in METRICS and first != "base_rate" else ("auc", "base_rate")
 
@@ -120,7 +127,7 @@ def mature_mondays(evidence: RowEvidence, now: int, age: int) -> list[int]:
         age: By which age outcomes are mature, microseconds.
     """
     span = evidence.span
-    if evidence.model.task is not Task.BINARY or span is None:
+    if span is None:
         return []
     zone = evidence.model.timezone
     start = local_monday(span.start, zone)
@@ -178,6 +185,8 @@ def _some_weeks(evidence: RowEvidence, mondays: Sequence[int], age: int) -> list
     cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in pairwise(midnights))
     matching = replace(evidence.matching(Window(mondays[0], mondays[-1])), within=age)
     time = f"CASE {cases} END"
+    if evidence.model.task is Task.REGRESSION:
+        return _loss_weeks(evidence, matching, mondays, age, time)
     state = query_quality(evidence.connection, matching, evidence.definition, time=time)[""].only(is_root=True)
     days = split_by_bucket(state)
     found: list[Week] = []
@@ -185,6 +194,24 @@ def _some_weeks(evidence: RowEvidence, mondays: Sequence[int], age: int) -> list
         mine = [days[midnight] for midnight in midnights if start <= midnight < end and midnight in days]
         if mine:
             found.append(_week(start, end, age, mine))
+    return found
+
+
+def _loss_weeks(evidence: RowEvidence, matching: Matching, mondays: Sequence[int], age: int, time: str) -> list[Week]:
+    """Return weeks of a regression: each is that of the version most of its predictions are of."""
+    scale = evidence.definition.features.get(PREDICTION)
+    if not isinstance(scale, Scale):
+        return []
+    by_version = losses_by_day(evidence.connection, matching, scale, time)
+    found: list[Week] = []
+    for start, end in pairwise(mondays):
+        mine = {v: [one for day, one in days.items() if start <= day < end] for v, days in by_version.items()}
+        sizes = {version: sum(weight for weight, _ in days) for version, days in mine.items()}
+        version = max(sizes, key=lambda one: (sizes[one], one), default="")
+        if sizes.get(version):
+            losses = tuple(losses for _, losses in mine[version])
+            arrived = sum(float(day.weight.sum()) for day in losses) / sizes[version]
+            found.append(Week(start, end, end + age, version, losses, arrived))
     return found
 
 
@@ -202,13 +229,17 @@ def _week(start: int, end: int, age: int, days: Sequence[StateTable]) -> Week:
 
 def _episode(drift: ConceptDrift, evidence: RowEvidence) -> Episode:
     found, zone = drift.audit, evidence.model.timezone
-    unit = next(one.unit for one in QUALITY_METRICS["binary"] if one.name == found.metric)
+    task = evidence.model.task
+    unit = next(one.unit for one in QUALITY_METRICS[task] if one.name == found.metric)
     value, low, high = (number(one, unit) for one in (found.expected.value, *found.expected.interval(0.025)))
+    is_regression = task is Task.REGRESSION
+    what = "errors are no longer as large as they were" if is_regression else "scores no longer mean what they meant"
+    then = "" if is_regression else ", and a threshold may need another place"
     said = (
-        f"scores no longer mean what they meant: {found.metric} {number(found.measured, unit)} from"
+        f"{what}: {found.metric} {number(found.measured, unit)} from"
         f" {day_text(found.start, zone)} to {day_text(found.end, zone)}, where the outcomes since"
         f" {day_text(found.learned_from, zone)} let expect {value} [{low}, {high}], noise of days included;"
-        " estimates before outcomes were as wrong, and a threshold may need another place: look at what changed"
+        f" estimates before outcomes were as wrong{then}: look at what changed"
     )
     numbers: dict[str, object] = {
         "metric": found.metric,

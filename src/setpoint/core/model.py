@@ -82,6 +82,9 @@ class Cohort:
         part: The local hour or weekday of a time, instead of the time.
         mapping: Values and what each is put together under; all others are `(other)`.
         edges: Where a number is cut into bands, rising; a band holds its lower edge.
+        quantiles: How many bands of about as many rows there are to be; `edges` are then frozen once, from rows.
+        new_for: How long after its first prediction a unit is `new`, microseconds, before it is `returning`; 0 is
+            that prediction alone.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Cohort:
     part: Literal["", "hour", "weekday"] = ""
     mapping: tuple[tuple[str, str], ...] = ()
     edges: tuple[float, ...] = ()
+    quantiles: int = 0
+    new_for: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

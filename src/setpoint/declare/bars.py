@@ -10,7 +10,7 @@ from setpoint.declare.problems import Problem, did_you_mean
 from setpoint.declare.source import Path, Source, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from setpoint.declare.schema import ModelDeclaration, QualityDeclaration
 
@@ -24,12 +24,12 @@ def impossible_bars(declaration: ModelDeclaration, source: Source) -> list[Probl
         declaration: All keys, those of `defaults.yaml` too: what a bar may be depends on the task.
         source: What it was validated from.
     """
-    metrics = {metric.name: metric for metric in QUALITY_METRICS[declaration.task]}
+    metrics = {metric.name: metric for metric in (*_proxy_rates(declaration), *QUALITY_METRICS[declaration.task])}
     found: list[tuple[Path, str, str]] = []
     for name, bar in declaration.quality.items():
         if name not in metrics:
             message = f"a {declaration.task} model has no metric of this name"
-            found.append((("quality", name), message, _known(name, declaration.task)))
+            found.append((("quality", name), message, _known(name, declaration.task, list(metrics))))
             continue
         if name == "within_tolerance" and declaration.success.tolerance is None:
             message = "found no success.tolerance, expected one: it says what is within tolerance"
@@ -41,12 +41,17 @@ def impossible_bars(declaration: ModelDeclaration, source: Source) -> list[Probl
     return [Problem(*source.place(path), dotted(path), message, hint) for path, message, hint in found]
 
 
-def _known(name: str, task: str) -> str:
+def _proxy_rates(declaration: ModelDeclaration) -> list[QualityMetric]:
+    """Return the rates of outcomes that are not final: the final one's is the base rate."""
+    kinds = declaration.to_model("").outcomes
+    return [QualityMetric(f"{kind.name}_rate", "ratio", "none") for kind in kinds if not kind.final]
+
+
+def _known(name: str, task: str, names: Sequence[str]) -> str:
     """Return which metric was meant: one of another task, one spelled alike, or any."""
     for other, metrics in QUALITY_METRICS.items():
         if other != task and name in {metric.name for metric in metrics}:
             return f"it is a metric of {other} models: change task, or the metric"
-    names = [metric.name for metric in QUALITY_METRICS[task]]
     return did_you_mean(name, names) or f"the metrics are {', '.join(names)}"
 
 

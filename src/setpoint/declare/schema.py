@@ -17,10 +17,12 @@ from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.rates import Rates
 from setpoint.declare.spellings import (
+    FIRST,
     CohortName,
     Condition,
     Duration,
     Name,
+    NewFor,
     ReferenceText,
     ScalarText,
     Size,
@@ -97,29 +99,54 @@ class CohortDeclaration(_Part):
     """Values of `by`, and what each is put together under: {EWR: New Jersey, JFK: New York}."""
     edges: list[float] = Field(default_factory=list[float])
     """Where the numbers of `by` are cut into bands: [10, 100] makes three."""
+    quantiles: Annotated[int, Field(ge=2, le=20)] | None = None
+    """How many bands of about as many rows the numbers of `by` are cut into; edges are frozen once, or given."""
+    new_for: NewFor | None = None
+    """How long after its first prediction a unit is new, before it is returning: 7d; or first, for that one alone."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        by = self.by or ("predicted_at" if self.part and not self.where else "")
-        if bool(by) == bool(self.where):
+        if bool(self._by) == bool(self.where):
             found = "both by and where" if self.by else "neither by nor where"
             refuse(f"found {found}, expected one of them", whole=True)
         return self
 
     @model_validator(mode="after")
     def _derived_once(self) -> Self:
-        ways = {"part": self.part, "mapping": self.mapping, "edges": self.edges, "where": self.where}
+        bands = ("quantiles", self.quantiles) if self.quantiles else ("edges", self.edges)
+        ways = dict([("part", self.part), ("mapping", self.mapping), bands, ("new_for", self.new_for)])
+        ways |= {"where": self.where}
         given = [name for name, way in ways.items() if way]
         if len(given) > 1:
             refuse(f"found {' and '.join(given)}, expected one of them", whole=True)
         if sorted(set(self.edges)) != self.edges or not all(map(math.isfinite, self.edges)):
             refuse("found edges that do not rise", "write them in order, each once: [10, 100]", at=("edges",))
+        if self.quantiles and len(self.edges) >= self.quantiles:
+            found = f"{len(self.edges)} edges for {self.quantiles} bands"
+            refuse(f"found {found}, expected at most {self.quantiles - 1}", at=("edges",))
+        if self.new_for and self.by not in {"", "unit"}:
+            refuse(f"found {self.by}, expected unit: that is what is new or returning", at=("by",))
         return self
+
+    @property
+    def _by(self) -> str:
+        if self.by or self.where:
+            return self.by
+        return "predicted_at" if self.part else "unit" if self.new_for else ""
 
     def to_cohort(self) -> core.Cohort:
         """Return the core noun."""
-        by = self.by or ("predicted_at" if self.part else "")
-        return core.Cohort(self.name, by, self.where, self.part or "", tuple(self.mapping.items()), tuple(self.edges))
+        new_for = self.new_for and (0 if self.new_for == FIRST else parse_duration(self.new_for))
+        return core.Cohort(
+            self.name,
+            self._by,
+            self.where,
+            self.part or "",
+            tuple(self.mapping.items()),
+            tuple(self.edges),
+            self.quantiles or 0,
+            None if new_for is None else int(new_for),
+        )
 
 
 class QualityDeclaration(_Part):

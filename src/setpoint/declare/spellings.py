@@ -18,6 +18,7 @@ from setpoint.core.window import Window
 from setpoint.declare.problems import did_you_mean, shown
 
 BROKEN = "broken"
+FIRST = "first"
 SIZES = {
     "TiB": 2**40,
     "TB": 10**12,
@@ -79,6 +80,10 @@ def _duration(value: str) -> str:
         message = f"found {shown(value)}, expected a duration above zero and below 200 years"
         refuse(message)
     return value
+
+
+def _new_for(value: str) -> str:
+    return value if value == FIRST else _duration(value)
 
 
 def _time(value: str) -> str:
@@ -156,6 +161,12 @@ Duration = Annotated[
     BeforeValidator(_unit_needed),
     AfterValidator(_duration),
     Field(json_schema_extra={"pattern": r"^\s*\d+(\.\d+)?\s*[smhdw]\s*$", "examples": ["90s", "12h", "30d"]}),
+]
+NewFor = Annotated[
+    str,
+    BeforeValidator(_unit_needed),
+    AfterValidator(_new_for),
+    Field(json_schema_extra={"examples": [FIRST, "7d"]}),
 ]
 Size = Annotated[
     int,

@@ -10,7 +10,7 @@ import yaml
 from setpoint.core.clock import MICROS, moment
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.declare.source import is_text
-from setpoint.declare.spellings import SIZES
+from setpoint.declare.spellings import FIRST, SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,11 +129,13 @@ def _features(model: Model) -> dict[str, object]:
 def _cohort(one: Cohort) -> dict[str, object]:
     return {
         "name": one.name,
-        "by": None if one.part and one.by == "predicted_at" else one.by or None,
+        "by": None if (one.part and one.by == "predicted_at") or one.new_for is not None else one.by or None,
         "where": one.where or None,
         "part": one.part or None,
         "mapping": dict(one.mapping) or None,
+        "quantiles": one.quantiles or None,
         "edges": list(one.edges) or None,
+        "new_for": None if one.new_for is None else duration_spelling(one.new_for) if one.new_for else FIRST,
     }
 
 

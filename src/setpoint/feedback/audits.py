@@ -7,11 +7,12 @@ that old: run early, late or twice, an audit is the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from setpoint.stats.estimation import Expected, ScoreHistogram, expected_quality, measured_quality
+from setpoint.stats.loss_estimation import LossCurve, LossHistogram, expected_loss, missing_losses
 from setpoint.stats.score_map import OutcomeHistogram, calibrate, log_odds, logistic, missing_outcomes
 
 REFERENCE_WEEKS = (6, 12)
@@ -39,7 +40,7 @@ class Week:
         end: The next one.
         known_at: When all of its predictions are that old.
         version: The version most of its predictions are of; only they count.
-        days: Scores with outcomes of each day.
+        days: Scores with outcomes of each day; or the absolute errors of a regression.
         arrived: Share of predictions that have an outcome, 0 to 1.
     """
 
@@ -47,7 +48,7 @@ class Week:
     end: int
     known_at: int
     version: str
-    days: tuple[OutcomeHistogram, ...]
+    days: tuple[OutcomeHistogram, ...] | tuple[LossHistogram, ...]
     arrived: float
 
 
@@ -58,7 +59,7 @@ class Audit:
     Attributes:
         start: First week's start.
         end: Last week's end.
-        metric: Such as `auc`.
+        metric: Such as `auc`; `mae` of a regression.
         expected: What was to be expected, learned from the weeks before.
         measured: What came true.
         outcomes: Outcomes of the weeks, weighted.
@@ -172,12 +173,14 @@ def _worst(weeks: Sequence[Week], metrics: Sequence[str], tail: float) -> Audit 
     """Return the audit that lies furthest from what was expected, if it is beyond all chance."""
     beyond: list[Audit] = []
     for length in LENGTHS:
-        made = audit(weeks[-length:], weeks[:-length][-REFERENCE_WEEKS[1] :], metrics)
+        made = audit(weeks[-length:], weeks[:-length][-REFERENCE_WEEKS[1] :], metrics, careful=True)
         beyond += [one for one in made if one.is_beyond(tail)]
     return max(beyond, key=lambda one: abs(one.standard_errors), default=None)
 
 
-def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[str]) -> list[Audit]:
+def audit(
+    window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[str], *, careful: bool = False
+) -> list[Audit]:
     """Return what was to be expected of some weeks, learned from others, and what came true.
 
     Only rows whose outcome came are compared: who has none is another question.
@@ -186,36 +189,69 @@ def audit(window: Sequence[Week], reference: Sequence[Week], metrics: Sequence[s
         window: Weeks in order of time.
         reference: Weeks before them, of the same version.
         metrics: Of `stats.estimation.METRICS`.
+        careful: Whether a gap is to be no noise: then on the safe side about days that go together.
 
     Returns:
         Empty with too little to learn from, or too little to measure.
     """
     if len(reference) < REFERENCE_WEEKS[0]:
         return []
-    learned = together(reference)
-    if missing_outcomes(learned):
-        return []
-    outcomes = together(window)
+    learned, outcomes = together(reference), together(window)
     sizes = np.bincount(outcomes.group, outcomes.weight) if len(outcomes.group) else np.zeros(1)
     days = float(sizes.sum()) ** 2 / float(sizes @ sizes) if sizes.any() else None
-    expected = expected_quality(scores_of(outcomes), calibrate(learned), metrics, days=days)
-    measured = measured_quality(outcomes, metrics)
+    if isinstance(learned, LossHistogram) and isinstance(outcomes, LossHistogram):
+        pairs = _of_losses(learned, outcomes, days, careful=careful)
+    elif isinstance(learned, OutcomeHistogram) and isinstance(outcomes, OutcomeHistogram):
+        pairs = _of_scores(learned, outcomes, metrics, days, careful=careful)
+    else:
+        return []  # the task was another one
     return [
-        Audit(window[0].start, window[-1].end, name, one, value, float(sizes.sum()), reference[0].start)
-        for name, one in expected.items()
-        if isinstance(one, Expected) and not isinstance(value := measured[name], str)
+        Audit(window[0].start, window[-1].end, name, expected, measured, float(sizes.sum()), reference[0].start)
+        for name, (expected, measured) in pairs.items()
     ]
 
 
-def together(weeks: Sequence[Week]) -> OutcomeHistogram:
+def _of_scores(
+    learned: OutcomeHistogram,
+    outcomes: OutcomeHistogram,
+    metrics: Sequence[str],
+    days: float | None,
+    *,
+    careful: bool,
+) -> dict[str, tuple[Expected, float]]:
+    if missing_outcomes(learned):
+        return {}
+    expected = expected_quality(scores_of(outcomes), calibrate(learned), metrics, days=days, careful=careful)
+    measured = measured_quality(outcomes, metrics)
+    return {
+        name: (one, value)
+        for name, one in expected.items()
+        if isinstance(one, Expected) and not isinstance(value := measured[name], str)
+    }
+
+
+def _of_losses(
+    learned: LossHistogram, outcomes: LossHistogram, days: float | None, *, careful: bool
+) -> dict[str, tuple[Expected, float]]:
+    """Return the mean absolute error. A few large errors decide the squared one: its interval is none to judge by."""
+    total = float(np.sum(outcomes.weight))
+    if missing_losses(learned) or total <= 0.0:
+        return {}
+    curve = LossCurve(learned)
+    cells = (outcomes.bin_index, outcomes.weight, outcomes.weight_of_squares)
+    expected = expected_loss(curve, *cells, days=days, careful=careful)
+    return {"mae": (expected, float(np.sum(outcomes.loss)) / total)}
+
+
+def together(weeks: Sequence[Week]) -> OutcomeHistogram | LossHistogram:
     """Return the rows of some weeks, a group a day, in order."""
     days = [day for week in weeks for day in week.days]
+    kind = type(days[0]) if days else OutcomeHistogram
     columns: Mapping[str, list[np.ndarray]] = {
-        name: [getattr(day, name) for day in days]
-        for name in ("bin_index", "decision", "positives", "weight", "weight_of_squares")
+        one.name: [getattr(day, one.name) for day in days] for one in fields(kind) if one.name != "group"
     }
     group = np.repeat(np.arange(len(days), dtype=np.int64), [len(day.group) for day in days])
-    return OutcomeHistogram(group, **{name: np.concatenate(parts) for name, parts in columns.items()})
+    return kind(group, **{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
 def scores_of(outcomes: OutcomeHistogram) -> ScoreHistogram:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import duckdb
 import numpy as np
 
 from setpoint.core.clock import DAY
@@ -15,7 +16,7 @@ from setpoint.stats.loss_estimation import LossCurve, LossHistogram, expected_lo
 from setpoint.stats.special import FloatArray
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import PREDICTION, RowEvidence
-from setpoint.store.matching import examples
+from setpoint.store.matching import Matching, examples
 from setpoint.store.measures import Scale
 from setpoint.store.primitives import printed, value_bin
 
@@ -34,7 +35,7 @@ def estimated_losses(evidence: RowEvidence, window: Window | None, reference: Wi
     scale = evidence.definition.features.get(PREDICTION)
     if not isinstance(scale, Scale):
         return tuple(_metric(name, "no prediction was recorded as a number", 0) for name in LOSS_METRICS)
-    learned, now = _counts(evidence, reference, scale), _counts(evidence, window, scale)
+    learned, now = (_counts(evidence, part, scale) for part in (reference, window))
     known = learned[:, _OUTCOMES] > 0.0
     outcomes = int(learned[known, _OUTCOMES].sum())
     if not len(now):
@@ -47,38 +48,77 @@ _DAY, _BIN, _WEIGHT, _SQUARES, _OUTCOMES, _KNOWN, _KNOWN_SQUARES, _FIRST = range
 
 
 def _counts(evidence: RowEvidence, window: Window | None, scale: Scale) -> FloatArray:
-    """Return a row a day and bin: weights, and of those with an outcome the count, weights, sums of |error|**1..4."""
+    day = f"coalesce(epoch_us(predicted_at) // {DAY}, 0)"
+    return np.concatenate([_NONE, *loss_counts(evidence.connection, evidence.matching(window), scale, day).values()])
+
+
+def losses_by_day(
+    connection: duckdb.DuckDBPyConnection, matching: Matching, scale: Scale, day: str
+) -> dict[str, dict[int, tuple[float, LossHistogram]]]:
+    """Return, for each version and day, the weight of its predictions, and the absolute errors of those with outcomes.
+
+    Args:
+        connection: Where the views are.
+        matching: What examples are made from.
+        scale: Where the bins of predictions lie.
+        day: SQL of the day of a prediction, a whole number.
+    """
+    found: dict[str, dict[int, tuple[float, LossHistogram]]] = {}
+    for version, counts in loss_counts(connection, matching, scale, day).items():
+        for one in np.unique(counts[:, _DAY]).tolist():
+            mine = counts[counts[:, _DAY] == one]
+            losses = _losses(mine[mine[:, _OUTCOMES] > 0.0], _POWERS["mae"])
+            found.setdefault(version, {})[int(one)] = float(mine[:, _WEIGHT].sum()), losses
+    return found
+
+
+def loss_counts(
+    connection: duckdb.DuckDBPyConnection, matching: Matching, scale: Scale, day: str
+) -> dict[str, FloatArray]:
+    """Return of each version a row a day and bin of the prediction.
+
+    Its weights, and of those with an outcome the count, weights and sums of |error|**1..4.
+    """
     value = printed(value_bin("decision", scale.center, scale.scale))
     error = "abs(decision - outcome_number)"
     sums = ", ".join(f"coalesce(sum(weight * {' * '.join([error] * power)}), 0.0)" for power in (1, 2, 3, 4))
     known = "outcome_number IS NOT NULL"
     found = rows(
-        evidence.connection,
-        f"SELECT coalesce(epoch_us(predicted_at) // {DAY}, 0) AS day, greatest(least({value}, 63.0), -64.0) AS bin,"
+        connection,
+        f"SELECT coalesce(version, '') AS of_version, {day} AS day, greatest(least({value}, 63.0), -64.0) AS bin,"
         f" sum(weight), sum(weight * weight), count(*) FILTER ({known}),"
         f" coalesce(sum(weight) FILTER ({known}), 0.0), coalesce(sum(weight * weight) FILTER ({known}), 0.0), {sums}"
-        f" FROM ({examples(evidence.matching(window))}) WHERE is_root AND decision IS NOT NULL"
-        f" GROUP BY day, bin ORDER BY day, bin",
+        f" FROM ({examples(matching)}) WHERE is_root AND decision IS NOT NULL"
+        f" GROUP BY of_version, day, bin ORDER BY of_version, day, bin",
     )
-    return np.array(cast("list[tuple[float, ...]]", found), dtype=np.float64).reshape(len(found), _FIRST + 4)
+    by_version: dict[str, list[tuple[float, ...]]] = {}
+    for version, *counts in found:
+        by_version.setdefault(cast("str", version), []).append(tuple(cast("list[float]", counts)))
+    return {version: np.array(counts, dtype=np.float64) for version, counts in by_version.items()}
+
+
+_NONE = np.empty((0, _FIRST + 4))
 
 
 def _expected(name: str, learned: FloatArray, now: FloatArray, days: float | None) -> Expected | str:
-    power = _POWERS[name]
-    group = np.unique(learned[:, _DAY], return_inverse=True)[1].astype(np.int64)
-    reference = LossHistogram(
-        group,
-        learned[:, _BIN].astype(np.int64),
-        learned[:, _KNOWN],
-        learned[:, _KNOWN_SQUARES],
-        learned[:, _FIRST + power - 1],
-        learned[:, _FIRST + 2 * power - 1],
-    )
+    reference = _losses(learned, _POWERS[name])
     missing = missing_losses(reference)
     if missing:
         return missing
     bins = now[:, _BIN].astype(np.int64)
     return expected_loss(LossCurve(reference), bins, now[:, _WEIGHT], now[:, _SQUARES], days=days)
+
+
+def _losses(counts: FloatArray, power: int) -> LossHistogram:
+    """Return the losses |error|**power of counts that have outcomes."""
+    return LossHistogram(
+        np.unique(counts[:, _DAY], return_inverse=True)[1].astype(np.int64),
+        counts[:, _BIN].astype(np.int64),
+        counts[:, _KNOWN],
+        counts[:, _KNOWN_SQUARES],
+        counts[:, _FIRST + power - 1],
+        counts[:, _FIRST + 2 * power - 1],
+    )
 
 
 def _effective_days(now: FloatArray) -> float:

@@ -82,6 +82,16 @@ def _is_certain(found: Estimate) -> bool:
     return abs(found.value) > _CERTAIN * (found.high - found.low) / 2.0
 
 
+def _of_anybody(table: StateTable) -> StateTable:
+    """Return a state without whose rows they are, which no metric asks: the fewer keys, the faster each mix."""
+    for name in ("bucket", *_WHOSE):
+        table = table.at(name, 0 if name == "bucket" else None)
+    return table
+
+
+_WHOSE = ("version", "endpoint", "cohort_value")
+
+
 class Mixture:
     """Two windows split by day and by group, of which any mix can be made.
 
@@ -97,41 +107,54 @@ class Mixture:
         self._kind = named[0].kind
         self.names = [*dict.fromkeys(value for table in named for value in table.key(key))]
         place = {name: n for n, name in enumerate(self.names)}
-        flat = [table.at("bucket", 0).at(key, None) for table in named]
+        flat = [_of_anybody(table) for table in named]
         self._keys = merge(self._kind, flat)
-        self._row_key = aligned(self._kind, flat)[2]
-        self._values = np.concatenate([table.values for table in flat])
-        self._group = np.array([place[value] for table in named for value in table.key(key)], dtype=np.int64)
+        group = np.array([place[value] for table in named for value in table.key(key)], dtype=np.int64)
         counts = [len(table) for table in named]
-        self._window = np.repeat([n for n, window in enumerate(days) for _ in window], counts)
+        window = np.repeat([n for n, one in enumerate(days) for _ in one], counts)
+        cell = (window * len(self.names) + group) * len(self._keys) + aligned(self._kind, flat)[2]
+        order = np.argsort(cell, kind="stable")
+        self._cell, self._window = cell[order], window[order]
+        self._sums = np.concatenate([table.values for table in flat])[order, : len(self._kind.sums)]
         self._blocks = (min(len(days[0]), _BLOCKS), min(len(days[1]), _BLOCKS))
-        blocks = [n * self._blocks[w] // len(window) for w, window in enumerate(days) for n in range(len(window))]
-        self._block = np.repeat(blocks, counts)
+        blocks = [n * self._blocks[w] // len(one) for w, one in enumerate(days) for n in range(len(one))]
+        self._block = np.repeat(blocks, counts)[order]
 
     @cached_property
-    def _weights(self) -> _Floats:
-        return self._values[:, self._kind.values.index("weight")]
+    def _whole(self) -> _Floats:
+        """Sums of each window and group, by key, shape (2 * groups, keys, columns)."""
+        found = np.zeros((2 * len(self.names) * len(self._keys), len(self._kind.sums)))
+        cells, sums = self._added(np.ones(len(self._cell), dtype=bool))
+        found[cells] = sums
+        return found.reshape(2 * len(self.names), len(self._keys), -1)
 
-    def sizes(self, without: tuple[int, int] | None = None) -> _Floats:
-        """Return the weight of each group in both windows, shape (2, groups); without one block of a window."""
-        used = self._used(without)
-        where = self._window[used] * len(self.names) + self._group[used]
-        sizes = np.bincount(where, weights=self._weights[used], minlength=2 * len(self.names))
-        return sizes.astype(np.float64).reshape(2, -1)
+    def _without(self, window: int, block: int) -> _Floats:
+        """Return the sums without one block of a window."""
+        found = self._whole.reshape(-1, len(self._kind.sums)).copy()
+        cells, sums = self._added((self._window == window) & (self._block == block))
+        left = found[cells] - sums
+        left[left[:, self._kind.sums.index("rows")] == 0.0] = 0.0  # of no row nothing is left, not even rounding
+        found[cells] = left
+        return found.reshape(self._whole.shape)
 
-    def corners(self, without: tuple[int, int] | None = None, moved: NDArray[np.bool_] | None = None) -> Corners | None:
+    def _added(self, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], _Floats]:
+        """Return the cells of some rows, and the sums in each."""
+        cells, starts = np.unique(self._cell[chosen], return_index=True)
+        return cells, np.add.reduceat(self._sums[chosen], starts) if len(starts) else self._sums[:0]
+
+    def _sizes(self, sums: _Floats) -> _Floats:
+        """Return the weight of each group in both windows, shape (2, groups)."""
+        return sums[:, :, self._kind.sums.index("weight")].sum(axis=1).reshape(2, -1)
+
+    def _corners(self, sums: _Floats) -> Corners | None:
         """Return the metric under each mix and each behaviour; None where one of them is unknown.
 
         A group that only one window has is as it was there in both: it is all mix.
-
-        Args:
-            without: A window and a block of its days to leave out.
-            moved: Groups whose behaviour may change; all by default, shape (groups,).
         """
-        sizes = self.sizes(without)
+        sizes = self._sizes(sums)
         shares = sizes / sizes.sum(axis=1, keepdims=True)
         found = [
-            self._value(shares[mix], self._source(sizes, within, moved), sizes, without)
+            self._value(sums, sizes, shares[mix], self._source(sizes, np.full(len(self.names), within)))
             for mix, within in ((0, 0), (1, 0), (0, 1), (1, 1))
         ]
         before, new_mix, new_within, after = found
@@ -139,38 +162,29 @@ class Mixture:
             return None
         return Corners(before, new_mix, new_within, after)
 
-    def _source(self, sizes: _Floats, within: int, moved: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Return which window each group's behaviour is taken from."""
-        wanted = np.full(len(self.names), within)
-        if moved is not None:
-            wanted[~moved] = 0
-        return np.where(sizes[wanted, np.arange(len(self.names))] > 0.0, wanted, 1 - wanted)
+    @staticmethod
+    def _source(sizes: _Floats, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which window each group's behaviour is taken from: the wanted one, if the group is there."""
+        return np.where(sizes[wanted, np.arange(len(wanted))] > 0.0, wanted, 1 - wanted)
 
-    def _value(
-        self, share: _Floats, source: NDArray[np.int64], sizes: _Floats, without: tuple[int, int] | None
-    ) -> float | None:
-        size = sizes[source, np.arange(len(self.names))]
+    def _value(self, sums: _Floats, sizes: _Floats, share: _Floats, source: NDArray[np.int64]) -> float | None:
+        """Return the metric of a mix of groups that each behave as in one of the windows."""
+        groups = np.arange(len(self.names))
+        size = sizes[source, groups]
         factors = np.divide(share, size, out=np.zeros_like(share), where=size > 0.0) * sizes.sum() / 2.0
-        used = self._used(without) & (source[self._group] == self._window)
-        scale = factors[self._group[used]]
+        used = np.flatnonzero(factors)
         columns = self._keys.values.copy()
-        for place in range(len(self._kind.sums)):
-            weights = self._values[used, place] * scale
-            columns[:, place] = np.bincount(self._row_key[used], weights=weights, minlength=len(columns))
+        columns[:, : sums.shape[2]] = np.tensordot(factors[used], sums[(source * len(groups) + groups)[used]], 1)
         return self._finish(StateTable(self._kind, self._keys.levels, self._keys.codes, columns))
-
-    def _used(self, without: tuple[int, int] | None) -> NDArray[np.bool_]:
-        if without is None:
-            return np.ones(len(self._window), dtype=bool)
-        window, block = without
-        return (self._window != window) | (self._block != block)
 
     def change(self, dimension: str) -> Change | None:
         """Return the change of the metric, split by this dimension; None when the metric is unknown in a window."""
-        corners = self.corners()
+        corners = self._corners(self._whole)
         if corners is None:
             return None
-        left_out = [[self.corners((window, block)) for block in range(self._blocks[window])] for window in (0, 1)]
+        left_out = [
+            [self._corners(self._without(window, block)) for block in range(self._blocks[window])] for window in (0, 1)
+        ]
 
         def sure(of: Callable[[Corners], float]) -> Estimate:
             parts = [np.array([math.nan if c is None else of(c) for c in window]) for window in left_out]
@@ -185,18 +199,18 @@ class Mixture:
         )
 
     def _groups(self, corners: Corners) -> tuple[Group, ...]:
-        sizes = self.sizes()
+        sums, sizes = self._whole, self._sizes(self._whole)
         shares = sizes / sizes.sum(axis=1, keepdims=True)
         found: list[Group] = []
         for n, name in enumerate(self.names):
             alone = np.arange(len(self.names)) == n
-            only, all_but = self.corners(moved=alone), self.corners(moved=~alone)
+            first = self._value(sums, sizes, shares[0], self._source(sizes, alone.astype(np.int64)))
+            last = self._value(sums, sizes, shares[1], self._source(sizes, (~alone).astype(np.int64)))
             within = 0.0
-            if only is not None and all_but is not None:
-                first, last = only.new_within - corners.before, corners.after - all_but.after
-                within = (first + last) / 2.0
+            if first is not None and last is not None:
+                within = ((first - corners.before) + (corners.after - last)) / 2.0
             one = alone.astype(np.float64)
-            values = [self._value(one, np.full(len(one), w), sizes, None) if sizes[w, n] else None for w in (0, 1)]
+            values = [self._value(sums, sizes, one, np.full(len(one), w)) if sizes[w, n] else None for w in (0, 1)]
             told = "(none)" if name is None else str(name)
             found.append(Group(told, (float(shares[0, n]), float(shares[1, n])), (values[0], values[1]), within))
         return tuple(sorted(found, key=lambda group: (-abs(group.within), group.name)))

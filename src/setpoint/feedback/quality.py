@@ -107,7 +107,7 @@ def _measured(state: StateTable, model: Model, wanted: Sequence[QualityMetric], 
     else:
         counts = binary_state(state)
         found = {known.name: _BINARY[known.name](counts) for known in wanted}
-        if len(state) and all(key is None for key in state.key("bin")):
+        if len(state) and (state.numbers("bin", _NO_BIN) == _NO_BIN).all():
             # However many outcomes come, these stay unknown.
             found.update(dict.fromkeys(_OF_SCORES, Estimate.unknown(NO_SCORE)))
     return [_metric(known, found[known.name], rows) for known in wanted]
@@ -134,24 +134,23 @@ def odd_outcome_words(model: Model) -> str:
 
 
 def headline(model: Model) -> str:
-    """Return the metric that is shown first: the first expected one, or the task's own."""
-    if model.expectations:
-        return model.expectations[0].metric
-    return QUALITY_METRICS[model.task][0].name
+    """Return the metric that is shown first: the first expected one that is no rate of a proxy, or the task's own."""
+    rates = {f"{kind.name}_rate" for kind in model.outcomes if not kind.final}
+    default = QUALITY_METRICS[model.task][0].name
+    return next((one.metric for one in model.expectations if one.metric not in rates), default)
 
 
 def arrival(state: StateTable) -> Arrival:
     """Return how complete the outcomes of a state are."""
-    known = np.array([key is not None for key in _outcome_keys(state)], dtype=bool)
+    known = _has_outcome(state)
     weights = state.column("weight")
     return Arrival(float(weights.sum()), float(weights[known].sum()), int(state.column("rows")[known].sum()))
 
 
 def binary_state(state: StateTable) -> BinaryState:
     """Return a binary quality state as counts for `stats`; rows without outcome are left out."""
-    outcomes = np.array([-1 if key is None else key for key in state.key("outcome")], dtype=np.int64)
-    bins = np.array([_NO_BIN if key is None else key for key in state.key("bin")], dtype=np.int64)
-    decisions = np.array([-1 if key is None else key for key in state.key("decision")], dtype=np.int64)
+    outcomes, decisions = state.numbers("outcome", -1), state.numbers("decision", -1)
+    bins = state.numbers("bin", _NO_BIN)
     weights = state.column("weight")
     scored = (outcomes >= 0) & (bins != _NO_BIN)
     index, place = np.unique(bins[scored], return_inverse=True)
@@ -236,10 +235,8 @@ def judge(metric: Metric, expectation: Expectation) -> Verdict:
 _NO_BIN = 1 << 20
 
 
-def _outcome_keys(state: StateTable) -> list[object]:
-    if "outcome" in state.kind.keys:
-        return state.key("outcome")
-    return [key if key == 1 else None for key in state.key("has_outcome")]
+def _has_outcome(state: StateTable) -> NDArray[np.bool_]:
+    return state.numbers("outcome", -1) >= 0 if "outcome" in state.kind.keys else state.numbers("has_outcome", 0) == 1
 
 
 def _metric(known: QualityMetric, found: Estimate, rows: int) -> Metric:

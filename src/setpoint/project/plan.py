@@ -21,10 +21,11 @@ from setpoint.declare.source import read_text
 from setpoint.declare.write import to_yaml
 from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
+from setpoint.project.bands import with_edges
 from setpoint.project.losses import lost_days
 from setpoint.project.pricing import repricing_text, with_history
 from setpoint.project.storage import Storage, estimate
-from setpoint.project.unseen import unseen_features
+from setpoint.project.unseen import unseen_features, unseen_units
 from setpoint.store.layout import Layout
 from setpoint.store.retyping import Retyping, retype, survey
 from setpoint.store.summaries import basis
@@ -83,6 +84,7 @@ class ModelPlan:
         storage: What it takes on disk; None for one that is declared no longer.
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
         doubts: What the declaration names and nobody has seen, in words.
+        cuts: Where numbers are cut into bands that are frozen now, in words.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
         voids: Whether kept summaries are made anew.
         repriced: When other prices are paid than are in force.
@@ -96,6 +98,7 @@ class ModelPlan:
     storage: Storage | None
     lost: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = ()
     retypings: tuple[Retyping, ...] = ()
     voids: bool = False
     repriced: tuple[Window, ...] = ()
@@ -116,6 +119,7 @@ class ModelPlan:
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
         lines += [f"~ {name}: {repricing}" for repricing in self.repricings]
+        lines += [f"  {name}: {cut}" for cut in self.cuts]
         if self.voids:
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
         if self.lost:
@@ -316,13 +320,14 @@ def _in_force(layout: Layout | None, name: str) -> Model | None:
 def _planned(layout: Layout | None, declared: Model, before: Model | None) -> ModelPlan:
     now = 0 if layout is None else layout.clock.now()
     model = with_history(declared, before, now)
+    known = before or Model(declared.name)
+    model, cuts = with_edges(layout, model, known)
     changes = () if before is None else tuple(differences(before, model))
     has_summaries = layout is not None and layout.summaries(model.name).exists()
     if not has_summaries:
         changes = tuple(replace(change, voids=False) for change in changes)
     retypings = () if layout is None else survey(layout, model)
     retypes = has_summaries and any(one.changes_type for one in retypings)
-    known = before or Model(model.name)
     # Another type of a column voids the states even when the declaration stays: as other features would.
     after = replace(model, features=()) if retypes and basis(known) == basis(model) else model
     return ModelPlan(
@@ -332,7 +337,8 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         changes=changes,
         storage=estimate(layout, model),
         lost=() if layout is None else lost_days(layout, known, after),
-        doubts=unseen_features(layout, model),
+        doubts=(*unseen_features(layout, model), *unseen_units(layout, model)),
+        cuts=cuts,
         retypings=retypings,
         voids=retypes or any(change.voids for change in changes),
         repriced=() if before is None else tuple(repriced(model.rates, before.rates)),
@@ -380,6 +386,9 @@ def _flatten(value: object, at: str, found: dict[str, str]) -> None:
             _flatten(part, f"{at}.{key}" if at else key, found)
     elif isinstance(value, list):
         for part in cast("list[object]", value):
+            if isinstance(part, (int, float)):
+                found[at] = f"{found[at]}, {part:g}" if at in found else f"{part:g}"
+                continue
             named = cast("dict[str, object]", part) if isinstance(part, dict) else {"name": part}
             _flatten({k: v for k, v in named.items() if k != "name"} or "declared", f"{at}.{named['name']}", found)
     else:

@@ -11,6 +11,7 @@ import duckdb
 from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Cohort, Model, Task
+from setpoint.project.bands import with_edges_of
 from setpoint.project.guess import (
     ColumnFacts,
     check_roles,
@@ -120,6 +121,7 @@ def _read(
     if span:
         evidence.as_of = span.end
         notes.append(f"answers hold as of {text(span.end, declared.timezone)}, the end of the data")
+    evidence.model = with_edges_of(evidence, declared)
     return Log(FileSource(evidence, tuple(notes)))
 
 

@@ -1,15 +1,18 @@
-"""Features that a declaration's conditions name, but that nobody declared or recorded."""
+"""What a declaration asks for and nobody can see: features that were never recorded, units of rows that are gone."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from setpoint.core.clock import text
 from setpoint.core.events import column_types
 from setpoint.core.expression import parse
 from setpoint.core.model import Model
 from setpoint.declare.problems import did_you_mean
+from setpoint.store.first_sight import knows_let_go_units, tells_new
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
+from setpoint.store.summaries import Summaries
 
 
 def unseen_features(layout: Layout | None, model: Model) -> tuple[str, ...]:
@@ -35,6 +38,21 @@ def unseen_features(layout: Layout | None, model: Model) -> tuple[str, ...]:
         for where, name, only_inputs in named
         if name not in known and (name not in columns or only_inputs)
     )
+
+
+def unseen_units(layout: Layout | None, model: Model) -> tuple[str, ...]:
+    """Return why units may count as new that are not, in words."""
+    if not tells_new(model):
+        return ()
+    said = ["units are known by rows that were kept, or have a key: keep is below 1"] if model.keep < 1 else []
+    if layout is not None and not knows_let_go_units(layout, model.name):
+        with Summaries.reading(layout.summaries(model.name)) as summaries:
+            progress = summaries.progress() if summaries is not None else None
+        if progress is not None and progress.let_go_before:
+            day = text(progress.let_go_before, "UTC")
+            said.append(f"the rows before {day} were let go: their units are new when they come again")
+    names = ", ".join(cohort.name for cohort in model.cohorts if cohort.new_for is not None)
+    return tuple(f"cohort {names}: {one}" for one in said)
 
 
 def _named(model: Model) -> Iterator[tuple[str, str, bool]]:

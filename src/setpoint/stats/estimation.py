@@ -142,12 +142,27 @@ class Expected:
             reach = Z
         else:
             reach = student_t_quantile(1.0 - tail, min(self.degrees, _AS_GOOD_AS_NORMAL))
+        if self.bounds == _MEAN_OF_LOSSES and self.value > 0.0:
+            return _skewed(self.value, reach * self.standard_error / self.value)
         half = reach * self.standard_error + self.step
         low, high = max(self.value - half, self.bounds[0]), min(self.value + half, self.bounds[1])
         return min(low, self.value), max(high, self.value)
 
 
 _AS_GOOD_AS_NORMAL = 1e6
+_MEAN_OF_LOSSES = (0.0, math.inf)
+
+
+def _skewed(value: float, half: float) -> tuple[float, float]:
+    """Return the interval of a mean of losses, whose large values reach further than its small ones: as a gamma's.
+
+    Args:
+        value: The mean.
+        half: Half the width of a symmetric interval, as a part of the mean.
+
+    Source: Wilson and Hilferty (1931), PNAS 17: the cube root of a gamma is about normal.
+    """
+    return value * max(1.0 - half / 3.0, 0.0) ** 3, value * (1.0 + half / 3.0) ** 3
 
 
 def expected_quality(
@@ -156,6 +171,7 @@ def expected_quality(
     names: Sequence[str] = METRICS,
     *,
     days: float | None = None,
+    careful: bool = False,
 ) -> dict[str, Expected | str]:
     """Return each metric as it will be measured when the outcomes of a window have come, if the concept is unchanged.
 
@@ -169,6 +185,8 @@ def expected_quality(
         names: Of `METRICS`.
         days: Over how many groups, such as those of the reference, the rows of the window are spread evenly; None
             takes rows for independent.
+        careful: Whether to be on the safe side about how much neighbouring days go together: where a gap is to be no
+            noise, rather than an interval to hold what comes as often as it says.
 
     Returns:
         By name; words where one cannot be expected.
@@ -187,7 +205,7 @@ def expected_quality(
     """
     if not float(np.sum(histogram.weight)) > 0.0:
         return dict.fromkeys(names, _NO_SCORES)
-    window = _Window(histogram, calibration, days)
+    window = _Window(histogram, calibration, days, careful=careful)
     return {name: _FORMULAS[name](window) for name in names}
 
 
@@ -265,7 +283,9 @@ class _Cells:
 class _Window(_Cells):
     """The cells of a window and, without weight, of the reference: what comes true is expected."""
 
-    def __init__(self, histogram: ScoreHistogram, calibration: CalibrationMap, days: float | None) -> None:
+    def __init__(
+        self, histogram: ScoreHistogram, calibration: CalibrationMap, days: float | None, *, careful: bool
+    ) -> None:
         reference = calibration.reference
         keys = [(part.bin_index - SCORE_BIN_LOWEST) * 3 + part.decision - UNDECIDED for part in (histogram, reference)]
         cells, place = np.unique(np.concatenate(keys), return_inverse=True)
@@ -280,7 +300,7 @@ class _Window(_Cells):
         row_weight = float(np.sum(self.squares)) / float(np.sum(weight))
         super().__init__(bin_index, cells % 3 + UNDECIDED, weight, weight * self.p, scores, row_weight)
         self.tied_with_itself = float(self.squares @ (self.p * (1.0 - self.p)))
-        self._calibration, self._days = calibration, days
+        self._calibration, self._days, self._careful = calibration, days, careful
         before = np.bincount(self._reference_cell, reference.weight, size).astype(np.float64)
         self._ratio = density_ratio_of_bins(before, self.weight)
 
@@ -289,7 +309,7 @@ class _Window(_Cells):
     ) -> Expected:
         """Return the metric with its variances."""
         outcome = float((self.squares * self.p * (1.0 - self.p)) @ gradient**2)
-        learned = self._calibration.variance(self.bin_index, self.weight * gradient)
+        learned = self._calibration.variance(self.bin_index, self.weight * gradient, careful=self._careful)
         group, degrees = self._in_common(gradient)
         return Expected(value, outcome, group, learned, step * self.row_weight, bounds, degrees)
 
@@ -304,7 +324,7 @@ class _Window(_Cells):
         alone = float((reference.weight_of_squares * p * (1.0 - p)) @ pull**2)
         days = np.bincount(reference.group, reference.weight, reference.groups)
         filled = float(np.count_nonzero(days))
-        long_run = long_run_sum(gaps)
+        long_run = long_run_sum(gaps, alone if self._careful else 0.0)
         beyond = max(long_run * filled / (filled - 1.0) - alone, 0.0)
         # days that go together are as good as fewer days
         degrees = max((filled - 1.0) * float(gaps @ gaps) / long_run, 1.0) if long_run > 0.0 else filled - 1.0

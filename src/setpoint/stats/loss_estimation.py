@@ -205,6 +205,7 @@ def expected_loss(
     weight_of_squares: FloatArray,
     *,
     days: float | None = None,
+    careful: bool = False,
 ) -> Expected:
     """Return the mean loss as it will be measured when the outcomes of a window have come, if the concept is unchanged.
 
@@ -217,6 +218,7 @@ def expected_loss(
         weight: Sum of row weights of each cell, shape (cells,), not all 0.
         weight_of_squares: Sum of squared row weights.
         days: Over how many groups, such as those of the reference, the rows are spread; None for independent rows.
+        careful: See `expected_quality`.
 
     Returns:
         In the unit of the loss.
@@ -237,15 +239,16 @@ def expected_loss(
     groups = int(reference.group.max()) + 1
     apart = (reference.loss - reference.weight * learned.curve(reference.bin_index)) * learned.each
     alone = float((learned.rows * learned.spreads) @ influence**2)
-    together = long_run_sum(_centred(reference, apart * influence[learned.place], groups))
+    together = long_run_sum(_centred(reference, apart * influence[learned.place], groups), alone if careful else 0.0)
     common, degrees = 0.0, math.inf
     if days is not None and groups >= _FEWEST_DAYS:
         at = np.clip(np.searchsorted(learned.bins, bin_index), 0, len(learned.bins) - 1)
         now = np.bincount(at, weight, len(learned.bins)).astype(np.float64)
         ratio = density_ratio_of_bins(learned.rows, now)
         sums = _centred(reference, apart * ratio[learned.place], groups)
-        long_run, squares = long_run_sum(sums), float(sums @ sums)
-        beyond = max(long_run - float((learned.rows * learned.spreads) @ ratio**2), 0.0)
+        by_chance = float((learned.rows * learned.spreads) @ ratio**2)
+        long_run, squares = long_run_sum(sums, by_chance if careful else 0.0), float(sums @ sums)
+        beyond = max(long_run - by_chance, 0.0)
         sizes = np.bincount(reference.group, reference.weight * learned.each, groups)
         common = beyond / float(sizes @ sizes) / max(days, 1.0)
         degrees = max((groups - 1.0) * squares / long_run, 1.0) if long_run > 0.0 else groups - 1.0

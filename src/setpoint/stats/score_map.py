@@ -24,6 +24,8 @@ UNDECIDED = -1
 MOST_ALIKE = 0.9
 """Correlation of a day with the next beyond which a reference is too short to tell."""
 
+_UNSURE = 3.0  # standard errors, chosen so that in simulated years no more is found than is said
+
 _CERTAIN = 12.0
 _KNOTS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99)
 _LEVEL, _SLOPE, _BEND = 1.0, 0.5, 0.3
@@ -167,7 +169,7 @@ class CalibrationMap:
         rows, positives = np.where(held, self.rows[place], 0.0), np.where(held, self.positives[place], 0.0)
         return (positives + CURVE_ROWS * self.curve(bin_index)) / (rows + CURVE_ROWS)
 
-    def variance(self, bin_index: IntArray, pull: FloatArray) -> float:
+    def variance(self, bin_index: IntArray, pull: FloatArray, *, careful: bool = False) -> float:
         """Return the variance of a sum of probabilities, because they were learned from finitely many outcomes.
 
         Every outcome of the reference moves its own bin and the curve; that of the sum is what independent outcomes
@@ -177,6 +179,7 @@ class CalibrationMap:
         Args:
             bin_index: Shape (bins,).
             pull: Weight of each probability in the sum.
+            careful: Whether chance may hide how much neighbours go together; see `long_run_sum`.
         """
         place, held = self._places(bin_index)
         rows, curve = np.where(held, self.rows[place], 0.0), self.curve(bin_index)
@@ -189,7 +192,7 @@ class CalibrationMap:
         prior = float(_penalty(len(moved)) @ moved**2)
         row_weight = float(np.sum(self.reference.weight)) / float(np.sum(self.rows))
         pulls = influence[np.searchsorted(self.bins, self.reference.bin_index)] / row_weight
-        return max(alone, long_run_sum(self.gaps(pulls))) + prior
+        return max(alone, long_run_sum(self.gaps(pulls), alone if careful else 0.0)) + prior
 
     def gaps(self, pull: FloatArray) -> FloatArray:
         """Return by how much each group of the reference came true more often than the curve says, but for the mean.
@@ -282,14 +285,18 @@ def calibrate(reference: OutcomeHistogram) -> CalibrationMap:
     return CalibrationMap(center, spread, reach, knots, found, covariance, bins, positives, weights, reference)
 
 
-def long_run_sum(sums: FloatArray) -> float:
+def long_run_sum(sums: FloatArray, alone: float = 0.0) -> float:
     """Return the variance of the total of numbers in order of time, of which neighbours may go together.
 
     Takes what a day shares with the next for autoregressive of order one, as weather and campaigns about are: the sum
     of squares times (1 + r) / (1 - r), with the correlation r of neighbours corrected for its bias in short series.
+    Chance, that no two days share, hides a part of that correlation: without it the rest correlates more. By how much a
+    short series cannot tell, the less the more is chance: so that many parts of three standard errors are added. This
+    counts where it is more.
 
     Args:
         sums: One a group, with expectation 0, shape (groups,).
+        alone: Their sum of squares to be expected by chance alone; 0 leaves out that it hides anything.
 
     Returns:
         At least the sum of squares, which it is when neighbours are independent.
@@ -297,15 +304,29 @@ def long_run_sum(sums: FloatArray) -> float:
     Example:
         >>> long_run_sum(np.array([1.0, -1.0, 1.0, -1.0])), round(long_run_sum(np.repeat([1.0, -1.0], 10)), 1)
         (4.0, 380.0)
+        >>> weather = np.sin(np.arange(60) / 6.0)
+        >>> [round(long_run_sum(weather + np.tile([0.9, 0.9, -0.9, -0.9], 15), alone), 1) for alone in (0.0, 48.6)]
+        [186.0, 603.5]
 
-    Source: Parzen (1957) for the long-run variance of an autoregression; Kendall (1954), Biometrika 41, for the bias.
+    Source: Parzen (1957) for the long-run variance of an autoregression; Kendall (1954), Biometrika 41, for the bias;
+    Staudenmayer and Buonaccorsi (2005), JASA 100, for an autoregression that is seen with noise.
     """
     squares = float(sums @ sums)
     if squares <= 0.0:
         return 0.0
-    together = float(sums[1:] @ sums[:-1]) / squares
-    alike = min(max(together + (1.0 + 3.0 * together) / len(sums), 0.0), MOST_ALIKE)
-    return squares * (1.0 + alike) / (1.0 - alike)
+    products = float(sums[1:] @ sums[:-1])
+    long_run = squares * _spread_out(products / squares, len(sums))
+    shared = squares - alone
+    if not 0.0 < alone < squares:
+        return long_run
+    unsure = _UNSURE * alone / math.sqrt(len(sums))
+    return max(long_run, alone + shared * _spread_out((products + unsure) / shared, len(sums)))
+
+
+def _spread_out(together: float, count: int) -> float:
+    """Return how much more the total of an autoregression varies than the sum of as many independent numbers."""
+    alike = min(max(together + (1.0 + 3.0 * together) / count, 0.0), MOST_ALIKE)
+    return (1.0 + alike) / (1.0 - alike)
 
 
 def _fitted(

@@ -8,6 +8,7 @@ from itertools import pairwise
 from setpoint.core.expression import parse
 from setpoint.core.model import Cohort
 from setpoint.store.engines.duck import literal
+from setpoint.store.first_sight import is_new_sql
 
 ELSEWHERE = "(other)"
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -26,11 +27,13 @@ def cohort_sql(cohort: Cohort, column_and_kind: Callable[[str], tuple[str, str]]
         from setpoint.store.expression_sql import condition_sql  # noqa: PLC0415 — brings sqlglot, slow to import
 
         return f"CASE WHEN {condition_sql(parse(cohort.where), column_and_kind)} THEN 'yes' ELSE 'no' END"
+    if cohort.new_for is not None:
+        return is_new_sql(cohort.new_for)
     if cohort.part:
         return _part(cohort.part, f"(CAST({column} AS TIMESTAMPTZ) AT TIME ZONE {literal(zone)})")
     if cohort.mapping:
         return _mapped(cohort.mapping, f"CAST({column} AS VARCHAR)")
-    if cohort.edges:
+    if cohort.edges or cohort.quantiles:
         return _banded(cohort.edges, f"TRY_CAST({column} AS DOUBLE)")
     return f"CAST({column} AS VARCHAR)"
 
@@ -48,6 +51,8 @@ def _mapped(mapping: tuple[tuple[str, str], ...], text: str) -> str:
 
 
 def _banded(edges: tuple[float, ...], number: str) -> str:
+    if not edges:  # to be frozen once there are rows
+        return "CAST(NULL AS VARCHAR)"
     names = band_names(edges)
     cases = " ".join(
         f"WHEN {number} < {edge!r} THEN {literal(name)}" for edge, name in zip(edges, names[:-1], strict=True)

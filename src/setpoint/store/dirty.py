@@ -7,19 +7,22 @@ from typing import cast
 
 import duckdb
 
+from setpoint.core.model import Model
 from setpoint.store.engines.duck import rows
+from setpoint.store.first_sight import buckets_with_moved_sights, tells_new
 from setpoint.store.matching import Matching
 from setpoint.store.primitives import bucket, printed
 
 
-def buckets_with_new_rows(
-    connection: duckdb.DuckDBPyConnection, ships: Mapping[str, int], bucket_seconds: int
+def changed_buckets(
+    connection: duckdb.DuckDBPyConnection, model: Model, ships: Mapping[str, int], bucket_seconds: int
 ) -> set[int]:
-    """Return the buckets that got predictions since the given shipments."""
+    """Return the buckets that got predictions since the given shipments, or whose predictions are of other cohorts."""
     at = printed(bucket("p.predicted_at", bucket_seconds))
     fresh = f"(ship IS NULL OR ship > {ships.get('predictions', 0)})"
     found = rows(connection, f"SELECT DISTINCT {at} FROM predictions AS p WHERE {fresh}")
-    return {cast("int", row[0]) for row in found if row[0] is not None}
+    buckets = {cast("int", row[0]) for row in found if row[0] is not None}
+    return buckets | buckets_with_moved_sights(connection, ships, bucket_seconds) if tells_new(model) else buckets
 
 
 def dirty_buckets(
@@ -35,7 +38,7 @@ def dirty_buckets(
         return f"(ship IS NULL OR ship > {ships.get(table, 0)})"
 
     at = printed(bucket("p.predicted_at", bucket_seconds))
-    found = buckets_with_new_rows(connection, ships, bucket_seconds)
+    found = changed_buckets(connection, matching.model, ships, bucket_seconds)
 
     def add(sql: str) -> None:
         found.update(cast("int", row[0]) for row in rows(connection, sql) if row[0] is not None)

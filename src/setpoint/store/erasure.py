@@ -19,6 +19,7 @@ from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.engines.duck import connect, literal, rows
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.exposure import EXPOSURE
+from setpoint.store.first_sight import buckets_of_units, forget_sight, tells_new
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import OTHER, PROFILE, quality_kind
@@ -116,12 +117,17 @@ def _rewrite(layout: Layout, model: Model, column: str, text: str) -> tuple[dict
     with Snapshot(layout, model.name) as snapshot:
         connection = snapshot.connection
         connection.execute(
-            f"CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, key, predicted_at FROM predictions"
+            "CREATE TEMP TABLE gone AS SELECT prediction_id, root_id, key, unit, predicted_at FROM predictions"
             f" WHERE root_id IN (SELECT root_id FROM predictions WHERE {column} = {named})"
-            f" UNION ALL SELECT prediction_id, prediction_id, key, predicted_at FROM unkept WHERE {column} = {named}"
+            " UNION ALL SELECT prediction_id, prediction_id, key, unit, predicted_at FROM unkept"
+            f" WHERE {column} = {named}"
         )
         at = printed(bucket("predicted_at", bucket_seconds(model.timezone)))
         buckets = {cast("int", row[0]) for row in rows(connection, f"SELECT DISTINCT {at} FROM gone")}
+        if tells_new(model):  # a unit's later rows may now be its first
+            buckets |= buckets_of_units(connection, "SELECT unit FROM gone", bucket_seconds(model.timezone))
+        if column == "unit":
+            forget_sight(connection, layout, model.name, text)
         connection.execute(
             "CREATE TEMP TABLE gone_keys AS SELECT key FROM gone WHERE key IS NOT NULL EXCEPT"
             " SELECT key FROM (SELECT key, prediction_id FROM predictions UNION ALL"

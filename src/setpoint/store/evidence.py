@@ -21,6 +21,7 @@ from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.exposure import query_exposure
+from setpoint.store.first_sight import find_first_sights, tells_new
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
 from setpoint.store.money import MONEY, query_money
@@ -334,6 +335,8 @@ class RowEvidence:
 
     @cached_property
     def _cohorts(self) -> tuple[tuple[str, str], ...]:
+        if tells_new(self.model):
+            find_first_sights(self.connection)
         return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
 
     def _cohort_sql(self, cohort: Cohort) -> str:

@@ -424,6 +424,7 @@ def create_views(
             nothing = ", ".join(f"NULL::{kind} AS {quoted(column)}" for column, kind in column_types(table).items())
             connection.execute(f"CREATE VIEW {table} AS SELECT {nothing} WHERE false")
     connection.execute(f"CREATE VIEW tallies AS {tallies_of_rows()}")
+    connection.execute("CREATE VIEW let_go_units AS SELECT unit, predicted_at AS seen_at FROM predictions WHERE false")
     return features
 
 

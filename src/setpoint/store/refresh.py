@@ -12,7 +12,7 @@ from setpoint.core.clock import DAY, MICROS
 from setpoint.core.model import Model, Task
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
-from setpoint.store.dirty import buckets_with_new_rows, dirty_buckets
+from setpoint.store.dirty import changed_buckets, dirty_buckets
 from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
@@ -108,7 +108,7 @@ def _stale(evidence: RowEvidence, before: Progress | None, reach: Window, step: 
     """
     span = evidence.span
     ships = before.ships if before else {}
-    changed = buckets_with_new_rows(evidence.connection, ships, step // MICROS)
+    changed = changed_buckets(evidence.connection, evidence.model, ships, step // MICROS)
     if before is None:
         changed |= set() if span is None else set(range(span.start // step * step, span.end, step))
     else:

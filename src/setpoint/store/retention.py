@@ -9,10 +9,12 @@ from setpoint.core.clock import DAY, moment, parse_time
 from setpoint.core.metric import counted
 from setpoint.core.model import Model
 from setpoint.store.evidence import horizon
+from setpoint.store.first_sight import keep_sights, tells_new
 from setpoint.store.lake import READER_HOURS, LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE
+from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import Summaries
 
 _BY_DAY = ("predictions", "unkept", "calls", "outcomes", "tallies", "quarantine")
@@ -50,6 +52,9 @@ def collect(layout: Layout, model: Model, now: int) -> Collected:
         before, why = _limit(tables, model, now)
         if before:
             refresh(layout, model, now)
+            if tells_new(model):
+                with Snapshot(layout, model.name) as snapshot:
+                    keep_sights(snapshot.connection, layout, model.name, parse_time(before))
             _freeze(layout, model, before)
         files = sum(table.drop_days(before) for table in tables) if before else 0
         deleted = sum(table.vacuum(READER_HOURS) for table in tables if table.delta is not None)

@@ -18,6 +18,7 @@ from setpoint.core.clock import moment
 from setpoint.core.events import TABLES
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, connect, literal, quoted, rows
+from setpoint.store.first_sight import let_go_units
 from setpoint.store.fitting import fitting
 from setpoint.store.kinds import declared_types
 from setpoint.store.lake import SHIP, LakeTable
@@ -69,6 +70,7 @@ class Snapshot:
             self._segments = [segment for segments in opened.values() for segment in segments]
             for table, segments in opened.items():
                 self._create_view(layout, model, table, segments, as_of, window)
+            rows(self.connection, f"CREATE VIEW let_go_units AS {let_go_units(layout, model, as_of)}")
         except BaseException:
             self.close()
             raise

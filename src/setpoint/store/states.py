@@ -112,6 +112,14 @@ class StateTable:
             return cast("list[object]", levels[codes].tolist())
         return [levels[code] for code in codes.tolist()]
 
+    def numbers(self, name: str, none: int) -> NDArray[np.int64]:
+        """Return a key column of whole numbers as an array, with a number for null."""
+        place = self.kind.keys.index(name)
+        levels = self.levels[place]
+        if not isinstance(levels, np.ndarray):
+            levels = np.array([none if one is None else one for one in levels], dtype=np.int64)
+        return levels[self.codes[:, place]] if len(levels) else np.empty(0, dtype=np.int64)
+
     def only(self, **equal: object) -> StateTable:
         """Return the rows in which each named key has the given value."""
         return self.take(self._equal(equal))

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, cast
 import msgspec
 import numpy as np
 
-from setpoint.core.model import Model, Task
+from setpoint.core.model import Model
 from setpoint.core.rates import Rates, repriced
 from setpoint.store.carrying import carry_over, save_forms
 from setpoint.store.evidence import SCORE, Change
@@ -158,16 +158,14 @@ def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
 
 
 def basis(model: Model) -> str:
-    """Return the hash of what states depend on in a declaration; owners and bars do not count."""
-    success = {"threshold": model.success.threshold, "tolerance": model.success.tolerance}
-    of_task = {
-        Task.RANKING: [model.success.top],
-        Task.GENERATION: [model.success.at_least, model.judge_kind],
-    }
+    """Return the hash of what states depend on in a declaration; owners and bars do not count.
+
+    What is left at its default does not count either: a key that a later version brings voids no states.
+    """
     parts = (
         model.task,
         model.positive,
-        success,
+        replace(model.success, catalogue=None),
         model.cohorts,
         model.timezone,
         model.outcome_horizon,
@@ -175,9 +173,19 @@ def basis(model: Model) -> str:
         model.final_kind,
         [kind.name for kind in model.outcomes],
         [(feature.name, feature.kind) for feature in model.features if feature.kind is not None],
-        *of_task.get(model.task, []),
+        model.judge_kind,
     )
-    return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
+    return hashlib.blake2b(msgspec.json.encode(_spoken(parts)), digest_size=8).hexdigest()
+
+
+def _spoken(told: object) -> object:
+    """Return values with only those fields of dataclasses that are not at their default."""
+    if isinstance(told, tuple | list):
+        return [_spoken(one) for one in cast("list[object]", told)]
+    if not is_dataclass(told) or isinstance(told, type):
+        return told
+    values = ((field, getattr(told, field.name)) for field in fields(told))
+    return {field.name: _spoken(value) for field, value in values if value != field.default}
 
 
 class Summaries:
