@@ -12,8 +12,9 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -184,7 +185,7 @@ def _spoken(told: object) -> object:
         return [_spoken(one) for one in cast("list[object]", told)]
     if not is_dataclass(told) or isinstance(told, type):
         return told
-    values = ((field, getattr(told, field.name)) for field in fields(told))
+    values = [(field, getattr(told, field.name)) for field in fields(cast("Any", told))]
     return {field.name: _spoken(value) for field, value in values if value != field.default}
 
 
