@@ -49,7 +49,7 @@ from setpoint.core.verdict import Verdict
 from setpoint.feedback.quality import quality
 from setpoint.predictions.recorder import RowDetails
 from setpoint.project import overview
-from setpoint.store.measures import quality_kind
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.states import StateTable
 
 FOLDER = Path(__file__).parent / "reference"

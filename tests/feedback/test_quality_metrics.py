@@ -10,7 +10,7 @@ from setpoint.core.model import Model, OutcomeKind, Success, Task
 from setpoint.feedback import quality as measured
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.regression import RegressionState
-from setpoint.store.measures import quality_kind
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.states import StateTable
 
 ROWS = 400

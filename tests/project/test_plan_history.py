@@ -14,7 +14,7 @@ from setpoint.predictions.recorder import Recorder
 from setpoint.project.keeping import collect_garbage
 from setpoint.project.plan import apply, plan
 from setpoint.store.layout import Layout, ReplayClock
-from setpoint.store.measures import BINARY_QUALITY
+from setpoint.store.quality_kinds import BINARY_QUALITY
 from setpoint.store.spool import Spool
 from setpoint.store.summaries import Kept, Summaries
 

@@ -236,7 +236,7 @@ _NO_BIN = 1 << 20
 
 
 def _has_outcome(state: StateTable) -> NDArray[np.bool_]:
-    return state.numbers("outcome", -1) >= 0 if "outcome" in state.kind.keys else state.numbers("has_outcome", 0) == 1
+    return state.known("outcome") if "outcome" in state.kind.keys else state.numbers("has_outcome", 0) == 1
 
 
 def _metric(known: QualityMetric, found: Estimate, rows: int) -> Metric:

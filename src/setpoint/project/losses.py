@@ -10,7 +10,8 @@ from setpoint.core.model import Model
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.layout import Layout
-from setpoint.store.measures import TRAFFIC, quality_kind
+from setpoint.store.measures import TRAFFIC
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.summaries import Kept, Summaries, basis
 

@@ -15,8 +15,9 @@ import msgspec
 
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.exposure import EXPOSURE
-from setpoint.store.measures import PROFILE, QUALITY_KINDS, SPENDING, TRAFFIC
+from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC
 from setpoint.store.money import MONEY
+from setpoint.store.quality_kinds import QUALITY_KINDS
 from setpoint.store.states import StateKind, StateTable, merge
 
 KINDS = {kind.name: kind for kind in (*QUALITY_KINDS.values(), TRAFFIC, PROFILE, SPENDING, ARRIVALS, MONEY, EXPOSURE)}

@@ -22,9 +22,10 @@ from setpoint.store.exposure import EXPOSURE
 from setpoint.store.first_sight import buckets_of_units, forget_sight, tells_new
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
-from setpoint.store.measures import OTHER, PROFILE, quality_kind
+from setpoint.store.measures import OTHER, PROFILE
 from setpoint.store.money import MONEY
 from setpoint.store.primitives import bucket, printed
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE, ship
 from setpoint.store.snapshot import Snapshot

@@ -19,8 +19,9 @@ from setpoint.store.exposure import EXPOSURE
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
-from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
+from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition
 from setpoint.store.money import MONEY
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge

@@ -17,8 +17,9 @@ from setpoint.store.engines.duck import at
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.layout import Layout
-from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition, quality_kind
+from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition
 from setpoint.store.money import MONEY
+from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features

@@ -120,6 +120,12 @@ class StateTable:
             levels = np.array([none if one is None else one for one in levels], dtype=np.int64)
         return levels[self.codes[:, place]] if len(levels) else np.empty(0, dtype=np.int64)
 
+    def known(self, name: str) -> NDArray[np.bool_]:
+        """Return in which rows a key column is not null."""
+        place = self.kind.keys.index(name)
+        nulls = [n for n, level in enumerate(_listed(self.levels[place])) if level is None]
+        return ~np.isin(self.codes[:, place], nulls)
+
     def only(self, **equal: object) -> StateTable:
         """Return the rows in which each named key has the given value."""
         return self.take(self._equal(equal))
