@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 import setpoint
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
-from setpoint.core.model import Cohort, Expectation, Model
+from setpoint.core.model import Cohort, Expectation, Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.project.keeping import import_file
 from setpoint.store.layout import Layout
@@ -307,3 +308,33 @@ def test_the_command_line_prints_the_answer_and_leaves_with_its_code(tmp_path: P
     assert "no rows in empty.parquet" in empty.stderr
     wrong = run(tmp_path, "test.parquet", *asked, "--observed", "temp")
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING])
+def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task: Task, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    kinds = np.array(["bird", "cat", "dog"])
+    came = rng.choice(3, 1200, p=[0.5, 0.3, 0.2])
+    rows = pl.DataFrame(
+        {
+            "at": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(1200)],
+            "size": came + rng.normal(0.0, 1.0, 1200),
+            "told": came * 1.0,
+            "outcome": kinds[came],
+        }
+    )
+    layout = Layout.create(tmp_path / "store")
+    layout.declare(Model("pets", task=task))
+
+    def asked() -> setpoint.Answer:
+        return setpoint.evaluate(
+            rows[800:], train=rows[:800], store=layout.root, inputs=["size", "told"], time="at", outcome="outcome"
+        )
+
+    if task is Task.RANKING:
+        with pytest.raises(UsageError, match="an evaluation set of a ranking model cannot be judged"):
+            asked()
+        return
+    answer = asked()
+    assert "yes is 'dog'" in answer.text()
+    assert [row[2] for row in answer.table("leaks").rows] == ["told"]

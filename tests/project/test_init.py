@@ -447,3 +447,33 @@ def test_a_few_bad_cells_and_a_renamed_column_are_said_beside_the_feature(tmp_pa
     assert "1 of 200 values are no numbers and count as missing" in found.yaml()
     said = "\n".join(found.said)
     assert "Amount  (renamed: another column differs only in upper and lower case)" in said
+
+
+def test_a_model_of_several_classes_is_drafted_with_its_accuracy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    kinds = np.array(["bird", "cat", "dog"])
+    came = rng.integers(0, 3, 900)
+    frame = pl.DataFrame(
+        {
+            "ts": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(900)],
+            "size": came + rng.normal(0.0, 0.4, 900),
+            "noise": rng.normal(size=900),
+            "kind": kinds[came],
+        }
+    )
+    inputs = ["size", "noise"]
+    fitted = LogisticRegression().fit(frame[:600, inputs].to_numpy(), frame["kind"][:600].to_list())
+    joblib.dump(fitted, tmp_path / "pets.joblib")
+    given = Given(columns={"outcome": "kind", "time": "ts"}, inputs=tuple(inputs))
+    made = draft_trained(frame[:600], tmp_path / "pets.joblib", given, holdout=frame[600:])
+    assert made.model.task is Task.MULTICLASS
+    assert made.model.positive == ""
+    (bar,) = made.model.expectations
+    right = float((fitted.predict(frame[600:, inputs].to_numpy()) == frame["kind"][600:].to_numpy()).mean())
+    assert bar.metric == "accuracy"
+    assert 0.0 < right - (bar.at_least or 0.0) < 0.08
+    importance = {one.name: one.importance or 0.0 for one in made.model.features}
+    assert importance["size"] > 0.9
+    odd = frame.with_columns(kind=pl.col("kind").replace({"bird": "a", "cat": "b", "dog": "c"}))
+    with pytest.raises(UsageError, match="the model's classes are bird and cat and dog, kind holds a, b, c"):
+        draft_trained(odd[:600], tmp_path / "pets.joblib", given)

@@ -56,7 +56,7 @@ class Fitted:
     as_categories: bool = False
 
     def answers(self, table: Columns) -> Floats:
-        """Return the score of each row, or the prediction of a model without scores.
+        """Return the score of each row, or the prediction of a model without scores; of classes the place in `classes`.
 
         Raises:
             UsageError: The model fails on these rows.
@@ -75,6 +75,9 @@ class Fitted:
                 raise refused from first
         if self.task is Task.BINARY and not self.has_scores and (self.classes or found.dtype.kind not in "biuf"):
             found = np.array([word(label) == self.positive for label in found.reshape(-1)])
+        if self.task is Task.MULTICLASS:
+            places = {name: place for place, name in enumerate(self.classes)}
+            found = np.array([places.get(word(label), -1) for label in found.reshape(-1)])
         return found.astype(np.float64).reshape(-1)
 
     def _asked(self, table: Columns) -> NDArray[np.generic]:

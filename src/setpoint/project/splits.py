@@ -103,6 +103,11 @@ def open_files(
     positive, notes = "", [f"task {said.value}, {said.reason}"]
     if model is not None:
         task, positive, notes = model.task, model.positive, [f"task {model.task.value}, as {model.name} declares"]
+    if task is Task.MULTICLASS:
+        task = Task.BINARY  # whether it is one of the classes: a leak of that one is a leak
+    if task.in_words:
+        msg = f"an evaluation set of a {task} model cannot be judged"
+        raise UsageError(msg, hint="evaluate knows yes-or-no answers, classes and numbers")
     if task is Task.BINARY and not positive and (found := positive_value(known)) is not None:
         positive = found.value
         notes.append(f"yes is {positive!r}, {found.reason}")

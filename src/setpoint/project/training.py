@@ -38,8 +38,9 @@ from setpoint.stats import classification, ranking, regression
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
-from setpoint.store.engines.duck import connect, quoted, rows
+from setpoint.store.engines.duck import connect, literal, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
+from setpoint.store.task_sql import class_text
 
 _YES_AND_NO = 2
 ON_TRAINING_ROWS = "unknown: measured on training rows"
@@ -101,19 +102,16 @@ def _fitted(estimator: Estimator, looked: Looked) -> tuple[Fitted, Guess | None,
         msg = f"the model takes {counted(count, 'input')}, {looked.name} seems to have {seen}"
         raise UsageError(msg, hint="name them in the model's order: --inputs a,b,c")
     classes = [word(value) for value in getattr(estimator, "classes_", ())]
-    if len(classes) > _YES_AND_NO:
-        msg = f"the model tells {len(classes)} classes apart: {', '.join(classes)}"
-        raise UsageError(msg, hint="Setpoint knows yes-or-no models and models that predict a number")
     task, said = guessed_task(looked, looked)
     if classes:
-        task, said = (
-            Task.BINARY,
-            Guess("task", Task.BINARY.value, f"the model's classes are {' and '.join(classes)}"),
-        )
+        task = Task.MULTICLASS if len(classes) > _YES_AND_NO else Task.BINARY
+        said = Guess("task", task.value, f"the model's classes are {' and '.join(classes)}")
     elif hasattr(estimator, "predict_proba"):
         task, said = Task.BINARY, Guess("task", Task.BINARY.value, "the model has predict_proba")
     positive = positive_value(looked) if task is Task.BINARY else None
-    if positive and classes:
+    if task is Task.MULTICLASS:
+        _check_spelling(looked, classes)
+    elif positive and classes:
         positive = _second_class(looked, classes)
     values = {
         name: _text_values(looked, name) for name in columns if looked.types[name].startswith(("VARCHAR", "ENUM"))
@@ -125,13 +123,18 @@ def _fitted(estimator: Estimator, looked: Looked) -> tuple[Fitted, Guess | None,
 
 def _second_class(looked: Looked, classes: list[str]) -> Guess:
     """Return the outcome that the model calls yes, when the file spells outcomes as the model does."""
+    _check_spelling(looked, classes)
+    return Guess("positive", classes[-1], "the model's second class")
+
+
+def _check_spelling(looked: Looked, classes: list[str]) -> None:
+    """Refuse outcomes of which none is a class of the model."""
     column = looked.mapped.roles["outcome"]
     known = _text_values(looked, column)
     spelled = {value.removesuffix(".0") for value in known}
     if spelled.isdisjoint(classes):
         msg = f"the model's classes are {' and '.join(classes)}, {column} holds {', '.join(known[:5])}"
         raise UsageError(msg, hint=f"write {column} as the model was fitted, so that it is known which is which")
-    return Guess("positive", classes[-1], "the model's second class")
 
 
 def _text_values(looked: Looked, column: str) -> list[str]:
@@ -235,6 +238,10 @@ def _rows(looked: Looked, fitted: Fitted, limit: int) -> tuple[Columns, Floats]:
         yes = fitted.positive.replace("'", "''")
         same = f"CAST({outcome} AS VARCHAR) = '{yes}' {number.format(yes)}"
         truth = f"CASE WHEN coalesce({same}, false) THEN 1.0 ELSE 0.0 END"
+    if fitted.task is Task.MULTICLASS:
+        listed = ", ".join(literal(name) for name in fitted.classes)
+        spelled = class_text(outcome, looked.types[looked.mapped.roles["outcome"]])
+        truth = f"CAST(coalesce(list_position([{listed}], {spelled}), 0) - 1 AS DOUBLE)"
     inputs = ", ".join(quoted(name) for name in looked.mapped.inputs)
     found = looked.connection.execute(
         f"SELECT {inputs}, {truth} AS {quoted(_TRUTH)} FROM {quoted(looked.table)} AS row"
@@ -258,7 +265,7 @@ def _plain(values: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Estimate]:
-    """Return the metric of a model and its value on rows: AUC, accuracy without scores, or RMSE."""
+    """Return the metric of a model and its value on rows: AUC, accuracy without scores or of classes, or RMSE."""
     if not bool(np.all(np.isfinite(answers))):
         count = int(np.sum(~np.isfinite(answers)))
         msg = f"the model answers {count:,} of {counted(len(answers), 'row')} with no finite number"
@@ -266,6 +273,9 @@ def measure(fitted: Fitted, answers: Floats, outcomes: Floats) -> tuple[str, Est
     if fitted.task is Task.REGRESSION:
         shift = float(outcomes.mean()) if len(outcomes) else 0.0
         return "rmse", regression.rmse(RegressionState.from_rows(answers, outcomes, shift=shift))
+    if fitted.task is Task.MULTICLASS:
+        right = BinaryState.from_rows(answers == outcomes, decisions=np.ones(len(outcomes)))
+        return "accuracy", classification.accuracy(right)
     if not bool(np.all((answers >= 0.0) & (answers <= 1.0))):
         msg = f"the model's scores reach from {answers.min():g} to {answers.max():g}"
         raise UsageError(msg, hint="a yes-or-no model answers with probabilities between 0 and 1")
