@@ -12,6 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, ndcg_score
 
 import setpoint
+from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError, UsageError
 from setpoint.core.model import Cohort, Model, OutcomeKind, Policy, Success, Task
@@ -288,6 +289,32 @@ def test_the_calls_of_a_judge_are_no_part_of_what_an_answer_costs() -> None:
         assert lines == {"calls": (pytest.approx(0.04), 40), "judging": (pytest.approx(0.12), 40)}
         assert metrics(answer)["cost_per_success_usd"][0] == pytest.approx(0.16 / 20)
         assert metrics(answer)["cost_per_prediction_usd"][0] == pytest.approx(0.16 / 40)
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
+def test_quality_before_outcomes_is_estimated_and_audited_where_something_tells_it(task: Task) -> None:
+    model = Model("m", task=task, outcome_horizon=2 * DAY)
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        length = 105 if task is Task.MULTICLASS else 20
+        traffic = Traffic(
+            start=START, days=length + 1.0, per_day=60, task=task, by_key=0.0, late=20.0, children=0.0, never=0.0
+        )
+        simulate(layout, spool, "m", traffic, pauses=(START + length * DAY,))
+        spool.close()
+        clock_to(layout, layout.clock.now())
+        found = tick(layout)
+        log = setpoint.open(layout.root)
+        young = log.status(over="6h")
+        audits: list[Any] = [row for one in log.quality(over="30d").tables if one.name == "audits" for row in one.rows]
+        assert found is not None
+        if task is not Task.MULTICLASS:
+            assert not audits
+            assert [table for table in young.tables if table.name == "estimates"] == []
+            return
+        low, high = metrics(young, "estimates")["estimated_accuracy"][1:3]
+        assert low < metrics(log.status(over="30d"))["accuracy"][0] < high
+        assert {metric for _, metric, *_ in audits} == {"accuracy"}
+        assert all(low <= measured <= high for _, _, _, low, high, measured in audits)
 
 
 def test_text_is_dropped_unless_it_is_kept_on_purpose() -> None:

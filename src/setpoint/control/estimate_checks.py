@@ -16,6 +16,7 @@ from setpoint.core.metric import QUALITY_METRICS, number
 from setpoint.core.model import Task
 from setpoint.core.window import Window, local_monday, shift_days
 from setpoint.feedback.audits import Audit, ConceptDrift, Week, concept_drifts, weekly_audits
+from setpoint.feedback.classes import right_or_wrong
 from setpoint.feedback.estimated_losses import losses_by_day
 from setpoint.feedback.estimates import outcome_histogram
 from setpoint.feedback.quality import headline
@@ -70,6 +71,8 @@ def audited(evidence: RowEvidence, now: int) -> Audited:
     A mature week never changes by what is learned later, so this is computed once, and again when the next one is
     mature, or when rows of mature weeks came late or were erased. It is then in the evidence's notes.
     """
+    if not watched(evidence):
+        return Audited("", 0, [], [])
     kept = stored_audits(evidence)
     if kept is not None and not kept.of.startswith(basis(evidence.model)):
         kept = None
@@ -110,10 +113,12 @@ def _depends_on(evidence: RowEvidence, mondays: Sequence[int], age: int) -> str:
 def watched(evidence: RowEvidence) -> tuple[str, ...]:
     """Return the metrics whose estimates are held against the truth: the headline, and how often yes is the outcome.
 
-    Of a regression it is the mean absolute error: see `feedback.audits`.
+    Of a regression it is the mean absolute error: see `feedback.audits`. Of classes it is how often the answered one is
+    right; of rankings and texts nothing is estimated.
     """
-    if evidence.model.task is Task.REGRESSION:
-        return ("mae",)
+    of_task = {Task.REGRESSION: ("mae",), Task.MULTICLASS: ("accuracy",), Task.RANKING: (), Task.GENERATION: ()}
+    if evidence.model.task in of_task:
+        return of_task[evidence.model.task]
     first = headline(evidence.model)
     return (first, "base_rate") if first in METRICS and first != "base_rate" else ("auc", "base_rate")
 
@@ -188,6 +193,8 @@ def _some_weeks(evidence: RowEvidence, mondays: Sequence[int], age: int) -> list
     if evidence.model.task is Task.REGRESSION:
         return _loss_weeks(evidence, matching, mondays, age, time)
     state = query_quality(evidence.connection, matching, evidence.definition, time=time)[""].only(is_root=True)
+    if evidence.model.task is Task.MULTICLASS:
+        state = right_or_wrong(state)
     days = split_by_bucket(state)
     found: list[Week] = []
     for start, end in pairwise(mondays):

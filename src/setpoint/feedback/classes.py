@@ -10,6 +10,7 @@ from setpoint.stats.classes import Confusion, macro_f1, macro_recall
 from setpoint.stats.classification import BinaryState, missing_rows
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.intervals import effective_size, mean_loss
+from setpoint.store.measures import CONFIDENCE_BINS
 from setpoint.store.states import StateTable
 
 NO_SCORES = "no probability of each class was recorded: record scores={class: probability}"
@@ -25,7 +26,8 @@ def right_or_wrong(state: StateTable) -> StateTable:
     answered, came = state.key("decision"), state.key("outcome")
     known = [None if a is None or c is None else int(a == c) for a, c in zip(answered, came, strict=True)]
     said = [None if a is None else 1 for a in answered]
-    return state.with_keys(decision=said, outcome=known)
+    middles = [None if b is None else CONFIDENCE_BINS * int(str(b)) + CONFIDENCE_BINS // 2 for b in state.key("bin")]
+    return state.with_keys(decision=said, outcome=known, bin=middles)
 
 
 def confusion(state: StateTable) -> Confusion:
