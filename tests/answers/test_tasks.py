@@ -16,9 +16,10 @@ from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError, UsageError
 from setpoint.core.model import Cohort, Model, OutcomeKind, Policy, Success, Task
-from setpoint.declare.load import load_text
+from setpoint.declare.load import load_project, load_text
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.datasets import build
+from setpoint.project.init import Given, draft, write
 from setpoint.project.keeping import import_file
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.testing import Traffic, simulate, temporary_store
@@ -129,14 +130,19 @@ def test_rankings_of_a_file_are_measured_as_scikit_learn_does() -> None:
     [
         ("i3", (1.0, 1.0)),
         ('["i3"]', (1.0, 1.0)),
+        (None, (None, None)),
         ('["i3", "i3", "nowhere"]', (1.0 / (1.0 + 1.0 / np.log2(3)), 0.5)),
         ('{"i3": 2, "i4": 0, "i5": -1, "i6": null}', (1.0, 1.0)),
         ("[]", (0.0, 0.0)),
         ("{not json", (0.0, 0.0)),
     ],
 )
-def test_what_was_relevant_may_be_an_item_a_list_or_gains(outcome: str, expected: tuple[float, float]) -> None:
-    frame = pl.DataFrame({"ranking": [["i3", "i3", "i4", "i5"]] * 30, "outcome": [outcome] * 30})
+def test_what_was_relevant_may_be_an_item_a_list_or_gains(
+    outcome: str | None, expected: tuple[float | None, float | None]
+) -> None:
+    # Of a row without a ranking nobody can say how good it was.
+    shown = [*[["i3", "i3", "i4", "i5"]] * 30, None]
+    frame = pl.DataFrame({"ranking": shown, "outcome": [*[outcome] * 30, "i3"]})
     found = metrics(setpoint.read(frame, model=Model("", task=Task.RANKING)).quality())
     assert (found["ndcg_at_k"][0], found["recall_at_k"][0]) == pytest.approx(expected)
 
@@ -202,7 +208,7 @@ def test_the_task_of_a_file_is_guessed() -> None:
     animals_, _ = animals(60)
     assert metrics(setpoint.read(animals_, scores="proba_*").status()).keys() >= {"accuracy", "macro_f1"}
     assert metrics(setpoint.read(ranked(60)[0]).status()).keys() >= {"ndcg_at_k"}
-    assert metrics(setpoint.read(texts(60, 40)).status()).keys() >= {"success_rate"}
+    assert metrics(setpoint.read(texts(60, 40)).status()).keys() >= {"success_rate", "judge_bias"}
 
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
@@ -234,18 +240,41 @@ def test_every_answer_works_on_a_store(task: Task) -> None:
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])
 def test_a_file_that_is_imported_answers_as_when_it_is_read(task: Task, tmp_path: Path) -> None:
-    table = {Task.MULTICLASS: animals(300)[0], Task.RANKING: ranked(300)[0], Task.GENERATION: texts(300).drop("judge")}
+    table = {Task.MULTICLASS: animals(300)[0], Task.RANKING: ranked(300)[0], Task.GENERATION: texts(300, 100)}
     frame = table[task].with_columns(
         ts=(pl.lit(START) + pl.int_range(pl.len()) * 60_000_000).cast(pl.Datetime("us", "UTC"))
     )
     path = tmp_path / "history.parquet"
     frame.write_parquet(path)
     roles = {"scores": "proba_*"} if task is Task.MULTICLASS else {}
-    with temporary_store(Model("m", task=task), replay_now=START + 10 * DAY) as (layout, _):
-        import_file(layout.root, "m", str(path), columns=roles)
+    kinds = (
+        (OutcomeKind(), OutcomeKind("llm", final=False, judge=True)) if task is Task.GENERATION else (OutcomeKind(),)
+    )
+    with temporary_store(Model("m", task=task, outcomes=kinds), replay_now=START + 10 * DAY) as (layout, _):
+        _, notes = import_file(layout.root, "m", str(path), columns=roles)
         kept = metrics(setpoint.open(layout.root).quality())
-    read = metrics(setpoint.read(path, model=Model("", task=task), scores=roles.get("scores", "")).quality())
+    model = Model("", task=task, outcomes=kinds)
+    read = metrics(setpoint.read(path, model=model, scores=roles.get("scores", "")).quality())
     assert kept == near(read)
+    assert ("judge: 'judge', 300 grades" in notes) == (task is Task.GENERATION)
+
+
+def test_grades_of_a_judge_that_nobody_declared_are_said_to_be_left_out(tmp_path: Path) -> None:
+    with temporary_store(Model("m", task=Task.GENERATION), replay_now=START + 10 * DAY) as (layout, _):
+        path = tmp_path / "timed.parquet"
+        times = pl.lit(START) + pl.int_range(60) * 60_000_000
+        texts(60, 40).with_columns(ts=times.cast(pl.Datetime("us", "UTC"))).write_parquet(path)
+        _, notes = import_file(layout.root, "m", str(path))
+    assert any("no kind of outcome is declared as a judge's" in note for note in notes)
+
+
+def test_a_declaration_is_drafted_for_each_task(tmp_path: Path) -> None:
+    found = draft(texts(200, 100), Given("texts"))
+    assert (found.model.task, found.model.judge_kind) == (Task.GENERATION, "judge")
+    write(found, tmp_path)
+    assert load_project(tmp_path).models["texts"] == found.model
+    assert draft(ranked(200)[0], Given("search")).model.task is Task.RANKING
+    assert draft(animals(200)[0], Given("pets", columns={"scores": "proba_*"})).model.task is Task.MULTICLASS
 
 
 @pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING, Task.GENERATION])

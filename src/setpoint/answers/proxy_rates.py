@@ -45,13 +45,13 @@ class ProxyRate:
 
 
 def proxy_rates(evidence: RowEvidence, window: Window | None) -> list[ProxyRate]:
-    """Return the rate of each proxy in a window; a file has none.
+    """Return the rate of each proxy in a window; a file has none, and a judge's grades are no rate of anything.
 
     How long outcomes take is learned from the window and four weeks before it, so that a source that has fallen silent
     is not taken for one that is young.
     """
     window = window or evidence.span
-    proxies = [kind for kind in evidence.model.outcomes if not kind.final]
+    proxies = [kind for kind in evidence.model.outcomes if not (kind.final or kind.judge)]
     if not (evidence.is_recorded and proxies and window):
         return []
     as_of, zone = evidence.as_of, evidence.model.timezone

@@ -44,7 +44,7 @@ def impossible_bars(declaration: ModelDeclaration, source: Source) -> list[Probl
 def _proxy_rates(declaration: ModelDeclaration) -> list[QualityMetric]:
     """Return the rates of outcomes that are not final: the final one's is the base rate."""
     kinds = declaration.to_model("").outcomes
-    return [QualityMetric(f"{kind.name}_rate", "ratio", "none") for kind in kinds if not kind.final]
+    return [QualityMetric(f"{kind.name}_rate", "ratio", "none") for kind in kinds if not (kind.final or kind.judge)]
 
 
 def _known(name: str, task: str, names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Self, cast
 import duckdb
 
 from setpoint.core.errors import UsageError
-from setpoint.core.model import Task
+from setpoint.core.model import OutcomeKind, Task
 from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.engines.duck import quoted, rows
@@ -291,6 +291,12 @@ def guess_task(facts: Mapping[str, ColumnFacts], mapped: Mapped) -> Task:
     if facts[told].is_number:
         return Task.REGRESSION
     return Task.MULTICLASS if "outcome" in roles and "prediction" in roles else Task.BINARY
+
+
+def guess_kinds(mapped: Mapped) -> tuple[OutcomeKind, ...]:
+    """Return the kinds of outcome of a table: the final one, and the grade of a judge when there is one."""
+    judges = (OutcomeKind("judge", final=False, judge=True),) if "judge" in mapped.roles else ()
+    return (OutcomeKind(), *judges)
 
 
 def guess_cohorts(facts: Mapping[str, ColumnFacts], mapped: Mapped, limit: int = 5) -> list[str]:

@@ -22,7 +22,16 @@ from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
-from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_cohorts, guess_task, look_at, mend
+from setpoint.project.guess import (
+    ColumnFacts,
+    check_roles,
+    guess,
+    guess_cohorts,
+    guess_kinds,
+    guess_task,
+    look_at,
+    mend,
+)
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, load
@@ -247,7 +256,10 @@ def guessed_task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
     """Return what the model answers, and what in the files says so."""
     roles = {**first.mapped.roles, **truth.mapped.roles}
     task = guess_task({**first.facts, **truth.facts}, Mapped(roles, first.mapped.inputs))
-    if "outcome" in roles:
+    told = next((role for role in ("ranking", "judge", "scores") if role in roles), "")
+    if told:
+        reason = f"guessed: {roles[told]} looks like {_OF_TASK[told]}"
+    elif "outcome" in roles:
         reason = f"guessed: the outcome has {_values(truth.facts[roles['outcome']])}"
     elif "score" in roles:
         reason = "guessed: there is a score between 0 and 1"
@@ -256,6 +268,9 @@ def guessed_task(first: Looked, truth: Looked) -> tuple[Task, Guess]:
     else:
         reason = "guessed: nothing in the file says otherwise"
     return task, Guess("task", task.value, reason)
+
+
+_OF_TASK = {"ranking": "a ranking", "judge": "a judge's grade", "scores": "the probability of each class"}
 
 
 def positive_value(truth: Looked) -> Guess | None:
@@ -312,7 +327,11 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     read = "" if is_zoned else f"; {time} is read in it where it carries no zone"
     guesses.append(Guess("timezone", tz, f"days and weeks are local to it{read}"))
     declared = tuple(Cohort(f"{column}_value" if column in GROUPINGS else column, by=column) for column in cohorts)
-    return Model(name=name, task=task, timezone=tz, features=features, cohorts=declared), guesses
+    kinds_of_outcome = guess_kinds(looked.mapped)
+    if len(kinds_of_outcome) > 1:
+        guesses.append(Guess("outcomes", "judge", f"{looked.mapped.roles['judge']} is taken for a judge model's grade"))
+    model = Model(name=name, task=task, timezone=tz, features=features, cohorts=declared, outcomes=kinds_of_outcome)
+    return model, guesses
 
 
 def _kind(fact: ColumnFacts) -> FeatureKind | None:

@@ -14,7 +14,7 @@ import duckdb
 from setpoint.core.clock import text
 from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
-from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_task, look_at, said, warnings
+from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds, guess_task, look_at, said, warnings
 from setpoint.store import shipper
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
@@ -142,6 +142,10 @@ def _import_predictions(
     facts = look_at(connection, _TABLE, source.types)
     mapped = _mapped(source, facts, given)
     features = create_views(connection, (_TABLE, source.types, mapped), None, source.zone, names_files=True)
+    is_new = layout.declaration(declared.name) is None
+    if is_new:
+        task, kinds = guess_task(facts, mapped), guess_kinds(mapped)
+        declared = replace(declared, task=task, timezone=source.zone, outcomes=kinds)
     done = import_predictions(
         connection,
         layout,
@@ -153,12 +157,12 @@ def _import_predictions(
         kind=kind,
         has_costs="cost_usd" in mapped.roles,
     )
-    if layout.declaration(declared.name) is None:
-        layout.declare(replace(declared, task=guess_task(facts, mapped), timezone=source.zone))
+    if is_new:
+        layout.declare(declared)
     time = mapped.roles.get("time")
     skipped = shifted_times(connection, _TABLE, time, source.types[time], source.zone) if time else 0
     notes = [*_notes(mapped, given, source.zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
-    notes += [*warnings(facts, mapped), *_along_words(done, mapped.roles)]
+    notes += [*warnings(facts, mapped), *_along_words(done, mapped.roles, declared.judge_kind)]
     if done.odd_scores:
         notes.append(
             f"scores outside 0 to 1: {done.odd_scores:,} of {done.rows:,} rows, in no quality number;"
@@ -190,8 +194,8 @@ def _is_unique(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
     return bool(found[0][0])
 
 
-def _along_words(done: Imported, roles: Mapping[str, str]) -> list[str]:
-    """Return what happened to outcomes and costs that stand beside the predictions."""
+def _along_words(done: Imported, roles: Mapping[str, str], judge: str) -> list[str]:
+    """Return what happened to outcomes, a judge's grades and costs that stand beside the predictions."""
     notes: list[str] = []
     if "outcome" in roles:
         observed = roles.get("observed_at")
@@ -199,6 +203,9 @@ def _along_words(done: Imported, roles: Mapping[str, str]) -> list[str]:
         left = done.rows - done.outcomes
         missing = f"; none yet in {left:,} of {done.rows:,} rows" if left else ""
         notes.append(f"outcomes: {roles['outcome']!r}, {when}{missing}")
+    if done.judged:
+        kept = f"{done.judged:,} grades" if judge else "left out: no kind of outcome is declared as a judge's"
+        notes.append(f"judge: {roles['judge']!r}, {kept}")
     if done.worthless:
         notes.append(f"values in {roles['value_usd']!r} beside no outcome: {done.worthless:,}, left out")
     if done.unpriced:

@@ -17,6 +17,7 @@ from setpoint.project.guess import (
     check_roles,
     guess,
     guess_cohorts,
+    guess_kinds,
     guess_task,
     look_at,
     mend,
@@ -225,4 +226,5 @@ def _guessed_model(
         task=Task.BINARY if second is not None else guess_task(facts, mapped),
         timezone=tz,
         cohorts=tuple(Cohort(column, by=column) for column in chosen),
+        outcomes=guess_kinds(mapped),
     )

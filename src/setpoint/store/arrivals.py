@@ -19,8 +19,9 @@ ARRIVALS = StateKind(
     ("bucket", "version", "endpoint", "cohort_value", "kind", "age", "outcome"),
     ("rows", "weight", "weight_squares", "value_usd"),
 )
-"""Root predictions by what is known of them. `outcome` is null while none arrived, else 1 or 0: yes or no (a number
-that a regression is judged by counts as 1). `age` is how old the prediction was then, null when nobody knows."""
+"""Root predictions by what is known of them. `outcome` is null while none arrived, else 1 or 0: yes or no, right or
+wrong (what a regression or a ranking is judged by counts as 1). `age` is how old the prediction was then, null when
+nobody knows."""
 
 
 def query_arrivals(
@@ -42,7 +43,8 @@ def _known(matching: Matching) -> str:
     """Return SQL for every root prediction with what is known of its outcome of one kind."""
     kind = matching.kind
     is_final = kind == matching.model.final_kind
-    outcome = _final(matching) if is_final else _SAYS_YES
+    is_graded = is_final or kind == matching.model.judge_kind
+    outcome = _said(matching) if is_graded else _SAYS_YES
     joins = "" if matching.is_joined else f" LEFT JOIN ({latest_outcomes(matching)}) AS o ON o.root_id = p.root_id"
     cohorts = "".join(f", {sql} AS cohort_{n}" for n, (_, sql) in enumerate(matching.cohorts))
     age = printed(age_bin(outcome_age(matching)))
@@ -54,13 +56,15 @@ def _known(matching: Matching) -> str:
     )
 
 
-def _final(matching: Matching) -> str:
-    if matching.model.task is Task.RANKING:
+def _said(matching: Matching) -> str:
+    """Return SQL of what a final outcome says: whether it is yes, the answered class, or a grade that is enough."""
+    model = matching.model
+    if model.task is Task.RANKING:
         return f"CASE WHEN {outcome_of_ranking(matching, _CAME.format(matching.outcome_alias))} IS NOT NULL THEN 1 END"
     number = outcome_number(matching)
-    if matching.model.task is not Task.BINARY:
+    if model.task is Task.REGRESSION:
         return f"CASE WHEN {number} IS NOT NULL THEN 1 END"
-    return f"CAST({number} AS INTEGER)"
+    return f"CAST({number} >= {float(model.success.at_least)!r} AS INTEGER)"
 
 
 _CAME = "CASE WHEN {}.outcome IS NOT NULL THEN 1.0 END"

@@ -38,6 +38,7 @@ class Imported:
         quarantined: Rows and lines put aside: a value does not fit its column, the time is missing, or no row at all.
         is_repeat: Whether these very files were imported before; then nothing was done.
         outcomes: Outcomes that came along with the predictions.
+        judged: Grades of a judge model that came along with them.
         worthless: Values in dollars beside no outcome; left out, since a value is that of an outcome.
         costs: Predictions that came with what they cost.
         unpriced: Predictions whose cost the file leaves open, although others have one: unknown, not free.
@@ -49,6 +50,7 @@ class Imported:
     quarantined: int
     is_repeat: bool = False
     outcomes: int = 0
+    judged: int = 0
     worthless: int = 0
     costs: int = 0
     unpriced: int = 0
@@ -148,6 +150,9 @@ def import_predictions(
         if found["outcomes"]:
             of_kind = kind or model.final_kind
             batch.commit("outcomes", _outcomes_of_rows(outcome.sql, of_kind), lambda t: outcome_mark(model, t, of_kind))
+        if found["judged"] and (judge := model.judge_kind):
+            grades = _outcomes_of_rows(batch.fitting("judge", "outcomes").sql, judge, "judge")
+            batch.commit("outcomes", grades, lambda t: outcome_mark(model, t, judge))
         if has_costs:
             batch.commit("calls", _calls_of_rows())
         inputs = ", ".join(
@@ -363,6 +368,7 @@ def _counts(now: int, *, has_costs: bool) -> dict[str, str]:
     return {
         "rows": "count(*) FILTER (reason IS NULL)",
         "outcomes": "count(outcome)",
+        "judged": "count(judge)",
         "worthless": "count(value_usd) FILTER (outcome IS NULL)",
         "costs": f"count({_NANO_USD})",
         "unpriced": f"count(*) - count({_NANO_USD})" if has_costs else "0",
@@ -411,9 +417,11 @@ def _outcome_columns(outcome: str, kind: str) -> dict[str, str]:
     }
 
 
-def _outcomes_of_rows(outcome: str, kind: str) -> str:
+def _outcomes_of_rows(outcome: str, kind: str, column: str = "outcome") -> str:
     columns = {**_outcome_columns(outcome, kind), "observed_at": _OBSERVED, "recorded_at": _OBSERVED}
-    return f"SELECT {_picked('outcomes', columns)} FROM identified WHERE outcome IS NOT NULL"
+    if column != "outcome":
+        columns["value_usd"] = "NULL"  # what it was worth is said of the final outcome
+    return f"SELECT {_picked('outcomes', columns)} FROM identified WHERE {column} IS NOT NULL"
 
 
 def _calls_of_rows() -> str:

@@ -129,14 +129,18 @@ def ndcg(relevant: str, model: Model) -> str:
     shown = f"list_transform({_shown(model)}, lambda i: {_gain(relevant)} / log2(i + 1))"
     best = f"list_reverse_sort(list_filter(map_values({relevant}), lambda g: g > 0.0))[1:{model.success.top}]"
     ideal = f"list_transform({best}, lambda g, i: g / log2(i + 1))"
-    return f"CASE WHEN {relevant} IS NOT NULL THEN coalesce(list_sum({shown}) / list_sum({ideal}), 0.0) END"
+    return f"CASE WHEN {_is_shown(relevant)} THEN coalesce(list_sum({shown}) / list_sum({ideal}), 0.0) END"
 
 
 def recall(relevant: str, model: Model) -> str:
     """Return SQL of the share of relevant items that are among the first `top`; 0 when nothing is relevant."""
     found = f"len(list_filter({_shown(model)}, lambda i: {_gain(relevant)} > 0.0))"
     known = f"len(list_filter(map_values({relevant}), lambda g: g > 0.0))"
-    return f"CASE WHEN {relevant} IS NOT NULL THEN coalesce(CAST({found} AS DOUBLE) / nullif({known}, 0), 0.0) END"
+    return f"CASE WHEN {_is_shown(relevant)} THEN coalesce(CAST({found} AS DOUBLE) / nullif({known}, 0), 0.0) END"
+
+
+def _is_shown(relevant: str) -> str:
+    return f"p.ranking IS NOT NULL AND {relevant} IS NOT NULL"
 
 
 def _shown(model: Model) -> str:
