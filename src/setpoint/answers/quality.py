@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.aside import aside_lines
 from setpoint.answers.business import business
 from setpoint.answers.by_task import of_task
 from setpoint.answers.groups import cohort_of, groups, overall
@@ -99,7 +100,7 @@ def quality_in_detail(
         model=model.name,
         verdict=Verdict.OK if any(metric.value is not None for metric in metrics) else Verdict.UNKNOWN,
         headline=_headline(evidence, metrics, counts, acted, known),
-        because=(*_because(evidence, window, known, counts), *judged, *worth.said),
+        because=(*_because(evidence, window, known, counts), *judged, *worth.said, *aside_lines(evidence)),
         unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
         as_of=evidence.as_of,
         zone=model.timezone,
