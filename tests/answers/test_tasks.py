@@ -134,7 +134,7 @@ def test_rankings_of_a_file_are_measured_as_scikit_learn_does() -> None:
         ('["i3", "i3", "nowhere"]', (1.0 / (1.0 + 1.0 / np.log2(3)), 0.5)),
         ('{"i3": 2, "i4": 0, "i5": -1, "i6": null}', (1.0, 1.0)),
         ("[]", (0.0, 0.0)),
-        ("{not json", (0.0, 0.0)),
+        ("{not json", (None, None)),
     ],
 )
 def test_what_was_relevant_may_be_an_item_a_list_or_gains(

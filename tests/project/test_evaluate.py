@@ -321,6 +321,7 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
             "size": came + rng.normal(0.0, 1.0, 1200),
             "told": came * 1.0,
             "outcome": kinds[came],
+            "prediction": kinds[np.where(rng.random(1200) < 0.7, came, 0)],
         }
     )
     layout = Layout.create(tmp_path / "store")
@@ -328,7 +329,13 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
 
     def asked() -> setpoint.Answer:
         return setpoint.evaluate(
-            rows[800:], train=rows[:800], store=layout.root, inputs=["size", "told"], time="at", outcome="outcome"
+            rows[800:],
+            train=rows[:800],
+            store=layout.root,
+            inputs=["size", "told"],
+            time="at",
+            outcome="outcome",
+            prediction="prediction",
         )
 
     if task is Task.RANKING:
@@ -336,5 +343,10 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
             asked()
         return
     answer = asked()
+    right = float(np.mean(rows["prediction"][800:].to_numpy() == rows["outcome"][800:].to_numpy()))
+    (quality,) = [table for table in answer.tables if "metric" in table.columns and table.name != "coverage"][:1]
+    (measured,) = [row for row in quality.rows if row[0] == "accuracy"]
+    assert measured[1] == pytest.approx(right)
+    assert len(quality.rows) == 1
     assert "yes is 'dog'" in answer.text()
     assert [row[2] for row in answer.table("leaks").rows] == ["told"]

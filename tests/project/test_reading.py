@@ -326,8 +326,12 @@ def test_bad_files_are_told_apart_with_a_hint(tmp_path: Path) -> None:
         setpoint.read(frame(), score="scroe")
     assert "did you mean 'score'?" in caught.value.hint
     with pytest.raises(UsageError, match="no role is called") as caught_role:
-        setpoint.read(frame(), scores="score")
+        setpoint.read(frame(), scroe="score")
     assert "did you mean score?" in caught_role.value.hint
+    with pytest.raises(ColumnError, match="column score has type DOUBLE, which is not the probability of each class"):
+        setpoint.read(frame(), scores="score")
+    with pytest.raises(ColumnError, match="column score has type DOUBLE, which is not a list of items"):
+        setpoint.read(frame(), ranking="score")
 
 
 def test_mixed_types_in_a_csv_are_text_and_still_counted(tmp_path: Path) -> None:

@@ -152,3 +152,34 @@ def test_a_feature_and_a_cohort_value_that_come_later_change_no_number() -> None
             assert shops.only(feature=SCORE, part="moments").total("rows") == 270
             kept.close()
         spool.close()
+
+
+def spent_usd(layout: Layout, window: Window) -> float:
+    """Return what was spent by the kept states, after holding them against the rows."""
+    compare(layout, [window, Window(START, layout.clock.now() + 1)])
+    now = layout.clock.now()
+    with Summaries.reading(layout.summaries("m")) as summaries:
+        kept = KeptEvidence(layout, layout.model("m"), now, now, summaries)
+        try:
+            return kept.spending(window).total("usd")
+        finally:
+            kept.close()
+
+
+def test_what_is_billed_after_the_last_prediction_is_kept_too() -> None:
+    with temporary_store(Model("m"), replay_now=START) as (layout, spool):
+        recorder, clock = Recorder(layout, "m", spool=spool), layout.clock
+        assert isinstance(clock, ReplayClock)
+        names = [recorder.record({"x": float(n)}, score=0.5) for n in range(50)]
+        whole = Window(START, START + 3 * DAY)
+        for part, usd in ((names[:25], 25.0), (names[25:], 50.0)):
+            clock.set(clock.now() + 2 * DAY if usd == 25.0 else clock.now() + HOUR // 4)
+            for name in part:
+                recorder.call(name, cost_nano_usd=1_000_000_000)
+            spool.close()
+            tick(layout)  # the hour of the calls is still open
+            assert spent_usd(layout, whole) == usd
+        clock.set(START + 2 * DAY + 2 * HOUR)
+        for _ in range(2):
+            tick(layout)
+            assert spent_usd(layout, whole) == 50.0

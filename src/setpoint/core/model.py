@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from setpoint.core.clock import DAY
+from setpoint.core.errors import UsageError
 from setpoint.core.metric import Direction
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
@@ -241,6 +242,17 @@ class Model:
     keep_where: str = ""
     training_data: TrainingData = field(default_factory=TrainingData)
     free_text: Policy = "drop"
+
+    def __post_init__(self) -> None:
+        """Take a task that is spelled as a text.
+
+        Raises:
+            UsageError: No task is spelled so.
+        """
+        if self.task not in list(Task):
+            msg = f"no task is called {self.task!r}"
+            raise UsageError(msg, hint=f"known: {', '.join(Task)}")
+        object.__setattr__(self, "task", Task(self.task))
 
     @property
     def final_kind(self) -> str:

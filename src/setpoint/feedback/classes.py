@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from setpoint.core.metric import counted
 from setpoint.stats import calibration, classification
 from setpoint.stats.classes import Confusion, macro_f1, macro_recall
 from setpoint.stats.classification import BinaryState, missing_rows
@@ -14,6 +15,9 @@ from setpoint.store.measures import CONFIDENCE_BINS
 from setpoint.store.states import StateTable
 
 NO_SCORES = "no probability of each class was recorded: record scores={class: probability}"
+WHOLE = 0.99
+"""Share of the rows that must have a whole distribution."""
+
 NO_CONFIDENCE = "no probability of the answered class was recorded: record scores={class: probability}, or score="
 
 
@@ -74,10 +78,14 @@ def class_estimates(state: StateTable, counts: BinaryState, wanted: Sequence[str
 
 def _loss(state: StateTable, name: str, highest: float = math.inf) -> Estimate:
     """Return the mean of a loss over the rows that have one."""
-    weight = state.total("loss_weight")
+    weight, all_weight = state.total("loss_weight"), state.total("weight")
     if weight <= 0.0:
         return Estimate.unknown(NO_SCORES)
-    rows = effective_size(state.total("weight"), state.total("weight_squares")) * weight / state.total("weight")
+    if weight < WHOLE * all_weight:
+        # What is left would be chosen: by a class that lacks its score, say, or by a model that is broken.
+        lacking = counted(all_weight - weight, "row")
+        return Estimate.unknown(f"{lacking} of {all_weight:,.0f} have no probability of each class that sums to 1")
+    rows = effective_size(state.total("weight"), state.total("weight_squares")) * weight / all_weight
     missing = missing_rows(rows, "outcomes")
     if missing:
         return Estimate.unknown(missing)

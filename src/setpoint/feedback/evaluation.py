@@ -92,6 +92,23 @@ def regression_quality(outcomes: FloatArray, predictions: FloatArray | None) -> 
     return [_metric(Task.REGRESSION, name, of(state), int(known.sum())) for name, of in _OF_NUMBERS.items()]
 
 
+def class_quality(right: FloatArray | None) -> list[Metric]:
+    """Return the quality of answered classes on a set.
+
+    Args:
+        right: Whether each is the class that came, 1 or 0, nan where nobody knows; None without answers.
+
+    Example:
+        >>> class_quality(np.array([1.0, 1.0, 0.0, np.nan]))[0].rows
+        3
+    """
+    if right is None:
+        return [_metric(Task.MULTICLASS, "accuracy", Estimate.unknown(NO_ANSWERS), 0)]
+    known = right[~np.isnan(right)]
+    state = BinaryState.from_rows(known, decisions=np.ones(len(known)))
+    return [_metric(Task.MULTICLASS, "accuracy", classification.accuracy(state), len(known))]
+
+
 def _metric(task: Task, name: str, found: Estimate, rows: int) -> Metric:
     known = next(one for one in QUALITY_METRICS[task] if one.name == name)
     return Metric(name, found.value, found.low, found.high, known.unit, known.better, rows, found.reason)

@@ -47,7 +47,7 @@ def generation_estimates(state: StateTable, model: Model) -> dict[str, Estimate]
 
 def judge_words(state: StateTable, model: Model) -> str:
     """Return how much of quality rests on a judge, and what that assumes; empty when nothing does."""
-    others = state.only(has_outcome=0).without(judged=None).total("rows") if model.judge_kind else 0.0
+    others = state.only(has_outcome=0).without(judged=None).total("weight") if model.judge_kind else 0.0
     if not others:
         return ""
     told = counted(others, "prediction")

@@ -127,6 +127,8 @@ def odd_outcome_words(model: Model) -> str:
     """
     if model.task is Task.GENERATION:
         return "outcomes are no grades: record numbers, pass or fail, win, tie or loss"
+    if model.task is Task.RANKING:
+        return "outcomes are no items: record one, a list, or a mapping from item to gain"
     if model.task is Task.REGRESSION:
         return "outcomes are no numbers: declare the task, or record numbers"
     where = f"in models/{model.name}.yaml" if model.name else "with model=Model(name, positive='yes')"

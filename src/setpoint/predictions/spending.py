@@ -200,9 +200,9 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
     name = "cost_per_success_usd"
     known, right = _judged(state)
     rows = int(known.total("rows"))
-    unpriced = int(known.total("unpriced"))
-    if unpriced:
-        why = f"{unpriced:,} of {rows:,} predictions with an outcome have no known price"
+    unpriced, predictions = round(known.total("unpriced")), round(known.total("weight"))
+    if known.total("unpriced"):
+        why = f"{unpriced:,} of {predictions:,} predictions with an outcome have no known price"
         return Metric(name, None, None, None, "usd", "lower", rows, why)
     if model.task is Task.REGRESSION and model.success.tolerance is None:
         why = "nothing says what counts as correct: declare success.tolerance"

@@ -22,6 +22,7 @@ from setpoint.feedback.evaluation import (
     Online,
     Told,
     binary_quality,
+    class_quality,
     measured_online,
     regression_quality,
     told_offline,
@@ -30,7 +31,16 @@ from setpoint.feedback.leaks import Split, split_leaks
 from setpoint.project.fitted import Fitted, Floats, load_estimator, word
 from setpoint.project.keeping import ship_if_free
 from setpoint.project.log import When, open_log
-from setpoint.project.splits import Asked, Files, asked_of_model, open_files, recorded_answers, split_of
+from setpoint.project.splits import (
+    Asked,
+    Files,
+    asked_of_model,
+    open_files,
+    places_of_outcomes,
+    recorded_answers,
+    recorded_rightness,
+    split_of,
+)
 from setpoint.project.tables import Columns
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence
@@ -158,8 +168,10 @@ def _judged(files: Files, estimator: str | Path | None, production: _Production)
 def _quality(files: Files, split: Split, estimator: str | Path | None) -> tuple[list[Metric], str]:
     """Return the quality of the set, and whose answers it is about."""
     outcomes = split.test_outcomes
-    if estimator is not None:
-        fitted = _fitted(files, Path(estimator))
+    fitted = None if estimator is None else _fitted(files, Path(estimator))
+    if files.has_classes or (fitted is not None and fitted.task is Task.MULTICLASS):
+        return _class_quality(files, fitted), Path(estimator or files.test.mapped.roles.get("prediction", "")).name
+    if fitted is not None and estimator is not None:
         found = fitted.answers(asked_of_model(files, fitted.columns))
         found = np.where(np.isfinite(found), found, np.nan)
         scores, answers = (found, None) if fitted.has_scores else (None, found)
@@ -172,6 +184,15 @@ def _quality(files: Files, split: Split, estimator: str | Path | None) -> tuple[
     if files.task is Task.REGRESSION:
         return regression_quality(outcomes, answers), by
     return binary_quality(outcomes, scores, _decisions(answers)), by
+
+
+def _class_quality(files: Files, fitted: Fitted | None) -> list[Metric]:
+    right = recorded_rightness(files)
+    if fitted is not None:
+        places = places_of_outcomes(files, fitted.classes)
+        answered = fitted.answers(asked_of_model(files, fitted.columns))
+        right = np.where(np.isnan(places), np.nan, answered == places)
+    return class_quality(right)
 
 
 def _decisions(answers: Floats | None) -> Floats | None:
@@ -189,7 +210,8 @@ def _fitted(files: Files, path: Path) -> Fitted:
         raise UsageError(msg, hint="name them in the model's order: --inputs a,b,c")
     classes = [word(value) for value in getattr(estimator, "classes_", ())]
     positive = files.positive or next(iter(classes[-1:]), "1")
-    return Fitted(estimator, columns, positive, files.task, bool(named))
+    task = Task.MULTICLASS if len(classes) > 2 else files.task  # noqa: PLR2004 — yes and no
+    return Fitted(estimator, columns, positive, task, bool(named))
 
 
 def _production(evidence: RowEvidence, files: Files, window: Window | None) -> _Production:

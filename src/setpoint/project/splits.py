@@ -24,6 +24,7 @@ from setpoint.stats.special import FloatArray
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
+from setpoint.store.task_sql import class_text
 
 TRAIN, TEST = "evaluate_train", "evaluate_test"
 MOST_ROWS = 300_000
@@ -64,6 +65,7 @@ class Files:
         test: The rows to evaluate on; its columns play the roles that they play in the training file.
         task: What is predicted.
         positive: Binary: the outcome that means yes, as text; empty when outcomes are 0 and 1.
+        has_classes: Whether outcomes are classes: leaks are sought of one of them, against all others.
         asked: What was said.
         notes: What was guessed, in words.
     """
@@ -74,6 +76,7 @@ class Files:
     positive: str
     asked: Asked
     notes: tuple[str, ...]
+    has_classes: bool = False
 
 
 def open_files(
@@ -103,7 +106,8 @@ def open_files(
     positive, notes = "", [f"task {said.value}, {said.reason}"]
     if model is not None:
         task, positive, notes = model.task, model.positive, [f"task {model.task.value}, as {model.name} declares"]
-    if task is Task.MULTICLASS:
+    has_classes = task is Task.MULTICLASS
+    if has_classes:
         task = Task.BINARY  # whether it is one of the classes: a leak of that one is a leak
     if task.in_words:
         msg = f"an evaluation set of a {task} model cannot be judged"
@@ -119,7 +123,7 @@ def open_files(
         if is_number_type(known.types[name]) != is_number_type(later.types[name])
     ]
     notes += [f"not in {later.name}, and so not judged: {', '.join(lacking)}"] if lacking else []
-    return Files(known, later, task, positive, asked, tuple(notes))
+    return Files(known, later, task, positive, asked, tuple(notes), has_classes)
 
 
 def _training(connection: duckdb.DuckDBPyConnection, train: Source, asked: Asked) -> Looked:
@@ -221,6 +225,24 @@ def recorded_answers(files: Files) -> tuple[FloatArray | None, FloatArray | None
     is_yes = files.task is Task.BINARY
     sql = _yes(quoted(name), types[name], files.positive) if is_yes else f"TRY_CAST({quoted(name)} AS DOUBLE)"
     return scores, reader.tested(sql)
+
+
+def recorded_rightness(files: Files) -> FloatArray | None:
+    """Return whether each recorded class is the one that came, 1 or 0, nan where nobody knows; None without any."""
+    types, roles = files.test.types, files.test.mapped.roles
+    if "prediction" not in roles:
+        return None
+    answered, came = (class_text(quoted(roles[role]), types[roles[role]]) for role in ("prediction", "outcome"))
+    return _Reader(files).tested(f"CAST({answered} = {came} AS DOUBLE)")
+
+
+def places_of_outcomes(files: Files, classes: Sequence[str]) -> FloatArray:
+    """Return the place of each outcome among some classes; -1 for another one, nan for none."""
+    column = files.test.mapped.roles["outcome"]
+    came = class_text(quoted(column), files.test.types[column])
+    listed = ", ".join(map(literal, classes))
+    place = f"coalesce(list_position([{listed}], {came}), 0) - 1"
+    return _Reader(files).tested(f"CASE WHEN {came} IS NOT NULL THEN CAST({place} AS DOUBLE) END")
 
 
 def asked_of_model(files: Files, names: Sequence[str]) -> Columns:

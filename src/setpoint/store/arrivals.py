@@ -20,8 +20,8 @@ ARRIVALS = StateKind(
     ("rows", "weight", "weight_squares", "value_usd"),
 )
 """Root predictions by what is known of them. `outcome` is null while none arrived, else 1 or 0: yes or no, right or
-wrong (what a regression or a ranking is judged by counts as 1). `age` is how old the prediction was then, null when
-nobody knows."""
+wrong, anything relevant or nothing (a number that a regression is judged by counts as 1). `age` is how old the
+prediction was then, null when nobody knows."""
 
 
 def query_arrivals(
@@ -60,17 +60,21 @@ def _said(matching: Matching) -> str:
     """Return SQL of what a final outcome says: whether it is yes, the answered class, or a grade that is enough."""
     model = matching.model
     if model.task is Task.RANKING:
-        return f"CASE WHEN {outcome_of_ranking(matching, _CAME.format(matching.outcome_alias))} IS NOT NULL THEN 1 END"
+        told = f"CAST({matching.outcome_alias}.outcome AS VARCHAR)"
+        relevant = (
+            f"CASE WHEN {told} IN ({', '.join(map(literal, _NOTHING))}) THEN 0.0 WHEN {told} IS NOT NULL THEN 1.0 END"
+        )
+        return f"CAST({outcome_of_ranking(matching, relevant)} AS INTEGER)"
     number = outcome_number(matching)
     if model.task is Task.REGRESSION:
         return f"CASE WHEN {number} IS NOT NULL THEN 1 END"
     return f"CAST({number} >= {float(model.success.at_least)!r} AS INTEGER)"
 
 
-_CAME = "CASE WHEN {}.outcome IS NOT NULL THEN 1.0 END"
+_NOTHING = ("[]", "{}")
 
 # A proxy that came counts as yes, a complaint whatever it says, unless it says no.
-_NO = ("0", "0.0", "false", "no")
+_NO = ("0", "0.0", "false", "no", *_NOTHING)
 _SAYS_YES = (
     "CASE WHEN o.root_id IS NULL THEN NULL WHEN lower(CAST(o.outcome AS VARCHAR)) IN"
     f" ({', '.join(literal(word) for word in _NO)}) THEN 0 ELSE 1 END"

@@ -362,7 +362,7 @@ class KeptEvidence(RowEvidence):
             *summaries.tables(kept, "week", weeks),
             *summaries.tables(kept, "day", days),
             *summaries.tables(kept, "bucket", buckets),
-            *self._from_rows(gaps, query, step),
+            *self._from_rows(gaps, query, step, is_counted=kept.kind in {SPENDING, TRAFFIC}),
         ]
         return merge(kept.kind, tables)
 
@@ -405,10 +405,10 @@ class KeptEvidence(RowEvidence):
         return text(at, self.model.timezone)
 
     def _from_rows(
-        self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int
+        self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int, *, is_counted: bool
     ) -> list[StateTable]:
         """Return states of the stretches that the kept states leave open."""
-        open_gaps = [gap for gap in gaps if self._may_have_rows(gap)]
+        open_gaps = [gap for gap in gaps if self._may_have_rows(gap, is_counted=is_counted)]
         if len(open_gaps) <= _RUNS:
             return [query(gap, 0) for gap in open_gaps]
         # Many short stretches: one query over all of them, keeping only their buckets. Ragged ends apart.
@@ -419,13 +419,16 @@ class KeptEvidence(RowEvidence):
         chosen = bucketed.where(lambda key: key["bucket"] in wanted)
         return [*(query(gap, 0) for gap in ragged), chosen.at("bucket", 0)]
 
-    def _may_have_rows(self, gap: Window) -> bool:
+    def _may_have_rows(self, gap: Window, *, is_counted: bool) -> bool:
         """Return whether a stretch may hold rows: outside the span and without news there are none."""
         progress, span = self.progress, self.span
         if progress is None or self.news - {"changes"} or self.dirty:
             return True
-        reach = Window(span.start, max(span.end, progress.closed_until)) if span else None
-        return reach is not None and gap.start < (span.end if span else 0) and gap.end > reach.start
+        if span is None:
+            return False
+        # A call may be billed long after the last prediction that was kept.
+        end = max(span.end, (progress.last_counted_at or 0) + 1) if is_counted else span.end
+        return gap.start < end and gap.end > span.start
 
 
 def _whole(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int], list[int]]:

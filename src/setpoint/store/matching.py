@@ -264,8 +264,10 @@ def odd_outcome(kind: str, model: Model) -> str:
         kind: The SQL type of `outcome`.
         model: The declaration.
     """
-    if model.task in {Task.MULTICLASS, Task.RANKING}:
-        return "false"  # any text is a class, or an item
+    if model.task is Task.MULTICLASS:
+        return "false"  # any text is a class
+    if model.task is Task.RANKING:
+        return f"(outcome IS NOT NULL AND ({gains('outcome', kind)}) IS NULL)"
     return f"(outcome IS NOT NULL AND ({_as_number('outcome', kind, model)}) IS NULL)"
 
 

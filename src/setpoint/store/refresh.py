@@ -13,7 +13,7 @@ from setpoint.core.model import Model, Task
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import changed_buckets, dirty_buckets
-from setpoint.store.engines.duck import at
+from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.layout import Layout
@@ -74,6 +74,7 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
                 closed_until=closed_until,
                 first_at=min((start for start in starts if start is not None), default=None),
                 last_at=span.end - 1 if span else None,
+                last_counted_at=_last_counted_at(evidence),
                 last_outcome_at=evidence.last_outcome_at(),
                 features=stored_features(evidence.definition),
                 outcome_shift=evidence.definition.outcome_shift,
@@ -119,8 +120,15 @@ def _stale(evidence: RowEvidence, before: Progress | None, reach: Window, step: 
     found = changed | dirty_buckets(evidence.connection, evidence.matching(None), ships, step // MICROS)
     if before:
         found |= _ripe(evidence, before, step) | before.repriced(evidence.model.rates, step)
+        # Hours that were open at the last refresh, and have calls or tallies alone.
+        found |= set(range(before.closed_until, min(reach.end, (_last_counted_at(evidence) or 0) + 1), step))
     stale = sorted(start for start in found if reach.start <= start <= reach.end - step)
     return stale, sorted(changed & set(stale))
+
+
+def _last_counted_at(evidence: RowEvidence) -> int | None:
+    last = "greatest((SELECT max(called_at) FROM calls), (SELECT max(bucket_at) FROM tallies))"  # ignores nulls
+    return cast("int | None", rows(evidence.connection, f"SELECT epoch_us({last})")[0][0])
 
 
 def _ripe(evidence: RowEvidence, before: Progress, step: int) -> set[int]:

@@ -79,6 +79,7 @@ class Progress(msgspec.Struct, kw_only=True):
         closed_until: Buckets that start earlier are complete.
         first_at: Time of the first prediction; None without any.
         last_at: Time of the last prediction.
+        last_counted_at: Time of the last billed call or tally, which may be later: of a judge, of rows not kept.
         last_outcome_at: When the last outcome was learned of.
         features: How features are binned.
         outcome_shift: Regression: outcomes are summed about it.
@@ -98,6 +99,7 @@ class Progress(msgspec.Struct, kw_only=True):
     closed_until: int
     first_at: int | None
     last_at: int | None
+    last_counted_at: int | None = None
     last_outcome_at: int | None
     features: dict[str, Numeric | Categorical]
     outcome_shift: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from setpoint.core.errors import ColumnError
 from setpoint.core.model import Model
 from setpoint.store.engines.duck import literal, quoted
 from setpoint.store.primitives import finite, printed
@@ -24,8 +25,9 @@ def class_text(column: str, kind: str) -> str:
         kind: Its SQL type.
     """
     if kind in {"DOUBLE", "FLOAT"}:
+        # What is not a number is no class.
         whole = f"CASE WHEN {column} = floor({column}) AND abs({column}) < 9e15 THEN CAST({column} AS BIGINT) END"
-        return f"coalesce(CAST({whole} AS VARCHAR), CAST({column} AS VARCHAR))"
+        return f"CASE WHEN isfinite({column}) THEN coalesce(CAST({whole} AS VARCHAR), CAST({column} AS VARCHAR)) END"
     return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
 
 
@@ -106,7 +108,8 @@ def gains(column: str, kind: str) -> str:
     return (
         f"CASE json_type({json}) WHEN 'OBJECT' THEN TRY_CAST({json} AS MAP(VARCHAR, DOUBLE))"
         f" WHEN 'ARRAY' THEN {_alike(f'TRY_CAST({json} AS VARCHAR[])')}"
-        f" ELSE CASE WHEN {column} IS NOT NULL THEN {_alike(f'[{text}]')} END END"
+        # What begins like a list and is none was cut off: it says nothing.
+        f" ELSE CASE WHEN {text} IS NOT NULL AND {text}[1] NOT IN ('[', '{{') THEN {_alike(f'[{text}]')} END END"
     )
 
 
@@ -186,6 +189,7 @@ def scores_sql(column: str, types: Mapping[str, str]) -> str:
     nested = f"to_json({quoted(column)})" if types.get(column, "").startswith("STRUCT") else ""
     if types.get(column) == "VARCHAR":
         nested = f"CASE WHEN json_valid({quoted(column)}) THEN CAST({quoted(column)} AS JSON) END"
+    _check(column, types, nested or types.get(column, "").startswith("MAP"), "the probability of each class", "score")
     source = nested or (quoted(column) if column else "NULL")
     return f"TRY_CAST({source} AS MAP(VARCHAR, DOUBLE))"
 
@@ -198,6 +202,19 @@ def ranking_sql(column: str, types: Mapping[str, str]) -> str:
         types: The file's column types.
     """
     source = quoted(column) if column else "NULL"
-    if types.get(column) == "VARCHAR":
+    kind = types.get(column, "")
+    _check(column, types, kind == "VARCHAR" or kind.endswith("[]"), "a list of items", "prediction")
+    if kind == "VARCHAR":
         source = f"CASE WHEN json_valid({source}) THEN CAST({source} AS JSON) END"
     return f"TRY_CAST({source} AS VARCHAR[])"
+
+
+def _check(column: str, types: Mapping[str, str], is_fit: object, what: str, other: str) -> None:
+    """Refuse a column that cannot play a role.
+
+    Raises:
+        ColumnError: Its type cannot hold what the role asks for.
+    """
+    if column in types and not is_fit:
+        msg = f"column {column} has type {types[column]}, which is not {what}"
+        raise ColumnError(msg, hint=f"name it with {other}= when it is one value a row")
