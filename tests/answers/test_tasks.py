@@ -201,7 +201,10 @@ def test_grades_may_be_words_or_numbers(grades: list[object], at_least: float, e
 def test_a_grade_that_cannot_be_read_is_said() -> None:
     frame = pl.DataFrame({"outcome": ["fine", "so so"] * 20, "length": range(40)})
     answer = setpoint.read(frame, model=Model("", task=Task.GENERATION)).status()
-    assert "40 outcomes are no grades: record numbers, pass or fail, win, tie or loss" in answer.text()
+    said = "40 outcomes are no grades: record numbers, pass or fail, win, tie or loss"
+    assert said in answer.text()
+    detail = setpoint.read(frame, model=Model("", task=Task.GENERATION)).quality()
+    assert said in detail.headline
 
 
 def test_the_task_of_a_file_is_guessed() -> None:

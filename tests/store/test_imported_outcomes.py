@@ -363,3 +363,24 @@ def test_policies_hold_for_what_comes_along(tmp_path: Path) -> None:
     done, _ = import_file(store, "m", str(past), columns={"time": "ts", "outcome": "outcome"})
     assert (done.rows, done.quarantined, done.outcomes) == (1, 2, 1)
     assert not [path for path in store.rglob("*") if path.is_file() and b"hidden" in path.read_bytes()]
+
+
+def test_a_file_of_outcomes_may_revise_and_retract_earlier_ones(tmp_path: Path) -> None:
+    store, past = tmp_path / "store", history(tmp_path / "history.parquet")
+    import_file(store, "m", str(past), columns={"time": "ts", "score": "score", "outcome": ""})
+    for name, values in {
+        "first": "1 AS outcome, 0 AS revision, false AS retracted",
+        "later": "CASE WHEN i % 2 = 0 THEN 0 END AS outcome, 1 AS revision, i % 2 = 1 AS retracted",
+    }.items():
+        path = tmp_path / f"{name}.parquet"
+        duckdb.execute(
+            f"""COPY (SELECT 'k' || i AS key, TIMESTAMPTZ '2026-01-12 00:00:00Z' AS ts, {values}
+            FROM range(100) AS t(i)) TO '{path}' (FORMAT parquet)"""
+        )
+        done, _ = import_file(store, "m", str(path), outcomes=True)
+        assert (done.rows, done.quarantined) == (100, 0)
+    found = query(store, "SELECT revision, retracted, count(*) FROM outcomes GROUP BY ALL ORDER BY ALL")
+    assert found == [(0, False, 100), (1, False, 50), (1, True, 50)]
+    with setpoint.open(store) as log:
+        (row,) = [row for row in log.quality("m", over=OVER).table("metrics").rows if row[0] == "base_rate"]
+    assert (row[1], row[6]) == (0.0, 50)

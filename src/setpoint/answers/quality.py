@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
@@ -20,12 +20,21 @@ from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.classes import right_or_wrong
 from setpoint.feedback.graded import judge_words
-from setpoint.feedback.quality import Arrival, arrival, binary_state, headline, quality, quality_metric
+from setpoint.feedback.quality import (
+    Arrival,
+    arrival,
+    binary_state,
+    headline,
+    odd_outcome_words,
+    quality,
+    quality_metric,
+)
 from setpoint.stats.calibration import brier_decomposition, calibration_in_the_large
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.operating_point import OperatingPoint, at_budget, at_threshold
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.row_counts import count_unread_outcomes
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
@@ -83,6 +92,9 @@ def quality_in_detail(
     state = (overall(split) if cohort else split).only(is_root=True)
     known = arrival(state)
     metrics = quality(state, model, outcome_shift=evidence.definition.outcome_shift)
+    if known.predictions and not known.rows and (odd := count_unread_outcomes(evidence, window)):
+        why = f"{odd:,} {odd_outcome_words(model)}"
+        metrics = [replace(metric, unknown=why) if metric.value is None else metric for metric in metrics]
     counts = binary_state(state) if model.task is Task.BINARY else None
     acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
     rates = proxy_rates(evidence, window)

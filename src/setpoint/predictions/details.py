@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict, cast
 
 from setpoint.core.clock import micros
-from setpoint.core.errors import TimeError
+from setpoint.core.errors import TimeError, UsageError
 from setpoint.core.events import Prediction
 from setpoint.core.spelling import class_name
 
@@ -67,6 +67,9 @@ def _scores(value: object) -> dict[str, float]:
 
 
 def _ranking(value: object) -> list[str]:
+    if isinstance(value, set | frozenset):
+        msg = "a ranking has an order, and this is a set"
+        raise UsageError(msg, hint="pass a list, from the first place on")
     return [class_name(item) for item in cast("Iterable[object]", value)]
 
 

@@ -98,6 +98,8 @@ _NAMES: dict[str, str] = {
     "value_usd": r"(value_usd|revenue|revenue_usd|amount_usd)",
     "error": r"(error|error_kind|exception)",
     "keep_probability": r"(keep_probability|sampling_probability)",
+    "revision": r"(revision|revision_number)",
+    "retracted": r"(retracted|is_retracted)",
     "unit": r"(unit|user|user_id|customer_id|account_id|session_id)",
 }
 
@@ -342,6 +344,8 @@ _SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
     "ranking": lambda fact: fact.kind.endswith("[]"),
     "judge": lambda fact: not fact.is_time and not _is_nested(fact),
     "outcome": lambda fact: not fact.is_time and (fact.is_number or _is_nested(fact) or fact.distinct <= _FEW),
+    "revision": lambda fact: fact.is_number,
+    "retracted": lambda fact: fact.kind == "BOOLEAN",
     "latency_seconds": _is_amount,
     "compute_seconds": _is_amount,
     "cost_usd": _is_amount,

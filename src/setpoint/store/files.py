@@ -24,7 +24,7 @@ from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
 ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
     "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error",
-    "keep_probability",
+    "keep_probability", "revision", "retracted",
 )  # fmt: skip
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
@@ -453,8 +453,8 @@ def _create_outcomes(
         "kind": "'final'",
         "observed_at": observed,
         "recorded_at": observed,
-        "revision": "0",
-        "retracted": "false",
+        "revision": f"coalesce(TRY_CAST({_role(mapped, 'revision')} AS BIGINT), 0)",
+        "retracted": f"coalesce(TRY_CAST({_role(mapped, 'retracted')} AS BOOLEAN), false)",
         "outcome": _role(mapped, "outcome"),
         "value_usd": f"CAST({_role(mapped, 'value_usd')} AS DOUBLE)",
         "ship": "CAST(NULL AS BIGINT)",

@@ -177,7 +177,7 @@ def import_outcomes(
         outcome = batch.fitting("outcome", "outcomes")
         batch.gather(
             {
-                "no outcome": "outcome IS NULL",
+                "no outcome": "outcome IS NULL AND NOT retracted",
                 "no time": "observed_at IS NULL",
                 "neither prediction_id nor key": "prediction_id IS NULL AND key IS NULL",
                 _MISFIT: outcome.misfit,
@@ -186,7 +186,8 @@ def import_outcomes(
         put_aside = batch.put_aside()
         ahead = f"count(*) FILTER (observed_at > {at(layout.clock.now())})"
         count, future = batch.ask(f"SELECT count(*), {ahead} FROM imported")
-        columns = {**_outcome_columns(outcome.sql, kind), **{n: n for n in ("key", "observed_at", "recorded_at")}}
+        given = ("key", "observed_at", "recorded_at", "revision", "retracted")
+        columns = {**_outcome_columns(outcome.sql, kind), **{name: name for name in given}}
         batch.commit("outcomes", f"SELECT {_picked('outcomes', columns)} FROM imported", batch.mark)
     return Imported(count, put_aside, future=future)
 
