@@ -101,7 +101,8 @@ def test_sampled_rows_change_no_more_often_by_chance_than_all_of_them(tmp_path: 
         when = START + n * 14 * DAY // round(600 / keep)
         inputs: dict[str, object] = {f"x{k}": rng.gauss(0, 1) for k in range(8)}
         inputs |= {f"c{k}": rng.choice("abcd") for k in range(4)}
-        made.record(inputs, score=rng.random(), predicted_at=when)
+        # Its own identifier: what is kept is drawn by its hash, and is to be the same every time.
+        made.record(inputs, score=rng.random(), predicted_at=when, prediction_id=f"p{n}")
     made.close()
     at(layout, START + 14 * DAY)
     tick(layout)
