@@ -25,7 +25,7 @@ The worlds (grids of true values):
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -372,19 +372,35 @@ def measured_of(windows: int, task: tuple[int, int]) -> dict[str, Tally]:
     return measured(WORLDS[number], rows, windows, number)
 
 
-def main() -> None:
-    """Print the table, and which targets are missed."""
-    tasks = [(number, rows) for number in range(len(WORLDS)) for rows in SIZES]
+def report(worlds: Sequence[World], measured_of: Callable[[int, tuple[int, int]], dict[str, Tally]]) -> None:
+    """Print the table of some worlds, and which targets are missed.
+
+    Args:
+        worlds: The worlds.
+        measured_of: The tallies of the world of a number at a number of rows, of so many windows; other processes run it.
+    """
+    tasks = [(number, rows) for number in range(len(worlds)) for rows in SIZES]
     found: dict[tuple[str, int], dict[str, Tally]] = {}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for (number, rows), tallies in zip(tasks, pool.map(partial(measured_of, WINDOWS), tasks), strict=True):
             for metric, tally in tallies.items():
-                found.setdefault((metric, rows), {})[WORLDS[number].name] = tally
+                found.setdefault((metric, rows), {})[worlds[number].name] = tally
     order = list(dict.fromkeys(metric for metric, _ in found))
     headings = ["metric", "rows", "mean %", "min %", "least in", "unknown %", "open %", "target", "met"]
-    body = [line for metric in order for rows in SIZES for line in lines(metric, rows, found[metric, rows])]
+    known = [
+        (metric, rows)
+        for metric in order
+        for rows in SIZES
+        if metric in STATED or any(tally.counts for tally in found[metric, rows].values())
+    ]
+    body = [line for metric, rows in known for line in lines(metric, rows, found[metric, rows])]
     print(f"{WINDOWS:,} windows each; ratio: answers that hold the truth / answers given")
     print(table(headings, body))
+
+
+def main() -> None:
+    """Print the table, and which targets are missed."""
+    report(WORLDS, measured_of)
 
 
 if __name__ == "__main__":

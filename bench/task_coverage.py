@@ -11,20 +11,14 @@ The worlds:
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-
 import numpy as np
 
-from bench.coverage import SIZES, Answers, Tally, World, chunks, lines, measured
-from bench.table import table
+from bench.coverage import Answers, Tally, World, chunks, measured, report
 from setpoint.stats.classes import Confusion, macro_f1, macro_recall
 from setpoint.stats.intervals import mean_of_shares
 from setpoint.stats.judging import Grades, Judged, judged_mean
 from setpoint.stats.special import FloatArray
 
-WINDOWS = 10_000
 FEWEST_PEOPLE, PEOPLE = 50, 10
 
 
@@ -99,23 +93,7 @@ def measured_of(windows: int, task: tuple[int, int]) -> dict[str, Tally]:
 
 def main() -> None:
     """Print the table, and which targets are missed."""
-    tasks = [(number, rows) for number in range(len(WORLDS)) for rows in SIZES]
-    found: dict[tuple[str, int], dict[str, Tally]] = {}
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for (number, rows), tallies in zip(tasks, pool.map(partial(measured_of, WINDOWS), tasks), strict=True):
-            for metric, tally in tallies.items():
-                found.setdefault((metric, rows), {})[WORLDS[number].name] = tally
-    order = list(dict.fromkeys(metric for metric, _ in found))
-    headings = ["metric", "rows", "mean %", "min %", "least in", "unknown %", "open %", "target", "met"]
-    body = [
-        line
-        for metric in order
-        for rows in SIZES
-        if any(tally.counts for tally in found[metric, rows].values())
-        for line in lines(metric, rows, found[metric, rows])
-    ]
-    print(f"{WINDOWS:,} windows each; ratio: answers that hold the truth / answers given")
-    print(table(headings, body))
+    report(WORLDS, measured_of)
 
 
 if __name__ == "__main__":

@@ -384,3 +384,7 @@ def test_a_file_of_outcomes_may_revise_and_retract_earlier_ones(tmp_path: Path) 
     with setpoint.open(store) as log:
         (row,) = [row for row in log.quality("m", over=OVER).table("metrics").rows if row[0] == "base_rate"]
     assert (row[1], row[6]) == (0.0, 50)
+    odd = tmp_path / "odd.parquet"
+    duckdb.execute(f"COPY (SELECT 'k1' AS key, now() AS ts, 1 AS outcome, 'perhaps' AS gone) TO '{odd}'")
+    with pytest.raises(ColumnError, match="column gone has type VARCHAR, which is no retracted"):
+        import_file(store, "m", str(odd), outcomes=True, columns={"retracted": "gone"})

@@ -17,6 +17,7 @@ from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.engines.duck import literal, quoted, rows
+from setpoint.store.evidence import is_number_type
 from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
@@ -443,6 +444,11 @@ def _create_outcomes(
         return
     name, types, mapped = outcomes
     odd_numbers(connection, name, _texts(mapped, types), allowed=0.0)
+    for role, fits in (("revision", is_number_type), ("retracted", "BOOLEAN".__eq__)):
+        column = mapped.roles.get(role)
+        if column is not None and not fits(types[column]):
+            msg = f"column {column} has type {types[column]}, which is no {role}"
+            raise ColumnError(msg, hint="revisions are whole numbers, and retracted is true or false")
     by_id = "prediction_id" in mapped.roles
     # Without a time of its own an outcome is taken as later than every prediction.
     observed = _time(mapped, types, zone) if "time" in mapped.roles and has_time else NEVER
