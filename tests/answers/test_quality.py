@@ -95,6 +95,32 @@ def test_a_number_is_judged_by_its_errors_and_its_bias() -> None:
         log.quality(budget=0.2)
 
 
+def test_each_local_day_has_the_quality_of_its_rows() -> None:
+    table = frame()
+    model = Model("", cohorts=MODEL.cohorts, timezone="Asia/Kolkata")
+    log = setpoint.read(table, model=model, time="ts", score="p", outcome="outcome", inputs=["shop"])
+    answer = log.quality(by="day", budget=0.2)
+    said = table["p"].to_numpy() >= float(np.quantile(table["p"], 0.8))
+    local = table["ts"].dt.convert_time_zone("Asia/Kolkata").dt.strftime("%Y-%m-%d")
+    found = rows_of(answer.table("by_day"))
+    assert [row["day"] for row in found] == sorted(set(local))
+    for row in found:
+        mine = (local == row["day"]).to_numpy()
+        part = table.filter(pl.Series(mine))
+        assert row["predictions"] == part.height
+        assert row["metric"] == pytest.approx(roc_auc_score(part["outcome"], part["p"]), abs=5e-3)
+        assert row["metric_low"] < row["metric"] < row["metric_high"]
+        assert row["recall"] == pytest.approx(recall_score(part["outcome"], said[mine]), abs=0.03)
+    assert found[-1]["day"] in answer.text()
+
+
+def test_rows_without_a_time_have_no_days() -> None:
+    log = setpoint.read(frame().drop("ts"), model=MODEL, score="p", outcome="outcome", inputs=["shop"])
+    for ask in (log.quality, log.cost):
+        with pytest.raises(setpoint.UsageError, match="no time"):
+            ask(by="day")
+
+
 def test_what_cannot_be_is_refused_or_said() -> None:
     log = read(frame(400))
     with pytest.raises(setpoint.UsageError, match="between 0 and 1, got 20"):

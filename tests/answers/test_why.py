@@ -83,6 +83,66 @@ def test_skill_says_whether_it_is_the_weather() -> None:
     assert own["before"] == pytest.approx(own["after"], abs=0.01)
 
 
+def test_a_version_is_held_against_the_one_before_it_that_runs_on_as_a_shadow(tmp_path: Path) -> None:
+    at = [START + n * (20 * DAY // 3000) for n in range(3000)]
+    losses: dict[str, list[float]] = {"v1": [], "v2": []}
+    with replay(tmp_path, MODEL, START, START + 20 * DAY) as (recorder, clock):
+        for n, moment in enumerate(at):
+            clock.set(moment)
+            outcome = int(n * 37 % 101 < 40)
+            scores = {
+                "v1": 0.4 + (0.2 if outcome else -0.1) * (n % 7) / 3,
+                "v2": 0.4 + 0.1 * (n % 7) * (1 if outcome else -0.5),
+            }
+            is_new = moment >= START + 10 * DAY
+            name = recorder.record(
+                {"shop": "a"}, score=scores["v2" if is_new else "v1"], version="v2" if is_new else "v1"
+            )
+            recorder.outcome(outcome, prediction_id=name)
+            if is_new:
+                recorder.record(
+                    {"shop": "a"}, score=scores["v1"], version="v1", role="shadow", parent_id=name, root_id=name
+                )
+                for who, score in scores.items():
+                    losses[who].append((score - outcome) ** 2)
+    log = setpoint.open(tmp_path / "store")
+    for ask in (lambda: None, lambda: tick(Layout.open(tmp_path / "store"))):
+        ask()
+        last = rows_of(log.why("m", "brier", **WINDOWS).table("skill"))[-1]
+        assert last["baseline"] == "version v1, in the same hours"
+        assert last["after"] == pytest.approx(1.0 - sum(losses["v2"]) / sum(losses["v1"]))
+        assert last["after_low"] < last["after"] < last["after_high"]
+        assert last["before"] is None
+
+
+def test_versions_that_never_ran_together_are_not_held_against_each_other() -> None:
+    frame = table(SHOPS, rows=2000).with_columns(
+        version=pl.when(pl.col("ts").cast(pl.Int64) < START + 10 * DAY).then(pl.lit("v1")).otherwise(pl.lit("v2"))
+    )
+    log = setpoint.read(frame, model=MODEL, time="ts", score="p", outcome="outcome", version="version", inputs=["shop"])
+    last = rows_of(log.why("m", "auc", **WINDOWS).table("skill"))[-1]
+    assert last["after"] is None
+    assert last["unknown"] == "v1 and v2 predicted in no hour both: let v1 run on as a shadow"
+
+
+def test_classes_have_skill_too() -> None:
+    came = [("a", "a", "b", "c", "a", "b")[n % 6] for n in range(3000)]
+    frame = pl.DataFrame(
+        {
+            "ts": [START + n * (20 * DAY // 3000) for n in range(3000)],
+            "scores": [{k: 0.8 if k == ("a" if n % 5 == 0 else y) else 0.1 for k in "abc"} for n, y in enumerate(came)],
+            "outcome": came,
+        },
+        schema_overrides={"ts": pl.Datetime("us", "UTC")},
+    )
+    log = setpoint.read(frame, model=Model("", task=Task.MULTICLASS), time="ts", scores="scores", outcome="outcome")
+    own, before = rows_of(log.why("", "accuracy", **WINDOWS).table("skill"))
+    wrong = sum(n % 5 == 0 and came[n] != "a" for n in range(1500, 3000)) / 1500
+    loss = wrong * (0.8**2 + 0.9**2 + 0.1**2) + (1.0 - wrong) * (0.2**2 + 2 * 0.1**2)
+    assert own["after"] == pytest.approx(1.0 - loss / (1.0 - (1 / 4 + 1 / 9 + 1 / 36)), abs=1e-6)
+    assert before["after"] == pytest.approx(own["after"], abs=1e-6)  # the classes come as often as before
+
+
 def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
     log = recorded(tmp_path, table(SHOPS, rows=400))
     with pytest.raises(setpoint.UsageError, match="no metric is called 'acuracy'") as refused:

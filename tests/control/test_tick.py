@@ -11,7 +11,7 @@ import pytest
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR, MICROS
 from setpoint.core.finding import Finding
-from setpoint.core.model import Model, Schedule
+from setpoint.core.model import Model, OutcomeKind, Schedule, Task
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.doctor import doctor
 from setpoint.project.log import Log, StoreSource
@@ -276,6 +276,25 @@ def test_a_finding_whose_rows_are_gone_is_closed() -> None:
         tick(layout)
         assert open_findings(read_findings(layout, "m")) == []
         assert tick(layout).findings == []
+
+
+def test_grades_of_a_judge_that_cannot_be_read_are_a_finding() -> None:
+    kinds = (OutcomeKind("people"), OutcomeKind("llm", final=False, judge=True))
+    model = Model("m", task=Task.GENERATION, outcomes=kinds)
+    with temporary_store(model, replay_now=START) as (layout, spool):
+        clock = layout.clock
+        assert isinstance(clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        for n in range(20):
+            recorder.record(prediction_id=f"p{n}")
+            recorder.outcome("pass", prediction_id=f"p{n}")
+            recorder.outcome("I cannot say" if n < 7 else "pass", prediction_id=f"p{n}", kind="llm")
+        spool.close()
+        clock.set(START + 2 * HOUR)
+        tick(layout)
+        (found,) = read_findings(layout, "m")
+        assert (found.kind, found.subject) == ("odd_outcome", "llm")
+        assert found.said.startswith("llm: outcomes are no grades")
 
 
 @pytest.mark.parametrize(("yes", "no"), [("yes", "no"), (1, -1)])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from setpoint.core.verdict import Verdict
-from setpoint.demo.flights import load
-from setpoint.demo.replay import MODEL, run
+from setpoint.demo.flights import Flights, load
+from setpoint.demo.replay import LIVE_FROM, MODEL, ZONE, run
 from setpoint.demo.story import Month, read_months, sentences
 from setpoint.project.log import open_log
 
@@ -33,9 +35,10 @@ def test_flights_have_their_outcomes_when_they_really_had_them() -> None:
 def test_every_sentence_depends_on_the_outcomes(
     tmp_path: Path, quiet: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path / "real", console=quiet)
+    flights = fewer(load())
+    run(tmp_path / "real", console=quiet, flights=flights)
     real = capsys.readouterr().out
-    run(tmp_path / "shuffled", console=quiet, shuffle_outcomes=True)
+    run(tmp_path / "shuffled", console=quiet, flights=with_outcomes_of_others(flights))
     shuffled = capsys.readouterr().out
     with open_log(tmp_path / "real") as log:
         months = read_months(log, MODEL)
@@ -58,8 +61,25 @@ def test_every_sentence_depends_on_the_outcomes(
     assert all(a != b for a, b in zip(told[1:], other[1:], strict=False))
     assert len(told) >= 3
     with open_log(tmp_path / "shuffled") as log:
-        assert all(month.auc == pytest.approx(0.5, abs=0.02) for month in read_months(log, MODEL))
+        assert all(month.auc == pytest.approx(0.5, abs=0.04) for month in read_months(log, MODEL))
     assert real.count("$ setpoint") == 3
+
+
+def fewer(flights: Flights) -> Flights:
+    """Return all flights to train on, and every fourth to replay."""
+    table = flights.table
+    is_live = table["departs_at"] >= pd.Timestamp(LIVE_FROM, tz=ZONE)
+    return Flights(table[~is_live | (np.arange(len(table)) % 4 == 0)].reset_index(drop=True))
+
+
+def with_outcomes_of_others(flights: Flights) -> Flights:
+    """Return flights of which those to replay have the outcome of another."""
+    table = flights.table
+    is_live = table["departs_at"] >= pd.Timestamp(LIVE_FROM, tz=ZONE)
+    known = np.flatnonzero((is_live & table["late"].notna()).to_numpy())
+    late = table["late"].to_numpy().copy()
+    late[known] = late[np.random.default_rng(0).permutation(known)]
+    return Flights(table.assign(late=late))
 
 
 def story(output: str) -> list[str]:

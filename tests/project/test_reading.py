@@ -162,6 +162,33 @@ def test_regression_is_recognised_and_measured() -> None:
     )
 
 
+def test_classes_that_are_spelled_as_numbers_are_classes_when_somebody_says_so() -> None:
+    rng = np.random.default_rng(2)
+    came = rng.integers(0, 4, 900)
+    said = np.where(rng.random(900) < 0.7, came, rng.integers(0, 4, 900))
+    table = pl.DataFrame({"prediction": said, "actual": came})
+    assert "task='regression'" in repr(setpoint.read(table))
+    log = setpoint.read(table, task="multiclass")
+    assert "task=" not in repr(log)
+    assert value(log.status(), "accuracy") == pytest.approx(float((said == came).mean()))
+    outcomes = table.select("actual").with_row_index("id")
+    joined = setpoint.read(
+        table.select("prediction").with_row_index("id"), outcomes=outcomes, prediction_id="id", task="multiclass"
+    )
+    assert value(joined.status(), "accuracy") == pytest.approx(float((said == came).mean()))
+    texts = pl.DataFrame({"score": rng.random(90), "actual": ["yes", "no", "maybe"] * 30})
+    assert "which value means yes" in repr(setpoint.read(texts))
+    assert "which value means yes" not in repr(setpoint.read(texts, model=Model("m", positive="yes")))
+
+
+def test_a_judge_takes_a_declaration_that_knows_one() -> None:
+    table = pl.DataFrame({"judge": ["ann", "bob"] * 50, "score": [0.2, 0.8] * 50, "outcome": [0, 1] * 50})
+    log = setpoint.read(table, model=Model("trials"))
+    assert "judge=" not in repr(log)
+    with pytest.raises(UsageError, match="knows no judge"):
+        setpoint.read(table, model=Model("trials"), judge="judge")
+
+
 def test_a_declared_model_rules_over_guesses() -> None:
     table = frame().with_columns(is_fraud=pl.when(pl.col("is_fraud") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")))
     model = Model(
@@ -396,6 +423,8 @@ def test_wrong_arguments_are_told_with_a_hint() -> None:
         lambda: setpoint.read(None),  # pyright: ignore[reportArgumentType]
         lambda: setpoint.read(5),  # pyright: ignore[reportArgumentType]
         lambda: setpoint.read([]),
+        lambda: setpoint.read(frame(), task="binray"),
+        lambda: setpoint.read(frame(), task="regression", model=Model("m")),
         lambda: setpoint.read(frame(), cohorts=["zz"]),
         lambda: setpoint.read(frame(), cohorts=["country"], inputs=["amount"]),
         lambda: setpoint.read(frame().drop("ts")).status(as_of="2026-01-15"),

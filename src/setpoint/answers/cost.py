@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
-from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, overall
 from setpoint.charts.bars import bar_chart
-from setpoint.core.clock import DAY, day_text
+from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.rates import Rates, within
 from setpoint.core.verdict import Verdict
@@ -50,7 +50,7 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     model = evidence.model
     if window is None and evidence.span is not None:
         window = Window(max(evidence.as_of - DEFAULT_LENGTH, evidence.span.start), evidence.as_of)
-    cohort = cohort_of(by, model, "day")
+    cohort = cohort_of(by, model, BY_DAY)
     state = evidence.quality(window, cohort=cohort)
     roots = (overall(state) if cohort else state).only(is_root=True)
     known = arrival(roots)
@@ -279,7 +279,7 @@ def _unknown_amount(line: CostLine) -> str:
 def _group_table(
     evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float | None
 ) -> Table:
-    found = _days(evidence, window) if by == "day" else groups(state, by)
+    found = days(evidence, window) if by == BY_DAY else groups(state, by)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for name, part in found:
@@ -291,10 +291,3 @@ def _group_table(
         lines.append((name, metric.text(), "" if share is None else number(share, "share")))
     columns = (by, "cost_per_success_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
     return Table(f"by_{by}", columns, rows, (by, "a correct prediction costs", "with outcome"), lines)
-
-
-def _days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
-    """Return the quality state of each local day of a window, oldest first."""
-    zone = evidence.model.timezone
-    found = evidence.quality_by_day(window)
-    return [(day_text(midnight, zone), part.only(is_root=True)) for midnight, part in found]

@@ -1,12 +1,16 @@
-"""The groups of a quality state: by version, by endpoint or by a cohort."""
+"""The groups of a quality state: by version, by endpoint, by a cohort or by local day."""
 
 from __future__ import annotations
 
+from setpoint.core.clock import day_text
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
+from setpoint.core.window import Window
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable, merge
 
 FIXED = ("version", "endpoint")
+BY_DAY = "day"
 
 
 def cohort_of(by: str, model: Model, *others: str) -> str:
@@ -49,3 +53,17 @@ def groups(state: StateTable, by: str) -> list[tuple[str, StateTable]]:
     values = set(chosen.key(column))
     found = [(str(value) if value is not None else "(none)", chosen.only(**{column: value})) for value in values]
     return sorted(found, key=lambda item: (-item[1].total("weight"), item[0]))
+
+
+def days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
+    """Return each local day of a window and the state of its root rows, oldest first.
+
+    Raises:
+        UsageError: The rows have no time.
+    """
+    if not evidence.is_timed and not evidence.is_recorded:
+        msg = "these rows have no time, so there are no days"
+        raise UsageError(msg, hint="say which column holds it: time=COLUMN")
+    zone = evidence.model.timezone
+    found = evidence.quality_by_day(window)
+    return [(day_text(midnight, zone), part.only(is_root=True)) for midnight, part in found]

@@ -8,7 +8,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
 from setpoint.answers.business import business
 from setpoint.answers.by_task import of_task
-from setpoint.answers.groups import cohort_of, groups, overall
+from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, overall
 from setpoint.answers.proxy_rates import proxy_rates
 from setpoint.answers.scores import brier_table, reliability_table, told
 from setpoint.control.estimate_checks import stored_audits
@@ -76,7 +76,7 @@ def quality_in_detail(
     Args:
         evidence: The model's states.
         window: The window; the last 30 days by default, the whole of a file.
-        by: `endpoint`, `version` or a cohort's name: the same for each group, with the cut of all rows.
+        by: `endpoint`, `version`, a cohort's name or `day`: the same for each group, with the cut of all rows.
         budget: Share of predictions that can be acted on, the highest scores; between 0 and 1.
         threshold: Score from which on a prediction is acted upon; the declared one, else 0.5, without a budget.
 
@@ -85,7 +85,7 @@ def quality_in_detail(
     """
     model = evidence.model
     _check(model.task, budget, threshold)
-    cohort = cohort_of(by, model)
+    cohort = cohort_of(by, model, BY_DAY)
     if window is None and evidence.is_recorded:
         window = Window(evidence.as_of - DEFAULT_LENGTH, evidence.as_of)
     split = evidence.quality(window, cohort=cohort)
@@ -103,7 +103,8 @@ def quality_in_detail(
     if counts is not None and acted is not None:
         tables = [_point_table(acted), *tables, reliability_table(counts), brier_table(counts)]
     if by:
-        tables.insert(0, _group_table(evidence, split, by, acted))
+        found = days(evidence, window) if by == BY_DAY else groups(split, by)
+        tables.insert(0, _group_table(evidence, found, by, acted))
     judged = [words] if (words := judge_words(state, model)) else []
     worth = business(evidence, window or evidence.span)
     tables += [*worth.tables, *_audit_tables(evidence)]
@@ -227,14 +228,14 @@ def _audit_tables(evidence: RowEvidence) -> list[Table]:
     return [Table("audits", AUDIT_COLUMNS, rows, ("estimates before outcomes",), [(said,)])]
 
 
-def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acted | None) -> Table:
+def _group_table(evidence: RowEvidence, found: list[tuple[str, StateTable]], by: str, acted: _Acted | None) -> Table:
     """Return each group's quality with the cut of all rows: same AUC, and a tenth of the recall."""
     first = headline(evidence.model)
     task = evidence.model.task
     is_binary = task is Task.BINARY
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    for name, part in groups(state, by):
+    for name, part in found:
         known = arrival(part)
         metric = quality_metric(part, evidence.model, first, outcome_shift=evidence.definition.outcome_shift)
         gap, recall, precision = _of_group(evidence, part, acted)
@@ -244,7 +245,7 @@ def _group_table(evidence: RowEvidence, state: StateTable, by: str, acted: _Acte
         said = f"bias {told(gap)}" if task is Task.REGRESSION else "" if gap.value is None else forecast(gap)
         lines.append((name, number(known.predictions, "rows"), metric.text(), said, told(recall) if is_binary else ""))
     shown = (by, "predictions", first, "forecast" if task in _FORECAST else "", "recall" if is_binary else "")
-    return Table(f"by_{by}", (by, *GROUP_COLUMNS), rows, shown, lines[:_SHOWN])
+    return Table(f"by_{by}", (by, *GROUP_COLUMNS), rows, shown, lines[-_SHOWN:] if by == BY_DAY else lines[:_SHOWN])
 
 
 _FORECAST = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION)

@@ -175,6 +175,8 @@ def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, re
         state = evidence.early_quality(reference, age).only(is_root=True)
         words = f"{metric.text()} with outcomes of {duration_text(age)}, before"
     before = _metric_of(evidence, state, metric.name)
+    if before.value is None and metric.value is None:
+        return replace(judged, verdict=Verdict.UNKNOWN)  # to say it twice says nothing more
     return replace(judged, bar=f"{words} {before.text()}", verdict=_fell(before, metric))
 
 

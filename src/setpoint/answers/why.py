@@ -15,12 +15,12 @@ from setpoint.core.metric import QUALITY_METRICS, Metric, number
 from setpoint.core.model import OutcomeKind
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
-from setpoint.feedback.baselines import skills
+from setpoint.feedback.baselines import skill_over_version, skills
 from setpoint.feedback.mixture import Change, Mixture
 from setpoint.feedback.proxies import rate
 from setpoint.feedback.quality import arrival, quality_metric
 from setpoint.stats.estimate import Estimate
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.states import StateTable, merge
 
 DEFAULT_LENGTH = 7 * DAY
@@ -246,6 +246,12 @@ def _skill_table(evidence: RowEvidence, windows: tuple[Window, Window]) -> Table
     states = [evidence.quality(window).only(is_root=True) for window in windows]
     before = skills(states[0], None, model, outcome_shift=shift)
     after = skills(states[1], states[0], model, outcome_shift=shift)
+    if pair := _pair(evidence, windows, states):
+        for metrics, window in ((before, windows[0]), (after, windows[1])):
+            hours = evidence.quality(window, bucket_seconds=bucket_seconds(model.timezone))
+            metric = skill_over_version(hours, *pair, model, outcome_shift=shift)
+            if metric is not None:
+                metrics.append(metric)
     earlier = {metric.name: metric for metric in before}
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
@@ -255,3 +261,22 @@ def _skill_table(evidence: RowEvidence, windows: tuple[Window, Window]) -> Table
         rows.append((metric.name, *ends, metric.value, metric.low, metric.high, metric.unknown or None))
         lines.append((metric.name, "" if old is None else old.text(), metric.text()))
     return Table("skill", SKILL_COLUMNS, rows, ("skill against", "before", "after"), lines)
+
+
+def _pair(
+    evidence: RowEvidence, windows: tuple[Window, Window], states: Sequence[StateTable]
+) -> tuple[str, str] | None:
+    """Return the version of the later window, and the one before it or else one beside it; None of one alone."""
+    earlier, later = map(_most_used, states)
+    beside = _most_used(evidence.quality(windows[1]))
+    others = [version for version in (*earlier[:1], *beside) if version not in later[:1]]
+    return (later[0], others[0]) if later and others else None
+
+
+def _most_used(state: StateTable) -> list[str]:
+    """Return the versions of a state, the one with most rows first."""
+    weights: dict[str, float] = {}
+    for version, weight in zip(state.key("version"), state.column("weight").tolist(), strict=True):
+        if version is not None:
+            weights[str(version)] = weights.get(str(version), 0.0) + weight
+    return sorted(weights, key=lambda version: (-weights[version], version))

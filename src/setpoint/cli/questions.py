@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from setpoint.cli import app
-from setpoint.cli.options import AsOf, By, Json, ModelName, Over, Store, chosen_store, say, show
+from setpoint.cli.options import AsOf, By, ByOrDay, Json, ModelName, Over, Store, chosen_store, say, show
 from setpoint.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def diff(
 def cost(
     model: ModelName = "",
     over: Over = None,
-    by: Annotated[str, typer.Option("--by", help="One row a group: endpoint, version, day, or a cohort.")] = "",
+    by: ByOrDay = "",
     as_of: AsOf = None,
     store: Store = None,
     json: Json = False,
@@ -106,7 +106,7 @@ def outcomes(
 def quality(
     model: ModelName = "",
     over: Over = None,
-    by: By = "",
+    by: ByOrDay = "",
     budget: Annotated[
         float | None, typer.Option("--budget", help="Share of predictions that is acted on: the highest scores.")
     ] = None,

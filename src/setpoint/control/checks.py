@@ -161,16 +161,18 @@ def odd_scores(evidence: RowEvidence, now: int) -> list[Episode]:
 
 
 def odd_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
-    """Outcomes that came and cannot be read: neither yes nor no, or no number."""
+    """Outcomes, and grades of a judge, that came and cannot be read: neither yes nor no, or no number."""
     model = evidence.model
+    kinds = ", ".join(literal(kind) for kind in (model.final_kind, model.judge_kind) if kind)
+    subject = f"CASE WHEN kind = {literal(model.final_kind)} THEN 'outcome' ELSE kind END"
     is_odd = odd_outcome(evidence.matching(None).types["outcome"], model)
+    said = f"{odd_outcome_words(model)}, and count in no quality number"
     return _counted(
         evidence,
         now,
         "odd_outcome",
-        "SELECT epoch_us(recorded_at), 'outcome' FROM outcomes"
-        f" WHERE kind = {literal(model.final_kind)} AND NOT retracted AND {is_odd}",
-        lambda _: f"{odd_outcome_words(model)}, and count in no quality number",
+        f"SELECT epoch_us(recorded_at), {subject} FROM outcomes WHERE kind IN ({kinds}) AND NOT retracted AND {is_odd}",
+        lambda kind: said if kind == "outcome" else f"{kind}: {said}",
     )
 
 

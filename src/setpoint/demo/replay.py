@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -64,13 +65,13 @@ class Trained:
         return cast("NDArray[np.float64]", self.classifier.predict_proba(frame(flights, self.categories))[:, 1])
 
 
-def run(store: Path, *, console: Console | None = None, shuffle_outcomes: bool = False) -> None:
+def run(store: Path, *, console: Console | None = None, flights: Flights | None = None) -> None:
     """Train, replay six months and print the three answers; the store stays for further questions.
 
     Args:
         store: Where the demo's store is made; one of an earlier demo is replaced.
         console: Where progress is shown; stderr by default.
-        shuffle_outcomes: Give the outcomes to the wrong flights: every sentence must change.
+        flights: All that flew in 2013 by default; a test gives fewer, and other outcomes.
 
     Raises:
         UsageError: There is something at `store` that is no demo's.
@@ -81,7 +82,7 @@ def run(store: Path, *, console: Console | None = None, shuffle_outcomes: bool =
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=shown
     ) as progress:
         step = progress.add_task("read the flights of 2013", total=None)
-        flights = load()
+        flights = flights or load()
         progress.update(step, description="train on January to June, twice: once for the bar, once for the job")
         trained = train(flights)
         live = flights.between(LIVE_FROM, LIVE_UNTIL)
@@ -93,7 +94,7 @@ def run(store: Path, *, console: Console | None = None, shuffle_outcomes: bool =
             total=len(scored.events),
         )
         layout = _new_store(store, trained)
-        _replay(layout, scored, shuffle=shuffle_outcomes, advance=lambda count: progress.advance(step, count))
+        _replay(layout, scored, advance=lambda count: progress.advance(step, count))
         progress.update(step, description="ship, close hours, run the checks", total=None)
         tick(layout)
         progress.update(step, description="done", total=1, completed=1)
@@ -231,19 +232,13 @@ def _new_store(store: Path, trained: Trained) -> Layout:
     return layout
 
 
-def _replay(layout: Layout, scored: _Scored, *, shuffle: bool, advance: object) -> None:
+def _replay(layout: Layout, scored: _Scored, *, advance: Callable[[int], object]) -> None:
     """Record every prediction and outcome at the time it really happened, on the store's replay clock."""
-    import numpy as np  # noqa: PLC0415 — the demo's extra
-
     clock = cast("ReplayClock", layout.clock)
     recorder = Recorder(layout, MODEL, version="2013-06")
     table = scored.flights.table
     keys = cast("list[str]", table["key"].tolist())
     late = table["late"].to_numpy()
-    if shuffle:
-        known = np.flatnonzero(~np.isnan(late))
-        late = late.copy()
-        late[known] = late[np.random.default_rng(0).permutation(known)]
     columns = {name: _values(table[name]) for name in FEATURES}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     for done, (at, n, is_outcome) in enumerate(scored.events, start=1):
@@ -262,7 +257,7 @@ def _replay(layout: Layout, scored: _Scored, *, shuffle: bool, advance: object) 
             )
         if done % _FLUSH_EVERY == 0:
             recorder.flush(60)
-            advance(_FLUSH_EVERY)  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
+            advance(_FLUSH_EVERY)
     recorder.close()
     clock.set(parse_time(LIVE_UNTIL, ZONE))
     clock.save()

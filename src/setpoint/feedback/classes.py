@@ -76,15 +76,23 @@ def class_estimates(state: StateTable, counts: BinaryState, wanted: Sequence[str
     return estimates
 
 
-def _loss(state: StateTable, name: str, highest: float = math.inf) -> Estimate:
-    """Return the mean of a loss over the rows that have one."""
+def lacks_distributions(state: StateTable) -> str:
+    """Return why rows with an outcome have no mean loss; empty when they have one."""
     weight, all_weight = state.total("loss_weight"), state.total("weight")
     if weight <= 0.0:
-        return Estimate.unknown(NO_SCORES)
+        return NO_SCORES
     if weight < WHOLE * all_weight:
         # What is left would be chosen: by a class that lacks its score, say, or by a model that is broken.
         lacking = counted(all_weight - weight, "row")
-        return Estimate.unknown(f"{lacking} of {all_weight:,.0f} have no probability of each class that sums to 1")
+        return f"{lacking} of {all_weight:,.0f} have no probability of each class that sums to 1"
+    return ""
+
+
+def _loss(state: StateTable, name: str, highest: float = math.inf) -> Estimate:
+    """Return the mean of a loss over the rows that have one."""
+    if lacking := lacks_distributions(state):
+        return Estimate.unknown(lacking)
+    weight, all_weight = state.total("loss_weight"), state.total("weight")
     rows = effective_size(state.total("weight"), state.total("weight_squares")) * weight / all_weight
     missing = missing_rows(rows, "outcomes")
     if missing:

@@ -13,7 +13,7 @@ from typing import Self, cast
 import duckdb
 
 from setpoint.core.errors import UsageError
-from setpoint.core.model import OutcomeKind, Task
+from setpoint.core.model import Model, OutcomeKind, Task
 from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.engines.duck import quoted, rows
@@ -243,8 +243,17 @@ def check_roles(columns: Mapping[str, str]) -> None:
             raise UsageError(msg, hint=did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}")
 
 
-def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped, so: str = "") -> list[str]:
-    """Return what is odd about the columns, in words; `so` is what becomes of a text among numbers."""
+def warnings(
+    facts: Mapping[str, ColumnFacts], mapped: Mapped, so: str = "", declared: Model | None = None
+) -> list[str]:
+    """Return what is odd about the columns, in words.
+
+    Args:
+        facts: What is known of each column.
+        mapped: Which column is what.
+        so: What becomes of a text among numbers.
+        declared: The declaration, when there is one.
+    """
     notes = [
         f"{column}: {facts[column].odd:,} of {facts[column].values:,} values are no numbers{so}"
         for column in _numbers(mapped)
@@ -259,14 +268,20 @@ def warnings(facts: Mapping[str, ColumnFacts], mapped: Mapped, so: str = "") -> 
             f"scores run from {score.minimum:g} to {score.maximum:g}: those outside [0, 1] are no probabilities"
         )
     outcome = facts.get(mapped.roles.get("outcome", ""))
-    if outcome is not None and guess_task(facts, mapped) is Task.BINARY and _is_neither(outcome):
+    is_open = guess_task(facts, mapped) is Task.BINARY if declared is None else _is_open(declared)
+    if outcome is not None and is_open and _is_neither(outcome):
         low, high = outcome.minimum or 0.0, outcome.maximum or 0.0
         notes.append(
             f"outcomes are {low:g} and {high:g}: say which means yes, with model=Model(..., positive='{high:g}')"
         )
-    if outcome is not None and outcome.kind == "VARCHAR" and guess_task(facts, mapped) is Task.BINARY:
+    if outcome is not None and is_open and outcome.kind == "VARCHAR":
         notes.append("outcomes are text: say which value means yes, with model=Model(..., positive='yes')")
     return notes
+
+
+def _is_open(declared: Model) -> bool:
+    """Whether nobody said what yes is."""
+    return declared.task is Task.BINARY and not declared.positive
 
 
 def _is_neither(outcome: ColumnFacts) -> bool:

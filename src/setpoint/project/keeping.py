@@ -162,7 +162,7 @@ def _import_predictions(
     time = mapped.roles.get("time")
     skipped = shifted_times(connection, _TABLE, time, source.types[time], source.zone) if time else 0
     notes = [*_notes(mapped, given, source.zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
-    notes += [*warnings(facts, mapped), *_along_words(done, mapped.roles, declared.judge_kind)]
+    notes += [*warnings(facts, mapped, declared=declared), *_along_words(done, mapped.roles, declared.judge_kind)]
     if done.odd_scores:
         notes.append(
             f"scores outside 0 to 1: {done.odd_scores:,} of {done.rows:,} rows, in no quality number;"

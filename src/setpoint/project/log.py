@@ -196,7 +196,7 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             over: The window; the last 30 days by default.
-            by: `endpoint`, `version` or a cohort: the same for each group.
+            by: `endpoint`, `version`, a cohort or `day`: the same for each group.
             budget: Share of predictions that can be acted on, the highest scores; between 0 and 1.
             threshold: Score from which on a prediction is acted upon; without a budget the declared one, else 0.5.
             as_of: Answer as if it were this time.

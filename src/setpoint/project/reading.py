@@ -11,6 +11,7 @@ import duckdb
 from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Cohort, Model, Task
+from setpoint.declare.problems import did_you_mean
 from setpoint.project.bands import with_edges_of
 from setpoint.project.guess import (
     ColumnFacts,
@@ -45,6 +46,7 @@ def read(
     *,
     outcomes: Source | None = None,
     model: str | Model = "",
+    task: str = "",
     tz: str = "UTC",
     inputs: Columns = None,
     cohorts: Columns = None,
@@ -56,6 +58,7 @@ def read(
         predictions: A Parquet, CSV or NDJSON path or pattern, or any object with the Arrow C stream.
         outcomes: A second table with the outcomes, joined by `prediction_id` or `key`.
         model: A declaration, or just a name.
+        task: binary, multiclass, regression, ranking or generation; guessed when left out, or declared by `model`.
         tz: The zone of times that carry none.
         inputs: The feature columns; guessed when left out.
         cohorts: Columns to look at separately; guessed when left out.
@@ -67,6 +70,7 @@ def read(
     Raises:
         ColumnError: A named column is not there.
         EmptyFile: A file has no rows.
+        UsageError: There is no such task, or the declaration says another one or knows no judge.
 
     Example:
         >>> import duckdb
@@ -76,7 +80,7 @@ def read(
     """
     connection = connect()
     try:
-        return _read(connection, predictions, outcomes, model, tz, inputs, cohorts, columns)
+        return _read(connection, predictions, outcomes, model, _task(task, model), tz, inputs, cohorts, columns)
     except BaseException:
         connection.close()
         raise
@@ -87,6 +91,7 @@ def _read(
     predictions: Source,
     outcomes: Source | None,
     model: str | Model,
+    task: Task | None,
     tz: str,
     inputs: Columns,
     cohorts: Columns,
@@ -99,22 +104,28 @@ def _read(
     facts = look_at(connection, "raw_predictions", types)
     if isinstance(model, Model):
         facts = {column: _declared_text(fact, column, model, types) for column, fact in facts.items()}
-    given = {**columns, **({"outcome": ""} if outcomes is not None else {})}
+    given = {**columns, **({"outcome": ""} if outcomes is not None else {}), **_judge(columns, model)}
     chosen = tuple(inputs) if inputs is not None else None
     mapped = guess(facts, given, chosen)
     if "observed_at" in mapped.inputs and chosen is None and "outcome" in mapped.roles:
         mapped = guess(facts, {**given, "observed_at": "observed_at"}, None)
     notes += [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
     types = mend(connection, "raw_predictions", types, facts, mapped)
-    notes += [*warnings(facts, mapped, " and count as missing"), *_repeated(connection, mapped)]
-    second = None if outcomes is None else _second(connection, outcomes, mapped, columns, notes)
+    known = model if isinstance(model, Model) else Model(model, task=task) if task else None
+    notes += [*warnings(facts, mapped, _MISSING, known), *_repeated(connection, mapped)]
+    second = None if outcomes is None else _second(connection, outcomes, mapped, columns, known, notes)
     _note_times(connection, types, mapped, tz, notes)
     _check_cohorts(cohorts, types, mapped)
     features = create_views(connection, ("raw_predictions", types, mapped), second, tz)
-    declared = model if isinstance(model, Model) else _guessed_model(model, facts, mapped, second, tz, cohorts, notes)
-    if second is not None and isinstance(model, str):
-        outcome_facts = look_at(connection, "raw_outcomes", second[1])
-        declared = replace(declared, task=guess_task({**facts, **outcome_facts}, _with_outcome(mapped, second[2])))
+    if isinstance(model, Model):
+        declared = model
+    else:
+        outcome_facts = look_at(connection, "raw_outcomes", second[1]) if second is not None else {}
+        whole = mapped if second is None else _with_outcome(mapped, second[2])
+        guessed = task or guess_task({**facts, **outcome_facts}, whole)
+        if task is None and guessed is not Task.BINARY:
+            notes.append(f"task={guessed.value!r}")
+        declared = _guessed_model(model, guessed, facts, mapped, tz, cohorts, notes)
     if second is not None and "time" not in second[2].roles:
         declared = replace(declared, outcome_horizon=_ANY_TIME)  # an outcome without a time is never too late
     evidence = RowEvidence(connection, declared, features, 0, is_joined=second is None, is_recorded=False)
@@ -127,6 +138,29 @@ def _read(
 
 
 _ANY_TIME = 1 << 60
+_MISSING = " and count as missing"
+
+
+def _task(name: str, model: str | Model) -> Task | None:
+    """Return the task that was asked for; None when none was."""
+    known = [task.value for task in Task]
+    if name and name not in known:
+        msg = f"there is no task {name!r}"
+        raise UsageError(msg, hint=did_you_mean(name, known) or f"one of {', '.join(known)}")
+    if name and isinstance(model, Model) and model.task != name:
+        msg = f"task={name!r}, and the declaration says {model.task.value}"
+        raise UsageError(msg, hint="leave one of them out")
+    return Task(name) if name else None
+
+
+def _judge(columns: Mapping[str, str], model: str | Model) -> dict[str, str]:
+    """Return that no column is a judge's grade when no judge is declared, whatever a column is called."""
+    if isinstance(model, str) or model.judge_kind:
+        return {}
+    if columns.get("judge"):
+        msg = f"judge={columns['judge']!r}, and the declaration knows no judge"
+        raise UsageError(msg, hint="outcomes=(OutcomeKind(), OutcomeKind('judge', final=False, judge=True))")
+    return {"judge": ""}
 
 
 def _renamed_words(new: str, old: str) -> str:
@@ -165,6 +199,7 @@ def _second(
     outcomes: Source,
     mapped: Mapped,
     columns: Mapping[str, str],
+    known: Model | None,
     notes: list[str],
 ) -> tuple[str, dict[str, str], Mapped]:
     """Load the table of outcomes and find what joins it."""
@@ -186,7 +221,7 @@ def _second(
     guessed = said(found, wanted)
     notes.append(f"outcomes: joined by {link} {mapped.roles[link]!r}{f', {guessed}' if guessed else ''}")
     types = mend(connection, "raw_outcomes", types, facts, found)
-    notes += warnings(facts, found, " and count as missing")
+    notes += warnings(facts, found, _MISSING, known)
     if "time" not in found.roles:
         notes.append("outcomes have no time: as_of leaves none of them out")
     return "raw_outcomes", types, found
@@ -211,9 +246,9 @@ def _note_times(
 
 def _guessed_model(
     name: str,
+    task: Task,
     facts: Mapping[str, ColumnFacts],
     mapped: Mapped,
-    second: tuple[str, dict[str, str], Mapped] | None,
     tz: str,
     cohorts: Columns,
     notes: list[str],
@@ -223,7 +258,7 @@ def _guessed_model(
         notes.append(f"cohorts={chosen!r}")
     return Model(
         name=name,
-        task=Task.BINARY if second is not None else guess_task(facts, mapped),
+        task=task,
         timezone=tz,
         cohorts=tuple(Cohort(column, by=column) for column in chosen),
         outcomes=guess_kinds(mapped),

@@ -245,6 +245,40 @@ def variance(sum_x: float, sum_xx: float, weight: float) -> float:
     return difference if difference > ROUNDING * second else 0.0
 
 
+def log_ratio(
+    values: tuple[float, float], ends: tuple[tuple[float, float], tuple[float, float]], together: float
+) -> tuple[float, float]:
+    """Return by which factors the ratio of two positive estimates may be off, below and above: MOVER on the log scale.
+
+    Args:
+        values: The numerator and the denominator.
+        ends: The interval of each.
+        together: Their correlation; 0 of different rows.
+
+    Example:
+        >>> low, high = log_ratio((2.0, 1.0), ((1.6, 2.5), (0.8, 1.25)), 0.0)
+        >>> round(low, 3), round(high, 3)
+        (0.729, 1.371)
+
+    Source: Zou & Donner (2008), Statistics in Medicine 27.
+    """
+    (below1, above1), (below2, above2) = (
+        (math.log(value / low) if low > 0.0 else math.inf, math.log(high / value))
+        for value, (low, high) in zip(values, ends, strict=True)
+    )
+
+    def joined(first: float, second: float) -> float:
+        if math.isinf(first) or math.isinf(second):
+            return math.inf
+        return math.sqrt(max(first**2 + second**2 - 2.0 * together * first * second, 0.0))
+
+    above = joined(above1, below2)
+    return math.exp(-joined(below1, above2)), math.exp(above) if above < _LARGEST_EXPONENT else math.inf
+
+
+_LARGEST_EXPONENT = 600.0
+
+
 def ratio_of_means(
     n: float,
     sum_x: float,

@@ -7,12 +7,11 @@ from typing import Self
 import numpy as np
 
 from setpoint.stats.estimate import Estimate
-from setpoint.stats.intervals import bounded, effective_size, gamma_interval, mean, wilson
+from setpoint.stats.intervals import bounded, effective_size, gamma_interval, log_ratio, mean, wilson
 from setpoint.stats.special import FloatArray
 
 FEWEST_ROWS = 10
 """Below this a spread of squared errors is not worth an interval."""
-LARGEST_EXPONENT = 600.0
 TOO_LARGE = "a value in this window is too large to be squared, or not a number"
 
 
@@ -281,7 +280,7 @@ def skill(state: RegressionState, constant: float | None = None) -> Estimate:
     spreads = max(e4 - e2 * e2, 0.0) * max(base_square - base * base, 0.0)
     together = min(max(cross / math.sqrt(spreads), -1.0), 1.0) if spreads > 0.0 else 0.0
     ends = (_mean_square(e2, e4, state.rows), _mean_square(base, base_square, state.rows))
-    low, high = _log_ratio((e2, base), ends, together)
+    low, high = log_ratio((e2, base), ends, together)
     ratio = e2 / base
     return bounded(1.0 - ratio, 1.0 - ratio * high, 1.0 - ratio * low)
 
@@ -307,21 +306,3 @@ def _kurtosis(measured: float, rows: float) -> float:
     square is: four times the bias makes up for both (simulated, from 30 rows on).
     """
     return measured + 4.0 * max(2.0 * measured**2.5 - 2.0 * measured - 3.0 * measured * (measured - 1.0), 0.0) / rows
-
-
-def _log_ratio(
-    values: tuple[float, float], ends: tuple[tuple[float, float], tuple[float, float]], together: float
-) -> tuple[float, float]:
-    """Return by which factors the ratio of two correlated positive estimates may be off, below and above."""
-    (below1, above1), (below2, above2) = (
-        (math.log(value / low) if low > 0.0 else math.inf, math.log(high / value))
-        for value, (low, high) in zip(values, ends, strict=True)
-    )
-
-    def joined(first: float, second: float) -> float:
-        if math.isinf(first) or math.isinf(second):
-            return math.inf
-        return math.sqrt(max(first**2 + second**2 - 2.0 * together * first * second, 0.0))
-
-    above = joined(above1, below2)
-    return math.exp(-joined(below1, above2)), math.exp(above) if above < LARGEST_EXPONENT else math.inf

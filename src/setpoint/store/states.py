@@ -283,11 +283,16 @@ def _ranks(codes: Codes, levels: Sequence[Levels]) -> NDArray[np.int64]:
 
 def _without_unused(table: StateTable) -> StateTable:
     """Return the table without levels that no row has: a part of a table brings the whole one's."""
-    levels: list[Levels] = []
-    codes = table.codes.copy()
-    for place, known in enumerate(table.levels):
-        used, codes[:, place] = np.unique(table.codes[:, place], return_inverse=True)
-        levels.append(known[used] if isinstance(known, np.ndarray) else [known[n] for n in used.tolist()])
+    levels = list(table.levels)
+    codes = table.codes
+    for place, known in enumerate(levels):
+        is_used = np.bincount(table.codes[:, place], minlength=len(known)) > 0
+        if is_used.all():
+            continue
+        codes = codes.copy() if codes is table.codes else codes
+        codes[:, place] = (np.cumsum(is_used) - 1)[table.codes[:, place]]
+        used = np.flatnonzero(is_used)
+        levels[place] = known[used] if isinstance(known, np.ndarray) else [known[n] for n in used.tolist()]
     return StateTable(table.kind, levels, codes, table.values)
 
 
@@ -307,23 +312,27 @@ def _shortened(values: Floats, n: int, blank: float) -> _Column:
     Without sampling a weight is a count, and in a bin of one row the lowest score is the score.
     """
     column = values[:, n]
-    bases = [(int(np.count_nonzero(column != blank)), -1)]
-    bases += [(int(np.count_nonzero(column != values[:, base])), base) for base in range(n)]
-    differing, base = min(bases)
-    if 2 * differing > len(column):
+    differs = np.empty((len(column), n + 1), dtype=bool)
+    np.not_equal(column, blank, out=differs[:, 0])
+    np.not_equal(column[:, None], values[:, :n], out=differs[:, 1:])
+    counts = np.count_nonzero(differs, axis=0)
+    base = int(counts.argmin()) - 1
+    if 2 * counts[base + 1] > len(column):
         return -1, None, *_narrowed(column)
-    places = np.flatnonzero(column != (blank if base < 0 else values[:, base]))
+    places = np.flatnonzero(differs[:, base + 1])
     return base, places.astype(_code_type(len(column))).tobytes(), *_narrowed(column[places])
 
 
 def _narrowed(numbers: Floats) -> tuple[int, bytes]:
     """Return numbers as bytes, counts in as few as they need."""
-    for width, largest in ((1, 255), (2, 65_535)):
-        if len(numbers) and np.all((numbers >= 0) & (numbers <= largest) & (numbers == np.floor(numbers))):
-            return width, numbers.astype(_NUMBER_TYPES[width]).tobytes()
+    largest = numbers.max() if len(numbers) else np.inf  # nan when one is: then no comparison holds
+    if largest <= _LARGEST_COUNT and numbers.min() >= 0.0 and np.array_equal(numbers, np.floor(numbers)):
+        width = 1 if largest <= _LARGEST_BYTE else 2
+        return width, numbers.astype(_NUMBER_TYPES[width]).tobytes()
     return 8, np.ascontiguousarray(numbers).tobytes()
 
 
+_LARGEST_BYTE, _LARGEST_COUNT = 255, 65_535
 _NUMBER_TYPES: dict[int, type[np.uint8 | np.uint16 | np.float64]] = {1: np.uint8, 2: np.uint16, 8: np.float64}
 _Column = tuple[int, bytes | None, int, bytes]
 _Encoded = tuple[int, list[bytes | list[object]], list[bytes], list[_Column]]
