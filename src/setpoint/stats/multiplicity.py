@@ -45,3 +45,36 @@ def holm(p_values: FloatArray, weights: FloatArray | None = None) -> FloatArray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] / w[order] * still_open), 1.0)
     return adjusted
+
+
+def benjamini_hochberg(p_values: FloatArray) -> FloatArray:
+    """Return Benjamini and Hochberg's adjusted p-values: of those at most q, a share of q is false on average.
+
+    Holds for tests that are independent or go together; when nothing at all has changed, the chance of any rejection
+    is at most q too.
+
+    Args:
+        p_values: Of all tests that were made; each between 0 and 1, shape (tests,).
+
+    Returns:
+        Between 0 and 1, in the order of `p_values`, shape (tests,).
+
+    Raises:
+        ValueError: A p-value is nan or lies outside [0, 1].
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.04, 0.01, 0.03])).tolist()
+        [0.04, 0.03, 0.04]
+
+    Source: Benjamini & Hochberg (1995), JRSS B 57; Benjamini & Yekutieli (2001), Annals of Statistics 29, for
+    tests that go together.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if not bool(np.all((p >= 0.0) & (p <= 1.0))):
+        msg = "a p-value lies between 0 and 1, and is not missing"
+        raise ValueError(msg)
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted

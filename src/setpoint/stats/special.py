@@ -109,3 +109,54 @@ def erf(values: FloatArray) -> FloatArray:
         [0.0, 0.8427]
     """
     return cast("FloatArray", _special().erf(values))
+
+
+def normal_cdf(values: FloatArray) -> FloatArray:
+    """Return the standard normal distribution function, element by element, exact far in the lower tail.
+
+    Example:
+        >>> normal_cdf(np.array([-1.96, 0.0])).round(3).tolist()
+        [0.025, 0.5]
+    """
+    return cast("FloatArray", _special().ndtr(values))
+
+
+def normal_quantile(probabilities: FloatArray) -> FloatArray:
+    """Return the standard normal quantile, element by element.
+
+    Example:
+        >>> normal_quantile(np.array([0.5, 0.975])).round(2).tolist()
+        [0.0, 1.96]
+    """
+    return cast("FloatArray", _special().ndtri(probabilities))
+
+
+def student_t_cdf(values: FloatArray, degrees: float) -> FloatArray:
+    """Return Student's distribution function, element by element.
+
+    Example:
+        >>> student_t_cdf(np.array([-2.2622]), 9.0).round(3).tolist()
+        [0.025]
+    """
+    return cast("FloatArray", _special().stdtr(degrees, values))
+
+
+def chi_square_tail(values: FloatArray, degrees: FloatArray | float) -> FloatArray:
+    """Return how likely a chi-square value is at least as large, element by element.
+
+    Example:
+        >>> chi_square_tail(np.array([3.841]), 1.0).round(3).tolist()
+        [0.05]
+    """
+    return cast("FloatArray", _special().chdtrc(degrees, values))
+
+
+def binomial_at_least(successes: FloatArray, trials: FloatArray, probability: FloatArray | float) -> FloatArray:
+    """Return P(X >= successes) for a binomial X, element by element; counts need not be whole.
+
+    Example:
+        >>> binomial_at_least(np.array([0.0, 2.0]), np.array([2.0, 2.0]), 0.5).tolist()
+        [1.0, 0.25]
+    """
+    tail = _special().betainc(np.maximum(successes, 1e-300), np.maximum(trials - successes + 1.0, 1e-300), probability)
+    return cast("FloatArray", np.where(successes > 0.0, tail, 1.0))
