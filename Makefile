@@ -6,6 +6,7 @@ PYTHON ?= $(call first-new-enough,python3 python3.13 python3.12 python3.11)
 PYTHON_LOWEST ?= $(call first-new-enough,python3.11 $(PYTHON))
 PYTHON_NEWEST ?= $(call first-new-enough,python3.13 python3.12 $(PYTHON))
 WORKERS ?= 2
+CHAINS ?= 6
 PYTEST_ARGS ?=
 
 new-enough = import sys; sys.exit(sys.version_info < (3, 11))
@@ -22,7 +23,7 @@ READY := .venv/.ready
 READY_LOWEST := .venv-lowest/.ready
 READY_NEWEST := .venv-newest/.ready
 
-.PHONY: help demo test coverage lint bench lock test-lowest test-newest golden docs clean
+.PHONY: help demo test coverage lint bench bench-drift lock test-lowest test-newest golden docs clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -45,6 +46,9 @@ lint: $(READY) ## lint, format, types, import directions
 
 bench: $(READY) ## run every benchmark and print its ratios
 	@.venv/bin/python -m bench
+
+bench-drift: $(READY) ## drift alarms beside the peers' rules; CHAINS=360 for the figures that the documents quote
+	@CHAINS=$(CHAINS) .venv/bin/python -m bench drift
 
 golden: $(READY) ## write the golden files anew; read the diff before you commit it
 	@.venv/bin/python tests/golden/test_public_names.py
