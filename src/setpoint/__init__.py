@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
     from setpoint.predictions.recorder import Recorder
+    from setpoint.project.drift import DriftDetector
     from setpoint.project.evaluation import evaluate
     from setpoint.project.log import Log
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
@@ -39,6 +40,7 @@ _HOMES = {
     "Answer": "answers.answer",
     "BusinessMetric": "core.model",
     "Cohort": "core.model",
+    "DriftDetector": "project.drift",
     "Expectation": "core.model",
     "Feature": "core.model",
     "Log": "project.log",
@@ -81,6 +83,7 @@ __all__ = [
     "Answer",
     "BusinessMetric",
     "Cohort",
+    "DriftDetector",
     "Expectation",
     "Feature",
     "Log",

@@ -74,13 +74,16 @@ def _profile(evidence: RowEvidence, definition: Definition) -> StateTable:
 
 
 @contextmanager
-def table(source: Source, inputs: tuple[str, ...] | None = None, model: Model | None = None) -> Generator[RowEvidence]:
-    """Open a table whose columns are all inputs: rows without times, predictions or outcomes.
+def table(
+    source: Source, inputs: tuple[str, ...] | None = None, model: Model | None = None, *, time: str = ""
+) -> Generator[RowEvidence]:
+    """Open a table whose columns are all inputs: rows without predictions or outcomes.
 
     Args:
         source: The table, as `read` takes it.
         inputs: Its inputs; None for every column that can be one.
-        model: Whose kinds and cohorts hold.
+        model: Whose kinds, cohorts and zone hold.
+        time: The column that says when each row was; empty for rows without a time.
 
     Raises:
         UsageError: It cannot be read.
@@ -92,11 +95,12 @@ def table(source: Source, inputs: tuple[str, ...] | None = None, model: Model | 
         # Only texts need a look: one that differs in almost every row is no feature.
         looked = look_at(connection, "raw_predictions", {c: kind for c, kind in types.items() if kind == "VARCHAR"})
         facts = {c: looked.get(c) or ColumnFacts.unseen(kind) for c, kind in types.items()}
-        nothing: dict[str, str] = dict.fromkeys(ROLES, "")
+        nothing: dict[str, str] = {**dict.fromkeys(ROLES, ""), "time": time}
         present = None if inputs is None else tuple(name for name in inputs if name in types)
         mapped = guess(facts, nothing, present)
         types = mend(connection, "raw_predictions", types, facts, mapped)
-        features = create_views(connection, ("raw_predictions", types, mapped), None, "UTC")
+        zone = "UTC" if model is None else model.timezone
+        features = create_views(connection, ("raw_predictions", types, mapped), None, zone)
         yield RowEvidence(connection, model or Model(name=""), features, 0, is_joined=True, is_recorded=False)
     finally:
         connection.close()

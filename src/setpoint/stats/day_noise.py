@@ -22,6 +22,9 @@ _TAILS = (3.0, 4.0, 6.0, 10.0)
 _TAIL_EVIDENCE = 4.0
 """By how much heavy tails must be likelier, as log likelihood, before they are believed."""
 
+_FAR = 4.0
+"""Standard deviations that a day must be away: without one there is no tail, whatever the middle looks like."""
+
 _PRIOR_FEATURES = 1.0
 """As how many features the prior counts beside the measured ones."""
 
@@ -243,7 +246,7 @@ def _tail(grid: _Grid, values: FloatArray, chances: FloatArray) -> float:
     residuals = (values - means[:, None])[:, :, None]
     whitened = cast("FloatArray", np.linalg.solve(grid.lower[best], residuals)).ravel()
     scale = float(np.sqrt(np.mean(whitened**2)))
-    if not scale:
+    if not scale or float(np.abs(whitened).max()) < _FAR:
         return float("inf")
     fits = {tail: _fit_of_tail(whitened / scale, tail) - _TAIL_EVIDENCE for tail in _TAILS}
     likeliest = max(fits, key=lambda tail: fits[tail])

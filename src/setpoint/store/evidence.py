@@ -156,6 +156,10 @@ class RowEvidence:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         return self._days(self.arrivals(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
 
+    def profile_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the profile state of each local day of a window by its midnight, oldest first."""
+        return self._days(self.profile(window, bucket_seconds=bucket_seconds(self.model.timezone)))
+
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         return self._days(self.money(window, bucket_seconds=bucket_seconds(self.model.timezone)))

@@ -1,0 +1,128 @@
+"""Has any feature drifted? What a detector found at the end of the last day, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.core.clock import day_text
+from setpoint.core.metric import counted, number
+from setpoint.core.verdict import Verdict
+from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, Answered, Drift
+from setpoint.inputs.questions import Question
+
+DRIFT_COLUMNS = ("feature", "drifted", "p", "question", "days", "effect", "low", "high", "note")
+_SHOWN = 8
+_UNITS: dict[Question, str] = {
+    "location": "standard deviations from before",
+    "spread": "log of the ratio of variances",
+    "missing": "share of rows without a value, more than before",
+    "shape": "share of rows that lie elsewhere",
+    "unseen": "share of rows with a value never seen",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What there is to say about the last day of some.
+
+    Attributes:
+        drifts: What was found of each feature.
+        notes: Features that cannot be compared, or could not before, with the reason.
+        reference_days: Days of the reference.
+        days: Midnights of the days after it, oldest first.
+        zone: The zone of those.
+    """
+
+    drifts: Sequence[Drift]
+    notes: Mapping[str, str]
+    reference_days: int
+    days: Sequence[int]
+    zone: str
+
+
+def drifted(judged: Judged) -> Answer:
+    """Return as an answer what was found."""
+    alarms = [drift for drift in judged.drifts if drift.is_alarm]
+    is_known = bool(judged.drifts and judged.days)
+    verdict = Verdict.UNKNOWN if not is_known else Verdict.WARNING if alarms or judged.notes else Verdict.OK
+    last = day_text(judged.days[-1], judged.zone) if judged.days else ""
+    return Answer(
+        question="drift",
+        model="",
+        verdict=verdict,
+        headline=_headline(judged, alarms),
+        because=_because(judged, last),
+        unknowns=("whether this does harm: drift alone is not harm",) if alarms else (),
+        as_of=judged.days[-1] if judged.days else 0,
+        zone=judged.zone,
+        tables=(_table(judged, alarms),),
+    )
+
+
+def said(answer: Answered) -> str:
+    """Return what a question came to in words.
+
+    Example:
+        >>> said(Answered("location", 2, 1e-9, -0.21, -0.28, -0.14))
+        'lower by 0.21 sd [0.14, 0.28]'
+    """
+    size, low, high = abs(answer.effect), *sorted((abs(answer.low), abs(answer.high)))
+    share = f"{number(size, 'share')} [{number(low, 'share')}, {number(high, 'share')}]"
+    match answer.question:
+        case "location":
+            return f"{'higher' if answer.effect > 0 else 'lower'} by {size:.2g} sd [{low:.2g}, {high:.2g}]"
+        case "spread":
+            return f"{'wider' if answer.effect > 0 else 'narrower'}: variance times {2.718281828**answer.effect:.3g}"
+        case "missing":
+            return f"missing in {share} {'more' if answer.effect > 0 else 'fewer'} rows"
+        case "shape":
+            return f"{number(size, 'share')} of the rows lie elsewhere"
+        case "unseen":
+            return f"values never seen in {share} of the rows"
+
+
+def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
+    total = counted(len(judged.drifts), "feature")
+    if not judged.days:
+        return "cannot say: there is no day after the reference"
+    if not judged.drifts:
+        return "cannot say: no feature of the reference is in these days"
+    noted = [f"{name}: {note}" for name, note in judged.notes.items()]
+    named = [f"{drift.feature} {said(drift.answers[0])}" for drift in alarms]
+    if not alarms and not noted:
+        return f"no drift in {total}"
+    more = f" and {len(noted + named) - 3} more" if len(noted + named) > 3 else ""  # noqa: PLR2004 — three are named
+    return f"{len(alarms) + len(noted)} of {total} drifted: {'; '.join([*noted, *named][:3])}{more}"
+
+
+def _because(judged: Judged, last: str) -> tuple[str, ...]:
+    lines = [f"{last} and up to 15 days before it, against {counted(judged.reference_days, 'day')} of the reference"]
+    if judged.reference_days >= FEWEST_DAYS:
+        lines.append("a change counts when it is more than rows and the usual difference between days make by chance")
+    else:
+        lines.append(
+            f"fewer than {FEWEST_DAYS} reference days: how days differ is not known, so that margins stand in"
+            " (.03 sd, 10 % of the variance, .5 % of the rows, 2 % elsewhere)"
+        )
+    lines.append(f"at most {number(BUDGET, 'share')} of days without a change alarm, all features together")
+    return tuple(lines)
+
+
+def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (name, True, None, None, None, None, None, None, note) for name, note in judged.notes.items()
+    ]
+    for drift in judged.drifts:
+        first = drift.answers[0]
+        rows.append(
+            (drift.feature, drift.is_alarm, drift.p, first.question, first.days, first.effect, first.low, first.high,
+             _UNITS[first.question])
+        )  # fmt: skip
+    lines = [(name, "", "", note) for name, note in judged.notes.items()]
+    lines += [
+        (drift.feature, f"{drift.p:.1e}", counted(drift.answers[0].days, "day"), said(drift.answers[0]))
+        for drift in alarms[:_SHOWN]
+    ]
+    return Table("features", DRIFT_COLUMNS, rows, ("feature", "by chance", "seen in", "what"), lines)
