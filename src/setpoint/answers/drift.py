@@ -9,7 +9,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import day_text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
-from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, Answered, Drift
+from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, Drift, in_words
 from setpoint.inputs.questions import Question
 
 DRIFT_COLUMNS = ("feature", "drifted", "p", "question", "days", "effect", "low", "high", "note")
@@ -61,28 +61,6 @@ def drifted(judged: Judged) -> Answer:
     )
 
 
-def said(answer: Answered) -> str:
-    """Return what a question came to in words.
-
-    Example:
-        >>> said(Answered("location", 2, 1e-9, -0.21, -0.28, -0.14))
-        'lower by 0.21 sd [0.14, 0.28]'
-    """
-    size, low, high = abs(answer.effect), *sorted((abs(answer.low), abs(answer.high)))
-    share = f"{number(size, 'share')} [{number(low, 'share')}, {number(high, 'share')}]"
-    match answer.question:
-        case "location":
-            return f"{'higher' if answer.effect > 0 else 'lower'} by {size:.2g} sd [{low:.2g}, {high:.2g}]"
-        case "spread":
-            return f"{'wider' if answer.effect > 0 else 'narrower'}: variance times {2.718281828**answer.effect:.3g}"
-        case "missing":
-            return f"missing in {share} {'more' if answer.effect > 0 else 'fewer'} rows"
-        case "shape":
-            return f"{number(size, 'share')} of the rows lie elsewhere"
-        case "unseen":
-            return f"values never seen in {share} of the rows"
-
-
 def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     total = counted(len(judged.drifts), "feature")
     if not judged.days:
@@ -90,7 +68,7 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     if not judged.drifts:
         return "cannot say: no feature of the reference is in these days"
     noted = [f"{name}: {note}" for name, note in judged.notes.items()]
-    named = [f"{drift.feature} {said(drift.answers[0])}" for drift in alarms]
+    named = [f"{drift.feature} {in_words(drift.answers[0])}" for drift in alarms]
     if not alarms and not noted:
         return f"no drift in {total}"
     more = f" and {len(noted + named) - 3} more" if len(noted + named) > 3 else ""  # noqa: PLR2004 — three are named
@@ -122,7 +100,7 @@ def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
         )  # fmt: skip
     lines = [(name, "", "", note) for name, note in judged.notes.items()]
     lines += [
-        (drift.feature, f"{drift.p:.1e}", counted(drift.answers[0].days, "day"), said(drift.answers[0]))
+        (drift.feature, f"{drift.p:.1e}", counted(drift.answers[0].days, "day"), in_words(drift.answers[0]))
         for drift in alarms[:_SHOWN]
     ]
     return Table("features", DRIFT_COLUMNS, rows, ("feature", "by chance", "seen in", "what"), lines)

@@ -15,6 +15,7 @@ from operator import add
 
 import numpy as np
 
+from setpoint.core.metric import number
 from setpoint.inputs.profiles import Profile
 from setpoint.inputs.questions import QUESTIONS, Numbers, Question, Sums, Values, without
 from setpoint.stats.counts import as_often, more_often, stabilised
@@ -75,6 +76,28 @@ class Answered:
     high: float
 
 
+def in_words(answer: Answered) -> str:
+    """Return what a question came to in words.
+
+    Example:
+        >>> in_words(Answered("location", 2, 1e-9, -0.21, -0.28, -0.14))
+        'lower by 0.21 sd [0.14, 0.28]'
+    """
+    size, low, high = abs(answer.effect), *sorted((abs(answer.low), abs(answer.high)))
+    share = f"{number(size, 'share')} [{number(low, 'share')}, {number(high, 'share')}]"
+    match answer.question:
+        case "location":
+            return f"{'higher' if answer.effect > 0 else 'lower'} by {size:.2g} sd [{low:.2g}, {high:.2g}]"
+        case "spread":
+            return f"{'wider' if answer.effect > 0 else 'narrower'}: variance times {math.exp(answer.effect):.3g}"
+        case "missing":
+            return f"missing in {share} {'more' if answer.effect > 0 else 'fewer'} rows"
+        case "shape":
+            return f"{number(size, 'share')} of the rows lie elsewhere"
+        case "unseen":
+            return f"values never seen in {share} of the rows"
+
+
 @dataclass(frozen=True, slots=True)
 class Drift:
     """What was found of one feature at the end of a day.
@@ -83,13 +106,18 @@ class Drift:
         feature: Its name.
         answers: Of every question and window, the least likely first.
         p: Of the first, adjusted for all questions, windows and features.
-        is_alarm: Whether that is within the budget.
+        alarms: The answers that are within the budget.
     """
 
     feature: str
     answers: tuple[Answered, ...]
     p: float
-    is_alarm: bool
+    alarms: tuple[Answered, ...]
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether it has drifted."""
+        return bool(self.alarms)
 
 
 @dataclass(frozen=True)
@@ -158,8 +186,11 @@ class Detector:
             msg = "a reference has at least one day"
             raise ValueError(msg)
         names = [name for name in days[0].profiles if all(name in day.profiles for day in days)]
-        found = [_Known.of(name, [day.profiles[name] for day in days]) for name in names]
-        found = [known for known in found if known.all.present > 0.0]
+        found = [
+            _Known.of(name, profiles)
+            for name, profiles in ((name, [day.profiles[name] for day in days]) for name in names)
+            if any(profile.counts.sum() or sum(profile.values.values()) for profile in profiles)
+        ]
         self._known = sorted(found, key=lambda known: isinstance(known.whole, Values))
         self.names = tuple(known.name for known in self._known)
         self.knows_days = len(days) >= FEWEST_DAYS
@@ -195,10 +226,12 @@ class Detector:
                 for name, answer in self._ask(question, window, rows, weekdays[-length:]):
                     found[name].append(answer)
         least = np.array([min(TESTS * min(one.p for one in answers), 1.0) for answers in found.values()])
-        drifts = [
-            Drift(name, tuple(sorted(answers, key=lambda one: one.p)), float(p), bool(p <= BUDGET))
-            for (name, answers), p in zip(found.items(), benjamini_hochberg(least), strict=True)
-        ]
+        adjusted = benjamini_hochberg(least)
+        limit = float(least[adjusted <= BUDGET].max(initial=0.0)) / TESTS
+        drifts: list[Drift] = []
+        for (name, answers), p in zip(found.items(), adjusted, strict=True):
+            ranked = tuple(sorted(answers, key=lambda one: one.p))
+            drifts.append(Drift(name, ranked, float(p), tuple(one for one in ranked if p <= BUDGET and one.p <= limit)))
         return sorted(drifts, key=lambda drift: drift.p)
 
     def _asked(self, question: Question) -> list[_Known]:
@@ -262,7 +295,7 @@ def _effect(question: Question, known: _Known, window: Sums) -> float:
         return known.shape.moved(window.groups)
     before = known.all
     if question == "missing":
-        return window.missing / window.rows - before.missing / before.rows
+        return window.missing / max(window.rows, 1.0) - before.missing / before.rows
     if question == "unseen":
         return window.unseen / max(window.present, 1.0) - before.unseen / before.present
     variance = known.whole.moments[0] if isinstance(known.whole, Numbers) else 0.0

@@ -31,7 +31,7 @@ class DriftDetector:
         >>> later = duckdb.sql(days.format("(i >= 1440)::INT * 100", 2 * 1440))
         >>> detector = DriftDetector(usual, time="ts")
         >>> detector.check(later).headline[:43]
-        '1 of 1 feature drifted: x higher by 0.57 sd '
+        '1 of 1 feature drifted: x higher by 0.57 sd'
 
     Source: `setpoint.inputs.detection`.
     """
