@@ -9,7 +9,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import day_text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
-from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, Drift, in_words
+from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, Drift, in_words
 from setpoint.inputs.questions import Question
 
 DRIFT_COLUMNS = ("feature", "drifted", "p", "question", "days", "effect", "low", "high", "note")
@@ -66,7 +66,7 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     if not judged.days:
         return "cannot say: there is no day after the reference"
     if not judged.drifts:
-        return "cannot say: no feature of the reference is in these days"
+        return f"cannot say: no feature of the reference is in these days with {FEWEST_ROWS} values a day"
     noted = [f"{name}: {note}" for name, note in judged.notes.items()]
     named = [f"{drift.feature} {in_words(drift.answers[0])}" for drift in alarms]
     if not alarms and not noted:

@@ -31,6 +31,9 @@ LENGTHS = (1, 2, 4, 8, 16)
 FEWEST_DAYS = 14
 """Reference days from which on the usual difference between days is known."""
 
+FEWEST_ROWS = 50
+"""Rows with a value that a day of the reference must have on average: the statistics of fewer are not normal."""
+
 BUDGET = 0.01
 """Chance of any alarm on a day on which nothing has changed."""
 
@@ -177,7 +180,8 @@ class Detector:
     def __init__(self, days: Sequence[Day]) -> None:
         """Learn what is usual from the days of a reference, oldest first.
 
-        A feature that a day lacks, or that has no value in any, is left out: nothing is known of it.
+        A feature that a day lacks, or that has fewer than `FEWEST_ROWS` values a day, is left out: too little is known
+        of it.
 
         Raises:
             ValueError: There is no day.
@@ -189,7 +193,8 @@ class Detector:
         found = [
             _Known.of(name, profiles)
             for name, profiles in ((name, [day.profiles[name] for day in days]) for name in names)
-            if any(profile.counts.sum() or sum(profile.values.values()) for profile in profiles)
+            if sum(profile.counts.sum() + sum(profile.values.values()) for profile in profiles)
+            >= FEWEST_ROWS * len(days)
         ]
         self._known = sorted(found, key=lambda known: isinstance(known.whole, Values))
         self.names = tuple(known.name for known in self._known)
