@@ -163,8 +163,9 @@ class _Known:
         present = math.sqrt(self.all.present / self.all.rows)
         if question == "location":
             return present * sums.scores / sums.present / math.sqrt(variance)
-        ratio = max(sums.within / sums.present / variance, _NOTHING)
-        return present * math.log(ratio) / math.sqrt(max(fourth / variance**2 - 1.0, _NOTHING))
+        # Of the deviation, not of its log: a day on which a number is constant is no infinity.
+        ratio = math.sqrt(max(sums.within, 0.0) / sums.present / variance)
+        return 2.0 * present * ratio / math.sqrt(max(fourth / variance**2 - 1.0, _NOTHING))
 
 
 class Detector:
@@ -257,19 +258,19 @@ class Detector:
         for one in asked:
             if one.name in window:
                 total = window[one.name]
-                p = max(usual.get(one.name, 0.0), self._by_chance(question, one, total))
+                p = max(usual.get(one.name, 0.0), self._by_chance(question, one, total, len(rows)))
                 effect = _effect(question, one, total)
                 # The interval that agrees with the test: Miettinen (1976), American Journal of Epidemiology 103.
                 z = float(-normal_quantile(np.array(max(p, _LEAST) / 2.0)))
                 half = Z * abs(effect) / z if z > 0.0 else math.inf
                 yield one.name, Answered(question, len(rows), p, effect, effect - half, effect + half)
 
-    def _by_chance(self, question: Question, known: _Known, window: Sums) -> float:
+    def _by_chance(self, question: Question, known: _Known, window: Sums, length: int) -> float:
         """Return how likely as much is when only the rows of the window are chance."""
         if not window.rows or (not window.present and question != "missing"):
             return 1.0
         if question == "shape":
-            return known.shape.p_value(window.groups, knows_days=self.knows_days)
+            return known.shape.p_value(window.groups, length, knows_days=self.knows_days)
         if question == "unseen":
             exact = more_often(
                 *(np.array(x) for x in (window.unseen, window.present, known.all.unseen, known.all.present))

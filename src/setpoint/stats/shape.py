@@ -7,6 +7,9 @@ import numpy as np
 
 from setpoint.stats.special import FloatArray, chi_square_tail, normal_quantile, student_t_cdf
 
+FEWEST_WINDOWS = 5
+"""How many windows of its length a reference must hold before it is known how they differ."""
+
 MARGIN = 0.02
 """Share of rows that may move while nobody knows how days differ."""
 
@@ -19,7 +22,7 @@ class Shape:
         shares: Share of each group, shape (groups,).
         rows: Rows of the reference.
         apart: What is asked elsewhere and taken off here: place and width, shape (0 or 2, groups).
-        days: Chi-square of each day of the reference over its degrees of freedom, cube roots, shape (days,).
+        days: Rows by group of each day of the reference, shape (days, groups).
     """
 
     shares: FloatArray
@@ -48,13 +51,7 @@ class Shape:
         rows = float(total.sum())
         shares = total / rows if rows else total
         apart = _place_and_width(shares) if is_number else np.zeros((0, len(shares)))
-        found = cls(shares, rows, apart, np.zeros(0))
-        if found.degrees < 1:
-            return found
-        each = [
-            np.cbrt(found._square(day) / max(1.0 - day.sum() / rows, 1e-9) / found.degrees) for day in days if day.sum()
-        ]
-        return cls(shares, rows, apart, np.array(each))
+        return cls(shares, rows, apart, np.array(days))
 
     @property
     def degrees(self) -> int:
@@ -66,11 +63,12 @@ class Shape:
         total = groups.sum()
         return float(np.abs(groups / total - self.shares).sum() / 2.0) if total and len(self.shares) else 0.0
 
-    def p_value(self, groups: FloatArray, *, knows_days: bool) -> float:
+    def p_value(self, groups: FloatArray, length: int = 1, *, knows_days: bool) -> float:
         """Return how likely as different a shape is by chance: of rows, and of days when enough are known.
 
         Args:
             groups: Rows by group of the window, shape (groups,).
+            length: Days of the window. The reference must have five times as many to know how such windows differ.
             knows_days: Whether the days of the reference say how days differ; else a margin stands in.
         """
         total = float(groups.sum())
@@ -82,10 +80,28 @@ class Shape:
             square = max(np.sqrt(square) - 2.0 * MARGIN * np.sqrt(total), 0.0) ** 2
             return float(chi_square_tail(np.array(square), self.degrees))
         by_rows = float(chi_square_tail(np.array(square), self.degrees))
-        count = len(self.days)
-        spread = max(float(self.days.var(ddof=1)), 2.0 / (9.0 * self.degrees))
-        t = (np.cbrt(square / self.degrees) - self.days.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
+        count = len(self.days) / length
+        if count < FEWEST_WINDOWS:
+            return 1.0
+        usual = self._usual(length)
+        spread = max(float(usual.var(ddof=1)), 2.0 / (9.0 * self.degrees))
+        t = (np.cbrt(square / self.degrees) - usual.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
         return max(by_rows, float(student_t_cdf(np.array(-t), count - 1.0)))
+
+    def _usual(self, length: int) -> FloatArray:
+        """Return the cube root of chi-square over its degrees for every stretch of days of the reference.
+
+        Days go together, a few as much as one: so stretches are measured, not worked out from days.
+        """
+        sums = np.concatenate([np.zeros((1, len(self.shares))), np.cumsum(self.days, axis=0)])
+        windows = sums[length:] - sums[:-length]
+        return np.array(
+            [
+                np.cbrt(self._square(window) / max(1.0 - window.sum() / self.rows, 1e-9) / self.degrees)
+                for window in windows
+                if window.sum()
+            ]
+        )
 
     def _square(self, groups: FloatArray) -> float:
         """Return the chi-square of rows against the reference's shares, less place and width."""

@@ -277,11 +277,6 @@ class KeptEvidence(RowEvidence):
             return super().arrivals_by_day(window, cohort=cohort)
         return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
 
-    def profile_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
-        """Return the profile state of each local day of a window by its midnight, oldest first."""
-        days = self._local_days(window)
-        return super().profile_by_day(window) if days is None else self._filled(Kept(PROFILE), days, self.profile)
-
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(MONEY.name, window)
