@@ -89,6 +89,16 @@ def test_columns_that_vanish_come_or_change_type_are_said(detector: setpoint.Dri
     assert str(found["age"]["note"]).startswith("type changed from")
 
 
+def test_a_feature_with_too_few_values_is_said_to_be_unknown() -> None:
+    rare = pl.when(pl.int_range(pl.len()) % 40 == 0).then(pl.col("amount"))
+    detector = setpoint.DriftDetector(frame(28, 8).with_columns(rare=rare, empty=pl.lit(None, pl.Float64)), time="ts")
+    answer = detector.check(frame(1, 9, first=28).with_columns(rare=rare, empty=pl.lit(None, pl.Float64)))
+    assert "rare" not in rows_of(answer.table("features"))
+    (unknown,) = answer.unknowns
+    assert unknown.startswith("whether rare, empty drifted: ")
+    assert unknown.endswith("fewer than 50 values a day")
+
+
 def test_few_days_are_said_and_no_times_are_refused() -> None:
     short = setpoint.DriftDetector(frame(5, 6), time="ts")
     answer = short.check(frame(1, 7, first=5))

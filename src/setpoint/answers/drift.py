@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class Judged:
 
     Attributes:
         drifts: What was found of each feature.
-        notes: Features that cannot be compared, or could not before, with the reason.
+        notes: Columns that cannot be compared, with what is special about them.
+        unjudged: Features of which the reference says too little.
         reference_days: Days of the reference.
         days: Midnights of the days after it, oldest first.
         zone: The zone of those.
@@ -37,6 +39,7 @@ class Judged:
 
     drifts: Sequence[Drift]
     notes: Mapping[str, str]
+    unjudged: Sequence[str]
     reference_days: int
     days: Sequence[int]
     zone: str
@@ -54,7 +57,7 @@ def drifted(judged: Judged) -> Answer:
         verdict=verdict,
         headline=_headline(judged, alarms),
         because=_because(judged, last),
-        unknowns=("whether this does harm: drift alone is not harm",) if alarms else (),
+        unknowns=_unknowns(judged, alarms),
         as_of=judged.days[-1] if judged.days else 0,
         zone=judged.zone,
         tables=(_table(judged, alarms),),
@@ -62,7 +65,7 @@ def drifted(judged: Judged) -> Answer:
 
 
 def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
-    total = counted(len(judged.drifts), "feature")
+    total = counted(len(judged.drifts) + len(judged.notes), "feature")
     if not judged.days:
         return "cannot say: there is no day after the reference"
     if not judged.drifts:
@@ -84,8 +87,14 @@ def _because(judged: Judged, last: str) -> tuple[str, ...]:
             f"fewer than {FEWEST_DAYS} reference days: how days differ is not known, so that margins stand in"
             " (.03 sd, 10 % of the variance, .5 % of the rows, 2 % elsewhere)"
         )
-    lines.append(f"at most {number(BUDGET, 'share')} of days without a change alarm, all features together")
+    lines.append(f"meant to alarm on at most {number(BUDGET, 'share')} of days without a change, all features together")
     return tuple(lines)
+
+
+def _unknowns(judged: Judged, alarms: Sequence[Drift]) -> tuple[str, ...]:
+    short = f"a day of the reference lacks it, or it has fewer than {FEWEST_ROWS} values a day"
+    found = [f"whether {', '.join(judged.unjudged)} drifted: {short}"] if judged.unjudged else []
+    return (*found, *(["whether this does harm: drift alone is not harm"] if alarms else []))
 
 
 def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
@@ -95,7 +104,8 @@ def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
     for drift in judged.drifts:
         first = drift.answers[0]
         rows.append(
-            (drift.feature, drift.is_alarm, drift.p, first.question, first.days, first.effect, first.low, first.high,
+            (drift.feature, drift.is_alarm, drift.p, first.question, first.days, first.effect,
+             _finite(first.low), _finite(first.high),
              _UNITS[first.question])
         )  # fmt: skip
     lines = [(name, "", "", note) for name, note in judged.notes.items()]
@@ -104,3 +114,8 @@ def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
         for drift in alarms[:_SHOWN]
     ]
     return Table("features", DRIFT_COLUMNS, rows, ("feature", "by chance", "seen in", "what"), lines)
+
+
+def _finite(end: float) -> float | None:
+    """Return an end of an interval; None for one that has none."""
+    return end if math.isfinite(end) else None

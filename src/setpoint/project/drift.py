@@ -9,7 +9,7 @@ from setpoint.answers.drift import Judged, drifted
 from setpoint.core.clock import moment
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
-from setpoint.inputs.detection import Day, Detector
+from setpoint.inputs.detection import LENGTHS, Day, Detector
 from setpoint.inputs.profiles import profiles
 from setpoint.project.tables import Columns, table
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
@@ -30,8 +30,8 @@ class DriftDetector:
         >>> usual = duckdb.sql(days.format(0, 28 * 1440))
         >>> later = duckdb.sql(days.format("(i >= 1440)::INT * 100", 2 * 1440))
         >>> detector = DriftDetector(usual, time="ts")
-        >>> detector.check(later).headline[:43]
-        '1 of 1 feature drifted: x higher by 0.57 sd'
+        >>> detector.check(later).verdict.value
+        'warning'
 
     Source: `setpoint.inputs.detection`.
     """
@@ -82,8 +82,8 @@ class DriftDetector:
         A day that comes once more takes the place of what was known of it.
         """
         days, notes = self._read(rows)
-        self._fed |= days
-        return self._answer(dict(sorted(self._fed.items())), notes)
+        self._fed = dict(sorted((self._fed | days).items())[-LENGTHS[-1] :])
+        return self._answer(self._fed, notes)
 
     def _read(self, rows: Source) -> tuple[dict[int, Day], dict[str, str]]:
         """Return the days of a table, and what is special about its columns."""
@@ -111,6 +111,10 @@ class DriftDetector:
             days[midnight] = Day(inputs, moment(midnight, zone).weekday())
         return days
 
+    def _unjudged(self, notes: Mapping[str, str]) -> list[str]:
+        """Return the features that the detector knows too little of."""
+        return [name for name in self._kinds if name not in self._detector.names and name not in notes]
+
     def _answer(self, days: Mapping[int, Day], notes: Mapping[str, str]) -> Answer:
         drifts = self._detector.judge(list(days.values())) if days else []
-        return drifted(Judged(drifts, notes, self._count, list(days), self._model.timezone))
+        return drifted(Judged(drifts, notes, self._unjudged(notes), self._count, list(days), self._model.timezone))
