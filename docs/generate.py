@@ -399,10 +399,30 @@ def _answers() -> Iterator[str]:
     yield from _table(("key", "meaning"), [(f"`{key}`", _cell(said[key])) for key in keys])
     yield ""
     yield from _wrapped(_NUMBERS)
+    for question, table, columns, words in _parts():
+        yield from ["", f"## {question}: `{table}`", "", words, ""]
+        yield from _wrapped(", ".join(f"`{column}`" if " " not in column else column for column in columns))
+    yield from _metrics()
+
+
+def _metrics() -> Iterator[str]:
+    yield from ["", "## Quality metrics", ""]
+    rows: list[tuple[str, ...]] = []
+    for task in Task:
+        model = Model("any", task=task)
+        found = quality(StateTable.of(quality_kind(model), []), model)
+        rows += [(task.value, f"`{m.name}`", m.unit, m.better if m.better != "none" else "") for m in found]
+    yield from _table(("task", "metric", "unit", "better"), rows)
+    yield ""
+    yield from _wrapped(_BESIDE)
+
+
+def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Yield every table of an answer: the question, its name, its columns, and what it holds."""
     groups = status.METRIC_COLUMNS[:7]
     by = ("the group", "predictions", "outcome_share", "outcome_age_seconds", *groups)
     costs = ("the group", "cost_per_success_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
-    parts = (
+    yield from (
         ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
         ("status", "quarantine", aside.QUARANTINE_COLUMNS, "Where rows were put aside: how many, in all tables."),
@@ -466,18 +486,6 @@ def _answers() -> Iterator[str]:
         ("doctor", "figures", ("model", "figure", "value"), "The numbers behind them, one row a number."),
         ("doctor", "quarantine", ("model", "source_table", "reason", "rows"), "What was put aside, by reason."),
     )
-    for question, table, columns, words in parts:
-        yield from ["", f"## {question}: `{table}`", "", words, ""]
-        yield from _wrapped(", ".join(f"`{column}`" if " " not in column else column for column in columns))
-    yield from ["", "## Quality metrics", ""]
-    rows: list[tuple[str, ...]] = []
-    for task in Task:
-        model = Model("any", task=task)
-        found = quality(StateTable.of(quality_kind(model), []), model)
-        rows += [(task.value, f"`{m.name}`", m.unit, m.better if m.better != "none" else "") for m in found]
-    yield from _table(("task", "metric", "unit", "better"), rows)
-    yield ""
-    yield from _wrapped(_BESIDE)
 
 
 # Markdown
