@@ -61,7 +61,7 @@ def test_what_changed_inside_each_group_is_counted_from_its_rows(tmp_path: Path,
     log = setpoint.read(table, cohorts=["country"]) if source == "file" else recorded(tmp_path, table)
     if source == "kept":
         tick(Layout.open(tmp_path / "store"))
-    answer = log.diff(by="country", **WINDOWS)
+    answer = log.diff(by="country", current=WINDOWS["current"], reference=WINDOWS["reference"])
     halves = {
         "reference": table.filter(pl.col("ts").cast(pl.Int64) < START + 7 * DAY),
         "current": table.filter(pl.col("ts").cast(pl.Int64) >= START + 7 * DAY),
@@ -87,14 +87,21 @@ def test_what_changed_inside_each_group_is_counted_from_its_rows(tmp_path: Path,
     lines = [line[0] for line in answer.table("by_country").lines]
     assert lines[0] == "it"
     assert "pt" in lines
-    assert "needs 20 rows" in next(line[3] for line in answer.table("by_country").lines if line[0] == "pt")
+    assert "needs 50 rows in the reference and 20" in next(
+        line[3] for line in answer.table("by_country").lines if line[0] == "pt"
+    )
 
 
 def test_versions_are_groups_and_sampled_rows_are_weighted(tmp_path: Path) -> None:
     table = frame(8000)
     log = recorded(tmp_path, table, keep=0.5)
     tick(Layout.open(tmp_path / "store"))
-    found = {row["version"]: row for row in rows_of(log.diff(by="version", **WINDOWS).table("by_version"))}
+    found = {
+        row["version"]: row
+        for row in rows_of(
+            log.diff(by="version", current=WINDOWS["current"], reference=WINDOWS["reference"]).table("by_version")
+        )
+    }
     assert set(found) == {"v1", "v2"}
     assert found["v2"]["reference_rows"] in {None, 0.0}
     assert found["v2"]["current_rows"] == pytest.approx(2000, rel=0.08)
@@ -140,3 +147,18 @@ def test_a_declared_reference_from_before_the_first_prediction_is_said_and_not_u
     Layout.open(tmp_path / "store").declare(Model("m", reference="2026-01-01..2026-01-03"))
     rows = rows_of(log.diff("m").table("features"))
     assert rows[0]["current_rows"] == pytest.approx(2000, abs=20)
+
+
+def test_explain_lists_every_answer_and_the_limit_they_share() -> None:
+    log = setpoint.read(frame(), cohorts=["country"])
+    answer = log.diff(explain=True, current=WINDOWS["current"], reference=WINDOWS["reference"])
+    changed = {str(row["feature"]) for row in rows_of(answer.table("features")) if row["changed"]}
+    answers = rows_of(answer.table("answers"))
+    assert {str(row["feature"]) for row in answers if row["is_alarm"]} == changed == {"amount", "country"}
+    assert {str(row["question"]) for row in answers if row["feature"] == "amount"} == {
+        "location", "spread", "missing", "shape", "unseen"
+    }  # fmt: skip
+    assert f"{len(answers)} answers of 4 features" in answer.because[-1]
+    assert "1.0 % of any false alarm" in answer.because[-1]
+    with pytest.raises(KeyError, match="answers"):
+        log.diff(current=WINDOWS["current"], reference=WINDOWS["reference"]).table("answers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from setpoint.inputs.detection import BUDGET, Day, Detector, Drift
 from setpoint.testing.drift import Change, DriftWorld, Kind
@@ -92,3 +93,48 @@ def test_a_feature_without_a_value_now_is_missing_and_nothing_fails() -> None:
     assert mine.answers[0].question == "missing"
     assert all(np.isfinite(answer.p) for answer in mine.answers)
     assert mine.p <= BUDGET
+
+
+def test_days_before_a_short_reference_say_how_days_differ() -> None:
+    false, alone, found = 0, 0, 0
+    for seed in range(8):
+        world = DriftWorld(50_000, kind="moody", seed=seed)
+        before, usual = world.days(21), world.days(7)
+        week = world.days(7)
+        knowing, knowing_not = Detector(usual, before), Detector(usual)
+        assert (knowing.knows_days, knowing_not.knows_days) == (True, False)
+        false += bool(alarms(knowing.judge(week, is_window=True)))
+        alone += bool(alarms(knowing_not.judge(week, is_window=True)))
+        found += "n0" in alarms(knowing.judge(world.days(7, Change(shift=0.3)), is_window=True))
+    assert (false, found) == (0, 8)
+    assert alone >= 6  # what margins stand in for is more than they allow
+
+
+def test_all_days_together_are_judged_when_they_are_a_window() -> None:
+    world = DriftWorld(2000, seed=1)
+    detector, week = Detector(world.days(28)), world.days(7)
+    lengths = {answer.days for drift in detector.judge(week, is_window=True) for answer in drift.answers}
+    assert lengths == {1, 2, 4, 7}
+    assert {answer.days for drift in detector.judge(week) for answer in drift.answers} == {1, 2, 4}
+
+
+def test_the_share_that_moved_is_that_of_normal_distributions_and_no_more_than_was_seen() -> None:
+    world = DriftWorld(1_000_000, seed=1)
+    detector = Detector(world.days(28))
+    for change, true in (
+        (Change(shift=0.5), 2 * stats.norm.cdf(0.25) - 1),
+        (Change(width=2.0), 2 * (stats.norm.cdf(1.3596) - stats.norm.cdf(1.3596 / 2))),
+        (Change(missing=0.12), 0.1),
+    ):
+        (mine,) = [drift for drift in detector.judge(world.days(1, change)) if drift.feature == "n0"]
+        assert 0.6 * true < mine.moved <= 1.02 * true
+    quiet = detector.judge(world.days(1))
+    assert all(drift.moved == 0.0 for drift in quiet if not drift.is_alarm)
+
+
+def test_a_single_day_holds_each_row_against_the_others() -> None:
+    (day,) = DriftWorld(3000, seed=2).days(1)
+    detector = Detector([day])
+    (changed,) = DriftWorld(3000, seed=3).days(1, Change(new_value=0.02))
+    assert alarms(detector.judge([changed])) == {"c2"}
+    assert not alarms(detector.judge(DriftWorld(3000, seed=4).days(1)))

@@ -99,7 +99,7 @@ def test_groups_are_compared_with_the_same_groups_of_the_training_rows(tmp_path:
     model = Model("fraud", reference=str(written(tmp_path, training())), cohorts=(Cohort("country", by="country"),))
     log = setpoint.open(served(tmp_path, model).root)
     rows = log.diff("fraud", by="country").table("by_country").rows
-    sizes = {str(row[0]): row[6] for row in rows if row[1] == "amount"}
+    sizes = {str(row[0]): row[13] for row in rows if row[1] == "amount"}
     assert sizes == {"DE": 2000.0, "FR": 2000.0}
 
 

@@ -45,13 +45,17 @@ def diff(
         ),
     ] = None,
     by: By = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also every answer about every feature, and how alarms were shared out.")
+    ] = False,
     as_of: AsOf = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
     """What changed in the data between two windows?"""
     with _fresh(store) as log:
-        show(log.diff(model, current=current, reference=reference, by=by, as_of=as_of), as_json=json)
+        answer = log.diff(model, current=current, reference=reference, by=by, explain=explain, as_of=as_of)
+        show(answer, as_json=json)
 
 
 @app.command()

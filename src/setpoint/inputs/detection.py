@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from setpoint.core.metric import number
 from setpoint.inputs.profiles import Profile
-from setpoint.inputs.questions import QUESTIONS, Numbers, Question, Sums, Values, without
+from setpoint.inputs.questions import QUESTIONS, Numbers, Question, Sums, Values
 from setpoint.stats.counts import as_often, more_often, stabilised
 from setpoint.stats.day_noise import DayNoise
 from setpoint.stats.estimate import Z
@@ -69,6 +69,7 @@ class Answered:
             rows; of shape the share of rows that moved.
         low: Lower end of its 95 % interval.
         high: Upper end.
+        moved: Share of the rows that lie elsewhere, at least, 0 to 1.
     """
 
     question: Question
@@ -77,6 +78,7 @@ class Answered:
     effect: float
     low: float
     high: float
+    moved: float = 0.0
 
 
 def in_words(answer: Answered) -> str:
@@ -87,12 +89,13 @@ def in_words(answer: Answered) -> str:
         'lower by 0.21 sd [0.14, 0.28]'
     """
     size, low, high = abs(answer.effect), *sorted((abs(answer.low), abs(answer.high)))
-    share = f"{number(size, 'share')} [{number(low, 'share')}, {number(high, 'share')}]"
+    share = f"{number(size, 'share')} [{number(low, 'share')}, {number(min(high, 1.0), 'share')}]"
     match answer.question:
         case "location":
             return f"{'higher' if answer.effect > 0 else 'lower'} by {size:.2g} sd [{low:.2g}, {high:.2g}]"
         case "spread":
-            return f"{'wider' if answer.effect > 0 else 'narrower'}: variance times {math.exp(answer.effect):.3g}"
+            times = math.exp(answer.effect)
+            return f"{'wider' if answer.effect > 0 else 'narrower'}: variance of normal scores times {times:.3g}"
         case "missing":
             return f"missing in {share} {'more' if answer.effect > 0 else 'fewer'} rows"
         case "shape":
@@ -110,17 +113,43 @@ class Drift:
         answers: Of every question and window, the least likely first.
         p: Of the first, adjusted for all questions, windows and features.
         alarms: The answers that are within the budget.
+        limit: The largest p of an answer that is: the more features drifted, the more false ones are allowed for.
     """
 
     feature: str
     answers: tuple[Answered, ...]
     p: float
     alarms: tuple[Answered, ...]
+    limit: float
 
     @property
     def is_alarm(self) -> bool:
         """Whether it has drifted."""
         return bool(self.alarms)
+
+    def within(self, budget: float) -> Drift:
+        """Return the same by a smaller budget: no alarm when it is beyond that."""
+        return self if self.p <= budget else replace(self, alarms=())
+
+    @property
+    def moved(self) -> float:
+        """Share of the rows that lie elsewhere, at least, by the alarm that says most; 0 without one."""
+        return max((alarm.moved for alarm in self.alarms), default=0.0)
+
+    @property
+    def foremost(self) -> Answered:
+        """The answer that says most: the alarm by which most rows moved, else the least likely answer.
+
+        A number that is elsewhere also has values beyond the reference, where it has no width: then its place says
+        more.
+        """
+        ranked = sorted(self.alarms, key=lambda alarm: (alarm.moved, alarm.question == "location"))
+        moved = {alarm.question: alarm for alarm in ranked}
+        if "location" in moved:
+            moved.pop("unseen", None)
+            if moved["location"].moved > 0.5:  # noqa: PLR2004 — most rows
+                moved.pop("spread", None)
+        return max(reversed(moved.values()), key=lambda alarm: alarm.moved, default=self.answers[0])
 
 
 @dataclass(frozen=True)
@@ -130,9 +159,10 @@ class _Known:
     Attributes:
         name: Its name.
         whole: Its rows by bin or value.
-        days: Its sums of each day.
+        days: Its sums of each day, those before the reference too.
         all: Those of all days.
-        shape: How its groups differ between the reference's days.
+        shape: How its rows lie in groups.
+        usual: How its groups differ between days; None when too few days are known.
     """
 
     name: str
@@ -140,32 +170,45 @@ class _Known:
     days: tuple[Sums, ...]
     all: Sums
     shape: Shape
+    usual: Shape | None
 
     @classmethod
-    def of(cls, name: str, profiles: Sequence[Profile]) -> _Known:
-        whole = (Numbers if profiles[0].kind == "numeric" else Values).of(profiles)
-        days = tuple(_sums(whole, profile, is_reference=True) for profile in profiles)
-        total = reduce(add, days)
+    def of(cls, name: str, days: Sequence[Profile], before: Sequence[Profile] = ()) -> _Known:
+        whole = (Numbers if days[0].kind == "numeric" else Values).of(days)
+        sums = tuple(whole.sums(days, are_reference=True))
+        earlier = tuple(whole.sums(before)) if before else ()
         is_number = isinstance(whole, Numbers)
-        return cls(name, whole, days, total, Shape.learn([day.groups for day in days], is_number=is_number))
+        shape = Shape.learn([day.groups for day in sums], is_number=is_number)
+        usual = shape
+        if earlier:
+            usual = Shape.learn([day.groups for day in (*earlier, *sums)], is_number=is_number)
+        knows_days = len(days) + len(before) >= FEWEST_DAYS
+        return cls(name, whole, (*earlier, *sums), reduce(add, sums), shape, usual if knows_days else None)
 
-    def statistic(self, question: Question, sums: Sums) -> float:
-        """Return what noise is learned of, in standard deviations of a single row; 0 when it cannot be asked."""
+    def statistics(self, question: Question, days: Sequence[Sums]) -> FloatArray:
+        """Return what noise is learned of, in standard deviations of a single row; 0 when it cannot be asked.
+
+        Args:
+            question: Which.
+            days: Sums of each day or window.
+        """
         if question == "missing":
-            return float(stabilised(np.array(sums.missing), max(sums.rows, 1.0)))
+            counts = np.array([(day.missing, max(day.rows, 1.0)) for day in days])
+            return stabilised(counts[:, 0], counts[:, 1])
         if question == "unseen":
-            return float(stabilised(np.array(sums.unseen), max(sums.present, 1.0)))
-        if not isinstance(self.whole, Numbers) or not sums.present:
-            return 0.0
+            counts = np.array([(day.unseen, max(day.present, 1.0)) for day in days])
+            return stabilised(counts[:, 0], counts[:, 1])
+        if not isinstance(self.whole, Numbers) or self.whole.moments[0] <= 0.0:
+            return np.zeros(len(days))
         variance, fourth = self.whole.moments
-        if variance <= 0.0:
-            return 0.0
+        sums = np.array([(day.scores, max(day.within, 0.0), day.present) for day in days])
+        sums[sums[:, 2] == 0.0] = 0.0, 0.0, np.inf
         present = math.sqrt(self.all.present / self.all.rows)
         if question == "location":
-            return present * sums.scores / sums.present / math.sqrt(variance)
+            return np.asarray(present * sums[:, 0] / sums[:, 2] / math.sqrt(variance))
         # Of the deviation, not of its log: a day on which a number is constant is no infinity.
-        ratio = math.sqrt(max(sums.within, 0.0) / sums.present / variance)
-        return 2.0 * present * ratio / math.sqrt(max(fourth / variance**2 - 1.0, _NOTHING))
+        ratio = np.sqrt(sums[:, 1] / sums[:, 2] / variance)
+        return np.asarray(2.0 * present * ratio / math.sqrt(max(fourth / variance**2 - 1.0, _NOTHING)))
 
 
 class Detector:
@@ -178,11 +221,15 @@ class Detector:
     Source: Benjamini & Hochberg (1995), JRSS B 57; `stats.day_noise` for how days differ.
     """
 
-    def __init__(self, days: Sequence[Day]) -> None:
-        """Learn what is usual from the days of a reference, oldest first.
+    def __init__(self, days: Sequence[Day], before: Sequence[Day] = ()) -> None:
+        """Learn what is usual from the days of a reference.
 
         A feature that a day lacks, or that has fewer than `FEWEST_ROWS` values a day, is left out: too little is known
         of it.
+
+        Args:
+            days: The reference, oldest first.
+            before: Days before a short reference, oldest first, that also say how days differ.
 
         Raises:
             ValueError: There is no day.
@@ -190,42 +237,47 @@ class Detector:
         if not days:
             msg = "a reference has at least one day"
             raise ValueError(msg)
-        names = [name for name in days[0].profiles if all(name in day.profiles for day in days)]
+        names = [name for name in days[0].profiles if all(name in day.profiles for day in (*before, *days))]
         found = [
-            _Known.of(name, profiles)
-            for name, profiles in ((name, [day.profiles[name] for day in days]) for name in names)
-            if sum(profile.counts.sum() + sum(profile.values.values()) for profile in profiles)
-            >= FEWEST_ROWS * len(days)
+            _Known.of(name, [day.profiles[name] for day in days], [day.profiles[name] for day in before])
+            for name in names
+            if _values(name, days) >= FEWEST_ROWS * len(days) and _values(name, before) >= FEWEST_ROWS * len(before)
         ]
         self._known = sorted(found, key=lambda known: isinstance(known.whole, Values))
         self.names = tuple(known.name for known in self._known)
-        self.knows_days = len(days) >= FEWEST_DAYS
+        self.knows_days = len(days) + len(before) >= FEWEST_DAYS
         self._noises: dict[Question, DayNoise] = {}
         if self.knows_days and self._known:
             rows = np.array(
                 [max(day.rows for day in each) for each in zip(*(k.days for k in self._known), strict=True)]
             )
-            weekdays = np.array([day.weekday for day in days], dtype=np.int64)
+            weekdays = np.array([day.weekday for day in (*before, *days)], dtype=np.int64)
             for question in _NOISY:
-                values = [[known.statistic(question, day) for day in known.days] for known in self._asked(question)]
+                values = [known.statistics(question, known.days) for known in self._asked(question)]
                 if values:
-                    self._noises[question] = DayNoise.learn(np.array(values), np.maximum(rows, 1.0), weekdays)
+                    self._noises[question] = DayNoise.learn(
+                        np.array(values), np.maximum(rows, 1.0), weekdays, last=len(days)
+                    )
 
-    def judge(self, days: Sequence[Day]) -> list[Drift]:
+    def judge(self, days: Sequence[Day], *, is_window: bool = False) -> list[Drift]:
         """Judge the last of some days, alone and together with those before it.
 
         Args:
             days: After the reference, oldest first, the last one in question; the last 16 count.
+            is_window: Whether all of them together are in question too, however many they are.
 
         Returns:
             Every feature of the reference that the days have, the least likely first.
         """
-        days = days[-LENGTHS[-1] :]
+        lengths = {length for length in LENGTHS if length <= len(days)}
+        if is_window and days:
+            lengths.add(len(days))
+        days = days[-max(lengths, default=1) :]
         known = [one for one in self._known if all(one.name in day.profiles for day in days)]
-        sums = [[_sums(one.whole, day.profiles[one.name], is_reference=False) for day in days] for one in known]
+        sums = [one.whole.sums([day.profiles[one.name] for day in days]) for one in known]
         weekdays = np.array([day.weekday for day in days], dtype=np.int64)
         found: dict[str, list[Answered]] = {one.name: [] for one in known}
-        for length in (length for length in LENGTHS if length <= len(days)):
+        for length in sorted(lengths):
             window = {one.name: reduce(add, each[-length:]) for one, each in zip(known, sums, strict=True)}
             rows = np.array([max((each[n].rows for each in sums), default=0.0) for n in range(-length, 0)])
             for question in QUESTIONS:
@@ -233,11 +285,12 @@ class Detector:
                     found[name].append(answer)
         least = np.array([min(TESTS * min(one.p for one in answers), 1.0) for answers in found.values()])
         adjusted = benjamini_hochberg(least)
-        limit = float(least[adjusted <= BUDGET].max(initial=0.0)) / TESTS
+        limit = BUDGET * max(np.count_nonzero(adjusted <= BUDGET), 1) / max(len(least), 1) / TESTS
         drifts: list[Drift] = []
         for (name, answers), p in zip(found.items(), adjusted, strict=True):
             ranked = tuple(sorted(answers, key=lambda one: one.p))
-            drifts.append(Drift(name, ranked, float(p), tuple(one for one in ranked if p <= BUDGET and one.p <= limit)))
+            alarms = tuple(one for one in ranked if p <= BUDGET and one.p <= limit)
+            drifts.append(Drift(name, ranked, float(p), alarms, limit))
         return sorted(drifts, key=lambda drift: drift.p)
 
     def _asked(self, question: Question) -> list[_Known]:
@@ -252,47 +305,70 @@ class Detector:
         asked = self._asked(question)
         usual: dict[str, float] = {}
         if question in self._noises and window:
-            values = [one.statistic(question, window.get(one.name, one.all)) for one in asked]
-            p_values = self._noises[question].p_values(np.array(values), np.maximum(rows, 1.0), weekdays)
+            values = np.array([one.statistics(question, [window.get(one.name, one.all)])[0] for one in asked])
+            p_values = self._noises[question].p_values(values, np.maximum(rows, 1.0), weekdays)
             usual = dict(zip((one.name for one in asked), p_values.tolist(), strict=True))
-        for one in asked:
-            if one.name in window:
-                total = window[one.name]
-                p = max(usual.get(one.name, 0.0), self._by_chance(question, one, total, len(rows)))
-                effect = _effect(question, one, total)
-                # The interval that agrees with the test: Miettinen (1976), American Journal of Epidemiology 103.
-                z = float(-normal_quantile(np.array(max(p, _LEAST) / 2.0)))
-                half = Z * abs(effect) / z if z > 0.0 else math.inf
-                yield one.name, Answered(question, len(rows), p, effect, effect - half, effect + half)
+        found = [one for one in asked if one.name in window]
+        chances = self._by_chance(question, found, [window[one.name] for one in found], len(rows))
+        for one, chance in zip(found, chances, strict=True):
+            p = max(usual.get(one.name, 0.0), chance)
+            effect = _effect(question, one, window[one.name])
+            # The interval that agrees with the test: Miettinen (1976), American Journal of Epidemiology 103.
+            z = float(-normal_quantile(np.array(max(p, _LEAST) / 2.0)))
+            half = Z * abs(effect) / z if z > 0.0 else math.inf
+            moved = _moved(question, max(abs(effect) - half, 0.0))
+            if isinstance(one.whole, Numbers) and one.whole.groups and question in {"location", "spread"}:
+                moved = min(moved, one.shape.moved(window[one.name].groups))  # rows beyond the ends score too much
+            yield one.name, Answered(question, len(rows), p, effect, effect - half, effect + half, moved)
 
-    def _by_chance(self, question: Question, known: _Known, window: Sums, length: int) -> float:
-        """Return how likely as much is when only the rows of the window are chance."""
-        if not window.rows or (not window.present and question != "missing"):
-            return 1.0
+    def _by_chance(
+        self, question: Question, known: Sequence[_Known], windows: Sequence[Sums], length: int
+    ) -> list[float]:
+        """Return how likely as much is of each feature when only the rows of the window are chance."""
+        both = list(zip(known, windows, strict=True))
+        exact = [0.0] * len(known)
         if question == "shape":
-            return known.shape.p_value(window.groups, length, knows_days=self.knows_days)
-        if question == "unseen":
-            exact = more_often(
-                *(np.array(x) for x in (window.unseen, window.present, known.all.unseen, known.all.present))
-            )
+            exact = [one.shape.p_value(now.groups, length, usual=one.usual) for one, now in both]
         elif question == "missing":
-            exact = as_often(*(np.array(x) for x in (window.missing, window.rows, known.all.missing, known.all.rows)))
-        else:
-            exact = np.array(0.0)
-        if self.knows_days:
-            return float(exact)
-        return max(float(exact), _beyond_margin(question, known, window))
+            pairs = [(now.missing, now.rows or 1.0, one.all.missing, one.all.rows) for one, now in both]
+            exact = as_often(*np.array(pairs).reshape(-1, 4).T).tolist()
+        elif question == "unseen":
+            pairs = [(now.unseen, now.present or 1.0, one.all.unseen, one.all.present) for one, now in both]
+            exact = more_often(*np.array(pairs).reshape(-1, 4).T).tolist()
+        found: list[float] = []
+        for one, window, p in zip(known, windows, exact, strict=True):
+            if not window.rows or (not window.present and question != "missing"):
+                found.append(1.0)
+            elif question == "shape" or self.knows_days:
+                found.append(p)
+            else:
+                found.append(max(p, _beyond_margin(question, one, window)))
+        return found
 
 
 def _beyond_margin(question: Question, known: _Known, window: Sums) -> float:
     """Return how likely as much is if the change were as large as what does not matter."""
-    before, now = (known.statistic(question, sums) for sums in (known.all, window))
+    before, now = known.statistics(question, [known.all, window])
     effect = _effect(question, known, window)
     spread = math.sqrt(1.0 / window.rows + 1.0 / known.all.rows)
     if not effect or not spread:
         return 1.0
     z = abs(now - before) / spread * max(1.0 - _MARGINS[question] / abs(effect), 0.0)
     return float(2.0 * normal_cdf(np.array(-z)))
+
+
+def _moved(question: Question, least: float) -> float:
+    """Return the share of rows that lie elsewhere by an effect, 0 to 1.
+
+    Of another place or width that of a normal distribution: the total variation between the two.
+    """
+    if question == "location":
+        return float(2.0 * normal_cdf(np.array(least / 2.0)) - 1.0)
+    if question == "spread":
+        # Both densities are equal at x, in units of the narrower deviation.
+        x = np.sqrt(least / -np.expm1(-least)) if least else 0.0
+        return float(2.0 * (normal_cdf(np.array(x)) - normal_cdf(np.array(x * np.exp(-least / 2.0)))))
+    return min(least, 1.0)
 
 
 def _effect(question: Question, known: _Known, window: Sums) -> float:
@@ -312,11 +388,10 @@ def _effect(question: Question, known: _Known, window: Sums) -> float:
     return math.log(max(window.within / window.present, _NOTHING) / max(before.within / before.present, _NOTHING))
 
 
-def _sums(whole: Numbers | Values, profile: Profile, *, is_reference: bool) -> Sums:
-    others = without(whole, profile) if is_reference else None
-    if isinstance(whole, Numbers):
-        return whole.sums(profile, others if isinstance(others, Numbers) else None)
-    return whole.sums(profile, others if isinstance(others, Values) else None)
+def _values(name: str, days: Sequence[Day]) -> float:
+    """Return how many rows of some days have a value."""
+    profiles = [day.profiles[name] for day in days]
+    return float(sum(profile.counts.sum() + sum(profile.values.values()) for profile in profiles))
 
 
 _NOISY: tuple[Question, ...] = ("location", "spread", "missing", "unseen")

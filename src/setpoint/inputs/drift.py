@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from setpoint.inputs.detection import Drift
 from setpoint.inputs.profiles import NAMES_OF_REST, Profile
 from setpoint.stats import bins, distances
 from setpoint.stats.estimate import Estimate
@@ -19,6 +20,8 @@ from setpoint.store.measures import OTHER, UNSEEN, Scale
 
 _GROUPS, _CHANCE_GROUPS = 10, 24
 _TOP = 5
+APPEARED, VANISHED, TYPE_CHANGED = "appeared", "vanished", "type changed"
+STARTED_TO_VARY = "was constant and now varies"
 NO_VALUE = "no value in either window: distances are unknown"
 _NEW_ROWS = 1.0
 Floats = NDArray[np.float64]
@@ -48,7 +51,7 @@ class FeatureChange:
         reference: Its profile in the reference window; None when it was not there.
         current: Its profile in the current window; None when it has gone.
         importance: Declared share of the model's skill; an equal share when undeclared.
-        moved: Share of rows that moved to another bin beyond what chance shows, 0 to 1.
+        drift: How it was judged; None when there was too little to judge it by.
         mean_shift: Difference of means in standard deviations, with its interval.
         missing_shift: Difference of missing ratios, with its interval.
         distances: `psi`, `jensen_shannon`, `wasserstein`, `total_variation` by name.
@@ -61,7 +64,7 @@ class FeatureChange:
     reference: Profile | None
     current: Profile | None
     importance: float
-    moved: float
+    drift: Drift | None
     mean_shift: Estimate
     missing_shift: Estimate
     distances: Mapping[str, Distance]
@@ -75,21 +78,62 @@ class FeatureChange:
         return any(side is not None and side.present > 0 for side in (self.reference, self.current))
 
     @property
+    def is_other_column(self) -> bool:
+        """Whether it appeared, vanished or has another type: then no number can be held against another."""
+        return self.note in {APPEARED, VANISHED} or self.note.startswith(TYPE_CHANGED)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it changed by more than chance and the usual difference between days explain."""
+        return self.is_other_column or (self.drift is not None and self.drift.is_alarm)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there was enough to say that."""
+        return self.is_other_column or self.drift is not None
+
+    @property
+    def moved(self) -> float:
+        """Share of the rows that lie elsewhere, at least, 0 to 1; 0 when nothing changed."""
+        if self.is_other_column:
+            return 1.0
+        return self.drift.moved if self.drift is not None else 0.0
+
+    @property
+    def p(self) -> float:
+        """How likely as much is by chance, all features together."""
+        return self.drift.p if self.drift is not None else float(not self.is_other_column)
+
+    @property
     def impact(self) -> float:
-        """What it is ranked by: the share of rows that moved times the importance."""
+        """What it is ranked by: the share of rows that moved, at least, times the importance."""
         return self.moved * self.importance
 
 
 def compare(
-    feature: str, reference: Profile | None, current: Profile | None, importance: float, note: str = ""
+    feature: str,
+    reference: Profile | None,
+    current: Profile | None,
+    importance: float,
+    drift: Drift | None = None,
+    note: str = "",
 ) -> FeatureChange:
-    """Return how a feature differs between two windows; `note` says what is special about it already."""
+    """Return how a feature differs between two windows.
+
+    Args:
+        feature: Its name.
+        reference: Its profile in the reference window; None when it was not there.
+        current: Its profile in the current window; None when it has gone.
+        importance: Share of the model's skill, 0 to 1.
+        drift: How it was judged.
+        note: What is special about it already, such as another type.
+    """
     if reference is None or current is None or not reference.rows or not current.rows:
         return _one_sided(feature, reference, current, importance, note)
     if not reference.present and not current.present:
         unknown = Estimate.unknown(NO_VALUE)
         return FeatureChange(
-            feature, reference, current, importance, 0.0, unknown, unknown, {}, (), (), note or NO_VALUE
+            feature, reference, current, importance, drift, unknown, unknown, {}, (), (), note or NO_VALUE
         )
     if reference.kind == "numeric":
         before, after, placed = _numeric_groups(reference, current)
@@ -99,8 +143,6 @@ def compare(
         before, after, new, gone = _categories(reference, current)
         placed = None
     found = _distances(before, after, placed, (reference, current))
-    variation = found["total_variation"]
-    moved = max((variation.value or 0.0) - (variation.noise or 0.0), 0.0)
     left, right = reference.moments, current.moments
     shift = (
         distances.pooled_effect(left, right)
@@ -118,7 +160,7 @@ def compare(
         reference,
         current,
         importance,
-        moved,
+        drift,
         shift,
         missing,
         found,
@@ -142,20 +184,19 @@ def _one_sided(
     unknown = Estimate.unknown("only one of the windows has it")
     has_before = reference is not None and reference.present > 0
     has_after = current is not None and current.present > 0
-    moved = float(has_before != has_after)
     if not note:
-        note = ("vanished" if has_before else "appeared") if moved else NO_VALUE
-    return FeatureChange(feature, reference, current, importance, moved, unknown, unknown, {}, (), (), note)
+        note = NO_VALUE if has_before == has_after else VANISHED if has_before else APPEARED
+    return FeatureChange(feature, reference, current, importance, None, unknown, unknown, {}, (), (), note)
 
 
 def _note(reference: Profile, current: Profile) -> str:
     if current.present == 0 < reference.present:
-        return "vanished"
+        return VANISHED
     if reference.present == 0 < current.present:
-        return "appeared"
+        return APPEARED
     constant = [_is_constant(profile) for profile in (reference, current)]
     if constant[0] and not constant[1]:
-        return "was constant and now varies"
+        return STARTED_TO_VARY
     return "is constant now" if constant[1] and not constant[0] else ""
 
 

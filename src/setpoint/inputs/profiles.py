@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from setpoint.stats import bins
 from setpoint.stats.distances import Moments
 from setpoint.store.measures import OTHER, UNSEEN, Definition, Scale, Vocabulary
-from setpoint.store.states import StateTable
+from setpoint.store.states import StateKind, StateTable
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -96,37 +95,50 @@ class Profile:
 
 def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
     """Return the profile of every feature of a window."""
-    parts: dict[str, dict[str, list[int]]] = {}
-    for n, (feature, part) in enumerate(zip(state.key("feature"), state.key("part"), strict=True)):
-        parts.setdefault(str(feature), {}).setdefault(str(part), []).append(n)
-    return {
-        name: _profile(name, definition.features[name], state, places)
-        for name, places in parts.items()
-        if name in definition.features
-    }
+    places = [state.kind.keys.index(name) for name in ("feature", "part", "bin")]
+    names, parts, labels = (state.levels[place] for place in places)
+    moments = next((code for code, part in enumerate(parts) if part == "moments"), -1)
+    of_feature = state.codes[:, places[0]]
+    order = np.argsort(of_feature, kind="stable")
+    codes, values = state.codes[order], state.values[order]
+    ends = np.cumsum(np.bincount(of_feature, minlength=len(names))).tolist()
+    found: dict[str, Profile] = {}
+    for name, start, end in zip(map(str, names), [0, *ends], ends, strict=False):
+        if start == end or name not in definition.features:
+            continue
+        is_sum = codes[start:end, places[1]] == moments
+        sums = _Sums(state.kind, values[start:end][is_sum])
+        told = [labels[code] for code in codes[start:end, places[2]][~is_sum].tolist()]
+        counts = values[start:end, state.kind.values.index("rows")][~is_sum]
+        found[name] = _profile(name, definition.features[name], sums, (told, counts))
+    return found
 
 
-def _profile(name: str, how: Scale | Vocabulary, state: StateTable, places: dict[str, list[int]]) -> Profile:
-    moments = places.get("moments", [])
+class _Sums:
+    """The sums, minima and maxima of a feature."""
 
-    def total(column: str) -> float:
-        return float(state.column(column)[moments].sum())
+    def __init__(self, kind: StateKind, values: NDArray[np.float64]) -> None:
+        count = len(kind.sums)
+        self._totals = dict(zip(kind.sums, values[:, :count].sum(axis=0).tolist(), strict=True))
+        self.low = float(values[:, kind.values.index("minimum")].min(initial=math.inf))
+        self.high = float(values[:, kind.values.index("maximum")].max(initial=-math.inf))
 
-    rows, missing, infinite = total("rows"), total("missing"), total("infinite")
-    squares = total("weight_squares")
-    counted = state.column("rows")
-    labels = state.key("bin")
+    def __getitem__(self, name: str) -> float:
+        return self._totals[name]
+
+
+def _profile(
+    name: str, how: Scale | Vocabulary, sums: _Sums, counted: tuple[Sequence[object], NDArray[np.float64]]
+) -> Profile:
+    rows, missing, infinite, squares = (sums[column] for column in ("rows", "missing", "infinite", "weight_squares"))
+    labels, counts = counted
     if isinstance(how, Vocabulary):
-        values = {str(labels[n]): float(counted[n]) for n in places.get("value", []) if labels[n] is not None}
+        values = dict(zip(map(str, labels), counts.tolist(), strict=True))
         nothing = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
         return Profile(name, "categorical", rows, squares, missing, 0.0, None, None, None, None, *nothing, values, None)
-    finite = rows - missing - infinite
-    found = sorted(
-        (int(cast("str", labels[n])), float(counted[n])) for n in places.get("bin", []) if labels[n] is not None
-    )
-    low = float(state.column("minimum")[moments].min()) if moments else math.inf
-    high = float(state.column("maximum")[moments].max()) if moments else -math.inf
-    mean, sd = _spread(total("shifted"), total("shifted_squares"), finite, how.center)
+    index = np.array(labels, dtype=np.int64)
+    order = np.argsort(index, kind="stable")
+    mean, sd = _spread(sums["shifted"], sums["shifted_squares"], rows - missing - infinite, how.center)
     return Profile(
         name,
         "numeric",
@@ -136,10 +148,10 @@ def _profile(name: str, how: Scale | Vocabulary, state: StateTable, places: dict
         infinite,
         mean,
         sd,
-        low if math.isfinite(low) else None,
-        high if math.isfinite(high) else None,
-        np.array([index for index, _ in found], dtype=np.int64),
-        np.array([count for _, count in found], dtype=np.float64),
+        sums.low if math.isfinite(sums.low) else None,
+        sums.high if math.isfinite(sums.high) else None,
+        index[order],
+        counts[order],
         {},
         how,
     )

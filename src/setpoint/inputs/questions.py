@@ -78,10 +78,8 @@ class Numbers:
     @classmethod
     def of(cls, days: Sequence[Profile]) -> Numbers:
         """Return the days of the reference together."""
-        index = np.unique(np.concatenate([day.index for day in days]))
-        counts = np.zeros(len(index))
-        for day in days:
-            counts[np.searchsorted(index, day.index)] += day.counts * day.certainty
+        index, table = _table_of(days)
+        counts = table.sum(axis=0)
         fewest, most = _GROUPS
         groups = min(int(counts.sum() / len(days) / _DUE), most)
         return cls(index, counts, groups if groups >= fewest else 0)
@@ -110,25 +108,33 @@ class Numbers:
         """Mean normal score of the reference's rows."""
         return float(self.counts @ normal_quantile(self.places(self.index)) / self.total)
 
-    def sums(self, day: Profile, others: Numbers | None = None) -> Sums:
-        """Return the sums of a day; `others` are the reference without that day when it is one of it."""
-        counts = day.counts * day.certainty
-        places = self.places(day.index)
+    def sums(self, days: Sequence[Profile], *, are_reference: bool = False) -> list[Sums]:
+        """Return the sums of each day; a day of the reference has unseen values by the other days alone."""
+        index, table = _table_of(days)
+        places = self.places(index)
         scores = normal_quantile(places) - self.center
-        present = float(counts.sum())
-        total = float(counts @ scores)
-        ends = others or self
-        beyond = (day.index < ends.index[0]) | (day.index > ends.index[-1])
+        present, total = table.sum(axis=1), table @ scores
+        within = table @ scores**2 - np.divide(total**2, present, out=np.zeros(len(days)), where=present > 0.0)
+        beyond = (table * self._is_beyond(index, table if are_reference else None)).sum(axis=1)
         group = np.minimum((places * self.groups).astype(np.int64), max(self.groups - 1, 0))
-        return Sums(
-            day.effective_rows,
-            present,
-            day.missing * day.certainty,
-            float(counts[beyond].sum()),
-            total,
-            float(counts @ scores**2) - (total**2 / present if present else 0.0),
-            np.bincount(group, weights=counts, minlength=self.groups).astype(np.float64),
-        )
+        groups = table @ (group[:, None] == np.arange(self.groups)).astype(np.float64)
+        return [
+            Sums(day.effective_rows, float(p), day.missing * day.certainty, float(u), float(s), float(w), g)
+            for day, p, u, s, w, g in zip(days, present, beyond, total, within, groups, strict=True)
+        ]
+
+    def _is_beyond(self, index: IntArray, days: FloatArray | None) -> FloatArray:
+        """Return which bins lie beyond the ends of the reference, for each day without its own rows if it is one."""
+        if days is None or not len(index):
+            return np.asarray((index < self.index[0]) | (index > self.index[-1]), dtype=np.float64)
+        own = days if len(days) > 1 else np.minimum(days, 1.0)  # of a single day each row is held against the others
+        rest: FloatArray = self.counts[np.searchsorted(self.index, index)] - own
+        left = np.greater(rest, _ROUNDING)
+        left = np.logical_or(left, np.logical_not(left.any(axis=1))[:, None])
+        last = len(index) - 1 - left[:, ::-1].argmax(axis=1)
+        place = np.arange(len(index))
+        beyond = (place < left.argmax(axis=1)[:, None]) | (place > last[:, None])
+        return np.asarray(beyond, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -153,32 +159,33 @@ class Values:
         told = [value for value, count in counts.items() if value != UNSEEN and count >= _DUE * len(days)]
         return cls(counts, tuple(sorted(told, key=lambda value: (-counts[value], value))))
 
-    def sums(self, day: Profile, others: Values | None = None) -> Sums:
-        """Return the sums of a day; `others` are the reference without that day when it is one of it."""
-        known = others or self
-        counts = {value: count * day.certainty for value, count in day.values.items()}
-        present = sum(counts.values())
-        unseen = sum(count for value, count in counts.items() if value == UNSEEN or known.counts.get(value, 0.0) <= 0.0)
-        groups = [counts.get(value, 0.0) for value in self.told]
-        return Sums(
-            day.effective_rows,
-            present,
-            day.missing * day.certainty,
-            unseen,
-            0.0,
-            0.0,
-            np.array([*groups, max(present - sum(groups) - unseen, 0.0)]),
-        )
+    def sums(self, days: Sequence[Profile], *, are_reference: bool = False) -> list[Sums]:
+        """Return the sums of each day; a day of the reference has unseen values by the other days alone."""
+        # Of a single day each row is held against the others.
+        most = 0.0 if not are_reference else 1.0 if len(days) == 1 else np.inf
+        return [self._of_day(day, most) for day in days]
+
+    def _of_day(self, day: Profile, own: float) -> Sums:
+        """Return the sums of a day, of which so many rows of a value at most are not counted as its reference."""
+        certainty, known = day.certainty, self.counts
+        present = sum(day.values.values()) * certainty
+        unseen = 0.0
+        for value, count in day.values.items():
+            if value == UNSEEN or known.get(value, 0.0) - min(count * certainty, own) <= _ROUNDING:
+                unseen += count * certainty
+        groups = [day.values.get(value, 0.0) * certainty for value in self.told]
+        rest = max(present - sum(groups) - unseen, 0.0)
+        missing = day.missing * certainty
+        return Sums(day.effective_rows, present, missing, unseen, 0.0, 0.0, np.array([*groups, rest]))
 
 
-def without(whole: Numbers | Values, day: Profile) -> Numbers | Values:
-    """Return the reference without one of its days."""
-    if isinstance(whole, Numbers):
-        counts = whole.counts.copy()
-        counts[np.searchsorted(whole.index, day.index)] -= day.counts * day.certainty
-        left = counts > 1e-9  # noqa: PLR2004 — rounding of weights
-        return Numbers(whole.index[left], counts[left], whole.groups) if left.any() else whole
-    counts_left = dict(whole.counts)
-    for value, count in day.values.items():
-        counts_left[value] -= count * day.certainty
-    return Values({value: count for value, count in counts_left.items() if count > 1e-9}, whole.told)  # noqa: PLR2004
+def _table_of(days: Sequence[Profile]) -> tuple[IntArray, FloatArray]:
+    """Return the bins with rows, sorted, and the independent rows of each day in them, shape (days, bins)."""
+    index, place = np.unique(np.concatenate([day.index for day in days]), return_inverse=True)
+    day = np.repeat(np.arange(len(days)), [len(day.index) for day in days])
+    counts = np.concatenate([day.counts * day.certainty for day in days])
+    table = np.bincount(day * len(index) + place, weights=counts, minlength=len(days) * len(index))
+    return index, table.reshape(len(days), len(index)).astype(np.float64)
+
+
+_ROUNDING = 1e-9  # of weights

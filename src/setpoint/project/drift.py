@@ -10,6 +10,7 @@ from setpoint.core.clock import moment
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.detection import LENGTHS, Day, Detector
+from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.inputs.profiles import profiles
 from setpoint.project.tables import Columns, table
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
@@ -94,7 +95,7 @@ class DriftDetector:
                 if name not in self._kinds:
                     notes[name] = "is a new column"
                 elif is_number and column.kind == "VARCHAR":
-                    notes[name] = f"type changed from {self._kinds[name]} to {column.kind}"
+                    notes[name] = f"{TYPE_CHANGED} from {self._kinds[name]} to {column.kind}"
                 else:
                     continue
                 del found.inputs[name]

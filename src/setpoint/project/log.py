@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeGuard, cast
@@ -102,6 +103,7 @@ class Log:
         current: str | Window | None = None,
         reference: str | Window | Source | None = None,
         by: str = "",
+        explain: bool = False,
         as_of: When = None,
     ) -> Answer:
         """What changed in the data between two windows?
@@ -112,16 +114,17 @@ class Log:
             reference: The earlier one, or rows to compare with, such as the training data: a file or a table.
                 The declared reference by default, else the same length just before.
             by: `endpoint`, `version` or a cohort: also what changed inside each group.
+            explain: Also every answer about every feature, and how the budget of false alarms was spent.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
-            now = _window(evidence, current)
+            ask = partial(diff, evidence, current=_window(evidence, current), by=by, explain=explain)
             if reference is None and evidence.model.reference_file:
-                return _since_declared(evidence, now, by)
+                return _since_declared(evidence, ask)
             if reference is None or isinstance(reference, Window) or _is_window_text(reference):
-                return diff(evidence, current=now, reference=_window(evidence, reference), by=by)
+                return ask(reference=_window(evidence, reference))
             with reference_rows(reference, evidence) as rows:
-                return diff(evidence, current=now, reference=rows, by=by)
+                return ask(reference=rows)
 
     def cost(
         self,
@@ -328,13 +331,13 @@ def _is_window_text(reference: object) -> TypeGuard[str]:
     return isinstance(reference, str) and not is_table_file(reference)
 
 
-def _since_declared(evidence: RowEvidence, current: Window | None, by: str) -> Answer:
+def _since_declared(evidence: RowEvidence, ask: Callable[..., Answer]) -> Answer:
     """Compare with the declared file; where it cannot be read, with the time before, and say so."""
     try:
         with reference_rows(evidence.model.reference_file, evidence) as rows:
-            return diff(evidence, current=current, reference=rows, by=by)
+            return ask(reference=rows)
     except UsageError as error:
-        answer = diff(evidence, current=current, by=by)
+        answer = ask()
         return replace(answer, because=(*answer.because, f"the declared reference is not used: {error.message}"))
 
 

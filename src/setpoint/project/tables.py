@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
-from setpoint.answers.diff import Reference, Sides, compared
+from setpoint.answers.diff import Reference, compared
+from setpoint.answers.sides import Side, Sides
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
-from setpoint.inputs.profiles import profiles
+from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.guess import ColumnFacts, guess, look_at, mend
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence, is_number_type
@@ -50,9 +51,8 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
         if new:
             shared = Definition({**shared.features, **after.define(new).features})
         sides = Sides(
-            profiles(_profile(before, shared), shared),
-            profiles(_profile(after, shared), shared),
-            ("the reference table", "the current table"),
+            Side.of("the reference table", _profile(before, shared), shared),
+            Side.of("the current table", _profile(after, shared), shared),
             retyped=retyped,
         )
         return compared(after, sides)
@@ -64,7 +64,7 @@ def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
     for name, column in before.inputs.items():
         other = after.inputs.get(name)
         if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
-            found[name] = f"type changed from {column.kind} to {other.kind}"
+            found[name] = f"{TYPE_CHANGED} from {column.kind} to {other.kind}"
             before.inputs[name], after.inputs[name] = replace(column, kind="VARCHAR"), replace(other, kind="VARCHAR")
     return found
 
@@ -124,7 +124,7 @@ def reference_rows(source: Source, evidence: RowEvidence) -> Generator[Reference
         for feature, column in list(found.inputs.items()):
             other = evidence.inputs.get(feature)
             if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
-                retyped[feature] = f"type changed from {column.kind} to {other.kind}"
+                retyped[feature] = f"{TYPE_CHANGED} from {column.kind} to {other.kind}"
                 if isinstance(evidence.definition.features.get(feature), Scale):
                     del found.inputs[feature]  # a text is in no bin
         only_there = {feature: column for feature, column in found.inputs.items() if feature not in evidence.inputs}

@@ -93,7 +93,9 @@ class DayNoise:
     known_in_all: FloatArray
 
     @classmethod
-    def learn(cls, values: FloatArray, rows: FloatArray, weekday: IntArray | None = None) -> "DayNoise":
+    def learn(
+        cls, values: FloatArray, rows: FloatArray, weekday: IntArray | None = None, *, last: int | None = None
+    ) -> "DayNoise":
         """Learn it from the days of a reference.
 
         The chance of each candidate (variance of days, from day to day, of weekdays) is its likelihood times how
@@ -105,6 +107,8 @@ class DayNoise:
                 sampling variance of 1 / n; shape (features, days), without missing values.
             rows: Rows of each day, positive, shape (days,).
             weekday: Weekday of each day, 0 to 6; None when days have none.
+            last: How many of the last days windows are held against; those before only say how days differ. All by
+                default.
 
         Raises:
             ValueError: There are fewer than two days, or a day without rows.
@@ -132,7 +136,12 @@ class DayNoise:
         chances = _chances(grid, scaled)
         tail = _tail(grid, scaled, chances)
         kept = np.flatnonzero(chances.max(axis=0) > _OUT_OF_THE_QUESTION)
-        inverse, sums = grid.inverse[kept], grid.sums[kept]
+        inverse = grid.inverse[kept]
+        if last is not None and last < len(rows):  # what is known of a few days is the covariance of those alone
+            lower = grid.lower[kept, -last:]
+            inverse = np.linalg.inv(lower @ lower.transpose(0, 2, 1))
+            scaled, days = scaled[:, -last:], days[-last:]
+        sums = inverse.sum(axis=2)
         of_weekday = (np.arange(7)[:, None] == days[None, :]).astype(np.float64)
         solved = np.einsum("kij,wj->wki", inverse, of_weekday)
         known, in_all = solved.sum(axis=2), sums.sum(axis=1)

@@ -42,7 +42,7 @@ class Shape:
             >>> rng = np.random.default_rng(0)
             >>> usual = Shape.learn([rng.multinomial(1000, [0.5, 0.3, 0.2]) * 1.0 for _ in range(20)], is_number=False)
             >>> days = (np.array([500.0, 305.0, 195.0]), np.array([400.0, 400.0, 200.0]))
-            >>> [round(usual.p_value(day, knows_days=True), 3) for day in days]
+            >>> [round(usual.p_value(day, usual=usual), 3) for day in days]
             [0.95, 0.0]
 
         Source: Pearson (1900), Philosophical Magazine 50; Wilson & Hilferty (1931), PNAS 17, for the cube root.
@@ -63,56 +63,49 @@ class Shape:
         total = groups.sum()
         return float(np.abs(groups / total - self.shares).sum() / 2.0) if total and len(self.shares) else 0.0
 
-    def p_value(self, groups: FloatArray, length: int = 1, *, knows_days: bool) -> float:
+    def p_value(self, groups: FloatArray, length: int = 1, *, usual: "Shape | None") -> float:
         """Return how likely as different a shape is by chance: of rows, and of days when enough are known.
 
         Args:
             groups: Rows by group of the window, shape (groups,).
-            length: Days of the window. The reference must have five times as many to know how such windows differ.
-            knows_days: Whether the days of the reference say how days differ; else a margin stands in.
+            length: Days of the window. There must be five times as many usual ones to know how such windows differ.
+            usual: The days that say how days differ, by the same groups; without any a margin stands in.
         """
         total = float(groups.sum())
         if self.degrees < 1 or not total:
             return 1.0
-        square = self._square(groups) / (1.0 + total / self.rows)
-        if not knows_days:
+        square = float(self._squares(groups[None, :])[0]) / (1.0 + total / self.rows)
+        if usual is None:
             # A share t of the rows that moves has a chi-square of at least 4 t**2 a row.
             square = max(np.sqrt(square) - 2.0 * MARGIN * np.sqrt(total), 0.0) ** 2
             return float(chi_square_tail(np.array(square), self.degrees))
         by_rows = float(chi_square_tail(np.array(square), self.degrees))
-        count = len(self.days) / length
-        if count < FEWEST_WINDOWS:
+        count = len(usual.days) / length
+        if count < FEWEST_WINDOWS or usual.degrees < 1:
             return 1.0
-        usual = self._usual(length)
-        spread = max(float(usual.var(ddof=1)), 2.0 / (9.0 * self.degrees))
-        t = (np.cbrt(square / self.degrees) - usual.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
+        roots = usual.of_windows(length)
+        spread = max(float(roots.var(ddof=1)), 2.0 / (9.0 * self.degrees))
+        t = (np.cbrt(square / self.degrees) - roots.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
         return max(by_rows, float(student_t_cdf(np.array(-t), count - 1.0)))
 
-    def _usual(self, length: int) -> FloatArray:
+    def of_windows(self, length: int) -> FloatArray:
         """Return the cube root of chi-square over its degrees for every stretch of days of the reference.
 
         Days go together, a few as much as one: so stretches are measured, not worked out from days.
         """
         sums = np.concatenate([np.zeros((1, len(self.shares))), np.cumsum(self.days, axis=0)])
         windows = sums[length:] - sums[:-length]
-        return np.array(
-            [
-                np.cbrt(self._square(window) / max(1.0 - window.sum() / self.rows, 1e-9) / self.degrees)
-                for window in windows
-                if window.sum()
-            ]
-        )
+        rows = windows.sum(axis=1)
+        windows, rows = windows[rows > 0.0], rows[rows > 0.0]
+        return np.cbrt(self._squares(windows) / np.maximum(1.0 - rows / self.rows, 1e-9) / self.degrees)
 
-    def _square(self, groups: FloatArray) -> float:
-        """Return the chi-square of rows against the reference's shares, less place and width."""
-        total = float(groups.sum())
-        if not total:
-            return 0.0
+    def _squares(self, windows: FloatArray) -> FloatArray:
+        """Return the chi-square of each window's rows against the reference's shares, less place and width."""
         known = self.shares > 0.0
-        shares = self.shares[known]
-        gap = groups[known] / total / shares - 1.0
-        taken = ((self.apart[:, known] * shares * gap).sum(axis=1) ** 2).sum()
-        return total * max(float(shares @ gap**2) - float(taken), 0.0)
+        shares, rows = self.shares[known], windows.sum(axis=1)
+        gap = windows[:, known] / rows[:, None] / shares - 1.0
+        taken = ((gap * shares) @ self.apart[:, known].T) ** 2
+        return np.asarray(rows * np.maximum(gap**2 @ shares - taken.sum(axis=1), 0.0))
 
 
 def _place_and_width(shares: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
 from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
-from setpoint.core.window import Window, local_midnight
+from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
@@ -25,7 +25,7 @@ from setpoint.store.first_sight import find_first_sights, tells_new
 from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
 from setpoint.store.money import MONEY, query_money
-from setpoint.store.primitives import finite, printed
+from setpoint.store.primitives import finite, local_day, printed
 from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
 
@@ -156,9 +156,20 @@ class RowEvidence:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         return self._days(self.arrivals(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
 
-    def profile_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
-        """Return the profile state of each local day of a window by its midnight, oldest first."""
-        return self._days(self.profile(window, bucket_seconds=bucket_seconds(self.model.timezone)))
+    def profile_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
+        """Return the profile state of each local day of a window by its midnight, oldest first; see `profile`."""
+        span = window or self.span
+        if span is None or not span.length:
+            return []
+        midnights = [local_midnight(span.start, self.model.timezone)]
+        while midnights[-1] < span.end:
+            midnights.append(shift_days(midnights[-1], 1, self.model.timezone))
+        time = local_day("predicted_at", midnights)
+        if cohort:
+            return self._days(self.profiles_by_cohort(window, (cohort,), time=time)[cohort])
+        return self._days(
+            query_profile(self.connection, self.definition, self.profiled, where=_roots(window), time=time)
+        )
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
@@ -197,7 +208,7 @@ class RowEvidence:
             self.definition,
             self.profiled,
             where=_roots(window),
-            bucket_seconds=bucket_seconds,
+            time=_bucketed(bucket_seconds),
         )
 
     def profiles_by_cohort(

@@ -277,6 +277,15 @@ class KeptEvidence(RowEvidence):
             return super().arrivals_by_day(window, cohort=cohort)
         return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
 
+    def profile_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
+        """Return the profile state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_let_go(window)
+        self._refuse_what_was_not_kept(PROFILE.name, window)
+        days = self._local_days(window)
+        if days is None:
+            return super().profile_by_day(window, cohort=cohort)
+        return self._filled(Kept(PROFILE, cohort), days, lambda day: self.profile(day, cohort=cohort))
+
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(MONEY.name, window)

@@ -8,6 +8,10 @@ engines never disagree about an edge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
+from setpoint.core.clock import DAY
 from setpoint.store.counting import LATENCY_BINS_PER_OCTAVE, SCORE_BIN_LIMIT, SCORE_BINS_PER_LOGIT
 
 ENGINE = "duckdb"
@@ -93,6 +97,26 @@ def log_loss(score: str, outcome: str) -> str:
     """The negative log of the probability given to what happened, clipped at 1e-15."""
     given = f"CASE WHEN {outcome} = 1.0 THEN {score} ELSE 1.0 - {score} END"
     return f"(-ln(greatest({given}, {_LOG_LOSS_CLIP!r})))"
+
+
+def local_day(column: str, midnights: Sequence[int]) -> str:
+    """The local midnight before a time, microseconds.
+
+    Args:
+        column: The time.
+        midnights: Every local midnight, from that before the first time on.
+    """
+    time = f"epoch_us({column})"
+    cases, start = "", midnights[0]
+    for midnight, after in pairwise(midnights):
+        if after - midnight != DAY:  # the clocks change: this day by itself, and those before it
+            cases += f" WHEN {time} < {midnight} THEN {_whole_days(time, start)} WHEN {time} < {after} THEN {midnight}"
+            start = after
+    return f"CASE{cases} ELSE {_whole_days(time, start)} END" if cases else _whole_days(time, start)
+
+
+def _whole_days(time: str, start: int) -> str:
+    return f"{start} + ({time} - {start}) // {DAY} * {DAY}"
 
 
 def bucket(column: str, seconds: int) -> str:

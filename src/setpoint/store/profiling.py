@@ -20,7 +20,6 @@ from setpoint.store.measures import (
     Definition,
     Scale,
     Vocabulary,
-    bucketed,
     grouping,
     value_of,
     which,
@@ -35,7 +34,7 @@ def query_profile(
     columns: Mapping[str, Column],
     *,
     where: str = "",
-    bucket_seconds: int = 0,
+    time: str = "",
     is_weighted: bool = True,
 ) -> StateTable:
     """Return the profile state of all rows.
@@ -45,13 +44,13 @@ def query_profile(
         definition: How features are binned.
         columns: How each is read; one that the definition lacks is left out.
         where: SQL over predictions `p`.
-        bucket_seconds: Length of a time bucket; 0 for none.
+        time: SQL of the bucket that a row belongs to; empty for none.
         is_weighted: Whether any row stands for more than itself. Minima and maxima are never weighted.
     """
     scan = _Scan(
         connection,
         f"predictions AS p{f' WHERE {where}' if where else ''}",
-        bucketed("predicted_at", bucket_seconds) if bucket_seconds else "",
+        time,
         printed(weight()) if is_weighted else "",
         definition,
         columns,

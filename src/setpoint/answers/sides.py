@@ -1,0 +1,148 @@
+"""The two windows of a comparison, day by day, and which features drifted from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from setpoint.core.clock import DAY, moment
+from setpoint.core.window import Window, shift_days
+from setpoint.inputs.detection import FEWEST_DAYS, FEWEST_ROWS, Day, Detector, Drift
+from setpoint.inputs.profiles import Profile, profiles
+from setpoint.store.evidence import Change, RowEvidence
+from setpoint.store.measures import PROFILE, Definition
+from setpoint.store.states import StateTable, merge
+
+States = Sequence[tuple[int, StateTable]]
+
+HISTORY_DAYS = 28
+"""Days that say how days differ when the reference itself has too few of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A window of a comparison.
+
+    Attributes:
+        named: What it is, in words.
+        profiles: Of all its rows.
+        days: Of each of its days, oldest first.
+    """
+
+    named: str
+    profiles: dict[str, Profile]
+    days: Sequence[Day]
+
+    @classmethod
+    def of(cls, named: str, state: StateTable, definition: Definition) -> Side:
+        """Return rows without a time: they count as those of one day."""
+        found = profiles(state, definition)
+        return cls(named, found, _one_day(found))
+
+    @property
+    def rows(self) -> float:
+        """All rows, weighted."""
+        return max((profile.rows for profile in self.profiles.values()), default=0.0)
+
+    @property
+    def effective_rows(self) -> float:
+        """The independent rows that they are worth."""
+        return max((profile.effective_rows for profile in self.profiles.values()), default=0.0)
+
+    def as_one_day(self) -> Side:
+        """Return it with all rows in one day."""
+        return replace(self, days=_one_day(self.profiles))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two windows of a comparison.
+
+    Attributes:
+        reference: The earlier window.
+        current: The later one.
+        before: Days before a short reference that also say how days differ.
+        changes: What was changed on purpose in between.
+        retyped: Features whose type changed, in words.
+    """
+
+    reference: Side
+    current: Side
+    before: Sequence[Day] = ()
+    changes: tuple[Change, ...] = ()
+    retyped: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @cached_property
+    def drifts(self) -> dict[str, Drift]:
+        """What was found of each feature that both windows have, and of which the reference knows enough."""
+        if not self.reference.days or not self.current.days:
+            return {}
+        reference, current, before = self._judged
+        found = Detector(reference.days, before).judge(current.days, is_window=True)
+        return {drift.feature: drift for drift in found}
+
+    @property
+    def days_known(self) -> int:
+        """How many days say how days differ; 0 when they are too few, and margins stand in."""
+        reference, _, before = self._judged
+        count = len(reference.days) + len(before)
+        return count if count >= FEWEST_DAYS else 0
+
+    @property
+    def _judged(self) -> tuple[Side, Side, Sequence[Day]]:
+        """Return both windows as they are judged: days of a few rows say nothing one by one."""
+        if self.reference.effective_rows < FEWEST_ROWS * len(self.reference.days):
+            return self.reference.as_one_day(), self.current.as_one_day(), ()
+        return self.reference, self.current, self.before
+
+
+def side(evidence: RowEvidence, window: Window) -> Side:
+    """Return a window of a model's predictions."""
+    return side_of_days(evidence, window, evidence.profile_by_day(window))
+
+
+def side_of_days(evidence: RowEvidence, window: Window, states: States) -> Side:
+    """Return a window from the states of its local days.
+
+    What is left of a day at either end is no day: both ends together are one, such as the evening of the first day
+    and the morning of the last.
+    """
+    named = window.text(evidence.model.timezone)
+    states = [(at, state) for at, state in states if len(state)]
+    if not states:
+        return Side(named, {}, [])
+    whole = _whole(evidence, window, states)
+    ends = [state for at, state in states if at not in whole]
+    found = list(whole.values())
+    if ends:
+        weekday = moment(states[0][0], evidence.model.timezone).weekday()
+        found.insert(0, Day(profiles(merge(PROFILE, ends), evidence.definition), weekday))
+    return Side(named, profiles(merge(PROFILE, [state for _, state in states]), evidence.definition), found)
+
+
+def time_before(evidence: RowEvidence, reference: Window) -> Window | None:
+    """Return the days before a short reference that say how days differ; None when they are not needed or not there."""
+    if evidence.span is None or reference.length >= FEWEST_DAYS * DAY:
+        return None
+    start = shift_days(reference.end, -HISTORY_DAYS, evidence.model.timezone)
+    window = Window(max(start, evidence.span.start), max(reference.start, evidence.span.start))
+    return window if window.length + reference.length >= FEWEST_DAYS * DAY else None
+
+
+def whole_days(evidence: RowEvidence, window: Window, states: States) -> list[Day]:
+    """Return the days of a window that are wholly in it."""
+    return list(_whole(evidence, window, states).values())
+
+
+def _whole(evidence: RowEvidence, window: Window, states: States) -> dict[int, Day]:
+    zone = evidence.model.timezone
+    return {
+        at: Day(profiles(state, evidence.definition), moment(at, zone).weekday())
+        for at, state in states
+        if len(state) and at >= window.start and shift_days(at, 1, zone) <= window.end
+    }
+
+
+def _one_day(found: Mapping[str, Profile]) -> list[Day]:
+    return [Day(found, 0)] if found else []
