@@ -388,3 +388,34 @@ def test_a_file_of_outcomes_may_revise_and_retract_earlier_ones(tmp_path: Path) 
     duckdb.execute(f"COPY (SELECT 'k1' AS key, now() AS ts, 1 AS outcome, 'perhaps' AS gone) TO '{odd}'")
     with pytest.raises(ColumnError, match="column gone has type VARCHAR, which is no retracted"):
         import_file(store, "m", str(odd), outcomes=True, columns={"retracted": "gone"})
+
+
+def test_a_file_of_outcomes_says_who_told_them_and_what_was_lost(tmp_path: Path) -> None:
+    store, past, told = tmp_path / "store", history(tmp_path / "history.parquet"), tmp_path / "told.csv"
+    import_file(store, "m", str(past), columns={"time": "ts", "score": "score", "outcome": ""})
+    lines = [
+        f"k{n},2026-01-{1 + n // 240 + 1:02d}T00:00:00Z,{n % 2},{'ledger' if n < 2000 else 'bureau'},{1.5 - n % 3}"
+        for n in range(2400)
+    ]
+    told.write_text("key,ts,outcome,source,value_usd\n" + "\n".join(lines) + "\n")
+    _, notes = import_file(store, "m", str(told), outcomes=True)
+    assert "value_usd='value_usd'" in notes[0]
+    assert "source='source'" in notes[0]
+    found = query(store, "SELECT source, count(*), min(value_usd) FROM outcomes GROUP BY ALL ORDER BY ALL")
+    assert found == [("bureau", 400, -0.5), ("ledger", 2000, -0.5)]
+    tick(Layout.open(store))
+    kinds = {(f.kind, f.subject) for f in read_findings(Layout.open(store), "m")}
+    assert ("new_outcome_source", "final from bureau") in kinds
+    nameless = tmp_path / "nameless.csv"
+    nameless.write_text("key,ts,outcome,source\nk1,2026-01-12T00:00:00Z,1,ledger\n")
+    import_file(store, "m", str(nameless), outcomes=True, columns={"source": ""})
+    assert query(store, "SELECT count(*) FROM outcomes WHERE source LIKE 'import-%'") == [(1,)]
+
+
+def test_outcomes_that_fit_no_number_are_said_with_one_of_them(tmp_path: Path) -> None:
+    store, past, thumbs = tmp_path / "store", history(tmp_path / "history.parquet"), tmp_path / "thumbs.csv"
+    import_file(store, "m", str(past), columns=MAPPING)
+    thumbs.write_text("key,ts,thumb\nk1,2026-01-02T00:00:00Z,up\nk2,2026-01-02T00:00:00Z,down\n")
+    done, notes = import_file(store, "m", str(thumbs), outcomes=True, columns={"outcome": "thumb"}, kind="thumb")
+    assert (done.rows, done.quarantined, done.misfits, done.misfit) == (0, 2, 2, "down")
+    assert "outcomes that do not fit those of m so far: 2, such as 'down'" in notes[-1]

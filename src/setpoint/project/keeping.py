@@ -18,7 +18,16 @@ from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds,
 from setpoint.store import shipper
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
-from setpoint.store.files import BrokenLine, Mapped, create_views, files_of, load_history, shifted_times
+from setpoint.store.files import (
+    ROLES,
+    SOURCE,
+    BrokenLine,
+    Mapped,
+    create_views,
+    files_of,
+    load_history,
+    shifted_times,
+)
 from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
@@ -72,7 +81,7 @@ def import_file(
     layout = Layout.prospective(store)  # an import that is refused leaves nothing behind
     declared = layout.declaration(check_name(model)) or Model(name=model)
     given = dict(columns or {})
-    check_roles(given)
+    check_roles(given, (*ROLES, SOURCE) if outcomes else ROLES)
     kind = kind or declared.final_kind
     found = _files(path)
     lake = LakeTable(layout.lake(model, "outcomes" if outcomes else "predictions"))
@@ -119,7 +128,8 @@ class _Source:
 def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, kind: str) -> tuple[Imported, list[str]]:
     facts = look_at(source.connection, _TABLE, source.types)
     wanted = {"time" if role == "observed_at" else role: column for role, column in given.items()}
-    mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **wanted}, ())
+    named = {SOURCE: SOURCE} if SOURCE in facts and SOURCE not in wanted.values() else {}
+    mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **named, **wanted}, ())
     if "outcome" not in mapped.roles:
         msg = f"no outcome column among {', '.join(source.types)}"
         raise UsageError(msg, hint="name it: --map outcome=COLUMN")
@@ -132,7 +142,13 @@ def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, ki
     views = ((_TABLE, source.types, Mapped(mapped.roles, ())), (_TABLE, source.types, mapped))
     create_views(source.connection, *views, source.zone, names_files=True)
     done = import_outcomes(source.connection, source.layout, source.declared, files, kind=kind)
-    return done, _notes(mapped, wanted, source.zone)
+    notes = _notes(mapped, wanted, source.zone)
+    if done.misfits:
+        notes.append(
+            f"outcomes that do not fit those of {source.declared.name} so far: {done.misfits:,}, such as {done.misfit!r};"
+            " all kinds of one model are numbers, with 1 and 0 for yes and no, or all are words"
+        )
+    return done, notes
 
 
 def _import_predictions(
