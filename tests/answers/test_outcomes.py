@@ -172,7 +172,7 @@ def test_windows_are_compared_at_equal_outcome_age(tmp_path: Path) -> None:
 def test_a_final_outcome_that_is_no_yes_or_no_is_not_said_to_be_one(task: Task, words: str) -> None:
     start = 1_767_225_600_000_000
     table = pl.DataFrame({"ts": [start + n * 3_600_000_000 for n in range(60)]}).with_columns(
-        pl.from_epoch("ts", time_unit="us"), prediction=pl.lit(4.0), outcome=pl.Series([float(n % 6) for n in range(60)])
+        pl.from_epoch("ts", time_unit="us"), prediction=pl.lit(4.0), outcome=pl.Series([n % 6.0 for n in range(60)])
     )
     if task is Task.MULTICLASS:
         table = table.with_columns(pl.lit("a").alias("prediction"), outcome=pl.Series(["a", "b"] * 30))

@@ -417,5 +417,5 @@ def test_outcomes_that_fit_no_number_are_said_with_one_of_them(tmp_path: Path) -
     import_file(store, "m", str(past), columns=MAPPING)
     thumbs.write_text("key,ts,thumb\nk1,2026-01-02T00:00:00Z,up\nk2,2026-01-02T00:00:00Z,down\n")
     done, notes = import_file(store, "m", str(thumbs), outcomes=True, columns={"outcome": "thumb"}, kind="thumb")
-    assert (done.rows, done.quarantined, done.misfits, done.misfit) == (0, 2, 2, "down")
-    assert "outcomes that do not fit those of m so far: 2, such as 'down'" in notes[-1]
+    assert (done.rows, done.quarantined, done.misfits) == (0, 2, 2)
+    assert "outcomes that do not fit those of m: 2, such as 'down'" in notes[-1]

@@ -148,7 +148,9 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         ANTI JOIN ({_KEYED}) AS p
         ON p.key = o.key AND {in_time} WHERE o.prediction_id IS NULL AND {kept}
         """,
-        lambda subject: f"outcomes name a {subject} that nobody was answered under until then; check how it is passed on",
+        lambda subject: (
+            f"outcomes name a {subject} that nobody was answered under until then; check how it is passed on"
+        ),
     )
 
 

@@ -145,10 +145,17 @@ def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, ki
     notes = _notes(mapped, wanted, source.zone)
     if done.misfits:
         notes.append(
-            f"outcomes that do not fit those of {source.declared.name} so far: {done.misfits:,}, such as {done.misfit!r};"
+            f"outcomes that do not fit those of {source.declared.name}: {done.misfits:,}{_odd_one(source.connection)};"
             " all kinds of one model are numbers, with 1 and 0 for yes and no, or all are words"
         )
     return done, notes
+
+
+def _odd_one(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return an outcome that is no number, in words; empty without one."""
+    sql = "SELECT min(CAST(outcome AS VARCHAR)) FROM outcomes WHERE TRY_CAST(outcome AS DOUBLE) IS NULL"
+    found = rows(connection, sql)[0][0]
+    return "" if found is None else f", such as {found!r}"
 
 
 def _import_predictions(

@@ -45,7 +45,6 @@ class Imported:
         future: Rows with a time after the store's clock.
         odd_scores: Scores outside 0 to 1.
         misfits: Outcomes put aside because they are no numbers, as those of the model are, or no words.
-        misfit: One of them.
     """
 
     rows: int
@@ -59,7 +58,6 @@ class Imported:
     future: int = 0
     odd_scores: int = 0
     misfits: int = 0
-    misfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +186,14 @@ def import_outcomes(
             }
         )
         put_aside = batch.put_aside()
-        misfits, misfit = batch.ask(
-            f"SELECT count(*), coalesce(min(CAST(outcome AS VARCHAR)), '') FROM brought WHERE reason = {literal(_MISFIT)}"
-        )
+        (misfits,) = batch.ask(f"SELECT count(*) FROM brought WHERE reason = {literal(_MISFIT)}")
         ahead = f"count(*) FILTER (observed_at > {at(layout.clock.now())})"
         count, future = batch.ask(f"SELECT count(*), {ahead} FROM imported")
         given = ("key", "observed_at", "recorded_at", "revision", "retracted")
         named = {"source": "coalesce(source, token)", **{name: name for name in given}}
         columns = {**_outcome_columns(outcome.sql, kind), **named}
         batch.commit("outcomes", f"SELECT {_picked('outcomes', columns)} FROM imported", batch.mark)
-    return Imported(count, put_aside, future=future, misfits=misfits, misfit=str(misfit))
+    return Imported(count, put_aside, future=future, misfits=misfits)
 
 
 @dataclass(frozen=True, slots=True)
