@@ -24,7 +24,7 @@ from setpoint.stats.special import FloatArray
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
-from setpoint.store.task_sql import class_text
+from setpoint.store.task_sql import class_text, gains, grade
 
 TRAIN, TEST = "evaluate_train", "evaluate_test"
 MOST_ROWS = 300_000
@@ -109,9 +109,6 @@ def open_files(
     has_classes = task is Task.MULTICLASS
     if has_classes:
         task = Task.BINARY  # whether it is one of the classes: a leak of that one is a leak
-    if task.in_words:
-        msg = f"an evaluation set of a {task} model cannot be judged"
-        raise UsageError(msg, hint="evaluate knows yes-or-no answers, classes and numbers")
     if task is Task.BINARY and not positive and (found := positive_value(known)) is not None:
         positive = found.value
         notes.append(f"yes is {positive!r}, {found.reason}")
@@ -165,7 +162,7 @@ def _evaluated(
         msg = f"{name} has none of the inputs of {train.name}: {', '.join(train.mapped.inputs[:20])}"
         raise ColumnError(msg, hint="give rows with the columns that the model was trained on")
     roles = dict.fromkeys(ROLES, "") | {role: c for role, c in train.mapped.roles.items() if c in types}
-    free = ("score", "prediction")
+    free = ("score", "prediction", "ranking", "judge")
     roles = {role: c for role, c in roles.items() if role not in free or c} | {
         role: asked.columns[role] for role in free if role in asked.columns
     }
@@ -198,7 +195,7 @@ def split_of(files: Files) -> tuple[Split, tuple[str, ...]]:
         inputs=tuple(reader.column(name) for name in files.test.mapped.inputs),
         train_outcomes=reader.outcomes(files.train),
         test_outcomes=reader.outcomes(files.test),
-        is_binary=files.task is Task.BINARY,
+        is_binary=files.task in {Task.BINARY, Task.RANKING},
         times=reader.time(both.get("time")),
         known_at=reader.time(both.get("observed_at")),
         observed={name: reader.sure_time(column) for name, column in files.asked.observed.items()},
@@ -323,6 +320,11 @@ class _Reader:
         """Return the outcomes of a file: 0 and 1, or numbers; nan for none."""
         name = self._files.train.mapped.roles["outcome"]
         column, kind = quoted(name), side.types[name]
+        if self._files.task is Task.GENERATION:
+            return self._numbers(side, grade(column, kind))
+        if self._files.task is Task.RANKING:  # was anything relevant?
+            relevant = f"list_filter(map_values({gains(column, kind)}), lambda g: g > 0.0)"
+            return self._numbers(side, f"CAST(len({relevant}) > 0 AS DOUBLE)")
         if self._files.task is Task.REGRESSION:
             return self._numbers(side, f"TRY_CAST({column} AS DOUBLE)")
         return self._numbers(side, _yes(column, kind, self._files.positive))
