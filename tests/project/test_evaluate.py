@@ -175,6 +175,27 @@ def test_numbers_as_outcomes_are_judged_too() -> None:
     assert [row[:3] for row in found] == [("outcome_in_input", "breach", "copy")]
 
 
+@pytest.mark.parametrize("name", ["predicted", "prediction", "y_hat"])
+def test_what_the_model_answered_is_no_input_and_its_quality_is_measured(name: str) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.normal(0.0, 10.0, 900)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    table = pl.DataFrame(
+        {
+            "at": [start + timedelta(hours=n) for n in range(900)],
+            "size": truth + rng.normal(0.0, 20.0, 900),
+            name: truth + rng.normal(0.0, 1.0, 900),
+            "actual": truth,
+        }
+    )
+    answer = setpoint.evaluate(table[600:], train=table[:600])
+    assert answer.table("leaks").rows == []
+    assert [row[0] for row in answer.table("inputs").rows] == ["size"]
+    assert answer.table("quality").rows[0][:2] == ("rmse", pytest.approx(1.0, rel=0.15))
+    asked = setpoint.evaluate(table[600:], train=table[:600], inputs=["size", name])
+    assert [row[:3] for row in asked.table("leaks").rows] == [("outcome_in_input", "breach", name)]
+
+
 def days(first: int, count: int) -> pl.DataFrame:
     """Return daily sales that follow the week, with what a calendar knows of tomorrow."""
     number = np.arange(first, first + count)

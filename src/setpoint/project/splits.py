@@ -33,6 +33,8 @@ _NOT_IN_TRAINING = (
     "version", "endpoint", "prediction", "score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd",
     "error", "keep_probability",
 )  # fmt: skip
+_ANSWERS = {"prediction", "predicted", "y_pred", "y_hat", "yhat"}
+"""What nobody calls an input: such a column is what the model answered, in either file."""
 _NOT_COMPARED = ("time", "observed_at", "key", "prediction_id", "unit")
 _TELLING = 0.5
 
@@ -136,7 +138,9 @@ def _training(connection: duckdb.DuckDBPyConnection, train: Source, asked: Asked
         msg = f"no column of {_name(train, 'the training table')} looks like an outcome: {', '.join(types)}"
         raise UsageError(msg, hint="name it: --map outcome=is_fraud")
     # When an input was observed, and what the model answered, are no inputs.
-    no_inputs = {*asked.observed.values(), *given.values()}
+    named = {*asked.columns.values(), *(asked.inputs or ())}
+    answers = set[str]() if "prediction" in asked.columns else _ANSWERS - named
+    no_inputs = {*asked.observed.values(), *given.values(), *answers}
     mapped = Mapped(mapped.roles, tuple(c for c in mapped.inputs if c not in no_inputs), mapped.scales)
     for name in asked.observed:
         if name not in mapped.inputs:
@@ -166,8 +170,8 @@ def _evaluated(
     roles = {role: c for role, c in roles.items() if role not in free or c} | {
         role: asked.columns[role] for role in free if role in asked.columns
     }
-    mapped = guess({c: f for c, f in facts.items() if c not in train.types or c in roles.values()}
-                   | {c: facts[c] for c in inputs}, roles, inputs)  # fmt: skip
+    new = {c: f for c, f in facts.items() if c not in train.types or c in roles.values() or c in _ANSWERS}
+    mapped = guess(new | {c: facts[c] for c in inputs}, roles, inputs)
     types = mend(connection, TEST, types, facts, mapped)
     lacking = [column for column in train.mapped.inputs if column not in types]
     return Looked(connection, TEST, name, types, facts, mapped), lacking
