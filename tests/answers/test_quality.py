@@ -140,3 +140,25 @@ def test_what_cannot_be_is_refused_or_said() -> None:
     assert rows_of(decided.table("operating_point")) == []
     assert decided.headline.startswith("accuracy 0.")
     assert decided.verdict is setpoint.Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("cohort", "words"),
+    [
+        (Cohort("c", where="shop = 'z'"), "cohort c: no prediction of this window meets `shop = 'z'`"),
+        (
+            Cohort("c", by="shop", mapping=(("z", "last"),)),
+            "no prediction of this window has one of the 1 values it maps",
+        ),
+        (Cohort("c", by="empty"), "cohort c: no prediction of this window has a value of it"),
+        (Cohort("c", where="shop = 'b'"), ""),
+        (Cohort("c", by="shop"), ""),
+    ],
+)
+def test_a_cohort_that_never_occurs_is_said(cohort: Cohort, words: str) -> None:
+    table = frame(400).with_columns(empty=pl.lit(None, pl.String))
+    model = Model("", cohorts=(cohort,))
+    log = setpoint.read(table, model=model, time="ts", score="p", outcome="outcome", inputs=["shop", "empty"])
+    for answer in (log.quality(by="c"), log.status(by="c")):
+        said = [unknown for unknown in answer.unknowns if unknown.startswith("cohort c")]
+        assert [words in one for one in said] == [True] * bool(words)

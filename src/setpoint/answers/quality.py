@@ -8,7 +8,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
 from setpoint.answers.business import business
 from setpoint.answers.by_task import of_task
-from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, overall
+from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, never_met, overall
 from setpoint.answers.proxy_rates import proxy_rates
 from setpoint.answers.scores import brier_table, reliability_table, told
 from setpoint.control.estimate_checks import stored_audits
@@ -117,7 +117,10 @@ def quality_in_detail(
         verdict=Verdict.UNKNOWN if first.value is None else Verdict.OK,
         headline=_headline(evidence, first, counts, acted, known),
         because=(*_because(evidence, window, known, in_parts), *judged, *worth.said, *aside_lines(evidence)),
-        unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
+        unknowns=(
+            *(never_met(split, by, model) if cohort else ()),
+            *(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
+        ),
         as_of=evidence.as_of,
         zone=model.timezone,
         tables=tuple(tables),
