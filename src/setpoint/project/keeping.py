@@ -185,6 +185,7 @@ def _import_predictions(
     time = mapped.roles.get("time")
     skipped = shifted_times(connection, _TABLE, time, source.types[time], source.zone) if time else 0
     notes = [*_notes(mapped, given, source.zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
+    notes += _kind_words(source, mapped)
     notes += [*warnings(facts, mapped, declared=declared), *_along_words(done, mapped.roles, declared.judge_kind)]
     if done.odd_scores:
         notes.append(
@@ -209,7 +210,20 @@ def _mapped(source: _Source, facts: Mapping[str, ColumnFacts], given: Mapping[st
         wanted["prediction_id"] = ""
     if "observed_at" not in {*wanted, *known} and "observed_at" in mapped.inputs and "outcome" in mapped.roles:
         wanted["observed_at"] = "observed_at"
-    return guess(facts, wanted, None, known)
+    mapped = guess(facts, wanted, None, known)
+    # What is declared as a kind of outcome was not known when the prediction was made.
+    kinds = {kind.name for kind in source.declared.outcomes} - known
+    return replace(mapped, inputs=tuple(name for name in mapped.inputs if name not in kinds))
+
+
+def _kind_words(source: _Source, mapped: Mapped) -> list[str]:
+    """Return which columns are left out because a kind of outcome is called so."""
+    used = {*mapped.inputs, *mapped.roles.values(), *mapped.left_out}
+    return [
+        f"left out: {kind.name}, declared as a kind of outcome; import it with --outcomes --kind {kind.name}"
+        for kind in source.declared.outcomes
+        if kind.name in source.types and kind.name not in used
+    ]
 
 
 def _is_unique(connection: duckdb.DuckDBPyConnection, column: str) -> bool:
