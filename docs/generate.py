@@ -437,7 +437,12 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         ("diff", "by_GROUP", ("the group", *diff.COLUMNS), "With `--by`: one row a group and feature."),
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
-        ("cost", "lines", cost.LINE_COLUMNS, "The bill, one row a line."),
+        (
+            "cost",
+            "lines",
+            cost.LINE_COLUMNS,
+            "The bill, one row a line; bounds where outcomes are estimated from kept rows.",
+        ),
         (
             "cost",
             "priced",

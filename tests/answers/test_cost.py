@@ -14,6 +14,7 @@ import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
+from setpoint.core.metric import number
 from setpoint.core.model import Model, Rates
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.engines.duck import rows as query
@@ -354,3 +355,39 @@ def test_units_that_cannot_be_counted_are_unknown(tmp_path: Path, keep: float, u
     assert value is None
     assert str(reason).startswith(why)
     assert "24 predictions for $0.24 in all" in answer.text()
+
+
+def test_an_outcome_that_costs_something_is_estimated_when_rows_are_sampled() -> None:
+    model = Model("", rates=Rates(per_prediction_usd=0.0, per_outcome_usd=0.5))
+    rng, held, count = random.Random(5), 0, 2000
+    table = pl.DataFrame(
+        {"score": [0.1, 0.9] * (count // 2), "outcome": [n % 2 if n % 3 else None for n in range(count)]}
+    )
+    came = table["outcome"].count()
+    for seed in range(100):
+        kept = table.filter(pl.Series([rng.random() < 0.1 for _ in range(count)]))
+        answer = setpoint.read(kept.with_columns(keep_probability=pl.lit(0.1)), model=model).cost()
+        (line,) = [row for row in answer.table("lines").rows if row[0] == "outcomes"]
+        assert line[6] is not None
+        assert line[7] is not None
+        low, high = float(str(line[6])), float(str(line[7]))
+        held += low <= 0.5 * came <= high
+        if not seed:
+            assert f"[{number(low, 'usd')}, {number(high, 'usd')}] in all" in answer.because[0]
+    assert 90 <= held <= 99
+    exact = setpoint.read(table, model=model).cost()
+    (line,) = [row for row in exact.table("lines").rows if row[0] == "outcomes"]
+    assert (line[1], line[6], line[7]) == (0.5 * came, None, None)
+    assert exact.because[0].endswith(f"for {number(0.5 * came, 'usd')} in all")
+    assert exact.table("metrics").rows[1][2] is None
+
+
+def test_the_cost_of_a_success_allows_for_how_many_outcomes_were_paid_for() -> None:
+    table = pl.DataFrame({"score": [0.1, 0.9] * 200, "outcome": [0, 1] * 150 + [1, 0] * 50})
+    sampled = table.with_columns(keep_probability=pl.lit(0.1))
+
+    def width(rates: Rates) -> float:
+        row = setpoint.read(sampled, model=Model("", rates=rates)).cost().table("metrics").rows[0]
+        return float(str(row[3])) - float(str(row[2]))
+
+    assert width(Rates(per_prediction_usd=0.1, per_outcome_usd=1.0)) > 1.5 * width(Rates(per_prediction_usd=1.1))

@@ -13,7 +13,7 @@ from tests.answers.replayed import replay, rows_of
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
-from setpoint.core.model import Cohort, Model, OutcomeKind, Silence
+from setpoint.core.model import Cohort, Model, OutcomeKind, Silence, Success, Task
 from setpoint.store.layout import Layout
 
 START = 1_767_225_600_000_000  # 2026-01-01
@@ -159,3 +159,28 @@ def test_windows_are_compared_at_equal_outcome_age(tmp_path: Path) -> None:
     bars = [row["expected"] for row in rows_of(log.status("m", over="2026-01-08..2026-01-11").table("metrics"))]
     (bar,) = [bar for bar in bars if bar]
     assert "with outcomes of 1 d, before" in bar
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (Task.REGRESSION, "unknown: a number says neither yes nor no"),
+        (Task.MULTICLASS, "answered right"),
+        (Task.GENERATION, "good enough"),
+    ],
+)
+def test_a_final_outcome_that_is_no_yes_or_no_is_not_said_to_be_one(task: Task, words: str) -> None:
+    start = 1_767_225_600_000_000
+    table = pl.DataFrame({"ts": [start + n * 3_600_000_000 for n in range(60)]}).with_columns(
+        pl.from_epoch("ts", time_unit="us"), prediction=pl.lit(4.0), outcome=pl.Series([n % 6.0 for n in range(60)])
+    )
+    if task is Task.MULTICLASS:
+        table = table.with_columns(pl.lit("a").alias("prediction"), outcome=pl.Series(["a", "b"] * 30))
+    model = Model("", task=task, success=Success(at_least=4.0) if task is Task.GENERATION else Success())
+    log = setpoint.read(table, model=model, time="ts", prediction="prediction", outcome="outcome", inputs=[])
+    table_of_kinds = log.outcomes().table("kinds")
+    assert words in table_of_kinds.lines[0][1]
+    if task is Task.REGRESSION:
+        assert table_of_kinds.rows[0][2] is None
+        with pytest.raises(setpoint.UsageError, match="no metric is called 'final_rate'"):
+            log.why("", "final_rate", reference="2026-01-01..2026-01-02", current="2026-01-02..2026-01-03")

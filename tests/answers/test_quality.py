@@ -129,8 +129,36 @@ def test_what_cannot_be_is_refused_or_said() -> None:
         log.quality(budget=0.2, threshold=0.5)
     one = read(frame(400).with_columns(outcome=pl.lit(1))).quality(budget=0.2)
     assert any(unknown.startswith("auc: needs 10 more negative outcomes") for unknown in one.unknowns)
+    assert one.verdict is setpoint.Verdict.UNKNOWN, "what is shown first is unknown"
+    assert rows_of(one.table("brier")) == []
+    assert not any("Brier" in line for line in one.because)
     empty = log.quality(over="2020-01-01..2020-01-02")
     assert empty.headline == "cannot say: no prediction in this window"
     bare = frame(400).rename({"p": "prediction"}).with_columns(prediction=(pl.col("prediction") > 0.5).cast(pl.Int8))
     found = setpoint.read(bare, model=MODEL, time="ts", prediction="prediction", outcome="outcome", inputs=["shop"])
-    assert rows_of(found.quality(budget=0.2).table("operating_point")) == []
+    decided = found.quality(budget=0.2)
+    assert rows_of(decided.table("operating_point")) == []
+    assert decided.headline.startswith("accuracy 0.")
+    assert decided.verdict is setpoint.Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("cohort", "words"),
+    [
+        (Cohort("c", where="shop = 'z'"), "cohort c: no prediction of this window meets `shop = 'z'`"),
+        (
+            Cohort("c", by="shop", mapping=(("z", "last"),)),
+            "no prediction of this window has one of the 1 values it maps",
+        ),
+        (Cohort("c", by="empty"), "cohort c: no prediction of this window has a value of it"),
+        (Cohort("c", where="shop = 'b'"), ""),
+        (Cohort("c", by="shop"), ""),
+    ],
+)
+def test_a_cohort_that_never_occurs_is_said(cohort: Cohort, words: str) -> None:
+    table = frame(400).with_columns(empty=pl.lit(None, pl.String))
+    model = Model("", cohorts=(cohort,))
+    log = setpoint.read(table, model=model, time="ts", score="p", outcome="outcome", inputs=["shop", "empty"])
+    for answer in (log.quality(by="c"), log.status(by="c")):
+        said = [unknown for unknown in answer.unknowns if unknown.startswith("cohort c")]
+        assert [words in one for one in said] == [True] * bool(words)

@@ -111,6 +111,19 @@ def test_each_check_finds_its_fault_and_lets_it_go_after_a_quiet_day(kind: str) 
         assert open_findings(found) == []
 
 
+@pytest.mark.parametrize(("key", "kind"), [("h0-0", "early_outcome"), ("nobody", "stray_outcome")])
+def test_an_outcome_by_key_from_before_its_prediction_is_early_and_no_stray_one(key: str, kind: str) -> None:
+    def plant(recorder: Recorder, _: int) -> None:
+        recorder.outcome(1, key=key, observed_at=START - MINUTE)
+        recorder.outcome(1, key="h0-1", observed_at=START + HOUR)
+
+    with temporary_store(Model("m"), replay_now=START) as (layout, spool):
+        found = live(layout, spool, 6, {2: [plant]}, ticks=False)
+        assert [(f.kind, f.state) for f in found] == [(kind, "open")]
+        late = live(layout, spool, 0, {}, ticks=False)
+        assert late == found
+
+
 def test_a_missed_run_is_found_and_ends_with_the_next_one() -> None:
     with temporary_store(MODEL, replay_now=START) as (layout, spool):
         found = live(layout, spool, 40, {}, ticks=False)

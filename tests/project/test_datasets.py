@@ -153,6 +153,25 @@ def test_erased_rows_are_said_by_day(tmp_path: Path) -> None:
     assert f"rows erased: 2 of {per_day} examples of 2026-01-01 are gone" in again.said
 
 
+def test_a_quota_that_chooses_anew_is_no_changed_declaration(tmp_path: Path) -> None:
+    layout = served(tmp_path, replace(MODEL, training_data=TrainingData(quotas=(("country", 0.6),))))
+    made = build(layout, "m", tmp_path / "a.parquet")
+    excluded = pl.read_parquet(tmp_path / "a.parquet.excluded.parquet")
+    beyond = excluded.filter(pl.col("reason").str.starts_with("quota"))["prediction_id"][0]
+    forget(layout, layout.model("m"), key=beyond)
+    assert rebuild(layout, made.lock, tmp_path / "b.parquet").content_hash == made.content_hash
+    for name in pl.read_parquet(made.path)["prediction_id"][:3]:
+        forget(layout, layout.model("m"), key=name)
+    again = rebuild(layout, made.lock, tmp_path / "c.parquet")
+    assert again.said[0] == f"rows erased: 4 of {made.selection.rows} predictions are gone"
+    assert not any("declaration" in said for said in again.said)
+    other = json.loads(made.lock.read_text()) | {"model": "n"}
+    again.lock.write_text(json.dumps(other))
+    answer = dataset_diff(made.path, again.path)
+    assert answer.headline.startswith("m and n: ")
+    assert answer.because[0] == "these are examples of two models: no row can be in both"
+
+
 def test_what_came_since_an_open_finding_began_stays_out(tmp_path: Path) -> None:
     layout = served(tmp_path, replace(MODEL, training_data=TrainingData()))
     recorder, clock = Recorder(layout, "m", spool=Spool(layout)), layout.clock

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 import setpoint
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
-from setpoint.core.model import Cohort, Expectation, Model, Task
+from setpoint.core.model import Cohort, Expectation, Model, Success, Task
 from setpoint.core.verdict import Verdict
 from setpoint.project.keeping import import_file
 from setpoint.store.layout import Layout
@@ -175,6 +175,27 @@ def test_numbers_as_outcomes_are_judged_too() -> None:
     assert [row[:3] for row in found] == [("outcome_in_input", "breach", "copy")]
 
 
+@pytest.mark.parametrize("name", ["predicted", "prediction", "y_hat"])
+def test_what_the_model_answered_is_no_input_and_its_quality_is_measured(name: str) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.normal(0.0, 10.0, 900)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    table = pl.DataFrame(
+        {
+            "at": [start + timedelta(hours=n) for n in range(900)],
+            "size": truth + rng.normal(0.0, 20.0, 900),
+            name: truth + rng.normal(0.0, 1.0, 900),
+            "actual": truth,
+        }
+    )
+    answer = setpoint.evaluate(table[600:], train=table[:600])
+    assert answer.table("leaks").rows == []
+    assert [row[0] for row in answer.table("inputs").rows] == ["size"]
+    assert answer.table("quality").rows[0][:2] == ("rmse", pytest.approx(1.0, rel=0.15))
+    asked = setpoint.evaluate(table[600:], train=table[:600], inputs=["size", name])
+    assert [row[:3] for row in asked.table("leaks").rows] == [("outcome_in_input", "breach", name)]
+
+
 def days(first: int, count: int) -> pl.DataFrame:
     """Return daily sales that follow the week, with what a calendar knows of tomorrow."""
     number = np.arange(first, first + count)
@@ -310,8 +331,7 @@ def test_the_command_line_prints_the_answer_and_leaves_with_its_code(tmp_path: P
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
 
 
-@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.RANKING])
-def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task: Task, tmp_path: Path) -> None:
+def test_classes_are_judged_as_one_of_them_or_another(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     kinds = np.array(["bird", "cat", "dog"])
     came = rng.choice(3, 1200, p=[0.5, 0.3, 0.2])
@@ -325,7 +345,7 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
         }
     )
     layout = Layout.create(tmp_path / "store")
-    layout.declare(Model("pets", task=task))
+    layout.declare(Model("pets", task=Task.MULTICLASS))
 
     def asked() -> setpoint.Answer:
         return setpoint.evaluate(
@@ -338,10 +358,6 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
             prediction="prediction",
         )
 
-    if task is Task.RANKING:
-        with pytest.raises(UsageError, match="an evaluation set of a ranking model cannot be judged"):
-            asked()
-        return
     answer = asked()
     right = float(np.mean(rows["prediction"][800:].to_numpy() == rows["outcome"][800:].to_numpy()))
     (quality,) = [table for table in answer.tables if "metric" in table.columns and table.name != "coverage"][:1]
@@ -350,3 +366,71 @@ def test_classes_are_judged_as_one_of_them_or_another_and_lists_are_refused(task
     assert len(quality.rows) == 1
     assert "yes is 'dog'" in answer.text()
     assert [row[2] for row in answer.table("leaks").rows] == ["told"]
+
+
+def shown(first: int, count: int, markets: tuple[str, ...] = ("us", "eu")) -> pl.DataFrame:
+    """Return rankings of three items, of which the first or none is relevant, with a grade each."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    numbers = range(first, first + count)
+    return pl.DataFrame(
+        {
+            "at": [start + timedelta(hours=n) for n in numbers],
+            "market": [markets[n % len(markets)] for n in numbers],
+            "user": [f"u{n % 40}" for n in numbers],
+            "ranking": [["a", "b", "c"] if n % 2 else ["c", "b", "a"] for n in numbers],
+            "clicked": [["a"] if n % 3 else [] for n in numbers],
+            "grade": [1.0 + n % 5 for n in numbers],
+        }
+    )
+
+
+WORDED = {
+    Task.RANKING: ("clicked", "ndcg_at_k", Success(top=3)),
+    Task.GENERATION: ("grade", "success_rate", Success(at_least=4.0)),
+}
+
+
+@pytest.mark.parametrize("task", WORDED)
+def test_rankings_and_texts_are_judged_by_how_the_rows_were_divided_and_held_against_production(
+    task: Task, tmp_path: Path
+) -> None:
+    outcome, metric, success = WORDED[task]
+    layout = Layout.create(tmp_path / "store")
+    bars = (Expectation(metric, at_least=0.3, source="agreed"),)
+    cohorts = (Cohort("market", by="market"),)
+    layout.declare(Model("m", task=task, success=success, expectations=bars, cohorts=cohorts))
+    shown(1200, 600, ("us", "eu", "jp")).write_parquet(tmp_path / "live.parquet")
+    roles = {"time": "at", "outcome": outcome, "unit": "user"}
+    import_file(layout.root, "m", str(tmp_path / "live.parquet"), columns=roles)
+
+    def asked(test: pl.DataFrame, **more: object) -> setpoint.Answer:
+        given = {"inputs": ["market"], "store": layout.root, "model": "m", **roles, **more}
+        return setpoint.evaluate(test, train=shown(0, 800), **given)  # type: ignore[arg-type]
+
+    answer = asked(shown(800, 400))
+    assert answer.verdict is setpoint.Verdict.WARNING
+    assert answer.headline.startswith("sanity check: m: no leak found between training rows and 400 test rows; the set")
+    assert "has hardly seen market=jp" in answer.headline
+    (row, *_) = answer.table("quality").rows
+    rows = range(800, 1200)
+    right = [n % 5 >= 3 for n in rows] if task is Task.GENERATION else [(n % 3 > 0) / (1 if n % 2 else 2) for n in rows]
+    assert (row[0], row[1], row[9]) == (metric, pytest.approx(sum(right) / 400), "ok")
+    assert isinstance(row[8], int), "how many rows it takes"
+    assert any(unknown.startswith("what inputs give away: not sought where") for unknown in answer.unknowns)
+    mixed = asked(shown(300, 400))
+    assert mixed.verdict is setpoint.Verdict.BREACH
+    assert {leak[0] for leak in mixed.table("leaks").rows} >= {"interleaved_times"}
+    users = asked(shown(800, 400), entities=["user"])
+    assert [leak[:3] for leak in users.table("leaks").rows] == [("entities_on_both_sides", "warning", "user")]
+    with pytest.raises(UsageError, match=f"a {task} model's file cannot be asked"):
+        asked(shown(800, 400), estimator=tmp_path / "none.joblib")
+
+
+def test_rankings_are_judged_without_a_store_too() -> None:
+    answer = setpoint.evaluate(shown(800, 400), train=shown(0, 800), inputs=["market"], time="at", outcome="clicked")
+    assert answer.verdict is setpoint.Verdict.OK
+    assert "task ranking, guessed: ranking looks like a ranking" in answer.because
+    assert answer.table("quality").rows[0][0] == "ndcg_at_k"
+    bare = shown(800, 400).drop("ranking")
+    unknown = setpoint.evaluate(bare, train=shown(0, 800), inputs=["market"], time="at", outcome="clicked")
+    assert unknown.headline.endswith("; quality unknown")

@@ -14,7 +14,7 @@ from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
 from setpoint.core.errors import ColumnError
-from setpoint.core.model import Feature, Model, Rates, Silence, Success, Task
+from setpoint.core.model import Feature, Model, OutcomeKind, Rates, Silence, Success, Task
 from setpoint.project.keeping import import_file
 from setpoint.store.findings import read_findings
 from setpoint.store.imports import Imported
@@ -262,7 +262,7 @@ def test_a_row_whose_outcome_does_not_fit_is_put_aside_whole(tmp_path: Path) -> 
     third = tmp_path / "3.csv"
     third.write_text("ts,key,outcome\n2026-01-03T00:00:00Z,a,perhaps\n2026-01-03T01:00:00Z,b,1\n,c,1\n2026-01-03,,1\n")
     done, _ = import_file(store, "m", str(third), outcomes=True, columns=columns)
-    assert done == Imported(1, 3)
+    assert done == Imported(1, 3, misfits=1)
     reasons = query(store, "SELECT reason FROM quarantine WHERE source_table = 'outcomes' ORDER BY line_number")
     assert [row[0] for row in reasons] == [
         "a value does not fit its column",
@@ -388,3 +388,47 @@ def test_a_file_of_outcomes_may_revise_and_retract_earlier_ones(tmp_path: Path) 
     duckdb.execute(f"COPY (SELECT 'k1' AS key, now() AS ts, 1 AS outcome, 'perhaps' AS gone) TO '{odd}'")
     with pytest.raises(ColumnError, match="column gone has type VARCHAR, which is no retracted"):
         import_file(store, "m", str(odd), outcomes=True, columns={"retracted": "gone"})
+
+
+def test_a_file_of_outcomes_says_who_told_them_and_what_was_lost(tmp_path: Path) -> None:
+    store, past, told = tmp_path / "store", history(tmp_path / "history.parquet"), tmp_path / "told.csv"
+    import_file(store, "m", str(past), columns={"time": "ts", "score": "score", "outcome": ""})
+    lines = [
+        f"k{n},2026-01-{1 + n // 240 + 1:02d}T00:00:00Z,{n % 2},{'ledger' if n < 2000 else 'bureau'},{1.5 - n % 3}"
+        for n in range(2400)
+    ]
+    told.write_text("key,ts,outcome,source,value_usd\n" + "\n".join(lines) + "\n")
+    _, notes = import_file(store, "m", str(told), outcomes=True)
+    assert "value_usd='value_usd'" in notes[0]
+    assert "source='source'" in notes[0]
+    found = query(store, "SELECT source, count(*), min(value_usd) FROM outcomes GROUP BY ALL ORDER BY ALL")
+    assert found == [("bureau", 400, -0.5), ("ledger", 2000, -0.5)]
+    tick(Layout.open(store))
+    kinds = {(f.kind, f.subject) for f in read_findings(Layout.open(store), "m")}
+    assert ("new_outcome_source", "final from bureau") in kinds
+    nameless = tmp_path / "nameless.csv"
+    nameless.write_text("key,ts,outcome,source\nk1,2026-01-12T00:00:00Z,1,ledger\n")
+    import_file(store, "m", str(nameless), outcomes=True, columns={"source": ""})
+    assert query(store, "SELECT count(*) FROM outcomes WHERE source LIKE 'import-%'") == [(1,)]
+
+
+def test_outcomes_that_fit_no_number_are_said_with_one_of_them(tmp_path: Path) -> None:
+    store, past, thumbs = tmp_path / "store", history(tmp_path / "history.parquet"), tmp_path / "thumbs.csv"
+    import_file(store, "m", str(past), columns=MAPPING)
+    thumbs.write_text("key,ts,thumb\nk1,2026-01-02T00:00:00Z,up\nk2,2026-01-02T00:00:00Z,down\n")
+    done, notes = import_file(store, "m", str(thumbs), outcomes=True, columns={"outcome": "thumb"}, kind="thumb")
+    assert (done.rows, done.quarantined, done.misfits) == (0, 2, 2)
+    assert "outcomes that do not fit those of m: 2, such as 'down'" in notes[-1]
+
+
+def test_a_column_called_like_a_kind_of_outcome_is_no_input(tmp_path: Path) -> None:
+    store, past = tmp_path / "store", tmp_path / "graded.csv"
+    lines = [f"k{n},2026-01-01T{n % 24:02d}:00:00Z,{n % 3},{n % 5},{n % 2}" for n in range(60)]
+    past.write_text("key,ts,length,llm,human\n" + "\n".join(lines) + "\n")
+    kinds = (OutcomeKind("human"), OutcomeKind("llm", final=False, judge=True))
+    Layout.create(store).declare(Model("m", task=Task.GENERATION, outcomes=kinds))
+    _, notes = import_file(store, "m", str(past), columns={"outcome": "human"})
+    assert "inputs: length" in notes
+    assert "left out: llm, declared as a kind of outcome; import it with --outcomes --kind llm" in notes, notes
+    done, _ = import_file(store, "m", str(past), outcomes=True, columns={"outcome": "llm"}, kind="llm")
+    assert done.rows == 60

@@ -194,8 +194,9 @@ def _because(evidence: RowEvidence, window: Window | None, searched: Search) -> 
         lines.append(f"{counted(searched.arrival.predictions, 'prediction')}, {arrived}")
     if searched.unknown:
         return tuple(lines)
+    pairs = " and their pairs" if len(searched.dimensions) > 1 else ""
     lines.append(
-        f"searched {_listed(list(searched.dimensions), 6)} and their pairs:"
+        f"searched {_listed(list(searched.dimensions), 6)}{pairs}:"
         f" {counted(searched.looked_at, 'comparison')} on one half of the predictions, the"
         f" {searched.tests:,} that looked worst tested on the other half"
     )

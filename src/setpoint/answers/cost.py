@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from setpoint.answers.answer import Answer, Cell, Table
@@ -10,18 +11,19 @@ from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, overall
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.metric import Metric, counted, number
+from setpoint.core.model import Model
 from setpoint.core.rates import Rates, within
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.quality import Arrival, arrival
 from setpoint.predictions.meter import traffic
-from setpoint.predictions.spending import CostLine, Stretch, Usage, bill, cost_per_success, graded
+from setpoint.predictions.spending import Came, CostLine, Stretch, Usage, bill, cost_per_success, graded
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.row_counts import UnitCount, count_units, count_without_compute
 from setpoint.store.states import StateTable
 
 DEFAULT_LENGTH = 30 * DAY
-LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown", "at_least_usd")
+LINE_COLUMNS = ("line", "usd", "rows", "unpriced", "unknown", "at_least_usd", "low_usd", "high_usd")
 PRICED_COLUMNS = ("predictions", "unpriced", "unpriced_share", "priced_usd", "at_least_usd")
 METRIC_COLUMNS = ("metric", "value_usd", "low_usd", "high_usd", "rows", "outcome_share", "unknown")
 _NO_PRICE = "no price is known: declare rates, or record calls with their cost"
@@ -63,10 +65,12 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     ]
     lines = [*bill(evidence.spending(window), stretches), *graded(model, _graded(evidence, window))]
     overhead = _overhead(lines, requests)
-    correct = cost_per_success(roots, model, overhead_usd=overhead or 0.0)
+    error_usd = sum(line.error_usd for line in lines)  # of the same rows, so they err together
+    each_usd = error_usd / requests if requests else 0.0
+    correct = _widened(roots, model, overhead or 0.0, each_usd)
     total = _total(lines, is_priced=any(one.rates.is_paid for one in stretches))
     units = _units(evidence, window, requests, not_kept=seen.not_kept)
-    per_unit = _per_unit(total, units, model.cost_unit, lines)
+    per_unit = _per_unit(total, units, model.cost_unit, lines, error_usd)
     if total is None:
         correct = Metric(correct.name, None, None, None, "usd", "lower", correct.rows, _why_unknown(lines))
     priced = _priced(lines, roots) if total is None and lines else None
@@ -74,14 +78,14 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     if priced is not None:
         tables.append(Table("priced", PRICED_COLUMNS, [priced]))
     if by:
-        tables.insert(1, _group_table(evidence, window, state, by, overhead))
+        tables.insert(1, _group_table(evidence, window, state, by, overhead, each_usd))
     is_silent = requests == 0
     return Answer(
         question="cost",
         model=model.name,
         verdict=Verdict.OK if correct.value is not None else Verdict.UNKNOWN,
         headline=_headline(evidence, correct, per_unit, is_silent=is_silent),
-        because=_because(evidence, window, known, total, requests, priced),
+        because=_because(evidence, window, known, _spent(total, error_usd), requests, priced),
         unknowns=tuple(f"{m.name}: {m.unknown}" for m in (correct, per_unit) if m.value is None),
         as_of=evidence.as_of,
         zone=model.timezone,
@@ -124,7 +128,7 @@ def _stretch(
     return Stretch(
         rates,
         *made,
-        outcomes=round(known.with_outcome),
+        outcomes=Came.weighed(known.with_outcome, known.squares),
         lived=_lived(evidence, window),
         unpriced=max(round(missing), 1) if missing else 0,
     )
@@ -141,11 +145,32 @@ def _lived(evidence: RowEvidence, window: Window | None) -> Window | None:
     return Window(start, max(start, min(window.end, evidence.as_of)))
 
 
-def _graded(evidence: RowEvidence, window: Window | None) -> dict[str, int]:
+def _graded(evidence: RowEvidence, window: Window | None) -> dict[str, Came]:
     """Return how many outcomes of each kind that costs something have arrived."""
     priced = [kind.name for kind in evidence.model.outcomes if kind.cost_usd is not None]
     arrived = evidence.arrivals(window).without(outcome=None) if priced else None
-    return {} if arrived is None else {name: round(arrived.only(kind=name).total("weight")) for name in priced}
+    if arrived is None:
+        return {}
+    of_kind = {name: arrived.only(kind=name) for name in priced}
+    return {name: Came.weighed(one.total("weight"), one.total("weight_squares")) for name, one in of_kind.items()}
+
+
+def _widened(roots: StateTable, model: Model, overhead_usd: float, error_usd: float) -> Metric:
+    """Return the cost per success, with how sure the part that is spread over all predictions is.
+
+    Args:
+        roots: The quality state of root rows.
+        model: The declaration.
+        overhead_usd: Dollars a request that belong to no row.
+        error_usd: Half of the 95 % interval of that.
+    """
+    found = cost_per_success(roots, model, overhead_usd=overhead_usd)
+    if not error_usd or found.value is None or found.low is None or found.high is None:
+        return found
+    shifted = cost_per_success(roots, model, overhead_usd=overhead_usd + error_usd).value
+    shift = (shifted or found.value) - found.value
+    below, above = (math.hypot(abs(end - found.value), shift) for end in (found.low, found.high))
+    return replace(found, low=max(found.value - below, 0.0), high=found.value + above)
 
 
 def _units(evidence: RowEvidence, window: Window | None, requests: int, *, not_kept: int) -> _Units:
@@ -190,7 +215,8 @@ def _priced(lines: list[CostLine], roots: StateTable) -> tuple[float, float, flo
     """Return what is known where no total is: predictions, those without a price, their share, and lower bounds."""
     predictions, unpriced = roots.total("weight"), roots.total("unpriced")
     share = unpriced / predictions if predictions else None
-    return predictions, unpriced, share, roots.total("cost"), sum(line.at_least_usd for line in lines)
+    at_least = sum(max(line.at_least_usd - line.error_usd, 0.0) for line in lines)
+    return predictions, unpriced, share, roots.total("cost"), at_least
 
 
 def _why_unknown(lines: list[CostLine]) -> str:
@@ -198,14 +224,27 @@ def _why_unknown(lines: list[CostLine]) -> str:
     return next((line.unknown for line in lines if line.usd is None), _NO_PRICE)
 
 
-def _per_unit(total: float | None, units: _Units, unit: str, lines: list[CostLine]) -> Metric:
+def _spent(total: float | None, error_usd: float) -> str:
+    """Return the total in words, with its interval where outcomes that cost something are estimated."""
+    if total is None:
+        return "an unknown amount"
+    return Metric("total", total, *_ends(total, error_usd), "usd", "lower", 0).text()
+
+
+def _ends(usd: float, error_usd: float) -> tuple[float | None, float | None]:
+    """Return the interval of an amount; none where it is counted."""
+    return (max(usd - error_usd, 0.0), usd + error_usd) if error_usd else (None, None)
+
+
+def _per_unit(total: float | None, units: _Units, unit: str, lines: list[CostLine], error_usd: float) -> Metric:
     name = f"cost_per_{unit}_usd"
     why = units.unknown or ("" if units.count else "no prediction in this window")
     if units.count and total is None:
         why = _why_unknown(lines)
     if why or total is None:
         return Metric(name, None, None, None, "usd", "lower", units.count, why)
-    return Metric(name, total / units.count, None, None, "usd", "lower", units.count)
+    ends = _ends(total / units.count, error_usd / units.count)
+    return Metric(name, total / units.count, *ends, "usd", "lower", units.count)
 
 
 def _headline(evidence: RowEvidence, correct: Metric, per_unit: Metric, *, is_silent: bool) -> str:
@@ -223,13 +262,12 @@ def _because(
     evidence: RowEvidence,
     window: Window | None,
     known: Arrival,
-    total: float | None,
+    spent: str,
     requests: int,
     priced: tuple[float, float, float | None, float, float] | None,
 ) -> tuple[str, ...]:
     zone = evidence.model.timezone
     where = f"{window.text(zone)} ({zone}): " if window else ""
-    spent = "an unknown amount" if total is None else number(total, "usd")
     lines = [f"{where}{counted(requests, 'prediction')} for {spent} in all"]
     if priced is not None:
         predictions, unpriced, missing, priced_usd, at_least = priced
@@ -258,12 +296,14 @@ def _metrics_table(metrics: list[Metric], known: Arrival) -> Table:
 
 def _lines_table(lines: list[CostLine]) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None, line.at_least_usd) for line in lines
-    ]
+        (line.name, line.usd, line.rows, line.unpriced, line.unknown or None, line.at_least_usd,
+         *(end if line.usd is not None else None for end in _ends(line.at_least_usd, line.error_usd)))
+        for line in lines
+    ]  # fmt: skip
     shown = [
         (
             line.name,
-            number(line.at_least_usd, "usd") if line.usd is not None else _unknown_amount(line),
+            _spent(line.usd, line.error_usd) if line.usd is not None else _unknown_amount(line),
             f"{line.rows:,}",
             line.unknown,
         )
@@ -277,13 +317,13 @@ def _unknown_amount(line: CostLine) -> str:
 
 
 def _group_table(
-    evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float | None
+    evidence: RowEvidence, window: Window | None, state: StateTable, by: str, overhead: float | None, error_usd: float
 ) -> Table:
     found = days(evidence, window) if by == BY_DAY else groups(state, by)
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for name, part in found:
-        metric = cost_per_success(part, evidence.model, overhead_usd=overhead or 0.0)
+        metric = _widened(part, evidence.model, overhead or 0.0, error_usd)
         if overhead is None:
             metric = replace(metric, value=None, low=None, high=None, unknown="the monthly cost is unknown")
         share = arrival(part).share

@@ -142,11 +142,16 @@ def _is_untimed(found: Evaluated) -> bool:
     return found.split.times is None and not found.is_timeless
 
 
+def _is_not_judged(found: Evaluated) -> bool:
+    """Whether what inputs give away was sought, and could not be told of any."""
+    return found.columns.is_sought and not found.columns.strengths
+
+
 def _verdict(found: Evaluated, bar: Expectation | None) -> Verdict:
     if any(leak.severity == "breach" for leak in found.leaks):
         return Verdict.BREACH
     below = bar is not None and judge(found.metrics[0], bar) in {Verdict.WARNING, Verdict.BREACH}
-    if not found.columns.strengths or _is_untimed(found):
+    if _is_not_judged(found) or _is_untimed(found):
         return Verdict.UNKNOWN
     return Verdict.WARNING if found.leaks or below or _thin(found) else Verdict.OK
 
@@ -161,17 +166,18 @@ def _headline(found: Evaluated, leaks: list[Leak], verdict: Verdict) -> str:
         worth = f"; {said} is not to be believed" if metric.value is not None else ""
         return f"the set leaks: {listed}{worth}"
     if verdict is Verdict.UNKNOWN:
-        why = found.columns.unknown[0] if not found.columns.strengths else (
+        why = found.columns.unknown[0] if _is_not_judged(found) else (
             "whether test rows are later than training rows: no column of both files is a time"
         )  # fmt: skip
         return f"cannot say {why}" + (f"; suspicious: {listed}" if titles else "")
     if titles:
         return f"suspicious: {listed}; {said}"
     rows = counted(int(np.sum(~np.isnan(found.split.test_outcomes))), "test row")
-    inputs = counted(sum(test.is_known for test, _ in found.columns.strengths.values()), "input")
+    known = sum(test.is_known for test, _ in found.columns.strengths.values())
+    where = f"in {counted(known, 'input')} and" if found.columns.is_sought else "between training rows and"
     gaps = _thin(found)
     unseen = f"; the set has hardly seen {gaps[0].name} ({_gap_words(gaps[0])})" if gaps else ""
-    return f"no leak found in {inputs} and {rows}{unseen}; {said}"
+    return f"no leak found {where} {rows}{unseen}; {said}"
 
 
 def _gap_words(gap: Gap) -> str:

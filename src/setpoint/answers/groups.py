@@ -55,6 +55,25 @@ def groups(state: StateTable, by: str) -> list[tuple[str, StateTable]]:
     return sorted(found, key=lambda item: (-item[1].total("weight"), item[0]))
 
 
+def never_met(state: StateTable, by: str, model: Model) -> tuple[str, ...]:
+    """Return that a cohort never occurs, in words: its condition was never met, or its column never filled.
+
+    Args:
+        state: A quality state that is split by the cohort.
+        by: What a person asked for.
+        model: The declaration.
+    """
+    cohort = next((one for one in model.cohorts if one.name == by), None)
+    values = set(state.key("cohort_value"))
+    if cohort is None or not values:
+        return ()
+    if cohort.where and "yes" not in values:
+        return (f"cohort {by}: no prediction of this window meets `{cohort.where}`",)
+    if cohort.mapping and values <= {"(other)", "(none)", None}:
+        return (f"cohort {by}: no prediction of this window has one of the {len(cohort.mapping)} values it maps",)
+    return (f"cohort {by}: no prediction of this window has a value of it",) if values <= {None, "(none)"} else ()
+
+
 def days(evidence: RowEvidence, window: Window | None) -> list[tuple[str, StateTable]]:
     """Return each local day of a window and the state of its root rows, oldest first.
 

@@ -10,7 +10,7 @@ from setpoint.answers.groups import cohort_of
 from setpoint.core.clock import DAY, day_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
-from setpoint.core.model import OutcomeKind
+from setpoint.core.model import OutcomeKind, Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window, shift_days
 from setpoint.feedback.delay import PART, Delay, delay
@@ -154,19 +154,27 @@ def _kind_table(evidence: RowEvidence, days: _Days) -> Table:
             continue
         known = delay(days, kind.name, as_of=evidence.as_of, zone=evidence.model.timezone)
         metric = rate(state, kind)
+        if kind.final and evidence.model.task is Task.REGRESSION:
+            why = "a number says neither yes nor no"
+            metric = Metric(metric.name, None, None, None, "share", "none", metric.rows, why)
         needed = known.seconds_until(PART)
         rows.append(
             (kind.name, kind.final, metric.value, metric.low, metric.high, known.arrived_ratio, known.predictions,
              kind.source or None, kind.selection or None, needed[0] if needed else None, metric.unknown or None)
         )  # fmt: skip
-        lines.append(_kind_line(kind, metric, known))
+        lines.append(_kind_line(kind, metric, known, evidence.model.task))
     return Table("kinds", KIND_COLUMNS, rows, ("outcome", "share that says yes", "of", "seen for"), lines)
 
 
-def _kind_line(kind: OutcomeKind, metric: Metric, known: Delay) -> tuple[str, ...]:
+_YES = {Task.MULTICLASS: " answered right", Task.RANKING: " with anything relevant", Task.GENERATION: " good enough"}
+"""What a final outcome that says yes says of a model that does not answer yes or no."""
+
+
+def _kind_line(kind: OutcomeKind, metric: Metric, known: Delay, task: Task) -> tuple[str, ...]:
     seen = kind.selection or ("everybody whose outcome came" if kind.final else "all predictions")
     share = "" if known.arrived_ratio is None else number(known.arrived_ratio, "share")
-    return (f"{kind.name}{' (final)' if kind.final else ''}", metric.text(), seen, share)
+    means = _YES.get(task, "") if (kind.final or kind.judge) and metric.value is not None else ""
+    return (f"{kind.name}{' (final)' if kind.final else ''}", f"{metric.text()}{means}", seen, share)
 
 
 def _day_table(days: Sequence[_Day], evidence: RowEvidence) -> Table:

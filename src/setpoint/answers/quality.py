@@ -8,7 +8,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
 from setpoint.answers.business import business
 from setpoint.answers.by_task import of_task
-from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, overall
+from setpoint.answers.groups import BY_DAY, cohort_of, days, groups, never_met, overall
 from setpoint.answers.proxy_rates import proxy_rates
 from setpoint.answers.scores import brier_table, reliability_table, told
 from setpoint.control.estimate_checks import stored_audits
@@ -97,11 +97,14 @@ def quality_in_detail(
         metrics = [replace(metric, unknown=why) if metric.value is None else metric for metric in metrics]
     counts = binary_state(state) if model.task is Task.BINARY else None
     acted = None if counts is None else _acted(counts, budget, threshold, model.success.threshold)
+    first = _shown_first(evidence, metrics, acted)
+    # A score in parts is as unknown as the score.
+    in_parts = next((counts for metric in metrics if metric.name == "brier" and metric.value is not None), None)
     rates = proxy_rates(evidence, window)
     tables = [_metric_table([*metrics, *(metric for one in rates for metric in (one.metric, one.completeness))])]
     tables += of_task(evidence, window, state)
     if counts is not None and acted is not None:
-        tables = [_point_table(acted), *tables, reliability_table(counts), brier_table(counts)]
+        tables = [_point_table(acted), *tables, reliability_table(counts), brier_table(in_parts)]
     if by:
         found = days(evidence, window) if by == BY_DAY else groups(split, by)
         tables.insert(0, _group_table(evidence, found, by, acted))
@@ -111,10 +114,13 @@ def quality_in_detail(
     return Answer(
         question="quality",
         model=model.name,
-        verdict=Verdict.OK if any(metric.value is not None for metric in metrics) else Verdict.UNKNOWN,
-        headline=_headline(evidence, metrics, counts, acted, known),
-        because=(*_because(evidence, window, known, counts), *judged, *worth.said, *aside_lines(evidence)),
-        unknowns=tuple(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
+        verdict=Verdict.UNKNOWN if first.value is None else Verdict.OK,
+        headline=_headline(evidence, first, counts, acted, known),
+        because=(*_because(evidence, window, known, in_parts), *judged, *worth.said, *aside_lines(evidence)),
+        unknowns=(
+            *(never_met(split, by, model) if cohort else ()),
+            *(f"{metric.name}: {metric.unknown}" for metric in metrics if metric.unknown),
+        ),
         as_of=evidence.as_of,
         zone=model.timezone,
         tables=tuple(tables),
@@ -145,13 +151,20 @@ def _acted(counts: BinaryState, budget: float | None, threshold: float | None, d
     return _Acted(words, at_threshold(counts, cut) if budget is None else at_budget(counts, budget))
 
 
+def _shown_first(evidence: RowEvidence, metrics: list[Metric], acted: _Acted | None) -> Metric:
+    """Return the metric that the answer is about: of a model that only decides, the first that needs no scores."""
+    first = next(metric for metric in metrics if metric.name == headline(evidence.model))
+    if first.value is not None or evidence.model.expectations or acted is None or acted.point is not None:
+        return first
+    return next((metric for metric in metrics if metric.value is not None and metric.better != "none"), first)
+
+
 def _headline(
-    evidence: RowEvidence, metrics: list[Metric], counts: BinaryState | None, acted: _Acted | None, known: Arrival
+    evidence: RowEvidence, first: Metric, counts: BinaryState | None, acted: _Acted | None, known: Arrival
 ) -> str:
     subject = f"{evidence.model.name}: " if evidence.model.name else ""
     if not known.predictions:
         return f"{subject}cannot say: no prediction in this window"
-    first = next(metric for metric in metrics if metric.name == headline(evidence.model))
     said = f"{subject}{first.name} {first.text()}"
     if counts is None or acted is None or acted.point is None:
         return said

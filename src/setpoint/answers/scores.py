@@ -47,7 +47,7 @@ def reliability_table(counts: BinaryState, said: str = "scores") -> Table:
     )
 
 
-def brier_table(counts: BinaryState) -> Table:
-    """Return the parts of the Brier score."""
-    parts = brier_decomposition(counts)
+def brier_table(counts: BinaryState | None) -> Table:
+    """Return the parts of the Brier score; none where it is unknown."""
+    parts = None if counts is None else brier_decomposition(counts)
     return Table("brier", BRIER_COLUMNS, [] if parts is None else [astuple(parts)], BRIER_COLUMNS)

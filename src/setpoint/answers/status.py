@@ -9,7 +9,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines, aside_tables
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
 from setpoint.answers.estimates import estimate_tables
-from setpoint.answers.groups import FIXED, cohort_of, groups, overall
+from setpoint.answers.groups import FIXED, cohort_of, groups, never_met, overall
 from setpoint.answers.proxy_rates import ProxyRate, proxy_rates
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
@@ -86,13 +86,14 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     tables += [*estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
     if by:
         tables.insert(0, _group_table(evidence, state, by, now, cohort))
+    unknown = tuple(_unknowns(evidence, judged, known, now, unread))
     return Answer(
         question="status",
         model=model.name,
         verdict=verdict,
         headline=_headline(model.name, verdict, judged, silent, model.timezone),
         because=_because(evidence, now, reference, seen, tokens, known, judged),
-        unknowns=_unknowns(evidence, judged, known, now, unread),
+        unknowns=((*never_met(state, by, model), *unknown) if cohort else unknown),
         as_of=evidence.as_of,
         zone=model.timezone,
         tables=tuple(tables),

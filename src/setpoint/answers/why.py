@@ -12,7 +12,7 @@ from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import QUALITY_METRICS, Metric, number
-from setpoint.core.model import OutcomeKind
+from setpoint.core.model import OutcomeKind, Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.baselines import skill_over_version, skills
@@ -96,7 +96,9 @@ def why(
 
 def _measured(evidence: RowEvidence, metric: str) -> _Measured:
     model = evidence.model
-    kinds = {f"{kind.name}_rate": kind for kind in model.outcomes}
+    # A final outcome that is a number says neither yes nor no.
+    said = [kind for kind in model.outcomes if not (kind.final and model.task is Task.REGRESSION)]
+    kinds = {f"{kind.name}_rate": kind for kind in said}
     names = [known.name for known in QUALITY_METRICS[model.task]]
     if metric in kinds:
         kind = kinds[metric]

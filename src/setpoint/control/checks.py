@@ -105,14 +105,22 @@ def future_times(evidence: RowEvidence, now: int) -> list[Episode]:
 
 
 def early_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
-    """Outcomes that happened before the prediction they name."""
+    """Outcomes that happened before the prediction they name, or before all that were answered under their key.
+
+    One whose key is first seen more than an hour after it came is a stray one.
+    """
+    in_time = f"epoch_us(f.recorded_at) <= epoch_us(o.recorded_at) + {HOUR}"
     return _counted(
         evidence,
         now,
         "early_outcome",
-        """
+        f"""
         SELECT epoch_us(greatest(o.recorded_at, p.recorded_at)), 'observed_at' FROM outcomes AS o
         JOIN predictions AS p ON p.prediction_id = o.prediction_id WHERE o.observed_at < p.predicted_at
+        UNION ALL SELECT epoch_us(greatest(o.recorded_at, f.recorded_at)), 'observed_at' FROM outcomes AS o JOIN (
+            SELECT key, min(predicted_at) AS predicted_at, min(recorded_at) AS recorded_at FROM ({_KEYED}) GROUP BY key
+        ) AS f ON f.key = o.key AND {in_time}
+        WHERE o.prediction_id IS NULL AND o.observed_at < f.predicted_at AND {_old_enough(evidence, now)}
         """,
         lambda _: "outcomes were observed before their prediction was made; check observed_at",
     )
@@ -126,12 +134,7 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
     One of a row that was not kept belongs to that: its identifier says that it would not have been.
     """
     least = "coalesce((SELECT min(keep_probability) FROM predictions), 1.0)"
-    # With retention the prediction of an older outcome may have been let go.
-    reach = f" - {evidence.model.outcome_horizon}" if evidence.model.retention != Retention() else ""
-    first = "coalesce((SELECT min(epoch_us(predicted_at)) FROM predictions), 0)"
-    kept = f"epoch_us(o.recorded_at) <= {now - HOUR}"
-    if reach:
-        kept += f" AND epoch_us(o.observed_at){reach} >= {first}"
+    kept = _old_enough(evidence, now)
     in_time = f"epoch_us(p.recorded_at) <= epoch_us(o.recorded_at) + {HOUR}"
     return _counted(
         evidence,
@@ -142,11 +145,27 @@ def stray_outcomes(evidence: RowEvidence, now: int) -> list[Episode]:
         ANTI JOIN predictions AS p ON p.prediction_id = o.prediction_id AND p.parent_id IS NULL AND {in_time}
         WHERE o.prediction_id IS NOT NULL AND {kept} AND {printed(keeps("o.prediction_id", least))}
         UNION ALL SELECT epoch_us(o.recorded_at), 'key' FROM outcomes AS o
-        ANTI JOIN (SELECT key, recorded_at FROM predictions UNION ALL SELECT key, recorded_at FROM unkept) AS p
+        ANTI JOIN ({_KEYED}) AS p
         ON p.key = o.key AND {in_time} WHERE o.prediction_id IS NULL AND {kept}
         """,
-        lambda subject: f"outcomes name a {subject} that nobody was answered under; check how it is passed on",
+        lambda subject: (
+            f"outcomes name a {subject} that nobody was answered under until then; check how it is passed on"
+        ),
     )
+
+
+def _old_enough(evidence: RowEvidence, now: int) -> str:
+    """Return SQL for outcomes that came an hour ago, and whose prediction cannot have been let go by retention."""
+    old = f"epoch_us(o.recorded_at) <= {now - HOUR}"
+    if evidence.model.retention == Retention():
+        return old
+    first = "coalesce((SELECT min(epoch_us(predicted_at)) FROM predictions), 0)"
+    return f"{old} AND epoch_us(o.observed_at) - {evidence.model.outcome_horizon} >= {first}"
+
+
+_KEYED = (
+    "SELECT key, recorded_at, predicted_at FROM predictions UNION ALL SELECT key, recorded_at, predicted_at FROM unkept"
+)
 
 
 def odd_scores(evidence: RowEvidence, now: int) -> list[Episode]:

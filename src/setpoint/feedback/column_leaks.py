@@ -64,11 +64,13 @@ class Judged:
         leaks: Found.
         strengths: Of each input alone in the test rows, and in the training rows, by name.
         unknown: What could not be judged, in words.
+        is_sought: Whether what inputs give away was sought: of an order or a text nothing is.
     """
 
     leaks: tuple[Leak, ...]
     strengths: dict[str, tuple[Estimate, Estimate]]
     unknown: tuple[str, ...]
+    is_sought: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +83,12 @@ class _Looked:
     row_counts: list[RowCounts]
 
 
-def column_leaks(split: Split) -> Judged:
+def column_leaks(split: Split, *, beyond: str = "") -> Judged:
     """Return which columns know what they cannot know.
 
     Args:
         split: Both sets.
+        beyond: What is predicted, where no single number says it, in words: then only times are looked at.
 
     Example:
         >>> truth = np.tile([0.0, 1.0], 60)
@@ -93,10 +96,10 @@ def column_leaks(split: Split) -> Judged:
         >>> [(leak.code, leak.subject) for leak in column_leaks(Split((copy,), truth, truth, True)).leaks]
         [('outcome_in_input', 'status')]
     """
-    unknown = _not_judged(split)
+    unknown = f"what inputs give away: not sought where {beyond} is predicted" if beyond else _not_judged(split)
     if unknown:
         found = [leak for column in split.inputs for leak in late_leaks(split, column)]
-        return Judged(tuple(found), {}, (unknown,))
+        return Judged(tuple(found), {}, (unknown,), is_sought=not beyond)
     known = _with_outcomes(split)
     strengths = {
         column.name: (_test_strength(known, column), _train_strength(known, column)) for column in known.inputs

@@ -32,11 +32,13 @@ class Arrival:
         predictions: Predictions of the window, weighted by 1/keep_probability.
         with_outcome: Those whose outcome is known.
         rows: Rows with an outcome, unweighted: what intervals rest on.
+        squares: The sum of the squared weights of those.
     """
 
     predictions: float
     with_outcome: float
     rows: int
+    squares: float = 0.0
 
     @property
     def share(self) -> float | None:
@@ -146,7 +148,8 @@ def arrival(state: StateTable) -> Arrival:
     """Return how complete the outcomes of a state are."""
     known = _has_outcome(state)
     weights = state.column("weight")
-    return Arrival(float(weights.sum()), float(weights[known].sum()), int(state.column("rows")[known].sum()))
+    squares = float(state.column("weight_squares")[known].sum())
+    return Arrival(float(weights.sum()), float(weights[known].sum()), int(state.column("rows")[known].sum()), squares)
 
 
 def binary_state(state: StateTable) -> BinaryState:

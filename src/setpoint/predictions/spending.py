@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from setpoint.core.model import Model, Task
 from setpoint.core.rates import Rates
 from setpoint.core.window import Window
 from setpoint.stats import intervals
-from setpoint.stats.estimate import Estimate
+from setpoint.stats.estimate import Estimate, Z
 from setpoint.store.states import StateTable
 
 _MONTH = 365.25 / 12 * DAY
@@ -31,6 +33,7 @@ class CostLine:
         unpriced: How many of them have no known price.
         unknown: Why the amount is not known; empty when it is.
         is_shared: Whether it belongs to no prediction of its own, and is spread over all of them.
+        error_usd: Half of the 95 % interval of the amount; 0 when it is counted.
     """
 
     name: str
@@ -39,11 +42,33 @@ class CostLine:
     unpriced: int = 0
     unknown: str = ""
     is_shared: bool = False
+    error_usd: float = 0.0
 
     @property
     def usd(self) -> float | None:
         """The amount; None when it is unknown."""
         return None if self.unknown else self.at_least_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """How many outcomes came, each of which costs something.
+
+    Attributes:
+        count: How many; when rows are sampled, what the outcomes of kept rows stand for.
+        error: Half of the 95 % interval of that; 0 when every row is kept.
+    """
+
+    count: int
+    error: float = 0.0
+
+    @classmethod
+    def weighed(cls, weight: float, weight_squares: float) -> Self:
+        """Return how many outcomes there were, from the weights of those whose row was kept.
+
+        A row is kept with a chance of its own, whatever becomes of others (Horvitz and Thompson).
+        """
+        return cls(round(weight), Z * math.sqrt(max(weight_squares - weight, 0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +102,7 @@ class Stretch:
     rates: Rates
     asked: Usage
     shadow: Usage
-    outcomes: int
+    outcomes: Came
     lived: Window | None
     unpriced: int = 0
 
@@ -103,8 +128,10 @@ def bill(spending: StateTable, stretches: Sequence[Stretch]) -> list[CostLine]:
     ]
     labelled = [(price, one.outcomes) for one in stretches if (price := one.rates.per_outcome_usd) is not None]
     if labelled:
-        usd = sum(price * n for price, n in labelled)
-        lines.append(CostLine("outcomes", usd, sum(n for _, n in labelled), is_shared=True))
+        usd = sum(price * came.count for price, came in labelled)
+        error = math.hypot(*(price * came.error for price, came in labelled))
+        rows = sum(came.count for _, came in labelled)
+        lines.append(CostLine("outcomes", usd, rows, is_shared=True, error_usd=error))
     monthly = [(price, one.lived) for one in stretches if (price := one.rates.per_month_usd) is not None]
     if monthly:
         usd = sum(price * lived.length / _MONTH for price, lived in monthly if lived)
@@ -114,7 +141,7 @@ def bill(spending: StateTable, stretches: Sequence[Stretch]) -> list[CostLine]:
     return [*lines, *_uncosted(lines, stretches)]
 
 
-def graded(model: Model, arrived: Mapping[str, int]) -> list[CostLine]:
+def graded(model: Model, arrived: Mapping[str, Came]) -> list[CostLine]:
     """Return a line of the bill for each kind of outcome that costs something, such as the grades of a judge.
 
     Args:
@@ -122,7 +149,11 @@ def graded(model: Model, arrived: Mapping[str, int]) -> list[CostLine]:
         arrived: How many outcomes of each kind have arrived.
     """
     priced = [(kind.name, kind.cost_usd) for kind in model.outcomes if kind.cost_usd is not None]
-    return [CostLine(name, usd * arrived[name], arrived[name], is_shared=True) for name, usd in priced]
+    return [
+        CostLine(name, usd * came.count, came.count, is_shared=True, error_usd=usd * came.error)
+        for name, usd in priced
+        for came in (arrived[name],)
+    ]
 
 
 _Billed = Sequence[tuple[Rates, Usage]]

@@ -212,12 +212,20 @@ def _differences(before: dict[str, Any], after: dict[str, object]) -> tuple[str,
         return ()
     found: list[str] = []
     days = cast("dict[str, list[object]]", after["days"])
+    gone = before["predictions"] - cast("int", after["predictions"])
+    why = "the declaration or the features changed since"
+    if gone > 0 and before["policy"]["quotas"]:
+        why = "the quotas chose anew among what is left"
+    elif gone < 0:
+        why = "predictions of that time were imported since"
     for day, (count, digest) in before["days"].items():
         have, same = days.get(day, [0, ""])
         if cast("int", have) < count:
             found.append(f"rows erased: {count - cast('int', have):,} of {counted(count, 'example')} of {day} are gone")
         elif same != digest:
-            found.append(f"examples of {day} are not what they were: the declaration or the features changed since")
+            found.append(f"examples of {day} are not what they were: {why}")
+    if gone > 0:
+        found.insert(0, f"rows erased: {gone:,} of {counted(before['predictions'], 'prediction')} are gone")
     return (*found, *(f"examples of {day} are new" for day in days if day not in before["days"]))
 
 
@@ -252,13 +260,15 @@ def dataset_diff(first: Path, second: Path) -> Answer:
     more, fewer, corrected = (f"{counts[name]:,}" for name in ("added", "removed", "corrected"))
     moved = f"{more} examples more, {fewer} fewer, {corrected} corrected outcomes"
     said = "the two data sets are the same" if same else f"{moved}; {features.headline}"
-    headline = f"{locks[1]['model']}: {said}"
+    models = list(dict.fromkeys(cast("str", lock["model"]) for lock in locks))
+    headline = f"{' and '.join(models)}: {said}"
+    apart = ("these are examples of two models: no row can be in both",) if len(models) > 1 else ()
     return Answer(
         question="dataset diff",
         model=locks[1]["model"],
         verdict=Verdict.OK if same else features.verdict,
         headline=headline,
-        because=tuple(_told(path, lock) for path, lock in zip((first, second), locks, strict=True)),
+        because=(*apart, *(_told(path, lock) for path, lock in zip((first, second), locks, strict=True))),
         unknowns=(),
         as_of=parse_time(locks[1]["as_of"]),
         zone="UTC",

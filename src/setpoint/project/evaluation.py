@@ -28,6 +28,7 @@ from setpoint.feedback.evaluation import (
     told_offline,
 )
 from setpoint.feedback.leaks import Split, split_leaks
+from setpoint.feedback.quality import quality
 from setpoint.project.fitted import Fitted, Floats, load_estimator, word
 from setpoint.project.keeping import ship_if_free
 from setpoint.project.log import When, open_log
@@ -59,6 +60,7 @@ class _Production:
     told: Told | None = None
     online: tuple[Online, ...] = ()
     as_of: int = 0
+    evaluated: RowEvidence | None = None
 
 
 def evaluate(
@@ -144,8 +146,11 @@ def _evaluated(
 
 def _judged(files: Files, estimator: str | Path | None, production: _Production) -> Answer:
     split, notes = split_of(files)
-    columns = column_leaks(split)
-    metrics, asked = _quality(files, split, estimator)
+    columns = column_leaks(split, beyond=_BEYOND.get(files.task, ""))
+    if files.task in _BEYOND:
+        metrics, asked = _quality_in_words(files, estimator, production)
+    else:
+        metrics, asked = _quality(files, split, estimator)
     return evaluation(
         Evaluated(
             names=(files.train.name, files.test.name),
@@ -163,6 +168,30 @@ def _judged(files: Files, estimator: str | Path | None, production: _Production)
             notes=(*files.notes, *notes),
         )
     )
+
+
+_BEYOND = {Task.RANKING: "an order", Task.GENERATION: "a text"}
+
+
+def _quality_in_words(files: Files, estimator: str | Path | None, production: _Production) -> tuple[list[Metric], str]:
+    """Return the quality of recorded rankings or graded texts, as a log has it, and whose they are."""
+    if estimator is not None:
+        msg = f"a {files.task} model's file cannot be asked"
+        raise UsageError(msg, hint="record its answers in the set, in a column of their own")
+    evaluated = production.evaluated or _evaluated_rows(files, Model("", task=files.task), files.test.mapped.inputs)
+    found = quality(evaluated.quality(None).only(is_root=True), evaluated.model)
+    roles = files.test.mapped.roles
+    by = roles.get("ranking", "") if files.task is Task.RANKING else f"the model and graded by {roles['outcome']}"
+    return [found[0], *(metric for metric in found[1:] if metric.value is not None)], by
+
+
+def _evaluated_rows(files: Files, model: Model, inputs: tuple[str, ...]) -> RowEvidence:
+    """Return the rows to evaluate on as a log, whose views are in the files' connection from then on."""
+    wanted = {"outcome", "ranking", "judge"} if model.task.in_words else {"outcome"}
+    roles = {role: column for role, column in files.test.mapped.roles.items() if role in wanted}
+    test = (files.test.table, files.test.types, Mapped(roles, inputs))
+    views = create_views(files.test.connection, test, None, model.timezone)
+    return RowEvidence(files.test.connection, model, views, 0, is_joined=True, is_recorded=False)
 
 
 def _quality(files: Files, split: Split, estimator: str | Path | None) -> tuple[list[Metric], str]:
@@ -217,13 +246,10 @@ def _fitted(files: Files, path: Path) -> Fitted:
 def _production(evidence: RowEvidence, files: Files, window: Window | None) -> _Production:
     model = evidence.model
     inputs = tuple(name for name in evidence.inputs if name in files.test.types)
-    connection = files.test.connection
-    roles = {role: column for role, column in files.test.mapped.roles.items() if role == "outcome"}
-    views = create_views(connection, (files.test.table, files.test.types, Mapped(roles, inputs)), None, model.timezone)
-    evaluated = RowEvidence(connection, model, views, 0, is_joined=True, is_recorded=False)
+    evaluated = _evaluated_rows(files, model, inputs)
     told = next((one for bar in model.expectations if (one := told_offline(bar)) is not None), None)
     span = evidence.span
     online: Sequence[Online] = ()
     if told is not None and span is not None:
         online = measured_online(evidence, told, Window(span.end - PAST_WEEKS * _WEEK, span.end))
-    return _Production(model, coverage(evidence, evaluated, window), told, tuple(online), evidence.as_of)
+    return _Production(model, coverage(evidence, evaluated, window), told, tuple(online), evidence.as_of, evaluated)

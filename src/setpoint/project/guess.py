@@ -231,16 +231,16 @@ _OF_NUMBERS = (
 )  # fmt: skip
 
 
-def check_roles(columns: Mapping[str, str]) -> None:
+def check_roles(columns: Mapping[str, str], known: tuple[str, ...] = ROLES) -> None:
     """Refuse a role that there is not.
 
     Raises:
         UsageError: No role has this name.
     """
     for role in columns:
-        if role not in ROLES:
+        if role not in known:
             msg = f"no role is called {role!r}"
-            raise UsageError(msg, hint=did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}")
+            raise UsageError(msg, hint=did_you_mean(role, known) or f"roles: {', '.join(known)}")
 
 
 def warnings(
@@ -364,7 +364,7 @@ _SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
     "latency_seconds": _is_amount,
     "compute_seconds": _is_amount,
     "cost_usd": _is_amount,
-    "value_usd": _is_amount,
+    "value_usd": lambda fact: fact.is_number,  # a loss is a value too
     "keep_probability": lambda fact: fact.is_number and 0 < (fact.minimum or 0.0) <= (fact.maximum or 0.0) <= 1,
     "key": _is_name,
     "prediction_id": _is_name,

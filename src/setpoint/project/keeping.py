@@ -18,7 +18,16 @@ from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds,
 from setpoint.store import shipper
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
-from setpoint.store.files import BrokenLine, Mapped, create_views, files_of, load_history, shifted_times
+from setpoint.store.files import (
+    ROLES,
+    SOURCE,
+    BrokenLine,
+    Mapped,
+    create_views,
+    files_of,
+    load_history,
+    shifted_times,
+)
 from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
@@ -72,7 +81,7 @@ def import_file(
     layout = Layout.prospective(store)  # an import that is refused leaves nothing behind
     declared = layout.declaration(check_name(model)) or Model(name=model)
     given = dict(columns or {})
-    check_roles(given)
+    check_roles(given, (*ROLES, SOURCE) if outcomes else ROLES)
     kind = kind or declared.final_kind
     found = _files(path)
     lake = LakeTable(layout.lake(model, "outcomes" if outcomes else "predictions"))
@@ -119,7 +128,8 @@ class _Source:
 def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, kind: str) -> tuple[Imported, list[str]]:
     facts = look_at(source.connection, _TABLE, source.types)
     wanted = {"time" if role == "observed_at" else role: column for role, column in given.items()}
-    mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **wanted}, ())
+    named = {SOURCE: SOURCE} if SOURCE in facts and SOURCE not in wanted.values() else {}
+    mapped = guess(facts, {"prediction": "", "score": "", "version": "", "endpoint": "", **named, **wanted}, ())
     if "outcome" not in mapped.roles:
         msg = f"no outcome column among {', '.join(source.types)}"
         raise UsageError(msg, hint="name it: --map outcome=COLUMN")
@@ -132,7 +142,20 @@ def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, ki
     views = ((_TABLE, source.types, Mapped(mapped.roles, ())), (_TABLE, source.types, mapped))
     create_views(source.connection, *views, source.zone, names_files=True)
     done = import_outcomes(source.connection, source.layout, source.declared, files, kind=kind)
-    return done, _notes(mapped, wanted, source.zone)
+    notes = _notes(mapped, wanted, source.zone)
+    if done.misfits:
+        notes.append(
+            f"outcomes that do not fit those of {source.declared.name}: {done.misfits:,}{_odd_one(source.connection)};"
+            " all kinds of one model are numbers, with 1 and 0 for yes and no, or all are words"
+        )
+    return done, notes
+
+
+def _odd_one(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return an outcome that is no number, in words; empty without one."""
+    sql = "SELECT min(CAST(outcome AS VARCHAR)) FROM outcomes WHERE TRY_CAST(outcome AS DOUBLE) IS NULL"
+    found = rows(connection, sql)[0][0]
+    return "" if found is None else f", such as {found!r}"
 
 
 def _import_predictions(
@@ -162,6 +185,7 @@ def _import_predictions(
     time = mapped.roles.get("time")
     skipped = shifted_times(connection, _TABLE, time, source.types[time], source.zone) if time else 0
     notes = [*_notes(mapped, given, source.zone), f"inputs: {', '.join(mapped.inputs) or 'none'}"]
+    notes += _kind_words(source, mapped)
     notes += [*warnings(facts, mapped, declared=declared), *_along_words(done, mapped.roles, declared.judge_kind)]
     if done.odd_scores:
         notes.append(
@@ -186,7 +210,20 @@ def _mapped(source: _Source, facts: Mapping[str, ColumnFacts], given: Mapping[st
         wanted["prediction_id"] = ""
     if "observed_at" not in {*wanted, *known} and "observed_at" in mapped.inputs and "outcome" in mapped.roles:
         wanted["observed_at"] = "observed_at"
-    return guess(facts, wanted, None, known)
+    mapped = guess(facts, wanted, None, known)
+    # What is declared as a kind of outcome was not known when the prediction was made.
+    kinds = {kind.name for kind in source.declared.outcomes} - known
+    return replace(mapped, inputs=tuple(name for name in mapped.inputs if name not in kinds))
+
+
+def _kind_words(source: _Source, mapped: Mapped) -> list[str]:
+    """Return which columns are left out because a kind of outcome is called so."""
+    used = {*mapped.inputs, *mapped.roles.values(), *mapped.left_out}
+    return [
+        f"left out: {kind.name}, declared as a kind of outcome; import it with --outcomes --kind {kind.name}"
+        for kind in source.declared.outcomes
+        if kind.name in source.types and kind.name not in used
+    ]
 
 
 def _is_unique(connection: duckdb.DuckDBPyConnection, column: str) -> bool:

@@ -24,7 +24,7 @@ from setpoint.stats.special import FloatArray
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.evidence import is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
-from setpoint.store.task_sql import class_text
+from setpoint.store.task_sql import class_text, gains, grade
 
 TRAIN, TEST = "evaluate_train", "evaluate_test"
 MOST_ROWS = 300_000
@@ -33,6 +33,8 @@ _NOT_IN_TRAINING = (
     "version", "endpoint", "prediction", "score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd",
     "error", "keep_probability",
 )  # fmt: skip
+_ANSWERS = {"prediction", "predicted", "y_pred", "y_hat", "yhat"}
+"""What nobody calls an input: such a column is what the model answered, in either file."""
 _NOT_COMPARED = ("time", "observed_at", "key", "prediction_id", "unit")
 _TELLING = 0.5
 
@@ -109,9 +111,6 @@ def open_files(
     has_classes = task is Task.MULTICLASS
     if has_classes:
         task = Task.BINARY  # whether it is one of the classes: a leak of that one is a leak
-    if task.in_words:
-        msg = f"an evaluation set of a {task} model cannot be judged"
-        raise UsageError(msg, hint="evaluate knows yes-or-no answers, classes and numbers")
     if task is Task.BINARY and not positive and (found := positive_value(known)) is not None:
         positive = found.value
         notes.append(f"yes is {positive!r}, {found.reason}")
@@ -139,7 +138,9 @@ def _training(connection: duckdb.DuckDBPyConnection, train: Source, asked: Asked
         msg = f"no column of {_name(train, 'the training table')} looks like an outcome: {', '.join(types)}"
         raise UsageError(msg, hint="name it: --map outcome=is_fraud")
     # When an input was observed, and what the model answered, are no inputs.
-    no_inputs = {*asked.observed.values(), *given.values()}
+    named = {*asked.columns.values(), *(asked.inputs or ())}
+    answers = set[str]() if "prediction" in asked.columns else _ANSWERS - named
+    no_inputs = {*asked.observed.values(), *given.values(), *answers}
     mapped = Mapped(mapped.roles, tuple(c for c in mapped.inputs if c not in no_inputs), mapped.scales)
     for name in asked.observed:
         if name not in mapped.inputs:
@@ -165,12 +166,12 @@ def _evaluated(
         msg = f"{name} has none of the inputs of {train.name}: {', '.join(train.mapped.inputs[:20])}"
         raise ColumnError(msg, hint="give rows with the columns that the model was trained on")
     roles = dict.fromkeys(ROLES, "") | {role: c for role, c in train.mapped.roles.items() if c in types}
-    free = ("score", "prediction")
+    free = ("score", "prediction", "ranking", "judge")
     roles = {role: c for role, c in roles.items() if role not in free or c} | {
         role: asked.columns[role] for role in free if role in asked.columns
     }
-    mapped = guess({c: f for c, f in facts.items() if c not in train.types or c in roles.values()}
-                   | {c: facts[c] for c in inputs}, roles, inputs)  # fmt: skip
+    new = {c: f for c, f in facts.items() if c not in train.types or c in roles.values() or c in _ANSWERS}
+    mapped = guess(new | {c: facts[c] for c in inputs}, roles, inputs)
     types = mend(connection, TEST, types, facts, mapped)
     lacking = [column for column in train.mapped.inputs if column not in types]
     return Looked(connection, TEST, name, types, facts, mapped), lacking
@@ -198,7 +199,7 @@ def split_of(files: Files) -> tuple[Split, tuple[str, ...]]:
         inputs=tuple(reader.column(name) for name in files.test.mapped.inputs),
         train_outcomes=reader.outcomes(files.train),
         test_outcomes=reader.outcomes(files.test),
-        is_binary=files.task is Task.BINARY,
+        is_binary=files.task in {Task.BINARY, Task.RANKING},
         times=reader.time(both.get("time")),
         known_at=reader.time(both.get("observed_at")),
         observed={name: reader.sure_time(column) for name, column in files.asked.observed.items()},
@@ -323,6 +324,11 @@ class _Reader:
         """Return the outcomes of a file: 0 and 1, or numbers; nan for none."""
         name = self._files.train.mapped.roles["outcome"]
         column, kind = quoted(name), side.types[name]
+        if self._files.task is Task.GENERATION:
+            return self._numbers(side, grade(column, kind))
+        if self._files.task is Task.RANKING:  # was anything relevant?
+            relevant = f"list_filter(map_values({gains(column, kind)}), lambda g: g > 0.0)"
+            return self._numbers(side, f"CAST(len({relevant}) > 0 AS DOUBLE)")
         if self._files.task is Task.REGRESSION:
             return self._numbers(side, f"TRY_CAST({column} AS DOUBLE)")
         return self._numbers(side, _yes(column, kind, self._files.positive))

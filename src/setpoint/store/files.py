@@ -38,6 +38,8 @@ _OPTIONS = {
 }
 _LINES = (".ndjson", ".jsonl")
 FILE = "setpoint.file"
+SOURCE = "source"
+"""The role of the column that says who told an outcome; there is none in a file of predictions."""
 
 
 @runtime_checkable
@@ -463,6 +465,7 @@ def _create_outcomes(
         "retracted": f"coalesce(TRY_CAST({_role(mapped, 'retracted')} AS BOOLEAN), false)",
         "outcome": _role(mapped, "outcome"),
         "value_usd": f"CAST({_role(mapped, 'value_usd')} AS DOUBLE)",
+        SOURCE: f"CAST({_role(mapped, SOURCE)} AS VARCHAR)",
         "ship": "CAST(NULL AS BIGINT)",
     }
     selected = ", ".join([*(f"{sql} AS {column}" for column, sql in columns.items()), *file])

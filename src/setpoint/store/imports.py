@@ -44,6 +44,7 @@ class Imported:
         unpriced: Predictions whose cost the file leaves open, although others have one: unknown, not free.
         future: Rows with a time after the store's clock.
         odd_scores: Scores outside 0 to 1.
+        misfits: Outcomes put aside because they are no numbers, as those of the model are, or no words.
     """
 
     rows: int
@@ -56,6 +57,7 @@ class Imported:
     unpriced: int = 0
     future: int = 0
     odd_scores: int = 0
+    misfits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +186,14 @@ def import_outcomes(
             }
         )
         put_aside = batch.put_aside()
+        (misfits,) = batch.ask(f"SELECT count(*) FROM brought WHERE reason = {literal(_MISFIT)}")
         ahead = f"count(*) FILTER (observed_at > {at(layout.clock.now())})"
         count, future = batch.ask(f"SELECT count(*), {ahead} FROM imported")
         given = ("key", "observed_at", "recorded_at", "revision", "retracted")
-        columns = {**_outcome_columns(outcome.sql, kind), **{name: name for name in given}}
+        named = {"source": "coalesce(source, token)", **{name: name for name in given}}
+        columns = {**_outcome_columns(outcome.sql, kind), **named}
         batch.commit("outcomes", f"SELECT {_picked('outcomes', columns)} FROM imported", batch.mark)
-    return Imported(count, put_aside, future=future)
+    return Imported(count, put_aside, future=future, misfits=misfits)
 
 
 @dataclass(frozen=True, slots=True)
