@@ -19,11 +19,8 @@ _DAY_VARIANCES = np.concatenate([[0.0], 10.0 ** np.arange(-1.0, 5.01, 1 / 3)])
 _WEEKDAY_VARIANCES = np.concatenate([[0.0], 10.0 ** np.arange(-1.0, 5.01, 2 / 3)])
 _CORRELATIONS = np.array([0.0, 0.5, 0.8, 0.93])
 _TAILS = (3.0, 4.0, 6.0, 10.0)
-_TAIL_EVIDENCE = 4.0
+_TAIL_EVIDENCE = 2.5
 """By how much heavy tails must be likelier, as log likelihood, before they are believed."""
-
-_FAR = 4.0
-"""Standard deviations that a day must be away: without one there is no tail, whatever the middle looks like."""
 
 _PRIOR_FEATURES = 1.0
 """As how many features the prior counts beside the measured ones."""
@@ -130,9 +127,10 @@ class DayNoise:
             raise ValueError(msg)
         is_told = weekday is not None and len(rows) >= WEEKS_FOR_WEEKDAYS * 7
         days = weekday if is_told and weekday is not None else np.zeros(len(rows), dtype=np.int64)
-        grid = _grid(tuple(rows.tolist()), tuple(days.tolist()), is_told)
         unit = float(rows.mean())
         scaled = values * np.sqrt(unit)
+        most = int(np.ceil(np.log10(max(float(scaled.var(axis=1).max()), 1.0)))) + 1
+        grid = _grid(tuple(rows.tolist()), tuple(days.tolist()), is_told, most)
         chances = _chances(grid, scaled)
         tail = _tail(grid, scaled, chances)
         kept = np.flatnonzero(chances.max(axis=0) > _OUT_OF_THE_QUESTION)
@@ -196,11 +194,15 @@ class DayNoise:
 
 
 @lru_cache(maxsize=4)
-def _grid(rows: tuple[float, ...], weekday: tuple[int, ...], is_told: bool) -> _Grid:  # noqa: FBT001 — a cache's key
-    """Return all candidates for a reference of these days."""
+def _grid(rows: tuple[float, ...], weekday: tuple[int, ...], is_told: bool, most: int) -> _Grid:  # noqa: FBT001 — a cache's key
+    """Return the candidates for a reference of these days whose variances have at most so many decades.
+
+    Those ten times as large as any feature's are out of the question, and most of the work.
+    """
     weekdays = _WEEKDAY_VARIANCES if is_told else np.zeros(1)
     of_days = [(0.0, 0.0), *((v, r) for v in _DAY_VARIANCES[1:] for r in _CORRELATIONS)]
-    own, correlation, by_weekday = np.array([(v, r, w) for v, r in of_days for w in weekdays]).T
+    found = np.array([(v, r, w) for v, r in of_days for w in weekdays])
+    own, correlation, by_weekday = found[np.maximum(found[:, 0], found[:, 2]) < 1.01 * 10.0**most].T
     count = len(rows)
     apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     kernels = {r: float(r) ** apart if r else np.eye(count) for r in _CORRELATIONS}
@@ -222,7 +224,7 @@ def _grid(rows: tuple[float, ...], weekday: tuple[int, ...], is_told: bool) -> _
         own,
         correlation,
         by_weekday,
-        prior / prior.sum(),
+        prior,
         inverse,
         inverse - sums[:, :, None] * sums[:, None, :] / total[:, None, None],
         -0.5 * (log_determinant + np.log(total)),
@@ -255,7 +257,7 @@ def _tail(grid: _Grid, values: FloatArray, chances: FloatArray) -> float:
     residuals = (values - means[:, None])[:, :, None]
     whitened = cast("FloatArray", np.linalg.solve(grid.lower[best], residuals)).ravel()
     scale = float(np.sqrt(np.mean(whitened**2)))
-    if not scale or float(np.abs(whitened).max()) < _FAR:
+    if not scale:
         return float("inf")
     fits = {tail: _fit_of_tail(whitened / scale, tail) - _TAIL_EVIDENCE for tail in _TAILS}
     likeliest = max(fits, key=lambda tail: fits[tail])
