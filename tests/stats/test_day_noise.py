@@ -94,10 +94,23 @@ def test_days_with_more_rows_count_for_more() -> None:
 def test_heavy_tails_are_seen_and_allowed_for() -> None:
     rng = np.random.default_rng(3)
     days = rng.standard_t(3, (20, DAYS)) * 0.03 + rng.normal(0.0, ROWS**-0.5 / 10, (20, DAYS))
-    noise = DayNoise.learn(days, np.full(DAYS, 100.0 * ROWS))
-    assert noise.tail <= 6.0
-    normal = DayNoise.learn(rng.normal(0.0, 0.03, (20, DAYS)), np.full(DAYS, 100.0 * ROWS))
-    assert np.isinf(normal.tail)
+    rows = np.full(DAYS, 100.0 * ROWS)
+    light = rng.normal(0.0, 0.03, (20, DAYS))
+    heavy, normal = DayNoise.learn(days, rows), DayNoise.learn(light, rows)
+    assert heavy.tails[:, 2:].sum(axis=1).mean() > 0.5  # of six degrees and fewer
+    assert normal.tails[:, 0].min() > 0.95
+    mixed = DayNoise.learn(np.concatenate([days, light]), rows)
+    assert mixed.tails[:20, 0].mean() < 0.8 * mixed.tails[20:, 0].mean()  # each feature has its own
+
+
+def test_a_day_that_is_five_deviations_off_is_less_odd_where_days_have_heavy_tails() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.full(DAYS, 100.0 * ROWS)
+    found = []
+    for days in (rng.standard_t(3, (20, DAYS)) * 0.03 / 3**0.5, rng.normal(0.0, 0.03, (20, DAYS))):
+        noise = DayNoise.learn(days, rows)
+        found.append(np.median(noise.p_values(np.full(20, 0.15), rows[:1])))
+    assert found[0] > 10 * found[1]
 
 
 def test_days_without_any_noise_are_no_error() -> None:

@@ -18,16 +18,18 @@ WEEKS_FOR_WEEKDAYS = 4
 _DAY_VARIANCES = np.concatenate([[0.0], 10.0 ** np.arange(-1.0, 5.01, 1 / 3)])
 _WEEKDAY_VARIANCES = np.concatenate([[0.0], 10.0 ** np.arange(-1.0, 5.01, 2 / 3)])
 _CORRELATIONS = np.array([0.0, 0.5, 0.8, 0.93])
-_TAILS = (3.0, 4.0, 6.0, 10.0)
-_TAIL_EVIDENCE = 2.5
-"""By how much heavy tails must be likelier, as log likelihood, before they are believed."""
+_TAILS = (np.inf, 10.0, 6.0, 4.0, 3.0)  # degrees of freedom; the first is the normal distribution
+_LIGHT = 0.98  # prior chance that days have no heavy tails
 
 _PRIOR_FEATURES = 1.0
 """As how many features the prior counts beside the measured ones."""
 
 _ROUNDS = 30
 _OUT_OF_THE_QUESTION = 1e-9
-_CALM, _EVEN = 0.8, 0.9  # prior chance that days do not differ by themselves, and that weekdays do not
+_LIKELY = 0.02
+"""From which p-value on tails do not matter."""
+
+_CALM, _EVEN = 0.9, 0.9  # prior chance that days do not differ by themselves, and that weekdays do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class DayNoise:
 
     Attributes:
         unit: Mean rows of a day of the reference.
-        tail: Degrees of freedom of the days' own noise; infinite for a normal one.
+        tails: How likely each tail of `_TAILS` is, by feature, shape (features, tails).
         days: Variance that a day has of its own by candidate, in units of a mean day's sampling variance, shape
             (candidates,). Candidates that are out of the question were left out.
         correlations: Of that between one day and the next.
@@ -78,7 +80,7 @@ class DayNoise:
     """
 
     unit: float
-    tail: float
+    tails: FloatArray
     days: FloatArray
     correlations: FloatArray
     weekdays: FloatArray
@@ -132,7 +134,7 @@ class DayNoise:
         most = int(np.ceil(np.log10(max(float(scaled.var(axis=1).max()), 1.0)))) + 1
         grid = _grid(tuple(rows.tolist()), tuple(days.tolist()), is_told, most)
         chances = _chances(grid, scaled)
-        tail = _tail(grid, scaled, chances)
+        tails = _tails(grid, scaled, chances)
         kept = np.flatnonzero(chances.max(axis=0) > _OUT_OF_THE_QUESTION)
         inverse = grid.inverse[kept]
         if last is not None and last < len(rows):  # what is known of a few days is the covariance of those alone
@@ -147,7 +149,7 @@ class DayNoise:
         lifts = np.einsum("wki,fi->wfk", solved, scaled) - known[:, None, :] * means
         together = np.einsum("wki,vi->wvk", solved, of_weekday)
         return cls(
-            unit, tail, grid.days[kept], grid.correlations[kept], grid.weekdays[kept], chances[:, kept],
+            unit, tails, grid.days[kept], grid.correlations[kept], grid.weekdays[kept], chances[:, kept],
             means, lifts, known, together, in_all,
         )  # fmt: skip
 
@@ -165,11 +167,11 @@ class DayNoise:
         """
         expected, spread = self._predicted(rows, weekday)
         z = -np.abs(mean[:, None] * np.sqrt(self.unit) - expected) / spread
-        if np.isinf(self.tail):
-            each = normal_cdf(z)
-        else:
-            each = student_t_cdf(z * np.sqrt(self.tail / (self.tail - 2.0)), self.tail)
-        return np.minimum(2.0 * (self.chances * each).sum(axis=1), 1.0)
+        found = np.minimum(2.0 * (self.chances * normal_cdf(z)).sum(axis=1), 1.0)
+        for n in np.flatnonzero(found < _LIKELY):
+            each = [2.0 * float(self.chances[n] @ _below(z[n], tail)) for tail in _TAILS]
+            found[n] = min(float(self.tails[n] @ each), 1.0)
+        return found
 
     def _predicted(self, rows: FloatArray, weekday: IntArray | None) -> tuple[FloatArray, FloatArray]:
         """Return the best linear prediction of a window's mean and its standard deviation, by candidate.
@@ -236,36 +238,52 @@ def _grid(rows: tuple[float, ...], weekday: tuple[int, ...], is_told: bool, most
 def _chances(grid: _Grid, values: FloatArray) -> FloatArray:
     """Return how likely each candidate is for each feature, by its own days and by what the others show."""
     quadratic = np.einsum("fi,gij,fj->fg", values, grid.projected, values, optimize=True)
-    fit = grid.fit - 0.5 * quadratic
-    likelihood = np.exp(fit - fit.max(axis=1, keepdims=True))
-    prior = grid.prior
-    for _ in range(_ROUNDS):
-        chances = likelihood * prior
-        chances /= chances.sum(axis=1, keepdims=True)
-        prior = (_PRIOR_FEATURES * grid.prior + chances.sum(axis=0)) / (_PRIOR_FEATURES + len(values))
-    chances = likelihood * prior
-    return chances / chances.sum(axis=1, keepdims=True)
+    return _shared(grid.fit - 0.5 * quadratic, grid.prior)
 
 
-def _tail(grid: _Grid, values: FloatArray, chances: FloatArray) -> float:
-    """Return the degrees of freedom that the days' noise has when the likeliest covariance is taken off.
+def _tails(grid: _Grid, values: FloatArray, chances: FloatArray) -> FloatArray:
+    """Return how likely each tail is for each feature, when the likeliest covariance is taken off.
 
-    All features together: four weeks of one say nothing of tails.
+    By its own days and by what the others show: four weeks of one feature say little of tails.
     """
     best = chances.argmax(axis=1)
     means = (grid.sums[best] * values).sum(axis=1) / grid.sums[best].sum(axis=1)
     residuals = (values - means[:, None])[:, :, None]
-    whitened = cast("FloatArray", np.linalg.solve(grid.lower[best], residuals)).ravel()
-    scale = float(np.sqrt(np.mean(whitened**2)))
-    if not scale:
-        return float("inf")
-    fits = {tail: _fit_of_tail(whitened / scale, tail) - _TAIL_EVIDENCE for tail in _TAILS}
-    likeliest = max(fits, key=lambda tail: fits[tail])
-    normal = -0.5 * len(whitened) * (1.0 + np.log(2.0 * np.pi))
-    return likeliest if fits[likeliest] > normal else float("inf")
+    whitened = cast("FloatArray", np.linalg.solve(grid.lower[best], residuals))[:, :, 0]
+    scale = np.sqrt(np.mean(whitened**2, axis=1, keepdims=True))
+    standard = np.divide(whitened, scale, out=np.zeros_like(whitened), where=scale > 0.0)
+    fits = np.array([_fit_of_tail(standard, tail) for tail in _TAILS]).T * (scale > 0.0)
+    first = np.array([_LIGHT, *[(1.0 - _LIGHT) / (len(_TAILS) - 1)] * (len(_TAILS) - 1)])
+    return _shared(fits, first)
 
 
-def _fit_of_tail(values: FloatArray, degrees: float) -> float:
-    """Return the log likelihood of Student's distribution with variance 1."""
+def _fit_of_tail(values: FloatArray, degrees: float) -> FloatArray:
+    """Return the log likelihood of each row by Student's distribution with variance 1, less that of the normal one."""
+    normal = -0.5 * (np.log(2.0 * np.pi) + values**2).sum(axis=1)
+    if np.isinf(degrees):
+        return np.zeros(len(values))
     constant = lgamma((degrees + 1.0) / 2.0) - lgamma(degrees / 2.0) - 0.5 * np.log((degrees - 2.0) * np.pi)
-    return float(len(values) * constant - (degrees + 1.0) / 2.0 * np.log1p(values**2 / (degrees - 2.0)).sum())
+    each = constant - (degrees + 1.0) / 2.0 * np.log1p(values**2 / (degrees - 2.0))
+    return np.asarray(each.sum(axis=1) - normal)
+
+
+def _below(z: FloatArray, degrees: float) -> FloatArray:
+    """Return the chance of less than `z` standard deviations."""
+    return normal_cdf(z) if np.isinf(degrees) else student_t_cdf(z * np.sqrt(degrees / (degrees - 2.0)), degrees)
+
+
+def _shared(fits: FloatArray, first: FloatArray) -> FloatArray:
+    """Return how likely each candidate is for each feature: by its own likelihood, and how often the others show it.
+
+    Args:
+        fits: Log likelihoods, shape (features, candidates).
+        first: Chance of each candidate before anything was measured; counts as one feature.
+    """
+    likelihood = np.exp(fits - fits.max(axis=1, keepdims=True))
+    prior = first
+    for _ in range(_ROUNDS):
+        chances = likelihood * prior
+        chances /= chances.sum(axis=1, keepdims=True)
+        prior = (_PRIOR_FEATURES * first + chances.sum(axis=0)) / (_PRIOR_FEATURES + len(fits))
+    chances = likelihood * prior
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))

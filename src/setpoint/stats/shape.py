@@ -10,6 +10,8 @@ from setpoint.stats.special import FloatArray, chi_square_tail, normal_quantile,
 FEWEST_WINDOWS = 5
 """How many windows of its length a reference must hold before it is known how they differ."""
 
+_NOTHING = 1e-9
+
 MARGIN = 0.02
 """Share of rows that may move while nobody knows how days differ."""
 
@@ -83,9 +85,9 @@ class Shape:
         count = len(usual.days) / length
         if count < FEWEST_WINDOWS or usual.degrees < 1:
             return 1.0
-        roots = usual.of_windows(length)
-        spread = max(float(roots.var(ddof=1)), 2.0 / (9.0 * self.degrees))
-        t = (np.cbrt(square / self.degrees) - roots.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
+        logs = np.log(np.maximum(usual.of_windows(length), _NOTHING))
+        spread = max(float(logs.var(ddof=1)), 2.0 / self.degrees)
+        t = (np.log(max(square / self.degrees, _NOTHING)) - logs.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
         return max(by_rows, float(student_t_cdf(np.array(-t), count - 1.0)))
 
     def of_windows(self, length: int) -> FloatArray:
@@ -97,7 +99,7 @@ class Shape:
         windows = sums[length:] - sums[:-length]
         rows = windows.sum(axis=1)
         windows, rows = windows[rows > 0.0], rows[rows > 0.0]
-        return np.cbrt(self._squares(windows) / np.maximum(1.0 - rows / self.rows, 1e-9) / self.degrees)
+        return self._squares(windows) / np.maximum(1.0 - rows / self.rows, _NOTHING) / self.degrees
 
     def _squares(self, windows: FloatArray) -> FloatArray:
         """Return the chi-square of each window's rows against the reference's shares, less place and width."""
