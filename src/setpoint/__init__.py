@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
+    from setpoint.declare.contract_schema import contract_from_pydantic
     from setpoint.predictions.recorder import Recorder
     from setpoint.project.contracts import check_table as check
     from setpoint.project.drift import DriftDetector
@@ -63,6 +64,7 @@ _HOMES = {
     "Verdict": "core.verdict",
     "Window": "core.window",
     "check": "project.contracts:check_table",
+    "contract_from_pydantic": "declare.contract_schema",
     "diff": "project.tables:diff_tables",
     "evaluate": "project.evaluation",
     "open": "project.log:open_log",
@@ -111,6 +113,7 @@ __all__ = [
     "Verdict",
     "Window",
     "check",
+    "contract_from_pydantic",
     "diff",
     "evaluate",
     "open",

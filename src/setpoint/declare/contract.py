@@ -164,16 +164,16 @@ def _told_field(one: ContractField) -> dict[str, object]:
     return {
         "kind": one.kind,
         "required": one.required or None,
-        "at_least": _short(one.at_least),
-        "at_most": _short(one.at_most),
-        "allowed": [_short(value) for value in one.allowed] or None,
+        "at_least": short(one.at_least),
+        "at_most": short(one.at_most),
+        "allowed": [short(value) for value in one.allowed] or None,
         "pattern": one.pattern or None,
         "missing_ratio": one.missing_ratio,
         "unique": one.unique or None,
         "fresh_within": None if one.fresh_within is None else duration_spelling(one.fresh_within),
         "tolerance": one.tolerance or None,
         "on_violation": None if is_said else one.on_violation.value,
-        "default": _short(one.default),
+        "default": short(one.default),
     }
 
 
@@ -185,8 +185,13 @@ def _told_condition(one: RowCondition) -> object:
     return {**told, "on_violation": None if is_said else one.on_violation.value}
 
 
-def _short(value: Scalar | None) -> object:
-    """Return a number without a point where it has none."""
+def short(value: Scalar | None) -> object:
+    """Return a number without a point where it needs none.
+
+    Example:
+        >>> short(3.0), short(2.5), short("3")
+        (3, 2.5, '3')
+    """
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE
     return int(cast("float", value)) if is_whole else value
 

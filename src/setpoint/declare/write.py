@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import yaml
 
 from setpoint.core.clock import moment
+from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.declare.contract import told_contract
 from setpoint.declare.source import is_text
@@ -47,6 +48,20 @@ def to_yaml(model: Model, notes: Mapping[str, str], schema: str = SCHEMA_FILE) -
     body = list(writer.mapping(kept, "", ""))
     above = [f"# {_one_line(key)}: {_one_line(note)}" for key, note in notes.items() if key not in writer.used]
     return "\n".join([f"# yaml-language-server: $schema={schema}", *above, *body, ""])
+
+
+def contract_yaml(contract: Contract) -> str:
+    """Return a contract as the part of a declaration that it is.
+
+    Example:
+        >>> from setpoint.core.contract import ContractField
+        >>> print(contract_yaml(Contract((ContractField("delay", at_least=0),))))
+        contract:
+          fields:
+            delay: {kind: numeric, at_least: 0}
+        <BLANKLINE>
+    """
+    return "\n".join([*_Writer({}).mapping({"contract": told_contract(contract)}, "", ""), ""])
 
 
 def _noted(key: str, notes: Mapping[str, str], *, inside: bool = False) -> bool:

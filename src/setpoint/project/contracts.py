@@ -16,7 +16,6 @@ from setpoint.core.errors import EmptyFile, UsageError
 from setpoint.core.expression import parse
 from setpoint.core.model import Model
 from setpoint.core.window import Window
-from setpoint.declare.load import load_model
 from setpoint.inputs.contracts import rule_results
 from setpoint.store.contract_sql import Counts, columns_of, count_broken, example_values
 from setpoint.store.engines.duck import at, connect, quoted
@@ -81,18 +80,6 @@ def contract_of(model: Model) -> Contract:
         msg = f"{model.name} declares no contract"
         raise UsageError(msg, hint="write contract: into its file, or let `setpoint init` guess one from your data")
     return model.contract
-
-
-def contract_model(path: Path) -> Model:
-    """Return the model of a file that declares a contract.
-
-    Raises:
-        DeclarationError: The file does not hold.
-        UsageError: It declares no contract.
-    """
-    model = load_model(path)
-    contract_of(model)
-    return model
 
 
 def _of_rows(

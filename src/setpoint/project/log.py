@@ -208,6 +208,14 @@ class Log:
             window = _window(evidence, over)
             return quality_in_detail(evidence, window=window, by=by, budget=budget, threshold=threshold)
 
+    def declared(self, model: str = "") -> Model:
+        """Return the declaration of a model, or the guess that stands in for it.
+
+        Args:
+            model: Its name; may be left out when there is only one.
+        """
+        return self._source.declared(model)
+
     def contract(self, model: str = "") -> ContractCheck:
         """Return the contract that a model declares, to hold single rows against it.
 
@@ -217,7 +225,7 @@ class Log:
         Raises:
             UsageError: It declares none.
         """
-        return ContractCheck(contract_of(self._source.declared(model)))
+        return ContractCheck(contract_of(self.declared(model)))
 
     def check(
         self, model: str = "", table: Source | None = None, *, over: str | Window | None = None, as_of: When = None
@@ -235,7 +243,7 @@ class Log:
             UsageError: It declares no contract, or the table cannot be read.
         """
         if table is not None:
-            declared = self._source.declared(model)
+            declared = self.declared(model)
             now = None if as_of is None else _as_of(as_of, declared.timezone, 0)
             return check_table(table, declared, as_of=now)
         with self._source.evidence(model, as_of) as evidence:

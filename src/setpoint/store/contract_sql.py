@@ -80,7 +80,7 @@ def count_broken(
     """
     asked = broken_sql(contract, columns, is_untyped=is_untyped)
     counts = {("rows", ""): "count(*)"}
-    counts |= {("broken", rule): f"count(*) FILTER (WHERE {sql})" for rule, sql in asked.items() if sql}
+    counts |= {("broken", rule): _count(rule, sql) for rule, sql in asked.items() if sql}
     if weight:
         counts["weight", ""] = f"coalesce(sum({weight}), 0.0)"
         counts |= {
@@ -134,7 +134,7 @@ def broken_sql(contract: Contract, columns: Mapping[str, Column], *, is_untyped:
             RuleSort.FINITE: reading.infinite,
             RuleSort.RANGE: _out_of_range(one, reading.value),
             RuleSort.ALLOWED: f"{reading.value} NOT IN ({', '.join(map(_literal, one.allowed))})",
-            RuleSort.PATTERN: f"NOT regexp_matches({reading.value}, {literal(pattern_for_sql(one.pattern))})",
+            RuleSort.PATTERN: _unmatched(reading.value, literal(pattern_for_sql(one.pattern))),
             RuleSort.MISSING: reading.missing,
         }
         for rule in one.rules():
@@ -247,6 +247,22 @@ def _out_of_range(one: ContractField, value: str) -> str:
     ends = [f"{value} < {_literal(one.at_least)}"] if one.at_least is not None else []
     ends += [f"{value} > {_literal(one.at_most)}"] if one.at_most is not None else []
     return f"({' OR '.join(ends)})"
+
+
+def _unmatched(value: str, pattern: str) -> str:
+    """Return SQL of whether a text does not match.
+
+    `regexp_extract` alone would do but for empty matches; unlike `regexp_matches` DuckDB asks it once for each entry
+    of a Parquet dictionary, which is five times faster.
+    """
+    return f"regexp_extract({value}, {pattern}) = '' AND NOT regexp_matches({value}, {pattern})"
+
+
+def _count(rule: str, sql: str) -> str:
+    """Return SQL of how many rows break a rule. A FILTER asks both sides of an AND of every row; CASE does not."""
+    if rule.endswith(f".{RuleSort.PATTERN}"):
+        return f"count(CASE WHEN {sql} THEN 1 END)"
+    return f"count(*) FILTER (WHERE {sql})"
 
 
 def _seen(column: Column, one: ContractField | None, *, is_untyped: bool) -> tuple[str, str]:
