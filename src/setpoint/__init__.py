@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from setpoint.answers.answer import Answer
     from setpoint.connect.asgi import SetpointMiddleware
     from setpoint.connect.estimator import wrap
+    from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
     from setpoint.core.errors import SetpointError, StoreError, UsageError
     from setpoint.core.model import (
         BusinessMetric,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     )
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
+    from setpoint.declare.contract_schema import contract_from_pydantic
     from setpoint.predictions.recorder import Recorder
+    from setpoint.project.contracts import check_table as check
     from setpoint.project.drift import DriftDetector
     from setpoint.project.evaluation import evaluate
     from setpoint.project.log import Log
@@ -40,14 +43,18 @@ _HOMES = {
     "Answer": "answers.answer",
     "BusinessMetric": "core.model",
     "Cohort": "core.model",
+    "Contract": "core.contract",
+    "ContractField": "core.contract",
     "DriftDetector": "project.drift",
     "Expectation": "core.model",
     "Feature": "core.model",
     "Log": "project.log",
     "Model": "core.model",
+    "OnViolation": "core.contract",
     "Owner": "core.model",
     "Rates": "core.rates",
     "Recorder": "predictions.recorder",
+    "RowCondition": "core.contract",
     "SetpointError": "core.errors",
     "SetpointMiddleware": "connect.asgi",
     "StoreError": "core.errors",
@@ -56,6 +63,8 @@ _HOMES = {
     "UsageError": "core.errors",
     "Verdict": "core.verdict",
     "Window": "core.window",
+    "check": "project.contracts:check_table",
+    "contract_from_pydantic": "declare.contract_schema",
     "diff": "project.tables:diff_tables",
     "evaluate": "project.evaluation",
     "open": "project.log:open_log",
@@ -83,14 +92,18 @@ __all__ = [
     "Answer",
     "BusinessMetric",
     "Cohort",
+    "Contract",
+    "ContractField",
     "DriftDetector",
     "Expectation",
     "Feature",
     "Log",
     "Model",
+    "OnViolation",
     "Owner",
     "Rates",
     "Recorder",
+    "RowCondition",
     "SetpointError",
     "SetpointMiddleware",
     "StoreError",
@@ -99,6 +112,8 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Window",
+    "check",
+    "contract_from_pydantic",
     "diff",
     "evaluate",
     "open",

@@ -25,7 +25,7 @@ FROM, UNTIL = 31, 35
 
 
 def played(stops: Sequence[int], *, factor: float = 3.0, model: Model | None = None) -> list[Finding]:
-    """Record six weeks and more, with ticks at some times, and return the drift that was found; four days are different."""
+    """Record six weeks, four days of them different, with ticks at some times, and return the drift that was found."""
     rng = random.Random(3)
     with temporary_store(model or Model("m"), replay_now=START) as (layout, spool):
         recorder, clock = Recorder(layout, "m", spool=spool), layout.clock

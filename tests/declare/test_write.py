@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from setpoint.core import model as core
 from setpoint.core.clock import DAY, MICROS
+from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
 from setpoint.core.metric import QUALITY_METRICS, QualityMetric
 from setpoint.declare.load import load_model, load_text
 from setpoint.declare.write import duration_spelling, size_spelling, to_yaml
@@ -132,6 +133,29 @@ def judged(kinds: tuple[core.OutcomeKind, ...]) -> tuple[core.OutcomeKind, ...]:
     return tuple(replace(kind, judge=True, cost_usd=0.25) if kind is proxy else kind for kind in kinds)
 
 
+REACTION = st.sampled_from([OnViolation.WARN, OnViolation.REJECT, OnViolation.SHADOW])
+SHORT = st.floats(-1e6, 1e6)
+FIELD_NAMES = WORD.filter(lambda name: "," not in name)
+
+
+@st.composite
+def contracts(draw: st.DrawFn) -> Contract:
+    """Return a contract that does not contradict itself, over fields that are no features."""
+    names = draw(st.lists(FIELD_NAMES, min_size=2, max_size=5, unique=True))
+    low, high = sorted((draw(SHORT), draw(SHORT)))
+    texts = tuple(draw(st.lists(TEXT, min_size=1, max_size=4, unique=True)))
+    share = draw(st.floats(0, 1))
+    first, second, *rest = (f"field {name}" for name in names)
+    fields = [
+        ContractField(first, "numeric", at_least=low, at_most=high, missing_ratio=share, tolerance=share),
+        ContractField(second, allowed=texts, on_violation=OnViolation.DEFAULT, default=texts[0]),
+        *(ContractField(name, fresh_within=draw(DURATION), on_violation=OnViolation.NULL) for name in rest),
+    ]
+    quoted = first.replace('"', '""')
+    conditions = (RowCondition(names[0], f'"{quoted}" > 5', share, draw(REACTION)),)
+    return Contract(tuple(fields), conditions, draw(st.none() | st.integers(0, 9)), version=draw(TEXT))
+
+
 @st.composite
 def models(draw: st.DrawFn) -> core.Model:
     task = draw(st.sampled_from(core.Task))
@@ -163,6 +187,7 @@ def models(draw: st.DrawFn) -> core.Model:
         keep=draw(st.floats(0, 1)),
         keep_where=draw(st.just("") | CONDITION),
         free_text=draw(POLICY),
+        contract=draw(st.none() | contracts()),
     )
     return replace(found, expectations=draw(expectations(found)))
 

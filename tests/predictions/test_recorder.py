@@ -8,7 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -18,7 +18,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
 from setpoint.core.errors import NaiveTimestamp
+from setpoint.core.model import Feature, Model
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
@@ -382,3 +384,64 @@ print(sorted({"numpy", "duckdb", "pandas", "deltalake"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+CONTRACT = Contract(
+    (ContractField("amount", at_least=0, at_most=100, required=True), ContractField("note", allowed=("a", "b"))),
+    (RowCondition("small", "amount < 50", on_violation=OnViolation.SHADOW),),
+)
+
+
+def contracted(made: Made, model: Model = Model("m")) -> Recorder:  # noqa: B008 - frozen
+    layout, recorder = made
+    layout.declare(replace(model, contract=CONTRACT))
+    return Recorder(layout, "m", spool=recorder.spool)
+
+
+def test_rows_are_recorded_with_the_rules_they_break_and_as_they_came(made: Made) -> None:
+    recorder = contracted(made)
+    recorder.record({"amount": 10.0, "note": "a"})
+    recorder.record({"amount": 900.0, "note": "z"})
+    recorder.record({"note": "a"})
+    recorder.record_many({"amount": [60.0, 5.0], "note": ["a", None]})
+    assert query(made, "SELECT contract_violations, inputs.amount FROM predictions ORDER BY prediction_id") == [
+        (None, 10.0),
+        ("amount.range,note.allowed,row.small", 900.0),
+        ("amount.required", None),
+        ("row.small", 60.0),
+        (None, 5.0),
+    ]
+
+
+def test_rows_that_break_the_contract_are_always_kept(made: Made) -> None:
+    recorder = contracted(made, Model("m", keep=0.0))
+    for amount in (10.0, 900.0, 60.0):
+        recorder.record({"amount": amount, "note": "a"})
+    found = query(made, "SELECT inputs.amount, keep_probability FROM predictions ORDER BY prediction_id")
+    assert found == [(900.0, None), (60.0, None)]
+
+
+def test_a_contract_sees_values_before_they_are_hidden(made: Made) -> None:
+    recorder = contracted(made, Model("m", features=(Feature("note", policy="hash"),)))
+    recorder.record({"amount": 1.0, "note": "a"})
+    recorder.record({"amount": 1.0, "note": "z"})
+    found = query(made, "SELECT contract_violations FROM predictions ORDER BY prediction_id")
+    assert found == [(None,), ("note.allowed",)]
+
+
+def test_a_check_that_fails_loses_no_row(made: Made) -> None:
+    class Raising(dict[str, object]):
+        def get(self, *_: object) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+            raise RuntimeError
+
+    recorder = contracted(made)
+    assert recorder.check(Raising()).action == "accept"
+    assert recorder.spool.failed == 1
+    assert recorder.record({"amount": 1.0})
+
+
+def test_what_a_row_breaks_is_known_before_predicting(made: Made) -> None:
+    recorder = contracted(made)
+    assert recorder.check({"amount": -1.0}).violations == ("amount.range",)
+    assert made[1].check({"amount": -1.0}).violations == ()
+    assert query(made, "SELECT count(*) FROM predictions") == [(0,)]

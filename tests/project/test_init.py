@@ -19,7 +19,9 @@ from sklearn.preprocessing import OneHotEncoder
 from setpoint.core.clock import parse_time
 from setpoint.core.errors import ColumnError, DeclarationError, EmptyFile, StoreReadOnly, UsageError
 from setpoint.core.model import Cohort, Task
+from setpoint.core.verdict import Verdict
 from setpoint.declare.load import load_model, load_project
+from setpoint.project.contracts import check_table
 from setpoint.project.fitted import load_estimator
 from setpoint.project.init import Draft, Given, draft, write
 from setpoint.project.training import ON_TRAINING_ROWS, draft_trained
@@ -477,3 +479,23 @@ def test_a_model_of_several_classes_is_drafted_with_its_accuracy(tmp_path: Path)
     odd = frame.with_columns(kind=pl.col("kind").replace({"bird": "a", "cat": "b", "dog": "c"}))
     with pytest.raises(UsageError, match="the model's classes are bird and cat and dog, kind holds a, b, c"):
         draft_trained(odd[:600], tmp_path / "pets.joblib", given)
+
+
+def test_a_contract_is_guessed_that_the_file_itself_keeps(tmp_path: Path) -> None:
+    table = flights(JANUARY).with_columns(gap=pl.Series([None if n % 20 == 0 else float(n % 7) for n in range(1200)]))
+    found = draft(table, Given("flights"))
+    contract = found.model.contract
+    assert contract is not None
+    rules = {rule.id for rule in contract.rules}
+    assert {"distance.required", "distance.range", "carrier.allowed", "gap.missing", "gap.range"} <= rules
+    assert "gap.required" not in rules
+    assert check_table(table, contract).verdict is Verdict.OK
+    write(found, tmp_path)
+    assert load_model(tmp_path / "models" / "flights.yaml").contract == contract
+    assert "none is missing" in (tmp_path / "models" / "flights.yaml").read_text(encoding="utf-8")
+
+
+def test_few_rows_are_no_contract() -> None:
+    found = draft(flights(JANUARY, rows=50), Given("flights"))
+    assert found.model.contract is None
+    assert any("fewer than 100 rows" in line for line in found.said)

@@ -28,6 +28,8 @@ change = typer.Typer(help="Say what was changed on purpose.", no_args_is_help=Tr
 app.add_typer(change, name="change")
 dataset = typer.Typer(help="Predictions that may be trained on, as files that can be made again.", no_args_is_help=True)
 app.add_typer(dataset, name="dataset")
+contract = typer.Typer(help="What inputs promise, in the notations of others.", no_args_is_help=True)
+app.add_typer(contract, name="contract")
 
 
 def main() -> None:

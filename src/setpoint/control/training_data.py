@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from setpoint.core.clock import text
+from setpoint.core.contract import Contract, OnViolation
+from setpoint.core.contract_faults import SEPARATOR
 from setpoint.core.errors import UsageError
 from setpoint.core.expression import parse
 from setpoint.core.finding import Finding
@@ -136,7 +138,7 @@ def _condition(evidence: RowEvidence, condition: str) -> str:
 def _reason(evidence: RowEvidence, findings: Sequence[Finding], policy: TrainingData) -> str:
     """Return SQL for why a row is excluded; null when it is not. The first reason counts."""
     cases = [("p.parent_id IS NOT NULL", UNSEEN), ("p.error IS NOT NULL", ERROR)]
-    cases.append(("p.contract_violations IS NOT NULL AND p.contract_violations <> ''", CONTRACT))
+    cases.append((_broken(evidence.model.contract), CONTRACT))
     if policy.consent:
         cases.append((f"NOT {_condition(evidence, policy.consent)}", NO_CONSENT))
     zone = evidence.model.timezone
@@ -149,6 +151,15 @@ def _reason(evidence: RowEvidence, findings: Sequence[Finding], policy: Training
         ("e.outcome_number IS NULL", NO_OUTCOME),
     ]
     return f"CASE {' '.join(f'WHEN {sql} THEN {literal(reason)}' for sql, reason in cases)} END"
+
+
+def _broken(contract: Contract | None) -> str:
+    """Return SQL of whether a row broke a rule that is not on trial."""
+    rules = () if contract is None else contract.rules
+    trial = [literal(rule.id) for rule in rules if rule.on_violation is OnViolation.SHADOW]
+    told = "p.contract_violations IS NOT NULL AND p.contract_violations <> ''"
+    noted = f"string_split(p.contract_violations, {literal(SEPARATOR)})"
+    return f"{told} AND NOT list_has_all([{', '.join(trial)}], {noted})" if trial else told
 
 
 def _quota_cohorts(evidence: RowEvidence, policy: TrainingData) -> dict[str, int]:

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
-from typing import Protocol, cast
+from typing import cast
 
 from setpoint.core.expression_syntax import parse
 from setpoint.core.expression_tree import (
@@ -41,6 +40,7 @@ from setpoint.core.expression_tree import (
     Value,
     shared_kind,
 )
+from setpoint.core.values import as_number, as_text, as_truth
 
 __all__ = ["Expression", "Predicate", "Row", "compile_predicate", "evaluate", "like_pattern", "parse"]
 
@@ -50,10 +50,6 @@ Predicate = Callable[[Row], bool | None]
 
 _KINDS: tuple[Kind, ...] = ("number", "text", "truth")
 _FEATURE_PREFIX = "inputs."
-
-
-class _Scalar(Protocol):
-    def item(self) -> object: ...
 
 
 def evaluate(expression: Expression, row: Row) -> bool | None:
@@ -166,37 +162,7 @@ def _nested(row: Row, name: str) -> object:
     return row.get(feature)
 
 
-def _plain(value: object) -> object:
-    """Return the Python value of a NumPy scalar, and everything else as it is."""
-    return cast("_Scalar", value).item() if getattr(value, "ndim", None) == 0 else value
-
-
-def _as_number(value: object) -> float | None:
-    value = _plain(value)
-    if isinstance(value, bool) or not (isinstance(value, Real) or type(value).__name__ == "Decimal"):
-        return None
-    try:
-        return float(cast("float", value))
-    except ValueError:  # a signalling NaN
-        return float("nan")
-    except OverflowError:
-        return float("inf") if cast("float", value) > 0 else float("-inf")
-
-
-def _as_text(value: object) -> str | None:
-    return str(value) if isinstance(value, str) else None
-
-
-def _as_truth(value: object) -> bool | None:
-    value = _plain(value)
-    return value if isinstance(value, bool) else None
-
-
-_CONVERT: dict[Kind, Callable[[object], Value]] = {
-    "number": _as_number,
-    "text": _as_text,
-    "truth": _as_truth,
-}
+_CONVERT: dict[Kind, Callable[[object], Value]] = {"number": as_number, "text": as_text, "truth": as_truth}
 
 
 def _call(function: str, arguments: tuple[Expression, ...], kind: Kind) -> Reader:

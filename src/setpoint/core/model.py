@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from setpoint.core.clock import DAY
+from setpoint.core.contract import Contract
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import Direction
 from setpoint.core.rates import Rates
@@ -215,6 +216,7 @@ class Model:
         timezone: Days, weeks and seasons are local to it.
         outcome_horizon: An outcome by key belongs to the latest prediction at most this much older.
         trained_until: End of the training window, microseconds; None when unknown.
+        contract: What the inputs promise; None when nothing.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
     """
 
@@ -242,6 +244,7 @@ class Model:
     keep_where: str = ""
     training_data: TrainingData = field(default_factory=TrainingData)
     free_text: Policy = "drop"
+    contract: Contract | None = None
 
     def __post_init__(self) -> None:
         """Take a task that is spelled as a text.

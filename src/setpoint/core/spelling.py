@@ -30,3 +30,20 @@ def class_name(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def spelled(value: str | float) -> str:
+    """Return a value as a column of texts holds it: whole numbers of 64 bits without a point.
+
+    Example:
+        >>> spelled(80331.0), spelled(True), spelled(0.5)
+        ('80331', 'true', '0.5')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and -_LIMIT <= value < _LIMIT:
+        return str(int(value))
+    return str(value)
+
+
+_LIMIT = 1 << 63

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from setpoint.declare.bars import impossible_bars
+from setpoint.declare.contract import contract_problems
 from setpoint.declare.explain import explain
 from setpoint.declare.problems import Problem, Problems, declaration_error
 from setpoint.declare.schema import ModelDeclaration, ProjectDeclaration
@@ -198,6 +199,9 @@ def _model(source: Source, name: str) -> Model:
     except Problems as more:
         raise Problems([*problems, *more.problems]) from None
     problems += impossible_bars(found, named)
+    if found.contract is not None:
+        kinds = found.feature_kinds
+        problems += contract_problems(found.contract.to_core(kinds), kinds, named, ("contract",))
     if problems:
         raise Problems(problems)
     return found.to_model(name)

@@ -12,9 +12,11 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from setpoint.core import model as core
 from setpoint.core.clock import moment, parse_duration, parse_time
+from setpoint.core.contract import FieldKind
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.rates import Rates
+from setpoint.declare.contract import ContractDeclaration
 from setpoint.declare.parts import (
     BusinessMetricDeclaration,
     CohortDeclaration,
@@ -99,6 +101,8 @@ class ModelDeclaration(Part):
     """What one unit of work is called."""
     features: Features = Field(default_factory=list[str])
     """The model's inputs: a list of names, or a mapping from name to kind, importance and policy."""
+    contract: ContractDeclaration | None = None
+    """What the inputs promise."""
     cohorts: Cohorts = Field(default_factory=list)
     """The groups that are looked at one by one: columns, or conditions with a name."""
     quality: dict[Word, QualityDeclaration] = Field(default_factory=dict[str, QualityDeclaration])
@@ -212,6 +216,11 @@ class ModelDeclaration(Part):
         """Whether a kind of outcome is the grade of a judge model."""
         return any(kind.judge for kind in _outcome_kinds(self.outcomes))
 
+    @property
+    def feature_kinds(self) -> dict[str, FieldKind | None]:
+        """All features, with their kinds where they say one."""
+        return {feature.name: feature.kind for feature in self._features()}
+
     def to_model(self, name: str) -> core.Model:
         """Return the core noun under a name.
 
@@ -230,6 +239,7 @@ class ModelDeclaration(Part):
             success=self.success.to_core(),
             cost_unit=self.cost_unit,
             features=self._features(),
+            contract=self.contract and self.contract.to_core(self.feature_kinds),
             cohorts=self._cohorts(),
             expectations=tuple(
                 core.Expectation(metric, bar.at_least, bar.at_most, bar.source) for metric, bar in self.quality.items()

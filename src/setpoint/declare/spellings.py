@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from setpoint.core.clock import DAY, parse_duration, parse_time, time_zone
+from setpoint.core.clock import DAY, MICROS, parse_duration, parse_time, time_zone
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.model import GROUPINGS, NAME_PATTERN
@@ -34,6 +34,22 @@ SIZES = {
 _LONGEST_DURATION = 200 * 365 * DAY
 _SOME_DAY = 20_000 * DAY  # windows such as "last month" are checked as of this day
 _SIZE = re.compile(rf"\s*(\d+(?:\.\d+)?)\s*({'|'.join(SIZES)})\s*", re.IGNORECASE)
+
+
+def duration_spelling(length: int) -> str:
+    """Return a duration exactly, in its largest whole unit.
+
+    Example:
+        >>> duration_spelling(90 * MICROS), duration_spelling(14 * 86400 * MICROS), duration_spelling(1500)
+        ('90s', '14d', '0.001500s')
+    """
+    seconds, rest = divmod(length, MICROS)
+    if rest:
+        return f"{seconds}.{rest:06d}s"
+    unit, size = next(
+        (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0
+    )
+    return f"{seconds // size}{unit}"
 
 
 def refuse(message: str, hint: str = "", *, at: tuple[str, ...] = (), whole: bool = False) -> NoReturn:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from setpoint.core.clock import MICROS, moment
+from setpoint.core.clock import moment
+from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
+from setpoint.declare.contract import told_contract
 from setpoint.declare.source import is_text
-from setpoint.declare.spellings import FIRST, SIZES
+from setpoint.declare.spellings import FIRST, SIZES, duration_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +50,20 @@ def to_yaml(model: Model, notes: Mapping[str, str], schema: str = SCHEMA_FILE) -
     return "\n".join([f"# yaml-language-server: $schema={schema}", *above, *body, ""])
 
 
+def contract_yaml(contract: Contract) -> str:
+    """Return a contract as the part of a declaration that it is.
+
+    Example:
+        >>> from setpoint.core.contract import ContractField
+        >>> print(contract_yaml(Contract((ContractField("delay", at_least=0),))))
+        contract:
+          fields:
+            delay: {kind: numeric, at_least: 0}
+        <BLANKLINE>
+    """
+    return "\n".join([*_Writer({}).mapping({"contract": told_contract(contract)}, "", ""), ""])
+
+
 def _noted(key: str, notes: Mapping[str, str], *, inside: bool = False) -> bool:
     return any((noted == key and not inside) or noted.startswith((f"{key}.", f"{key}[")) for noted in notes)
 
@@ -70,6 +86,7 @@ def _declared(model: Model) -> dict[str, object]:
         "success": _success(model.success),
         "cost_unit": model.cost_unit,
         "features": _features(model),
+        "contract": told_contract(model.contract),
         "cohorts": [one.name if one == Cohort(one.name, by=one.name) else _cohort(one) for one in model.cohorts],
         "quality": {
             one.metric: {"at_least": one.at_least, "at_most": one.at_most, "source": one.source or None}
@@ -164,22 +181,6 @@ def _outcomes(kinds: tuple[OutcomeKind, ...]) -> object:
         }
         for kind in kinds
     }
-
-
-def duration_spelling(length: int) -> str:
-    """Return a duration exactly, in its largest whole unit.
-
-    Example:
-        >>> duration_spelling(90 * MICROS), duration_spelling(14 * 86400 * MICROS), duration_spelling(1500)
-        ('90s', '14d', '0.001500s')
-    """
-    seconds, rest = divmod(length, MICROS)
-    if rest:
-        return f"{seconds}.{rest:06d}s"
-    unit, size = next(
-        (unit, size) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0
-    )
-    return f"{seconds // size}{unit}"
 
 
 def size_spelling(size: int) -> str:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar, Unpack, cast
 
 from setpoint.core.clock import QUARTER_HOUR
+from setpoint.core.contract_closure import Checked, ContractCheck
+from setpoint.core.contract_faults import SEPARATOR
 from setpoint.core.errors import UsageError
 from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined, Tally
 from setpoint.core.expression import compile_predicate, parse
@@ -81,6 +83,7 @@ class Recorder:
         self._free_text = declared.free_text
         self._policies = {f.name: f.policy for f in declared.features if f.policy != "keep"}
         self._final = declared.final_kind
+        self._contract = None if declared.contract is None else ContractCheck(declared.contract)
 
     def record(
         self,
@@ -104,6 +107,7 @@ class Recorder:
             predicted_at = now if at is None else to_micros(at)
             prediction_id = details.get("prediction_id") or self.spool.make_id(predicted_at)
             row = dict(inputs) if inputs else {}
+            broken = None if self._contract is None else self._broken(self._contract, row)
             if self._policies:
                 self._protect(row)
             event = Prediction(
@@ -116,6 +120,7 @@ class Recorder:
                 inputs=cast("dict[str, InputValue]", row),
                 prediction=cast("float | str | None", prediction),
                 score=score,
+                contract_violations=broken,
             )
             if details:
                 add_details(event, details)
@@ -128,6 +133,33 @@ class Recorder:
         except Exception as error:  # the prediction path must not fail because of its own record
             return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id
+
+    def check(self, inputs: Mapping[str, Value]) -> Checked:
+        """Hold a row against the declared contract, before predicting from it: nothing is recorded, and nothing raised.
+
+        Record the row as it came, not the mended one: `record` checks it once more and notes what it broke.
+
+        Args:
+            inputs: Value by feature name.
+
+        Returns:
+            What to predict from, the rules that the row broke, and whether the contract says not to predict.
+        """
+        if self._contract is not None:
+            try:
+                return self._contract.check(inputs)
+            except Exception as error:  # as in `record`
+                self.note_failure(error)
+        return Checked(inputs, (), "accept")
+
+    def _broken(self, contract: ContractCheck, row: Mapping[str, Value]) -> str | None:
+        """Return the ids of the rules that a row breaks; None without any. A check that fails loses no row."""
+        try:
+            broken = contract.violations(row)
+        except Exception as error:  # as in `record`
+            self.note_failure(error)
+            return None
+        return SEPARATOR.join(broken) if broken else None
 
     def _is_kept(self, event: Prediction, row: Mapping[str, Value]) -> bool:
         """Keep errors and declared rare cohorts always, a share of the rest; say at which probability."""

@@ -32,6 +32,7 @@ from setpoint.project.guess import (
     look_at,
     mend,
 )
+from setpoint.project.guessed_contract import FEWEST, MOST_LEVELS, guessed_contract
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, load
@@ -330,7 +331,15 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     kinds_of_outcome = guess_kinds(looked.mapped)
     if len(kinds_of_outcome) > 1:
         guesses.append(Guess("outcomes", "judge", f"{looked.mapped.roles['judge']} is taken for a judge model's grade"))
-    model = Model(name=name, task=task, timezone=tz, features=features, cohorts=declared, outcomes=kinds_of_outcome)
+    few = {column for column in kinds if looked.facts[column].distinct <= MOST_LEVELS}
+    contract, promised = guessed_contract(looked.connection, looked.table, kinds, few)
+    guesses += [Guess(f"contract.fields.{field}", *told) for field, told in promised.items()]
+    if contract is None and kinds:
+        guesses.append(Guess("contract", "none", f"fewer than {FEWEST} rows say too little about what never happens"))
+    model = Model(
+        name=name, task=task, timezone=tz, features=features, cohorts=declared, outcomes=kinds_of_outcome,
+        contract=contract,
+    )  # fmt: skip
     return model, guesses
 
 

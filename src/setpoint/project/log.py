@@ -22,9 +22,12 @@ from setpoint.answers.quality import quality_in_detail
 from setpoint.answers.status import status
 from setpoint.answers.why import why
 from setpoint.core.clock import micros, parse_time
+from setpoint.core.contract_closure import ContractCheck
 from setpoint.core.errors import UsageError
+from setpoint.core.model import Model
 from setpoint.core.reference import is_table_file
 from setpoint.core.window import Window
+from setpoint.project.contracts import check_kept, check_table, contract_of
 from setpoint.project.tables import reference_rows
 from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
@@ -208,6 +211,47 @@ class Log:
             window = _window(evidence, over)
             return quality_in_detail(evidence, window=window, by=by, budget=budget, threshold=threshold)
 
+    def declared(self, model: str = "") -> Model:
+        """Return the declaration of a model, or the guess that stands in for it.
+
+        Args:
+            model: Its name; may be left out when there is only one.
+        """
+        return self._source.declared(model)
+
+    def contract(self, model: str = "") -> ContractCheck:
+        """Return the contract that a model declares, to hold single rows against it.
+
+        Args:
+            model: Its name; may be left out when there is only one.
+
+        Raises:
+            UsageError: It declares none.
+        """
+        return ContractCheck(contract_of(self.declared(model)))
+
+    def check(
+        self, model: str = "", table: Source | None = None, *, over: str | Window | None = None, as_of: When = None
+    ) -> Answer:
+        """Do rows keep the contract that a model declares?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            table: The rows, a file or a table; by default the predictions that were kept, and then also whether
+                the same was noted when they were recorded.
+            over: Predictions of this window; the last seven days by default, all of a file.
+            as_of: Answer as if it were this time.
+
+        Raises:
+            UsageError: It declares no contract, or the table cannot be read.
+        """
+        if table is not None:
+            declared = self.declared(model)
+            now = None if as_of is None else _as_of(as_of, declared.timezone, 0)
+            return check_table(table, declared, as_of=now)
+        with self._source.evidence(model, as_of) as evidence:
+            return check_kept(evidence, _window(evidence, over))
+
     def why(
         self,
         model: str,
@@ -242,6 +286,10 @@ class StoreSource:
         """Return the models of the store."""
         return self.layout.models()
 
+    def declared(self, model: str) -> Model:
+        """Return the declaration of a model."""
+        return self.layout.model(model or _only(self.models()))
+
     @contextmanager
     def evidence(self, model: str, as_of: When) -> Generator[RowEvidence]:
         """Open the evidence of a model for one question."""
@@ -270,6 +318,11 @@ class FileSource:
     def models(self) -> list[str]:
         """Return the one model, when it has a name."""
         return [self._evidence.model.name] if self._evidence.model.name else []
+
+    def declared(self, model: str) -> Model:
+        """Return the declaration, or the guess that stands in for it."""
+        with self.evidence(model, None) as evidence:
+            return evidence.model
 
     @contextmanager
     def evidence(self, model: str, as_of: When) -> Generator[RowEvidence]:

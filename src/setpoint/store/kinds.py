@@ -12,6 +12,7 @@ import re
 
 from setpoint.core.events import InputValue
 from setpoint.core.model import Feature, FeatureKind, Model
+from setpoint.core.spelling import spelled
 from setpoint.store.primitives import finite
 from setpoint.store.shapes import SPELLED
 
@@ -65,22 +66,14 @@ def cast_value(value: object, kind: str) -> InputValue:
     if not isinstance(value, str | float | int):
         raise Misfit
     if kind == "VARCHAR":
-        return _text(value)
+        return spelled(value)
     if kind == "BOOLEAN":
         return _truth(value)
     return _whole(value) if kind == "BIGINT" else _number(value)
 
 
-def _text(value: str | float) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and -_LIMIT <= value < _LIMIT:
-        return str(int(value))
-    return str(value)
-
-
 def _truth(value: str | float) -> bool:
-    text = value.lower() if isinstance(value, str) else _text(value)
+    text = value.lower() if isinstance(value, str) else spelled(value)
     if text not in _TRUTHS:
         raise Misfit
     return _TRUTHS[text]

@@ -1,0 +1,96 @@
+"""check, contract import and contract export, as a user and a CI job run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENV = {key: value for key, value in os.environ.items() if not key.startswith("SETPOINT_")}
+MODEL = """\
+contract:
+  version: 3
+  fields:
+    delay: {required: true, at_least: -60, at_most: 600}
+    carrier: {allowed: [AA, DL]}
+"""
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "setpoint.cli", *words]
+    env = {**ENV, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=100)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "setpoint.yaml").write_text("store: ./store\n", encoding="utf-8")
+    (tmp_path / "models" / "flights.yaml").write_text(MODEL, encoding="utf-8")
+    (tmp_path / "fine.csv").write_text("delay,carrier\n1,AA\n2,DL\n", encoding="utf-8")
+    (tmp_path / "bad.csv").write_text("delay,carrier\n1,AA\n900,ZZ\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("delay,carrier\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_exit_codes_say_kept_broken_unusable_and_unknown(folder: Path) -> None:
+    contract = ("--contract", "models/flights.yaml")
+    codes = {name: run(folder, "check", f"{name}.csv", *contract).returncode for name in ("fine", "bad", "empty", "no")}
+    assert codes == {"fine": 0, "bad": 1, "empty": 3, "no": 2}
+
+
+def test_reports_are_written_beside_the_answer(folder: Path) -> None:
+    reports = ("--junit", "junit.xml", "--markdown", "check.md")
+    done = run(folder, "check", "bad.csv", "--contract", "models/flights.yaml", "--json", *reports)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["verdict"] == "breach"
+    assert 'failures="2"' in (folder / "junit.xml").read_text(encoding="utf-8")
+    assert (folder / "check.md").read_text(encoding="utf-8").startswith("**✗ 2 of ")
+
+
+def test_a_contract_in_force_is_found_by_its_model(folder: Path) -> None:
+    assert run(folder, "apply").returncode == 0
+    assert run(folder, "check", "bad.csv", "--model", "flights").returncode == 1
+    nothing_yet = run(folder, "check", "--model", "flights")
+    assert nothing_yet.returncode == 3
+    assert nothing_yet.stdout.startswith("? cannot say: no rows in ")
+
+
+def test_notations_of_others_go_out_and_come_back(folder: Path) -> None:
+    run(folder, "apply")
+    for notation, name in (("odcs", "c.odcs.yaml"), ("json-schema", "c.schema.json")):
+        written = run(folder, "contract", "export", "flights", "--format", notation)
+        assert (written.returncode, written.stderr) == (0, "")
+        (folder / name).write_text(written.stdout, encoding="utf-8")
+        back = run(folder, "contract", "import", name)
+        assert "    delay: {kind: numeric, required: true, at_least: -60, at_most: 600}\n" in back.stdout
+        assert run(folder, "check", "bad.csv", "--contract", name).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "--contract", "models/flights.yaml"), "--contract goes with a file"),
+        (("check", "bad.csv", "--contract", "models/none.yaml"), "models/none.yaml: cannot be read"),
+        (("check", "bad.csv", "--contract", "models/flights.yaml", "--over", "7d"), "--over goes without a file"),
+        (("check", "bad.csv", "--contract", "setpoint.yaml"), "unknown key"),
+        (("contract", "export", "--contract", "models/flights.yaml", "--format", "avro"), "no notation is called"),
+        (("check", "bad.csv", "--contract", "models/flights.yaml", "--junit", "no/x.xml"), "cannot be written"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_said_in_words(folder: Path, words: tuple[str, ...], said: str) -> None:
+    done = run(folder, *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_contract_that_contradicts_itself_is_told_at_its_line(folder: Path) -> None:
+    (folder / "models" / "flights.yaml").write_text(MODEL.replace("-60", "700"), encoding="utf-8")
+    done = run(folder, "check", "bad.csv", "--contract", "models/flights.yaml")
+    assert done.returncode == 2
+    expected = "error: models/flights.yaml:4: contract.fields.delay.at_least: found at_least 700 above at_most 600\n"
+    assert done.stderr == expected
