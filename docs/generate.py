@@ -35,6 +35,7 @@ from setpoint.answers import (
     diff,
     estimates,
     evaluation,
+    harm,
     inventory,
     outcomes,
     scores,
@@ -436,6 +437,13 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         ("status of all models", "models", overview.COLUMNS, "Without a model's name: one row a model, worst first."),
         ("diff", "features", diff.COLUMNS, "One row a feature, the largest impact first."),
         ("diff", "by_GROUP", ("the group", *diff.COLUMNS), "With `--by`: one row a group and feature."),
+        (
+            "diff",
+            "effects",
+            harm.EFFECT_COLUMNS,
+            "With `--explain`: what each changed feature alone does to the score.",
+        ),
+        ("diff", "answers", diff.EXPLAINED_COLUMNS, "With `--explain`: one row an answer to a question."),
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         (

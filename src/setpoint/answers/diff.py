@@ -11,6 +11,7 @@ from setpoint.answers.aside import aside_lines
 from setpoint.answers.diff_groups import groups, groups_since, table_of_groups
 from setpoint.answers.feature_changes import COLUMNS, FEWEST, LABELS, has_any, in_brief, is_too_few, line, ranked, row
 from setpoint.answers.groups import cohort_of
+from setpoint.answers.harm import Harm, effects, harm
 from setpoint.answers.sides import Side, Sides, side, time_before, whole_days
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
@@ -88,7 +89,7 @@ def diff(
         whole_days(evidence, history, evidence.profile_by_day(history)) if history else (),
         tuple(evidence.changes(Window(reference.start, current.end))),
     )
-    answer = compared(evidence, sides, explain=explain)
+    answer = compared(evidence, sides, (reference, current), explain=explain)
     if before:
         answer = replace(answer, because=(*answer.because, before))
     if not by:
@@ -111,7 +112,7 @@ def _since(evidence: RowEvidence, reference: Reference, current: Window | None, 
         if not has_any(before.profiles.get(answered)):
             after.profiles.pop(answered, None)
     sides = Sides(before, after, (), tuple(evidence.changes(current)), reference.retyped)
-    answer = compared(evidence, sides, explain=explain)
+    answer = compared(evidence, sides, (None, current), explain=explain)
     if not by:
         return answer
     found = groups_since(evidence, (reference.rows, current), by)
@@ -129,21 +130,38 @@ def _last_days(evidence: RowEvidence, span: Window) -> Window:
     return Window(max(evidence.as_of - 7 * DAY, span.start), evidence.as_of)
 
 
-def compared(evidence: RowEvidence, sides: Sides, *, explain: bool = False) -> Answer:
-    """Return the comparison of two windows, ranked by impact; see `diff`."""
+def compared(
+    evidence: RowEvidence,
+    sides: Sides,
+    windows: tuple[Window | None, Window | None] = (None, None),
+    *,
+    explain: bool = False,
+) -> Answer:
+    """Return the comparison of two windows, ranked by impact; see `diff`.
+
+    Args:
+        evidence: The model's states.
+        sides: Both windows.
+        windows: Their times; None for rows that are not among the predictions.
+        explain: Also how each question about each feature was answered.
+    """
     found = ranked(evidence, sides, sides.drifts)
     changed = [change for change in found if change.is_changed]
+    meant = harm(evidence, sides, *windows) if changed and not is_too_few(sides) else Harm()
     is_unknown = is_too_few(sides) or not any(change.has_values for change in found)
     return Answer(
         question="diff",
         model=evidence.model.name,
         verdict=Verdict.UNKNOWN if is_unknown else _verdict(changed),
         headline=_headline(evidence.model.name, sides, found),
-        because=(*_because(evidence, sides), *([_budget_in_words(sides)] if explain else [])),
-        unknowns=_unknowns(sides, found),
+        because=(*_because(evidence, sides), *meant.known, *([_budget_in_words(sides)] if explain else [])),
+        unknowns=(*_unknowns(sides, found), *meant.unknown),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
-        tables=(_table(found, len(sides.current.days)), *([_explained(sides)] if explain else [])),
+        tables=(
+            _table(found, len(sides.current.days)),
+            *([effects(evidence, windows[0], changed[:_SHOWN]), _explained(sides)] if explain else []),
+        ),
         figure=bar_chart(
             [(LABELS.get(c.feature, c.feature), c.moved, number(c.moved, "share")) for c in changed[:_SHOWN]],
             "rows moved, at least, by feature that changed",
@@ -205,8 +223,6 @@ def _unknowns(sides: Sides, found: Sequence[FeatureChange]) -> tuple[str, ...]:
         )
     short = [change.feature for change in found if change.has_values and not change.is_judged]
     lines = [f"whether {', '.join(short)} changed: fewer than {FEWEST_ROWS} values a day"] if short else []
-    if any(change.is_changed for change in found):
-        lines.append("whether this does harm: quality is in `setpoint status`, drift alone is not harm")
     return tuple(lines)
 
 

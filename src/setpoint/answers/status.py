@@ -10,6 +10,7 @@ from setpoint.answers.aside import aside_lines, aside_tables
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
 from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, never_met, overall
+from setpoint.answers.held_against import held_against, metric_of
 from setpoint.answers.proxy_rates import ProxyRate, proxy_rates
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
@@ -27,7 +28,6 @@ from setpoint.feedback.quality import (
     judge,
     odd_outcome_words,
     quality,
-    quality_metric,
 )
 from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
@@ -166,33 +166,11 @@ def _young(judged: _Judged, coming: str) -> _Judged:
 
 def _held_against(evidence: RowEvidence, judged: _Judged, now: Window | None, reference: Window) -> _Judged:
     """Return a metric held against that of an earlier window, at equal outcome age while outcomes still come."""
-    state = evidence.quality(reference).only(is_root=True)
-    metric = judged.metric
-    age = equal_age(evidence, [evidence.arrivals_by_day(reference), evidence.arrivals_by_day(now)], now)
-    words = "before"
-    if age is not None and now is not None:
-        young = evidence.early_quality(old_enough(now, age, evidence.as_of), age)
-        metric = _metric_of(evidence, young.only(is_root=True), metric.name)
-        state = evidence.early_quality(reference, age).only(is_root=True)
-        words = f"{metric.text()} with outcomes of {duration_text(age)}, before"
-    before = _metric_of(evidence, state, metric.name)
-    if before.value is None and metric.value is None:
+    held = held_against(evidence, judged.metric, now, reference)
+    words = f"{held.after.text()}{held.outcomes}, before" if held.outcomes else "before"
+    if held.before.value is None and held.after.value is None:
         return replace(judged, verdict=Verdict.UNKNOWN)  # to say it twice says nothing more
-    return replace(judged, bar=f"{words} {before.text()}", verdict=_fell(before, metric))
-
-
-def _metric_of(evidence: RowEvidence, state: StateTable, name: str) -> Metric:
-    return quality_metric(state, evidence.model, name, outcome_shift=evidence.definition.outcome_shift)
-
-
-def _fell(before: Metric, after: Metric) -> Verdict:
-    """Return a warning when the intervals of before and after lie apart, on the worse side."""
-    ends = (before.low, before.high, after.low, after.high)
-    if before.value is None or after.value is None or any(end is None for end in ends):
-        return Verdict.UNKNOWN
-    before_low, before_high, after_low, after_high = (float(end or 0.0) for end in ends)
-    worse = after_high < before_low if after.better == "higher" else after_low > before_high
-    return Verdict.WARNING if worse else Verdict.OK
+    return replace(judged, bar=f"{words} {held.before.text()}", verdict=held.verdict)
 
 
 def _bar(expectation: Expectation) -> str:
@@ -398,7 +376,7 @@ def _group_table(evidence: RowEvidence, state: StateTable, by: str, now: Window 
     lines: list[tuple[str, ...]] = []
     for name, part in parts:
         known = shares[name]
-        metric = _metric_of(evidence, part, first)
+        metric = metric_of(evidence, part, first)
         rows.append((name, known.predictions, known.share, age and age / MICROS, *_row(metric, "", None)[:7]))
         share = "" if known.share is None else number(known.share, "share")
         lines.append((name, number(known.predictions, "rows"), share, metric.text()))

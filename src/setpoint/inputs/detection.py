@@ -149,7 +149,12 @@ class Drift:
             moved.pop("unseen", None)
             if moved["location"].moved > 0.5:  # noqa: PLR2004 — most rows
                 moved.pop("spread", None)
-        return max(reversed(moved.values()), key=lambda alarm: alarm.moved, default=self.answers[0])
+        if not moved:
+            return self.answers[0]
+        most = max(reversed(moved.values()), key=lambda alarm: alarm.moved)
+        # The longest window that shows nearly as much: a few days by themselves are worth a word when they show more.
+        alike = [one for one in self.alarms if one.question == most.question and one.moved >= _ALIKE * most.moved]
+        return max(alike, key=lambda alarm: alarm.days)
 
 
 @dataclass(frozen=True)
@@ -395,5 +400,6 @@ def _values(name: str, days: Sequence[Day]) -> float:
 
 
 _NOISY: tuple[Question, ...] = ("location", "spread", "missing", "unseen")
+_ALIKE = 0.8
 _NOTHING = 1e-9
 _LEAST = 1e-300

@@ -26,7 +26,7 @@ from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
 from setpoint.store.money import MONEY, query_money
 from setpoint.store.primitives import finite, local_day, printed
-from setpoint.store.profiling import query_cohort_profiles, query_profile
+from setpoint.store.profiling import query_cohort_profiles, query_profile, query_scores_by_bin
 from setpoint.store.states import StateTable, merge
 
 _SAMPLE_ROWS = 10_000
@@ -236,6 +236,11 @@ class RowEvidence:
             where=_roots(window),
             time=time,
         )
+
+    def scores_by_bin(self, feature: str, window: Window | None) -> dict[str | None, tuple[float, float, float]]:
+        """Return rows, scores and squared scores of root rows by a feature's bin; see `query_scores_by_bin`."""
+        how = self.definition.features[feature]
+        return query_scores_by_bin(self.connection, self.profiled[feature], how, where=_roots(window))
 
     @cached_property
     def cohorts(self) -> dict[str, str]:

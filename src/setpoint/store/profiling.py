@@ -63,6 +63,36 @@ def query_profile(
     return StateTable.of(PROFILE, found)
 
 
+def query_scores_by_bin(
+    connection: duckdb.DuckDBPyConnection, column: Column, how: Scale | Vocabulary, *, where: str
+) -> dict[str | None, tuple[float, float, float]]:
+    """Return rows, scores and squared scores of each bin or value of a feature, as profiles name it; None is missing.
+
+    Args:
+        connection: Where `predictions` is a view.
+        column: The feature.
+        how: How it is binned.
+        where: SQL over predictions `p`; rows without a score are left out.
+    """
+    if isinstance(how, Scale):
+        binned = printed(value_bin(f"CAST({column.sql} AS DOUBLE)", how.center, how.scale))
+        last = VALUE_BINS - 1  # as in `_Scan.bins`: what is not finite is in none
+        label = (
+            f"CASE WHEN {binned} <= {VALUE_BINS}.0 THEN CAST(CAST(least({binned}, {last}.0) AS BIGINT) AS VARCHAR) END"
+        )
+    else:
+        label = f"CASE WHEN {column.sql} IS NOT NULL THEN {_label(how)} END"
+    value = f"CAST({column.sql} AS VARCHAR)"
+    w, score = printed(weight()), printed(finite("CAST(score AS DOUBLE)"))
+    found = rows(
+        connection,
+        f"SELECT label, sum(w), sum(w * s), sum(w * s * s) FROM (SELECT {label} AS label, {w} AS w, {score} AS s"
+        f" FROM (SELECT *, {value} AS value FROM predictions AS p WHERE {where}) AS p) AS scored"
+        " WHERE s IS NOT NULL GROUP BY label",
+    )
+    return {cast("str | None", label): cast("tuple[float, float, float]", sums) for label, *sums in found}
+
+
 def query_cohort_profiles(
     connection: duckdb.DuckDBPyConnection,
     definition: Definition,
