@@ -12,7 +12,8 @@ from setpoint.answers.diff_groups import groups, groups_since, table_of_groups
 from setpoint.answers.feature_changes import COLUMNS, FEWEST, LABELS, has_any, in_brief, is_too_few, line, ranked, row
 from setpoint.answers.groups import cohort_of
 from setpoint.answers.harm import Harm, effects, harm
-from setpoint.answers.sides import Side, Sides, side, time_before, whole_days
+from setpoint.answers.references import by_name, of_windows
+from setpoint.answers.sides import Side, Sides, side
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
@@ -47,7 +48,7 @@ def diff(
     evidence: RowEvidence,
     *,
     current: Window | None = None,
-    reference: Window | Reference | None = None,
+    reference: Window | Reference | str | None = None,
     by: str = "",
     explain: bool = False,
 ) -> Answer:
@@ -56,7 +57,8 @@ def diff(
     Args:
         evidence: The model's states.
         current: The later window; the last seven days by default.
-        reference: The earlier one, or other rows; the declared window, else the same length just before by default.
+        reference: The earlier one, other rows, or one of `references.NAMES`; the declared window, else the same length
+            just before by default.
         by: `endpoint`, `version` or a cohort's name: also what changed inside each group.
         explain: Also how each question about each feature was answered, and how the budget of false alarms was spent.
 
@@ -81,20 +83,20 @@ def diff(
         current = _last_days(evidence, span)
         if reference is None and current.length > span.length // 2:
             current = Window(span.start + span.length // 2, span.end)
-    reference = reference or current.before()
-    history = time_before(evidence, reference)
-    sides = Sides(
-        side(evidence, reference),
-        side(evidence, current),
-        whole_days(evidence, history, evidence.profile_by_day(history)) if history else (),
-        tuple(evidence.changes(Window(reference.start, current.end))),
-    )
-    answer = compared(evidence, sides, (reference, current), explain=explain)
-    if before:
-        answer = replace(answer, because=(*answer.because, before))
+    if isinstance(reference, str):
+        found = by_name(evidence, reference, current)
+    else:
+        found = of_windows(evidence, reference or current.before(), current)
+    answer = compared(evidence, found.sides, (found.reference, current), explain=explain)
+    said = [words for words in (before, found.said) if words]
+    answer = replace(answer, because=(*answer.because, *said))
     if not by:
         return answer
-    return replace(answer, tables=(table_of_groups(by, groups(evidence, reference, current, by)), *answer.tables))
+    if found.reference is None:
+        msg = f"groups are compared between two windows, not with {reference}"
+        raise UsageError(msg, hint="leave `by` out, or name a window as the reference")
+    inside = groups(evidence, found.reference, current, by)
+    return replace(answer, tables=(table_of_groups(by, inside), *answer.tables))
 
 
 def _since(evidence: RowEvidence, reference: Reference, current: Window | None, by: str, *, explain: bool) -> Answer:

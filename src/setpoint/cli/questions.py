@@ -41,7 +41,9 @@ def diff(
         str | None,
         typer.Option(
             "--reference",
-            help="The earlier window, or a file of rows. [default: as declared, or as long, just before]",
+            "--against",
+            help="The earlier window, a file of rows, training, last-year, same-weekdays or version:NAME."
+            " [default: as declared, or as long, just before]",
         ),
     ] = None,
     by: By = "",

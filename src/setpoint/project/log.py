@@ -19,6 +19,7 @@ from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
 from setpoint.answers.outcomes import outcomes
 from setpoint.answers.quality import quality_in_detail
+from setpoint.answers.references import SKEW, TRAINING, is_name
 from setpoint.answers.status import status
 from setpoint.answers.why import why
 from setpoint.core.clock import micros, parse_time
@@ -114,15 +115,23 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             current: The later window; the last seven days by default.
-            reference: The earlier one, or rows to compare with, such as the training data: a file or a table.
-                The declared reference by default, else the same length just before.
+            reference: The earlier one; rows to compare with, a file or a table; or by name: `training` (what is
+                declared), `last-year` (52 weeks before), `same-weekdays` (of the four weeks before) or
+                `version:NAME` (of the same time). The declared reference by default, else the same length just before.
             by: `endpoint`, `version` or a cohort: also what changed inside each group.
             explain: Also every answer about every feature, and how the budget of false alarms was spent.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
             ask = partial(diff, evidence, current=_window(evidence, current), by=by, explain=explain)
-            if reference is None and evidence.model.reference_file:
+            declared = evidence.model.reference_file
+            if reference == TRAINING and declared:
+                with reference_rows(declared, evidence) as rows:
+                    answer = ask(reference=rows)
+                return replace(answer, because=(*answer.because, SKEW))
+            if isinstance(reference, str) and is_name(reference):
+                return ask(reference=reference)
+            if reference is None and declared:
                 return _since_declared(evidence, ask)
             if reference is None or isinstance(reference, Window) or _is_window_text(reference):
                 return ask(reference=_window(evidence, reference))

@@ -12,6 +12,9 @@ FEWEST_WINDOWS = 5
 
 _NOTHING = 1e-9
 
+_BY_DAYS = 1.5
+"""Mean chi-square over its degrees of freedom from which on days make most of it."""
+
 MARGIN = 0.02
 """Share of rows that may move while nobody knows how days differ."""
 
@@ -85,13 +88,17 @@ class Shape:
         count = len(usual.days) / length
         if count < FEWEST_WINDOWS or usual.degrees < 1:
             return 1.0
-        logs = np.log(np.maximum(usual.of_windows(length), _NOTHING))
-        spread = max(float(logs.var(ddof=1)), 2.0 / self.degrees)
-        t = (np.log(max(square / self.degrees, _NOTHING)) - logs.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
+        ratios = np.maximum(usual.of_windows(length), _NOTHING)
+        mean = float(ratios.mean())
+        # What chi-square is normal in: its cube root when rows alone make it, its log where days do, some by far.
+        normal, least = (np.cbrt, 2.0 / 9.0) if mean < _BY_DAYS else (np.log, 2.0 * (2.0 * mean - 1.0) / mean**2)
+        found = normal(ratios)
+        spread = max(float(found.var(ddof=1)), least / self.degrees)
+        t = (normal(max(square / self.degrees, _NOTHING)) - found.mean()) / np.sqrt(spread * (1.0 + 1.0 / count))
         return max(by_rows, float(student_t_cdf(np.array(-t), count - 1.0)))
 
     def of_windows(self, length: int) -> FloatArray:
-        """Return the cube root of chi-square over its degrees for every stretch of days of the reference.
+        """Return chi-square over its degrees of freedom for every stretch of days of the reference.
 
         Days go together, a few as much as one: so stretches are measured, not worked out from days.
         """
