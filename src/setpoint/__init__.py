@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from setpoint.project.log import Log
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
     from setpoint.project.reading import read
-    from setpoint.project.tables import diff_tables as diff
+    from setpoint.project.saved_profiles import save_profile
+    from setpoint.project.table_diff import diff_tables as diff
 
 __version__ = "0.1.0"
 
@@ -65,10 +66,11 @@ _HOMES = {
     "Window": "core.window",
     "check": "project.contracts:check_table",
     "contract_from_pydantic": "declare.contract_schema",
-    "diff": "project.tables:diff_tables",
+    "diff": "project.table_diff:diff_tables",
     "evaluate": "project.evaluation",
     "open": "project.log:open_log",
     "read": "project.reading",
+    "save_profile": "project.saved_profiles",
     "wrap": "connect.estimator",
 }
 
@@ -118,5 +120,6 @@ __all__ = [
     "evaluate",
     "open",
     "read",
+    "save_profile",
     "wrap",
 ]

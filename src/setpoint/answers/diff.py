@@ -13,7 +13,7 @@ from setpoint.answers.feature_changes import COLUMNS, FEWEST, LABELS, has_any, i
 from setpoint.answers.groups import cohort_of
 from setpoint.answers.harm import Harm, effects, harm
 from setpoint.answers.references import by_name, of_windows
-from setpoint.answers.sides import Side, Sides, side
+from setpoint.answers.sides import Side, Sides, side_of_days
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
@@ -24,6 +24,7 @@ from setpoint.core.window import Window
 from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, TESTS, in_words
 from setpoint.inputs.drift import STARTED_TO_VARY, FeatureChange
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.measures import Definition
 
 _SHOWN = 8
 EXPLAINED_COLUMNS = ("feature", "question", "days", "p", "is_alarm", "effect", "effect_low", "effect_high")
@@ -34,14 +35,16 @@ class Reference:
     """Rows that are not among the predictions, such as the training data, to compare them with.
 
     Attributes:
-        rows: The rows, binned as the predictions are.
-        name: What they are called.
+        side: How they look.
         retyped: Inputs that are numbers on one side and text on the other, in words.
+        definition: How the predictions must be binned to be compared; None when the rows are binned as they are.
+        rows: The rows; None when only their profile was kept.
     """
 
-    rows: RowEvidence
-    name: str
+    side: Side
     retyped: Mapping[str, str]
+    definition: Definition | None = None
+    rows: RowEvidence | None = None
 
 
 def diff(
@@ -104,19 +107,24 @@ def _since(evidence: RowEvidence, reference: Reference, current: Window | None, 
     span = _span(evidence)
     if current is None and span is not None:
         current = _last_days(evidence, span)
-    rows = reference.rows
-    before = Side.of(reference.name, rows.profile(None), rows.definition)
-    if current is None:
+    if current is not None:
+        states = evidence.profile_by_day(current, definition=reference.definition)
+        after = side_of_days(evidence, current, states, reference.definition)
+    elif reference.definition is None:
         after = Side.of("all predictions", evidence.profile(None), evidence.definition)
     else:
-        after = side(evidence, current)
+        msg = "the predictions have no times, so that a profile cannot be compared with some of them"
+        raise UsageError(msg, hint='compare the file itself: setpoint.diff("train.profile", "now.parquet")')
     for answered in LABELS:  # other rows need not have the model's answers
-        if not has_any(before.profiles.get(answered)):
+        if not has_any(reference.side.profiles.get(answered)):
             after.profiles.pop(answered, None)
-    sides = Sides(before, after, (), tuple(evidence.changes(current)), reference.retyped)
+    sides = Sides(reference.side, after, (), tuple(evidence.changes(current)), reference.retyped)
     answer = compared(evidence, sides, (None, current), explain=explain)
     if not by:
         return answer
+    if reference.rows is None:
+        msg = "groups are compared with rows or windows, not with a profile"
+        raise UsageError(msg, hint="leave `by` out, or give the file that the profile was made of")
     found = groups_since(evidence, (reference.rows, current), by)
     return replace(answer, tables=(table_of_groups(by, found), *answer.tables))
 

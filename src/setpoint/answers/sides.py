@@ -102,8 +102,8 @@ def side(evidence: RowEvidence, window: Window) -> Side:
     return side_of_days(evidence, window, evidence.profile_by_day(window))
 
 
-def side_of_days(evidence: RowEvidence, window: Window, states: States) -> Side:
-    """Return a window from the states of its local days.
+def side_of_days(evidence: RowEvidence, window: Window, states: States, definition: Definition | None = None) -> Side:
+    """Return a window from the states of its local days, binned as the model's features are unless told otherwise.
 
     What is left of a day at either end is no day: both ends together are one, such as the evening of the first day
     and the morning of the last.
@@ -112,13 +112,20 @@ def side_of_days(evidence: RowEvidence, window: Window, states: States) -> Side:
     states = [(at, state) for at, state in states if len(state)]
     if not states:
         return Side(named, {}, [])
-    whole = _whole(evidence, window, states)
+    binned = definition or evidence.definition
+    whole = _whole(evidence, window, states, binned)
     ends = [state for at, state in states if at not in whole]
     found = list(whole.values())
     if ends:
         weekday = moment(states[0][0], evidence.model.timezone).weekday()
-        found.insert(0, Day(profiles(merge(PROFILE, ends), evidence.definition), weekday))
-    return Side(named, profiles(merge(PROFILE, [state for _, state in states]), evidence.definition), found)
+        found.insert(0, Day(profiles(merge(PROFILE, ends), binned), weekday))
+    return Side(named, profiles(merge(PROFILE, [state for _, state in states]), binned), found)
+
+
+def side_of_states(named: str, states: States, definition: Definition, zone: str) -> Side:
+    """Return whole days that are not a model's."""
+    days = [Day(profiles(state, definition), moment(at, zone).weekday()) for at, state in states]
+    return Side(named, profiles(merge(PROFILE, [state for _, state in states]), definition), days)
 
 
 def time_before(evidence: RowEvidence, reference: Window) -> Window | None:
@@ -132,13 +139,13 @@ def time_before(evidence: RowEvidence, reference: Window) -> Window | None:
 
 def whole_days(evidence: RowEvidence, window: Window, states: States) -> list[Day]:
     """Return the days of a window that are wholly in it."""
-    return list(_whole(evidence, window, states).values())
+    return list(_whole(evidence, window, states, evidence.definition).values())
 
 
-def _whole(evidence: RowEvidence, window: Window, states: States) -> dict[int, Day]:
+def _whole(evidence: RowEvidence, window: Window, states: States, definition: Definition) -> dict[int, Day]:
     zone = evidence.model.timezone
     return {
-        at: Day(profiles(state, evidence.definition), moment(at, zone).weekday())
+        at: Day(profiles(state, definition), moment(at, zone).weekday())
         for at, state in states
         if len(state) and at >= window.start and shift_days(at, 1, zone) <= window.end
     }

@@ -21,7 +21,7 @@ from setpoint.core.model import TrainingData
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.project.log import Log, StoreSource
-from setpoint.project.tables import diff_tables
+from setpoint.project.table_diff import diff_tables
 from setpoint.store.engines.duck import connect, literal, quoted, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.findings import open_findings, read_findings

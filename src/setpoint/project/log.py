@@ -29,6 +29,7 @@ from setpoint.core.model import Model
 from setpoint.core.reference import is_table_file
 from setpoint.core.window import Window
 from setpoint.project.contracts import check_kept, check_table, contract_of
+from setpoint.project.saved_profiles import is_profile_file, saved_reference
 from setpoint.project.tables import reference_rows
 from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
@@ -125,7 +126,7 @@ class Log:
         with self._source.evidence(model, as_of) as evidence:
             ask = partial(diff, evidence, current=_window(evidence, current), by=by, explain=explain)
             declared = evidence.model.reference_file
-            if reference == TRAINING and declared:
+            if isinstance(reference, str) and reference == TRAINING and declared:
                 with reference_rows(declared, evidence) as rows:
                     answer = ask(reference=rows)
                 return replace(answer, because=(*answer.because, SKEW))
@@ -135,6 +136,8 @@ class Log:
                 return _since_declared(evidence, ask)
             if reference is None or isinstance(reference, Window) or _is_window_text(reference):
                 return ask(reference=_window(evidence, reference))
+            if is_profile_file(reference):
+                return ask(reference=saved_reference(Path(str(reference)), evidence))
             with reference_rows(reference, evidence) as rows:
                 return ask(reference=rows)
 
@@ -390,7 +393,7 @@ def _as_of(value: When, zone: str, now: int) -> int:
 
 
 def _is_window_text(reference: object) -> TypeGuard[str]:
-    return isinstance(reference, str) and not is_table_file(reference)
+    return isinstance(reference, str) and not is_table_file(reference) and not is_profile_file(reference)
 
 
 def _since_declared(evidence: RowEvidence, ask: Callable[..., Answer]) -> Answer:

@@ -156,8 +156,13 @@ class RowEvidence:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         return self._days(self.arrivals(window, cohort=cohort, bucket_seconds=bucket_seconds(self.model.timezone)))
 
-    def profile_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
-        """Return the profile state of each local day of a window by its midnight, oldest first; see `profile`."""
+    def profile_by_day(
+        self, window: Window | None, *, cohort: str = "", definition: Definition | None = None
+    ) -> list[tuple[int, StateTable]]:
+        """Return the profile state of each local day of a window by its midnight, oldest first; see `profile`.
+
+        With a definition features are binned as it says, not as this model's are.
+        """
         span = window or self.span
         if span is None or not span.length:
             return []
@@ -168,7 +173,9 @@ class RowEvidence:
         if cohort:
             return self._days(self.profiles_by_cohort(window, (cohort,), time=time)[cohort])
         return self._days(
-            query_profile(self.connection, self.definition, self.profiled, where=_roots(window), time=time)
+            query_profile(
+                self.connection, definition or self.definition, self.profiled, where=_roots(window), time=time
+            )
         )
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:

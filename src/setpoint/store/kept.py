@@ -277,8 +277,13 @@ class KeptEvidence(RowEvidence):
             return super().arrivals_by_day(window, cohort=cohort)
         return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
 
-    def profile_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
+    def profile_by_day(
+        self, window: Window | None, *, cohort: str = "", definition: Definition | None = None
+    ) -> list[tuple[int, StateTable]]:
         """Return the profile state of each local day of a window by its midnight, oldest first."""
+        if definition is not None:
+            self._refuse_without_rows(window, "in other bins")
+            return super().profile_by_day(window, definition=definition)
         self._refuse_what_was_let_go(window)
         self._refuse_what_was_not_kept(PROFILE.name, window)
         days = self._local_days(window)

@@ -1,0 +1,77 @@
+"""A profile as a file: how the rows of a table looked, day by day, to hold others against. No row is in it."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from setpoint.core.errors import UsageError
+from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
+from setpoint.store.states import StateTable
+from setpoint.store.summaries import Categorical, Numeric, stored_features
+
+PROFILE_ENDING = ".profile"
+_MAGIC = b"setpoint profile 1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedProfile:
+    """How the rows of a table looked.
+
+    Attributes:
+        name: What they are called.
+        zone: Whose local days are told apart.
+        is_timed: Whether rows had times; if not, all are one day.
+        kinds: SQL type of each column.
+        definition: How each is binned.
+        days: The state of each day by its midnight, oldest first.
+    """
+
+    name: str
+    zone: str
+    is_timed: bool
+    kinds: dict[str, str]
+    definition: Definition
+    days: list[tuple[int, StateTable]]
+
+    def write(self, path: Path) -> int:
+        """Write it, and return how many bytes that took."""
+        features = stored_features(self.definition)
+        days = [(midnight, state.encode()) for midnight, state in self.days]
+        content = msgspec.msgpack.encode(_Stored(self.name, self.zone, self.is_timed, self.kinds, features, days))
+        return path.write_bytes(_MAGIC + zlib.compress(content, 9))
+
+    @classmethod
+    def read(cls, path: Path) -> SavedProfile:
+        """Read a file that `write` made.
+
+        Raises:
+            UsageError: There is no such file, or it is no profile.
+        """
+        if not path.is_file():
+            msg = f"no file at {path}"
+            raise UsageError(msg, hint="make one: setpoint profile FILE")
+        content = path.read_bytes()
+        try:
+            stored = msgspec.msgpack.decode(zlib.decompress(content.removeprefix(_MAGIC)), type=_Stored)
+        except (zlib.error, msgspec.MsgspecError) as error:  # what has no mark is nothing that can be unpacked
+            msg = f"{path.name} is no profile, or of another version"
+            raise UsageError(msg, hint="make it anew: setpoint profile FILE") from error
+        features: dict[str, Scale | Vocabulary] = {
+            name: Scale(how.center, how.scale) if isinstance(how, Numeric) else Vocabulary(how.named, how.seen)
+            for name, how in stored.features.items()
+        }
+        days = [(midnight, StateTable.decode(PROFILE, state)) for midnight, state in stored.days]
+        return cls(stored.name, stored.zone, stored.is_timed, stored.kinds, Definition(features), days)
+
+
+class _Stored(msgspec.Struct):
+    name: str
+    zone: str
+    is_timed: bool
+    kinds: dict[str, str]
+    features: dict[str, Numeric | Categorical]
+    days: list[tuple[int, bytes]]
