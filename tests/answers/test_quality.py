@@ -162,3 +162,13 @@ def test_a_cohort_that_never_occurs_is_said(cohort: Cohort, words: str) -> None:
     for answer in (log.quality(by="c"), log.status(by="c")):
         said = [unknown for unknown in answer.unknowns if unknown.startswith("cohort c")]
         assert [words in one for one in said] == [True] * bool(words)
+
+
+def test_status_of_a_model_that_only_decides_is_held_against_its_accuracy() -> None:
+    rng = np.random.default_rng(4)
+    outcomes = rng.integers(0, 2, 4000)
+    said = np.where(rng.random(4000) < 0.8, outcomes, 1 - outcomes)
+    times = pl.Series(START + np.arange(4000) * 900_000_000).cast(pl.Datetime("us", "UTC"))
+    answer = setpoint.read(pl.DataFrame({"ts": times, "x": 1.0, "prediction": said, "outcome": outcomes})).status()
+    assert answer.verdict is setpoint.Verdict.OK
+    assert "working as expected: accuracy 0." in answer.headline

@@ -64,6 +64,7 @@ def test_the_rate_of_a_proxy_is_split_too(tmp_path: Path) -> None:
     (row,) = [row for row in rows_of(answer.table("dimensions")) if row["dimension"] == "shop"]
     assert row["mix"] == pytest.approx(0.06, abs=0.01)  # complaints are a tenth of those in b, and b grew by .6
     assert "complaint_rate rose by" in answer.headline
+    assert " points, " in answer.headline  # a rate of 10 % that rises by 2 points is at 12 %
 
 
 def test_skill_says_whether_it_is_the_weather() -> None:

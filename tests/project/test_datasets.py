@@ -153,6 +153,16 @@ def test_erased_rows_are_said_by_day(tmp_path: Path) -> None:
     assert f"rows erased: 2 of {per_day} examples of 2026-01-01 are gone" in again.said
 
 
+def test_a_lock_of_which_nothing_is_left_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    layout = served(tmp_path)
+    made = build(layout, "m", tmp_path / "a.parquet")
+    other = Layout.create(tmp_path / "other")
+    other.declare(layout.model("m"))
+    with pytest.raises(setpoint.UsageError, match=f"nothing is left of the {made.selection.kept} examples"):
+        rebuild(other, made.lock, tmp_path / "b.parquet")
+    assert not (tmp_path / "b.parquet").exists()
+
+
 def test_a_quota_that_chooses_anew_is_no_changed_declaration(tmp_path: Path) -> None:
     layout = served(tmp_path, replace(MODEL, training_data=TrainingData(quotas=(("country", 0.6),))))
     made = build(layout, "m", tmp_path / "a.parquet")

@@ -10,14 +10,14 @@ import numpy as np
 
 from setpoint.answers.answer import Cell, Table
 from setpoint.answers.feature_changes import LABELS
-from setpoint.answers.held_against import held_against, metric_of
+from setpoint.answers.held_against import held_against
 from setpoint.answers.sides import Sides
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import Metric, number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.feedback.estimates import estimates
-from setpoint.feedback.quality import headline
+from setpoint.feedback.quality import quality, shown_first
 from setpoint.inputs.drift import FeatureChange
 from setpoint.inputs.profiles import Profile
 from setpoint.stats.estimate import Estimate, Z
@@ -55,11 +55,13 @@ def harm(evidence: RowEvidence, sides: Sides, reference: Window | None, current:
     known = [said] if (said := _scores(sides)) else []
     if reference is None:
         return Harm(known, ["whether this does harm: quality is in `setpoint status`, drift alone is not harm"])
-    name = headline(evidence.model)
     try:
-        now = metric_of(evidence, evidence.quality(current), name)
+        roots = evidence.quality(current).only(is_root=True)
+        metrics = quality(roots, evidence.model, outcome_shift=evidence.definition.outcome_shift)
+        name = shown_first(metrics, evidence.model)
+        now = next(metric for metric in metrics if metric.name == name)
         held = held_against(evidence, now, current, reference)
-    except UsageError as error:
+    except UsageError as error:  # rows that are needed were let go
         return Harm(known, [f"whether this does harm: {error.message}"])
     if held.verdict is not Verdict.UNKNOWN:
         said = "harmless so far" if held.verdict is Verdict.OK else "worse too, for this or another reason"

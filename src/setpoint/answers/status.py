@@ -24,10 +24,10 @@ from setpoint.feedback.quality import (
     NO_PREDICTION,
     Arrival,
     arrival,
-    headline,
     judge,
     odd_outcome_words,
     quality,
+    shown_first,
 )
 from setpoint.predictions.meter import Traffic, traffic
 from setpoint.predictions.spending import tokens_per_request
@@ -85,7 +85,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     tables = [_metrics_table(judged, [*seen.metrics, tokens, *(one.completeness for one in rates)], known)]
     tables += [*estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
     if by:
-        tables.insert(0, _group_table(evidence, state, by, now, cohort))
+        tables.insert(0, _group_table(evidence, state, by, now, cohort, shown_first(metrics, model)))
     unknown = tuple(_unknowns(evidence, judged, known, now, unread))
     return Answer(
         question="status",
@@ -144,7 +144,7 @@ def _judge(
         judged.insert(0, _Judged(missing, _bar(bars[name]), Verdict.UNKNOWN))
     if bars or reference is None:
         return judged
-    first = headline(evidence.model)
+    first = shown_first(metrics, evidence.model)
     return [_held_against(evidence, j, now, reference) if j.metric.name == first else j for j in judged]
 
 
@@ -362,9 +362,10 @@ def _row(metric: Metric, bar: str, verdict: Verdict | None) -> tuple[Cell, ...]:
     )
 
 
-def _group_table(evidence: RowEvidence, state: StateTable, by: str, now: Window | None, cohort: str) -> Table:
-    """Return the headline metric of each group, at equal outcome age while outcomes still come."""
-    first = headline(evidence.model)
+def _group_table(
+    evidence: RowEvidence, state: StateTable, by: str, now: Window | None, cohort: str, first: str
+) -> Table:
+    """Return a metric of each group, at equal outcome age while outcomes still come."""
     parts = groups(state, by)
     shares = {name: arrival(part) for name, part in parts}
     column = by if by in FIXED else "cohort_value"

@@ -11,7 +11,7 @@ from setpoint.answers.groups import FIXED
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import UsageError
-from setpoint.core.metric import QUALITY_METRICS, Metric, number
+from setpoint.core.metric import QUALITY_METRICS, Metric, difference, number
 from setpoint.core.model import OutcomeKind, Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -159,14 +159,14 @@ def _headline(name: str, metric: str, values: Sequence[Metric | None], changes: 
     change, unit = changes[0], before.unit
     total = change.total.value or 0.0
     moved = "did not change beyond the noise of its days" if _is_noise(change.total) else (
-        f"{'rose' if total > 0 else 'fell'} by {number(abs(total), unit)}"
+        f"{'rose' if total > 0 else 'fell'} by {difference(abs(total), unit)}"
     )  # fmt: skip
     said = f"{subject}{metric} {moved}, {number(before.value, unit)} → {number(after.value, unit)}"
     if change.reversal:
         return f"{said}. {change.reversal}"
     if not change.dimension:
         return f"{said}: no version, endpoint or cohort tells its rows apart"
-    within, mix = (number(part.value or 0.0, unit) for part in (change.within, change.mix))
+    within, mix = (difference(part.value or 0.0, unit) for part in (change.within, change.mix))
     return f"{said}: {within} inside the groups, {mix} by another mix (by {change.dimension})"
 
 
@@ -220,10 +220,10 @@ def _dimension_table(changes: Sequence[Change], values: Sequence[Metric | None])
 
 
 def _told(found: Estimate, unit: str) -> str:
-    said = number(found.value or 0.0, unit)
+    said = difference(found.value or 0.0, unit)
     if found.low is None or found.high is None:
         return said
-    return f"{said} [{number(found.low, unit)}, {number(found.high, unit)}]"
+    return f"{said} [{difference(found.low, unit)}, {difference(found.high, unit)}]"
 
 
 def _group_table(changes: Sequence[Change], values: Sequence[Metric | None]) -> Table:
@@ -237,7 +237,7 @@ def _group_table(changes: Sequence[Change], values: Sequence[Metric | None]) -> 
     for group in changes[0].groups[:_SHOWN] if changes and changes[0].dimension else ():
         share = " → ".join(number(one, "share") for one in group.shares)
         value = " → ".join("unknown" if one is None else number(one, unit) for one in group.values)
-        lines.append((group.name, share, value, number(group.within, unit)))
+        lines.append((group.name, share, value, difference(group.within, unit)))
     named = changes[0].dimension if changes else "group"
     return Table("groups", GROUP_COLUMNS, rows, (named, "share of rows", "inside it", "did to the whole"), lines)
 

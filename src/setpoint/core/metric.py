@@ -124,6 +124,16 @@ def counted(count: float, noun: str) -> str:
     return f"{told} {noun}" if told == "1" else f"{told} {noun}s"
 
 
+def difference(value: float, unit: str) -> str:
+    """Return the difference of two numbers: of shares in points, for 2 % more than 10 % may be 12 % or 10.2 %.
+
+    Example:
+        >>> difference(0.02, "share"), difference(-0.5, "ratio")
+        ('2.0 points', '-0.500')
+    """
+    return f"{100 * value:.1f} points" if unit == "share" else number(value, unit)
+
+
 def number(value: float, unit: str) -> str:
     """Return a number with the digits that its unit deserves.
 

@@ -144,6 +144,20 @@ def headline(model: Model) -> str:
     return next((one.metric for one in model.expectations if one.metric not in rates), default)
 
 
+def shown_first(metrics: Sequence[Metric], model: Model) -> str:
+    """Return the metric that an answer is about: the headline, or of a model that only decides one that needs no score.
+
+    Args:
+        metrics: The measured quality.
+        model: The declaration; what it expects is never replaced.
+    """
+    name = headline(model)
+    known = {metric.name: metric.value for metric in metrics}
+    if model.expectations or known.get(name) is not None or known.get("mean_score", 0.0) is not None:
+        return name
+    return next((one.name for one in metrics if one.value is not None and one.better != "none"), name)
+
+
 def arrival(state: StateTable) -> Arrival:
     """Return how complete the outcomes of a state are."""
     known = _has_outcome(state)

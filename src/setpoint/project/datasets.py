@@ -125,6 +125,9 @@ def _write(
     if before is not None:
         findings = [one for one in findings if one.finding_id in before["findings"]]
     selection = select(evidence, window, findings, policy)
+    if before is not None and before["examples"] and not selection.kept:
+        msg = f"nothing is left of the {counted(before['examples'], 'example')} of this lock"
+        raise UsageError(msg, hint="its rows were erased or let go, or this store is another one")
     paths = out, out.with_name(out.name + LOCK_ENDING), out.with_name(out.name + EXCLUDED_ENDING)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
