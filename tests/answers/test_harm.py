@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 import setpoint
 from setpoint.core.clock import DAY
+from setpoint.core.model import Expectation, Model
+from setpoint.project.keeping import import_file
+from setpoint.store.layout import Layout
 
 START = 1_767_225_600_000_000  # 2026-01-01
 WINDOWS = {"reference": "2026-01-01..2026-01-15", "current": "2026-01-15..2026-01-29"}
@@ -70,3 +75,13 @@ def test_the_effect_of_a_feature_is_that_of_weighting_rows_by_its_bins() -> None
     assert found["score_change"] == pytest.approx(after - before, abs=0.02)  # all of the score comes from `x`
     low, change, high = (float(str(found[f"score_change{end}"])) for end in ("_low", "", "_high"))
     assert low < change < high
+
+
+def test_a_bar_for_a_metric_that_there_is_not_leaves_harm_unknown(tmp_path: Path) -> None:
+    served().rename({"ts": "time"}).write_parquet(tmp_path / "rows.parquet")
+    layout = Layout.create(tmp_path / "store")
+    layout.declare(Model("m", expectations=(Expectation("acuracy", at_least=0.6),)))
+    import_file(layout.root, "m", str(tmp_path / "rows.parquet"))
+    log = setpoint.open(layout.root)
+    answer = log.diff("m", as_of="2026-01-29", current=WINDOWS["current"], reference=WINDOWS["reference"])
+    assert "whether this does harm: no metric is called 'acuracy'" in answer.unknowns

@@ -59,7 +59,9 @@ def harm(evidence: RowEvidence, sides: Sides, reference: Window | None, current:
         roots = evidence.quality(current).only(is_root=True)
         metrics = quality(roots, evidence.model, outcome_shift=evidence.definition.outcome_shift)
         name = shown_first(metrics, evidence.model)
-        now = next(metric for metric in metrics if metric.name == name)
+        now = next((metric for metric in metrics if metric.name == name), None)
+        if now is None:  # the bar of a metric that there is not: `status` says so, too
+            return Harm(known, [f"whether this does harm: no metric is called {name!r}"])
         held = held_against(evidence, now, current, reference)
     except UsageError as error:  # rows that are needed were let go
         return Harm(known, [f"whether this does harm: {error.message}"])
