@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,73 @@ def test_weighted_rows_are_estimated_apart_and_say_what_they_are_worth(store: se
     assert found.auc == pytest.approx(0.7, abs=0.06)
     assert 400 < (found.effective_rows or 0.0) < 21 * PER_DAY
     assert {metric.name for metric in found.metrics if metric.value is not None} >= {"estimated_auc", "estimated_f1"}
+
+
+def moved_file(path: Path, columns: Callable[[random.Random, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write rows of which kind b is 30 % before the window and 70 % in it, without outcomes there; return them with."""
+    rng = random.Random(5)
+    rows: list[dict[str, Any]] = []
+    for n in range(PER_DAY * DAYS):
+        at = START + n * DAY // PER_DAY
+        kind = "b" if rng.random() < (0.7 if at >= WINDOW.start else 0.3) else "a"
+        rows.append({"at": at, "kind": kind, **columns(rng, kind)})
+    known = [{**row, "outcome": None if row["at"] >= WINDOW.start else row["outcome"]} for row in rows]
+    frame = pl.DataFrame(known, infer_schema_length=None).with_columns(pl.from_epoch("at", time_unit="us"))
+    frame.write_parquet(path)
+    return [row for row in rows if row["at"] >= WINDOW.start]
+
+
+def of_class(rng: random.Random, kind: str) -> dict[str, Any]:
+    """Return an answer whose confidence of .9 is right of kind a and wrong in half of kind b."""
+    is_right = rng.random() < (0.5 if kind == "b" else 0.9)
+    confidence = 0.85 + 0.1 * rng.random()
+    return {"prediction": "x", "score": confidence, "outcome": "x" if is_right else "y"}
+
+
+def of_number(rng: random.Random, kind: str) -> dict[str, Any]:
+    """Return a prediction whose error is four times as large of kind b."""
+    predicted = rng.gauss(10.0, 1.0)
+    return {"prediction": predicted, "outcome": predicted + rng.gauss(0.0, 4.0 if kind == "b" else 1.0)}
+
+
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+def test_weights_mend_the_estimates_of_classes_and_numbers_where_inputs_moved(tmp_path: Path, task: Task) -> None:
+    is_class = task is Task.MULTICLASS
+    rows = moved_file(tmp_path / "rows.parquet", of_class if is_class else of_number)
+    log = setpoint.read(
+        str(tmp_path / "rows.parquet"), time="at", prediction="prediction", outcome="outcome",
+        score="score" if is_class else "", model=Model("", task=task),
+    )  # fmt: skip
+    with log.evidence("") as evidence:
+        plain, mended = estimates(evidence, WINDOW).metrics[0], weighted_estimates(evidence, WINDOW).metrics[0]
+    right = [
+        row["outcome"] == row["prediction"] if is_class else abs(row["outcome"] - row["prediction"]) for row in rows
+    ]
+    truth = sum(right) / len(right)
+    assert plain.name == mended.name == ("estimated_accuracy" if is_class else "estimated_mae")
+    assert (mended.low or 0.0) <= truth <= (mended.high or 0.0)
+    assert not (plain.low or 0.0) <= truth <= (plain.high or 0.0)
+
+
+def test_weighted_rows_of_another_version_teach_nothing(tmp_path: Path) -> None:
+    found = weighted(recorded(tmp_path, made(version="v2")))
+    assert found.metrics[0].unknown == "needs 200 more mature outcomes to calibrate"
+
+
+def test_errors_of_another_version_of_a_regression_teach_nothing(tmp_path: Path) -> None:
+    rows = moved_file(tmp_path / "rows.parquet", of_number)
+    frame = pl.read_parquet(tmp_path / "rows.parquet")
+    start = pl.from_epoch(pl.lit(rows[0]["at"]), time_unit="us")
+    frame.with_columns(version=pl.when(pl.col("at") >= start).then(pl.lit("v2")).otherwise(pl.lit("v1"))).write_parquet(
+        tmp_path / "rows.parquet"
+    )
+    log = setpoint.read(
+        str(tmp_path / "rows.parquet"), time="at", prediction="prediction", outcome="outcome", version="version",
+        model=Model("", task=Task.REGRESSION),
+    )  # fmt: skip
+    with log.evidence("") as evidence:
+        plain, mended = estimates(evidence, WINDOW).metrics[0], weighted_estimates(evidence, WINDOW).metrics[0]
+    assert plain.unknown == mended.unknown == "needs 200 more mature outcomes to learn how large errors are"
 
 
 def test_a_file_whose_last_outcomes_are_missing_is_estimated(tmp_path: Path) -> None:

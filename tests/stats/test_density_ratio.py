@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bench.weighted_coverage import measured_of
 
 from setpoint.stats.density_ratio import density_ratio
 from setpoint.stats.estimation import Expected, ScoreHistogram, expected_quality
@@ -18,7 +19,8 @@ def test_weighted_rows_have_the_means_and_missing_values_of_the_other_window() -
     now[1, rng.random(6000) < 0.3] = np.nan
     found = density_ratio(list(before), list(now))
     assert found.unknown == ""
-    assert np.average(before[0], weights=found.weights) == pytest.approx(0.5, abs=0.08)
+    assert np.average(before[0], weights=found.weights) == pytest.approx(0.5, abs=0.04)
+    assert np.average(before[0] ** 2, weights=found.weights) == pytest.approx(1.25, abs=0.08)
     assert np.average(np.isnan(before[1]), weights=found.weights) == pytest.approx(0.3, abs=0.03)
     assert found.weights.mean() == pytest.approx(1.0)
     assert 0.6 < found.auc < 0.75
@@ -70,3 +72,12 @@ def test_weights_mend_an_estimate_where_a_score_means_something_else_for_other_r
     plain, weighted = found
     assert not plain.interval(0.001)[0] <= truth <= plain.interval(0.001)[1]
     assert weighted.interval(0.025)[0] <= truth <= weighted.interval(0.025)[1]
+
+
+def test_intervals_from_weighted_rows_hold_what_comes_true_where_plain_ones_do_not() -> None:
+    found = measured_of((4_000, 1_000, 1, 60))
+    for plain, weighted in found.values():
+        assert weighted.counts
+        assert weighted.coverage >= 54 / 60
+        assert plain.coverage <= weighted.coverage
+    assert found["mae"][0].coverage < 1 / 2

@@ -11,6 +11,7 @@ import numpy as np
 from setpoint.core.clock import DAY
 from setpoint.core.metric import QUALITY_METRICS, Metric
 from setpoint.core.window import Window
+from setpoint.feedback.version_mix import lacks_outcomes, shares_of_versions
 from setpoint.stats.estimation import Expected
 from setpoint.stats.loss_estimation import LossCurve, LossHistogram, expected_loss, missing_losses
 from setpoint.stats.special import FloatArray
@@ -20,8 +21,10 @@ from setpoint.store.matching import Matching, examples
 from setpoint.store.measures import Scale
 from setpoint.store.primitives import printed, value_bin
 
-LOSS_METRICS = ("mae", "rmse")
-_POWERS = {"mae": 1, "rmse": 2}
+LOSS_METRICS = {"mae": 1, "rmse": 2}
+"""The power of an error that each metric is the mean of."""
+
+NO_NUMBER = "no prediction was recorded as a number"
 
 
 def estimated_losses(evidence: RowEvidence, window: Window | None, reference: Window | None) -> tuple[Metric, ...]:
@@ -34,22 +37,36 @@ def estimated_losses(evidence: RowEvidence, window: Window | None, reference: Wi
     """
     scale = evidence.definition.features.get(PREDICTION)
     if not isinstance(scale, Scale):
-        return tuple(_metric(name, "no prediction was recorded as a number", 0) for name in LOSS_METRICS)
+        return unknown_losses(NO_NUMBER)
     learned, now = (_counts(evidence, part, scale) for part in (reference, window))
-    known = learned[:, _OUTCOMES] > 0.0
-    outcomes = int(learned[known, _OUTCOMES].sum())
-    if not len(now):
-        return tuple(_metric(name, "no prediction in this window", outcomes) for name in LOSS_METRICS)
-    days = None if window is None or evidence.span is None else _effective_days(now)
-    return tuple(_metric(name, _expected(name, learned[known], now, days), outcomes) for name in LOSS_METRICS)
+    if not now:
+        return unknown_losses("no prediction in this window")
+    shares = shares_of_versions(list(now), [float(counts[:, _WEIGHT].sum()) for counts in now.values()])
+    known = {version: _with_outcomes(learned.get(version, _NONE)) for version in shares}
+    lacking = lacks_outcomes(shares, lambda version: missing_losses(_losses(known[version], 1)))
+    if lacking:
+        return unknown_losses(lacking)
+    taught, asked = np.concatenate(list(known.values())), np.concatenate(list(now.values()))
+    days = None if window is None or evidence.span is None else _effective_days(asked)
+    outcomes = int(taught[:, _OUTCOMES].sum())
+    return tuple(loss_metric(name, _expected(name, taught, asked, days), outcomes) for name in LOSS_METRICS)
+
+
+def unknown_losses(why: str) -> tuple[Metric, ...]:
+    """Return the errors of a regression, unknown for one reason."""
+    return tuple(loss_metric(name, why, 0) for name in LOSS_METRICS)
 
 
 _DAY, _BIN, _WEIGHT, _SQUARES, _OUTCOMES, _KNOWN, _KNOWN_SQUARES, _FIRST = range(8)
 
 
-def _counts(evidence: RowEvidence, window: Window | None, scale: Scale) -> FloatArray:
+def _counts(evidence: RowEvidence, window: Window | None, scale: Scale) -> dict[str, FloatArray]:
     day = f"coalesce(epoch_us(predicted_at) // {DAY}, 0)"
-    return np.concatenate([_NONE, *loss_counts(evidence.connection, evidence.matching(window), scale, day).values()])
+    return loss_counts(evidence.connection, evidence.matching(window), scale, day)
+
+
+def _with_outcomes(counts: FloatArray) -> FloatArray:
+    return counts[counts[:, _OUTCOMES] > 0.0]
 
 
 def losses_by_day(
@@ -67,7 +84,7 @@ def losses_by_day(
     for version, counts in loss_counts(connection, matching, scale, day).items():
         for one in np.unique(counts[:, _DAY]).tolist():
             mine = counts[counts[:, _DAY] == one]
-            losses = _losses(mine[mine[:, _OUTCOMES] > 0.0], _POWERS["mae"])
+            losses = _losses(_with_outcomes(mine), LOSS_METRICS["mae"])
             found.setdefault(version, {})[int(one)] = float(mine[:, _WEIGHT].sum()), losses
     return found
 
@@ -79,13 +96,12 @@ def loss_counts(
 
     Its weights, and of those with an outcome the count, weights and sums of |error|**1..4.
     """
-    value = printed(value_bin("decision", scale.center, scale.scale))
     error = "abs(decision - outcome_number)"
     sums = ", ".join(f"coalesce(sum(weight * {' * '.join([error] * power)}), 0.0)" for power in (1, 2, 3, 4))
     known = "outcome_number IS NOT NULL"
     found = rows(
         connection,
-        f"SELECT coalesce(version, '') AS of_version, {day} AS day, greatest(least({value}, 63.0), -64.0) AS bin,"
+        f"SELECT coalesce(version, '') AS of_version, {day} AS day, {prediction_bin(scale)} AS bin,"
         f" sum(weight), sum(weight * weight), count(*) FILTER ({known}),"
         f" coalesce(sum(weight) FILTER ({known}), 0.0), coalesce(sum(weight * weight) FILTER ({known}), 0.0), {sums}"
         f" FROM ({examples(matching)}) WHERE is_root AND decision IS NOT NULL"
@@ -100,8 +116,13 @@ def loss_counts(
 _NONE = np.empty((0, _FIRST + 4))
 
 
+def prediction_bin(scale: Scale) -> str:
+    """Return SQL for the bin of a number that was predicted, `decision`."""
+    return f"greatest(least({printed(value_bin('decision', scale.center, scale.scale))}, 63.0), -64.0)"
+
+
 def _expected(name: str, learned: FloatArray, now: FloatArray, days: float | None) -> Expected | str:
-    reference = _losses(learned, _POWERS[name])
+    reference = _losses(learned, LOSS_METRICS[name])
     missing = missing_losses(reference)
     if missing:
         return missing
@@ -126,7 +147,14 @@ def _effective_days(now: FloatArray) -> float:
     return float(sizes.sum()) ** 2 / float(sizes @ sizes)
 
 
-def _metric(name: str, expected: Expected | str, outcomes: int) -> Metric:
+def loss_metric(name: str, expected: Expected | str, outcomes: int) -> Metric:
+    """Return an expected mean loss as a metric that says it is an estimate.
+
+    Args:
+        name: A key of `LOSS_METRICS`.
+        expected: The mean of the errors to its power, or why there is none.
+        outcomes: How many it was learned from.
+    """
     known = next(one for one in QUALITY_METRICS["regression"] if one.name == name)
     if isinstance(expected, str):
         return Metric(f"estimated_{name}", None, None, None, known.unit, known.better, outcomes, expected)

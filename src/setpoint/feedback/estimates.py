@@ -6,7 +6,7 @@ named so, and decides nothing: `control.estimate_checks` compares it with the tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from setpoint.feedback.classes import right_or_wrong
 from setpoint.feedback.delay import PART, delay
 from setpoint.feedback.estimated_losses import estimated_losses
 from setpoint.feedback.quality import NO_SCORE
+from setpoint.feedback.version_mix import lacks_outcomes, shares_of_versions
 from setpoint.stats.estimation import METRICS, Expected, ScoreHistogram, expected_quality
 from setpoint.stats.score_map import UNDECIDED, OutcomeHistogram, calibrate, missing_outcomes
 from setpoint.store.evidence import RowEvidence
@@ -26,9 +27,6 @@ from setpoint.store.states import StateTable, merge
 
 REFERENCE_DAYS = 56
 """Mature days that a reference has at most: the latest."""
-
-SMALL_SHARE = 0.05
-"""A version with less of a window needs no outcomes of its own."""
 
 ASSUMED = "estimate: assumes the concept is unchanged"
 
@@ -107,9 +105,11 @@ def _estimated(days: Days, reference: Days, names: Sequence[str]) -> tuple[Metri
         return all_unknown(names, "no prediction in this window")
     if all(key is None for key in state.key("bin")):
         return all_unknown(names, NO_SCORE)
-    versions = _versions_of(state)
+    versions = shares_of_versions(state.key("version"), state.column("weight").tolist())
     known = [(midnight, _of_versions(one, versions)) for midnight, one in reference]
-    missing = _missing_of_versions(state, [one for _, one in known])
+    missing = lacks_outcomes(
+        versions, lambda version: missing_outcomes(outcome_histogram([one.only(version=version) for _, one in known]))
+    )
     if missing:
         return all_unknown(names, missing)
     learned = outcome_histogram([one for _, one in known])
@@ -226,28 +226,6 @@ def effective_days(days: Days) -> float | None:
     return float(sizes.sum()) ** 2 / squares if squares > 0.0 else None
 
 
-def _versions_of(state: StateTable) -> Mapping[object, float]:
-    """Return the share of a window that each version has."""
-    shares: dict[object, float] = {}
-    total = state.total("weight")
-    for version, weight in zip(state.key("version"), state.column("weight").tolist(), strict=True):
-        shares[version] = shares.get(version, 0.0) + weight / total
-    return shares
-
-
-def _of_versions(state: StateTable, versions: Mapping[object, float]) -> StateTable:
+def _of_versions(state: StateTable, versions: Collection[object]) -> StateTable:
     chosen = np.array([version in versions for version in state.key("version")], dtype=bool)
     return state.take(chosen)
-
-
-def _missing_of_versions(state: StateTable, reference: Sequence[StateTable]) -> str:
-    """Return what a version of a window lacks: what the scores of another one mean says nothing about its own."""
-    versions = _versions_of(state)
-    for version, share in sorted(versions.items(), key=lambda item: -item[1]):
-        if share < SMALL_SHARE:
-            continue
-        missing = missing_outcomes(outcome_histogram([one.only(version=version) for one in reference]))
-        if missing:
-            of = "" if len(versions) == 1 or version is None else f" of version {version}, {share:.0%} of the window"
-            return missing.replace(" to calibrate", f"{of} to calibrate")
-    return ""

@@ -94,15 +94,23 @@ def density_ratio(reference: Sequence[FloatArray], current: Sequence[FloatArray]
 
 
 def _parts(values: FloatArray) -> FloatArray:
-    """Return which part of an input each row is in, as one column of 0 and 1 a part but the first."""
-    known = values[~np.isnan(values)]
-    distinct = np.unique(known)
+    """Return which part of an input each row is in, as one column of 0 and 1 a part but the first.
+
+    One column more says where in its part a number lies: the first and the last part are long.
+    """
+    is_known = ~np.isnan(values)
+    known = values[is_known]
+    distinct, place, counts = np.unique(known, return_inverse=True, return_counts=True)
     if len(distinct) <= _BINS:
-        edges = (distinct[1:] + distinct[:-1]) / 2.0
+        edges, trend = (distinct[1:] + distinct[:-1]) / 2.0, []
     else:
         edges = np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS))
+        below = (np.cumsum(counts) - counts / 2.0) / len(known)
+        trend = [np.zeros(len(values))]
+        trend[0][is_known] = np.log(below / (1.0 - below))[place]
     code: IntArray = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
-    return (code[:, None] == np.arange(1, len(edges) + 2)).astype(np.float64)
+    parts = (code == part for part in range(1, len(edges) + 2))
+    return np.stack([*parts, *trend], axis=1).astype(np.float64)
 
 
 def _held_out(parts: FloatArray, is_current: FloatArray, balance: FloatArray, rng: np.random.Generator) -> FloatArray:

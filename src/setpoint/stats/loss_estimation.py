@@ -47,13 +47,21 @@ class LossHistogram:
     loss_squared: FloatArray
 
     @classmethod
-    def from_rows(cls, bins: IntArray, losses: FloatArray, *, groups: IntArray | None = None) -> "LossHistogram":
-        """Return the histogram of rows that each count 1.
+    def from_rows(
+        cls,
+        bins: IntArray,
+        losses: FloatArray,
+        *,
+        groups: IntArray | None = None,
+        weights: FloatArray | None = None,
+    ) -> "LossHistogram":
+        """Return the histogram of rows.
 
         Args:
             bins: Value bin of each prediction, shape (rows,).
             losses: Not negative, without missing values.
             groups: 0, 1, 2 ... of each row; None puts all rows into one.
+            weights: Of each row; None counts each row 1.
 
         Example:
             >>> rows = LossHistogram.from_rows(np.array([3, 3, 5]), np.array([1.0, 2.0, 4.0]))
@@ -62,11 +70,12 @@ class LossHistogram:
         """
         group = np.zeros(len(bins), dtype=np.int64) if groups is None else groups.astype(np.int64)
         pairs, cell = np.unique(np.stack([group, bins]), axis=1, return_inverse=True)
-        counts, sums, squares = (
+        w = np.ones(len(bins)) if weights is None else weights
+        sums = (
             np.bincount(cell.ravel(), column, pairs.shape[1]).astype(np.float64)
-            for column in (np.ones(len(bins)), losses, losses**2)
+            for column in (w, w**2, w * losses, w * losses**2)
         )
-        return cls(pairs[0], pairs[1], counts, counts.copy(), sums, squares)
+        return cls(pairs[0], pairs[1], *sums)
 
 
 def missing_losses(reference: LossHistogram) -> str:
