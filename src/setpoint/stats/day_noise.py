@@ -21,15 +21,15 @@ _CORRELATIONS = np.array([0.0, 0.5, 0.8, 0.93])
 _TAILS = (np.inf, 10.0, 6.0, 4.0, 3.0)  # degrees of freedom; the first is the normal distribution
 _LIGHT = 0.98  # prior chance that days have no heavy tails
 
-_PRIOR_FEATURES = 1.0
-"""As how many features the prior counts beside the measured ones."""
+_FEATURES_THAT_ARE_CALM, _FEATURES_WITH_LIGHT_TAILS = 4.0, 1.0
+"""As how many features the prior counts beside the measured ones (bench/drift.py)."""
 
 _ROUNDS = 30
 _OUT_OF_THE_QUESTION = 1e-9
 _LIKELY = 0.02
 """From which p-value on tails do not matter."""
 
-_CALM, _EVEN = 0.9, 0.9  # prior chance that days do not differ by themselves, and that weekdays do not
+_CALM, _EVEN = 0.98, 0.9  # prior chance that days do not differ by themselves, and that weekdays do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _grid(rows: tuple[float, ...], weekday: tuple[int, ...], is_told: bool, most
 def _chances(grid: _Grid, values: FloatArray) -> FloatArray:
     """Return how likely each candidate is for each feature, by its own days and by what the others show."""
     quadratic = np.einsum("fi,gij,fj->fg", values, grid.projected, values, optimize=True)
-    return _shared(grid.fit - 0.5 * quadratic, grid.prior)
+    return _shared(grid.fit - 0.5 * quadratic, grid.prior, _FEATURES_THAT_ARE_CALM)
 
 
 def _tails(grid: _Grid, values: FloatArray, chances: FloatArray) -> FloatArray:
@@ -254,7 +254,7 @@ def _tails(grid: _Grid, values: FloatArray, chances: FloatArray) -> FloatArray:
     standard = np.divide(whitened, scale, out=np.zeros_like(whitened), where=scale > 0.0)
     fits = np.array([_fit_of_tail(standard, tail) for tail in _TAILS]).T * (scale > 0.0)
     first = np.array([_LIGHT, *[(1.0 - _LIGHT) / (len(_TAILS) - 1)] * (len(_TAILS) - 1)])
-    return _shared(fits, first)
+    return _shared(fits, first, _FEATURES_WITH_LIGHT_TAILS)
 
 
 def _fit_of_tail(values: FloatArray, degrees: float) -> FloatArray:
@@ -272,18 +272,19 @@ def _below(z: FloatArray, degrees: float) -> FloatArray:
     return normal_cdf(z) if np.isinf(degrees) else student_t_cdf(z * np.sqrt(degrees / (degrees - 2.0)), degrees)
 
 
-def _shared(fits: FloatArray, first: FloatArray) -> FloatArray:
+def _shared(fits: FloatArray, first: FloatArray, count: float) -> FloatArray:
     """Return how likely each candidate is for each feature: by its own likelihood, and how often the others show it.
 
     Args:
         fits: Log likelihoods, shape (features, candidates).
-        first: Chance of each candidate before anything was measured; counts as one feature.
+        first: Chance of each candidate before anything was measured.
+        count: As how many features that counts.
     """
     likelihood = np.exp(fits - fits.max(axis=1, keepdims=True))
     prior = first
     for _ in range(_ROUNDS):
         chances = likelihood * prior
         chances /= chances.sum(axis=1, keepdims=True)
-        prior = (_PRIOR_FEATURES * first + chances.sum(axis=0)) / (_PRIOR_FEATURES + len(fits))
+        prior = (count * first + chances.sum(axis=0)) / (count + len(fits))
     chances = likelihood * prior
     return np.asarray(chances / chances.sum(axis=1, keepdims=True))
