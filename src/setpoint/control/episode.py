@@ -22,6 +22,7 @@ class Episode:
         severity: How bad.
         said: One sentence.
         evidence: The numbers behind it.
+        noticed_at: When it was noticed; at the end of its first hour when None.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Episode:
     severity: Severity
     said: str
     evidence: dict[str, object]
+    noticed_at: int | None = None
 
     def findings(self, model: str, now: int) -> list[Finding]:
         """Return the rows of the findings table: one when it opened, one when it closed."""
@@ -46,7 +48,7 @@ class Episode:
             state="open",
             said=self.said,
             evidence="{}",
-            recorded_at=_next_hour(self.started_at),
+            recorded_at=_next_hour(self.started_at) if self.noticed_at is None else self.noticed_at,
             revision=0,
         )
         if opened.recorded_at > now:

@@ -10,6 +10,8 @@ import msgspec
 Severity = Literal["warning", "breach"]
 INPUT_DRIFT = "input_drift"
 """The kind of finding that says that a feature moved; the input loop writes it."""
+GROSS_DRIFT = "gross_drift"
+"""The kind that says it within the hour, of a change that no hour of the reference comes near."""
 State = Literal["open", "closed"]
 
 

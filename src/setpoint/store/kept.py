@@ -343,12 +343,13 @@ class KeptEvidence(RowEvidence):
     ) -> StateTable:
         """Return a window's state from kept weeks, days and buckets, and from rows for the rest.
 
-        A state split by bucket comes from rows.
+        A state that is split by time comes from rows, but for the buckets that are kept.
         """
         progress, summaries = self.progress, self._summaries
         self._refuse_what_was_let_go(window)
         span = window or self.span
-        if progress is None or summaries is None or span is None or seconds:
+        is_split_otherwise = bool(seconds) and (seconds != self._bucket or kept.is_by_day)
+        if progress is None or summaries is None or span is None or is_split_otherwise:
             return query(window, seconds)
         step = self._bucket * MICROS
         zone = self.model.timezone
@@ -362,7 +363,7 @@ class KeptEvidence(RowEvidence):
             last = shift_days(local_midnight(span.end, zone), 1, zone)
         last = min(last, progress.closed_until)
         clean = [start for start in range(first, last, step) if start not in self.dirty]
-        weeks, days, buckets = _whole(clean, step, zone)
+        weeks, days, buckets = ([], [], clean) if seconds else _whole(clean, step, zone)
         if kept.is_by_day:
             clean = sorted(set(clean) - set(buckets))
             buckets = []
@@ -375,8 +376,11 @@ class KeptEvidence(RowEvidence):
         tables = [
             *summaries.tables(kept, "week", weeks),
             *summaries.tables(kept, "day", days),
-            *summaries.tables(kept, "bucket", buckets),
-            *self._from_rows(gaps, query, step, is_counted=kept.kind in {SPENDING, TRAFFIC}),
+            *(
+                table.at("bucket", start if seconds else 0)
+                for start, table in summaries.tables_by_start(kept, "bucket", buckets).items()
+            ),
+            *self._from_rows(gaps, query, seconds, is_counted=kept.kind in {SPENDING, TRAFFIC}),
         ]
         return merge(kept.kind, tables)
 
@@ -419,19 +423,25 @@ class KeptEvidence(RowEvidence):
         return text(at, self.model.timezone)
 
     def _from_rows(
-        self, gaps: Sequence[Window], query: Callable[[Window | None, int], StateTable], step: int, *, is_counted: bool
+        self,
+        gaps: Sequence[Window],
+        query: Callable[[Window | None, int], StateTable],
+        seconds: int,
+        *,
+        is_counted: bool,
     ) -> list[StateTable]:
         """Return states of the stretches that the kept states leave open."""
+        step = self._bucket * MICROS
         open_gaps = [gap for gap in gaps if self._may_have_rows(gap, is_counted=is_counted)]
         if len(open_gaps) <= _RUNS:
-            return [query(gap, 0) for gap in open_gaps]
+            return [query(gap, seconds) for gap in open_gaps]
         # Many short stretches: one query over all of them, keeping only their buckets. Ragged ends apart.
         ragged = [gap for gap in open_gaps if gap.start % step or gap.end % step]
         whole = [gap for gap in open_gaps if not (gap.start % step or gap.end % step)]
         wanted = {start for gap in whole for start in range(gap.start, gap.end, step)}
         bucketed = query(Window(whole[0].start, whole[-1].end), step // MICROS)
         chosen = bucketed.where(lambda key: key["bucket"] in wanted)
-        return [*(query(gap, 0) for gap in ragged), chosen.at("bucket", 0)]
+        return [*(query(gap, seconds) for gap in ragged), chosen if seconds else chosen.at("bucket", 0)]
 
     def _may_have_rows(self, gap: Window, *, is_counted: bool) -> bool:
         """Return whether a stretch may hold rows: outside the span and without news there are none."""
