@@ -54,7 +54,7 @@ class FeatureChange:
         drift: How it was judged; None when there was too little to judge it by.
         mean_shift: Difference of means in standard deviations, with its interval.
         missing_shift: Difference of missing ratios, with its interval.
-        distances: `psi`, `jensen_shannon`, `wasserstein`, `total_variation` by name.
+        distances: Those of `stats.distances` by name.
         new_values: Categories that the reference never had.
         vanished_values: Categories that the current window lacks, though it should have some.
         note: What is special about it, in words: it appeared, vanished or is constant.
@@ -285,20 +285,16 @@ def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, t
 def _distances(
     before: Floats, after: Floats, placed: _Placed | None, sides: tuple[Profile, Profile]
 ) -> dict[str, Distance]:
-    measured = {
+    measured: dict[distances.Distance, Estimate] = {
         "psi": distances.psi(before, after),
+        "kullback_leibler": distances.kullback_leibler(before, after),
         "jensen_shannon": distances.jensen_shannon(before, after),
         "total_variation": distances.total_variation(before, after),
     }
     reference, current = sides
-    chance: dict[str, Estimate] = {
-        **distances.all_expected_if_unchanged(
-            {"psi": None, "jensen_shannon": None, "total_variation": None},
-            before,
-            after,
-            rows=(reference.effective_rows, current.effective_rows),
-        )
-    }
+    chance = distances.all_expected_if_unchanged(
+        dict.fromkeys(measured), before, after, rows=(reference.effective_rows, current.effective_rows)
+    )
     # On all bins: ten groups would hide a tail that moves.
     scaled = np.array([]) if placed is None or not reference.sd else placed.positions / reference.sd
     # Numbers near the largest double have no spread that a double can hold.
