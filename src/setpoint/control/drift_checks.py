@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from setpoint.control.episode import Episode
+from setpoint.control.reference_days import LABELS, Days, digest, noted, references, whole_days
 from setpoint.core.clock import day_text, moment
 from setpoint.core.finding import INPUT_DRIFT
-from setpoint.core.window import Window, local_monday, shift_days
-from setpoint.inputs.detection import FEWEST_DAYS, LENGTHS, Day, Detector, in_words
+from setpoint.core.window import shift_days
+from setpoint.inputs.detection import LENGTHS, Day, Detector, in_words
 from setpoint.inputs.profiles import profiles
-from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
-
-REFERENCE_DAYS = 28
-"""Whole days that are the reference when none is declared."""
 
 QUIET_DAYS = 8
 """Days in a row without an alarm that end a finding: more than a week, for weekends show what other days do not."""
@@ -27,8 +24,6 @@ GOES_ON_DAYS = 4
 """Days that, put together, show that a change goes on even if each alone does not."""
 
 NOTE = "drift"
-_LABELS = {SCORE: "score", PREDICTION: "prediction"}
-_Days = list[tuple[int, StateTable]]
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -58,8 +53,8 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     together. What has lasted for weeks is then the usual; a fixed reference would find each season. One finding a
     change, however many days it lasts.
     """
-    days = _whole_days(evidence, now)
-    judged = _judged(evidence, days, _references(evidence, [midnight for midnight, _ in days]))
+    days = whole_days(evidence, now)
+    judged = _judged(evidence, days, references(evidence, [midnight for midnight, _ in days]))
     zone = evidence.model.timezone
     episodes: list[Episode] = []
     for feature in dict.fromkeys(alarm.feature for _, alarms in judged for alarm in alarms):
@@ -67,41 +62,11 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     return episodes
 
 
-def _whole_days(evidence: RowEvidence, now: int) -> _Days:
-    """Return the days that are over, without the first one, which may have begun in its midst."""
-    span = evidence.span
-    if span is None:
-        return []
-    zone = evidence.model.timezone
-    days = evidence.profile_by_day(Window(span.start, max(now, span.start)))
-    return [
-        (midnight, state) for midnight, state in days if midnight >= span.start and shift_days(midnight, 1, zone) <= now
-    ]
-
-
-def _references(evidence: RowEvidence, midnights: Sequence[int]) -> dict[int, range]:
-    """Return the places of the days of the reference, by the place of each day that is judged."""
-    model, count = evidence.model, len(midnights)
-    if model.reference and not model.reference_file:
-        windows = [Window.parse(model.reference, now=at, zone=model.timezone) for at in (evidence.as_of, 0)]
-        if windows[0] == windows[1]:  # one that goes along with the present is none that a day could be held against
-            inside = [n for n, midnight in enumerate(midnights) if windows[0].start <= midnight < windows[0].end]
-            known = range(inside[0], inside[-1] + 1) if len(inside) >= FEWEST_DAYS else range(0)
-            return dict.fromkeys(range(known.stop, count), known) if known else {}
-    found: dict[int, range] = {}
-    for n in range(REFERENCE_DAYS, count):
-        # It moves once a week, and from the start on stays where it is until sixteen days lie between.
-        monday = local_monday(midnights[max(n - LENGTHS[-1], 0)], model.timezone)
-        end = max(bisect_left(midnights, monday), REFERENCE_DAYS)
-        found[n] = range(end - REFERENCE_DAYS, end)
-    return found
-
-
-def _judged(evidence: RowEvidence, days: _Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
+def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
     """Return the alarms at the end of each day; those of days that were judged before, and are the same, from notes."""
-    kept = _stored(evidence)
+    kept = noted(evidence, NOTE, Alarm)
     found: dict[str, list[Alarm]] = {}
-    prints = [_digest(state) for _, state in days]
+    prints = [digest(state) for _, state in days]
     profiled: dict[int, Day] = {}
     learned: dict[range, Detector] = {}
 
@@ -133,21 +98,6 @@ def _alarms(detector: Detector, days: Sequence[Day]) -> list[Alarm]:
             alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
             found.setdefault((one.feature, answer.days), alarm)
     return list(found.values())
-
-
-def _stored(evidence: RowEvidence) -> dict[str, list[Alarm]]:
-    note = evidence.notes.get(NOTE)
-    try:
-        return {} if note is None else msgspec.msgpack.decode(note, type=dict[str, list[Alarm]])
-    except msgspec.MsgspecError:  # of an older version's form
-        return {}
-
-
-def _digest(state: StateTable) -> str:
-    found = hashlib.blake2b(digest_size=12)
-    for row in sorted(map(repr, state.rows())):
-        found.update(row.encode())
-    return found.hexdigest()
 
 
 def _day(evidence: RowEvidence, day: tuple[int, StateTable]) -> Day:
@@ -182,7 +132,7 @@ def _episode(
     feature: str, judged: Sequence[tuple[int, list[Alarm]]], first: tuple[int, Alarm], ended_at: int | None, zone: str
 ) -> Episode:
     place, alarm = first
-    name = _LABELS.get(feature, feature)
+    name = LABELS.get(feature, feature)
     began = shift_days(judged[place][0], 1 - alarm.days, zone)
     said = (
         f"{name} {alarm.said} since {day_text(began, zone)}, more than rows and the usual difference between days"

@@ -10,6 +10,8 @@ import msgspec
 Severity = Literal["warning", "breach"]
 INPUT_DRIFT = "input_drift"
 """The kind of finding that says that a feature moved; the input loop writes it."""
+DRIFT_LIMIT = "drift_limit"
+"""The kind of finding that says that a day of a feature was beyond a declared limit."""
 State = Literal["open", "closed"]
 
 

@@ -7,15 +7,13 @@ Counts are weights on the same bins in the same order, one vector per window.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from setpoint.core.metric import Distance
 from setpoint.stats.estimate import LEVEL, Estimate, Z
 from setpoint.stats.intervals import wilson
 from setpoint.stats.special import FloatArray
-
-Distance = Literal["psi", "kullback_leibler", "jensen_shannon", "total_variation", "wasserstein"]
 
 EMPTY_BIN_ROWS = 0.5
 """An empty bin that the other window fills counts as half a row in PSI and in Kullback and Leibler's divergence, which

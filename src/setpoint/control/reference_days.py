@@ -1,0 +1,86 @@
+"""The whole days of a model, and which of them each is held against."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from setpoint.core.window import Window, local_monday, shift_days
+from setpoint.inputs.detection import FEWEST_DAYS, LENGTHS
+from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.states import StateTable
+
+REFERENCE_DAYS = 28
+"""Whole days that are the reference when none is declared."""
+
+LABELS = {SCORE: "score", PREDICTION: "prediction"}
+Days = list[tuple[int, StateTable]]
+Note = TypeVar("Note")
+
+
+def whole_days(evidence: RowEvidence, now: int) -> Days:
+    """Return the days that are over, without the first one, which may have begun in its midst."""
+    span = evidence.span
+    if span is None:
+        return []
+    zone = evidence.model.timezone
+    days = evidence.profile_by_day(Window(span.start, max(now, span.start)))
+    return [
+        (midnight, state) for midnight, state in days if midnight >= span.start and shift_days(midnight, 1, zone) <= now
+    ]
+
+
+def references(evidence: RowEvidence, midnights: Sequence[int]) -> dict[int, range]:
+    """Return the places of the days of the reference, by the place of each day that is judged."""
+    zone, count = evidence.model.timezone, len(midnights)
+    if (fixed := _fixed(evidence, midnights)) is not None:
+        return dict.fromkeys(range(fixed.stop, count), fixed) if fixed else {}
+    found: dict[int, range] = {}
+    for n in range(REFERENCE_DAYS, count):
+        # It moves once a week, and from the start on stays where it is until sixteen days lie between.
+        monday = local_monday(midnights[max(n - LENGTHS[-1], 0)], zone)
+        end = max(bisect_left(midnights, monday), REFERENCE_DAYS)
+        found[n] = range(end - REFERENCE_DAYS, end)
+    return found
+
+
+def latest_reference(evidence: RowEvidence, midnights: Sequence[int]) -> range:
+    """Return the places of the days that the last or the next day is held against; none when they are too few."""
+    if (fixed := _fixed(evidence, midnights)) is not None:
+        return fixed
+    count = len(midnights)
+    found = references(evidence, midnights).get(count - 1, range(min(count, REFERENCE_DAYS)))
+    return found if len(found) >= FEWEST_DAYS else range(0)
+
+
+def _fixed(evidence: RowEvidence, midnights: Sequence[int]) -> range | None:
+    """Return the places of the days of the declared window, none when they are too few; None when it moves along."""
+    model = evidence.model
+    if not model.reference or model.reference_file:
+        return None
+    windows = [Window.parse(model.reference, now=at, zone=model.timezone) for at in (evidence.as_of, 0)]
+    if windows[0] != windows[1]:  # one that goes along with the present is none that a day could be held against
+        return None
+    inside = [n for n, midnight in enumerate(midnights) if windows[0].start <= midnight < windows[0].end]
+    return range(inside[0], inside[-1] + 1) if len(inside) >= FEWEST_DAYS else range(0)
+
+
+def digest(state: StateTable) -> str:
+    """Return a hash of what a day looked like."""
+    found = hashlib.blake2b(digest_size=12)
+    for row in sorted(map(repr, state.rows())):
+        found.update(row.encode())
+    return found.hexdigest()
+
+
+def noted(evidence: RowEvidence, name: str, kind: type[Note]) -> dict[str, list[Note]]:
+    """Return what a check found of days that it judged before, by the hash of those."""
+    note = evidence.notes.get(name)
+    try:
+        return {} if note is None else msgspec.msgpack.decode(note, type=dict[str, list[kind]])
+    except msgspec.MsgspecError:  # of an older version's form
+        return {}
