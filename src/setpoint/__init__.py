@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from setpoint.core.model import (
         BusinessMetric,
         Cohort,
+        DriftLimit,
         Expectation,
         Feature,
         Model,
@@ -47,6 +48,7 @@ _HOMES = {
     "Contract": "core.contract",
     "ContractField": "core.contract",
     "DriftDetector": "project.drift",
+    "DriftLimit": "core.model",
     "Expectation": "core.model",
     "Feature": "core.model",
     "Log": "project.log",
@@ -97,6 +99,7 @@ __all__ = [
     "Contract",
     "ContractField",
     "DriftDetector",
+    "DriftLimit",
     "Expectation",
     "Feature",
     "Log",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from setpoint.control.drift_checks import REFERENCE_DAYS
 from setpoint.control.loop import tick
+from setpoint.control.reference_days import REFERENCE_DAYS
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.finding import INPUT_DRIFT, Finding
 from setpoint.core.model import Model

@@ -15,6 +15,7 @@ from setpoint.core.model import (
     NAME_RULE,
     BusinessMetric,
     Cohort,
+    DriftLimit,
     Expectation,
     Feature,
     Model,
@@ -52,6 +53,9 @@ cohorts:
   - {name: late, where: "dep_delay > 60 AND carrier IN ('AA', 'DL')"}
 quality:
   rmse: {at_most: 20, source: last year}
+drift_limits:
+  - {metric: psi, at_most: 0.2}
+  - {metric: psi, at_most: 0.1, feature: carrier}
 reference: 2013-01-01..2013-04-01
 timezone: America/New_York
 outcomes:
@@ -98,6 +102,7 @@ def test_every_key(tmp_path: Path) -> None:
             Cohort("late", where="dep_delay > 60 AND carrier IN ('AA', 'DL')"),
         ),
         expectations=(Expectation("rmse", at_most=20.0, source="last year"),),
+        drift_limits=(DriftLimit("psi", 0.2), DriftLimit("psi", 0.1, "carrier")),
         reference="2013-01-01..2013-04-01",
         timezone="America/New_York",
         outcomes=(OutcomeKind("arrived", final=True), OutcomeKind("landed", final=False)),
@@ -167,6 +172,30 @@ BAD = [
     ("features:\n  - a\n  - 5", 3, "features[1]", "found 5, expected text", "in quotes"),
     ("features: [a, b, a]", 1, "features", "found the feature a twice", ""),
     ("features: 5", 1, "features", "found 5, expected a list of names or a mapping", ""),
+    (
+        "drift_limits:\n- {metric: kl, at_most: 0.2}",
+        2,
+        "drift_limits[0].metric",
+        "found 'kl', expected psi, kullback_leibler, jensen_shannon, total_variation or wasserstein",
+        "",
+    ),
+    ("drift_limits:\n- {metric: psi}", 2, "drift_limits[0].at_most", "the key is missing", ""),
+    ("drift_limits:\n- {metric: psi, at_most: 0}", 2, "drift_limits[0].at_most", "found 0, expected more than 0", ""),
+    (
+        "drift_limits:\n- {metric: jensen_shannon, at_most: 20}",
+        2,
+        "drift_limits[0].at_most",
+        "found 20, expected between 0 and 1",
+        "",
+    ),
+    (
+        "drift_limits:\n- {metric: psi, at_most: 1, feature: a}\n- {metric: psi, at_most: 2, feature: a}",
+        1,
+        "drift_limits",
+        "found the limit psi of a twice",
+        "",
+    ),
+    ("drift_limits: {psi: 0.2}", 1, "drift_limits", "found a mapping, expected a list", ""),
     ("cohorts: carrier", 1, "cohorts", "found 'carrier', expected a list", ""),
     ("cohorts:\n- a\n- {name: b}", 3, "cohorts[1]", "found neither by nor where", ""),
     (

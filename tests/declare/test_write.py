@@ -6,7 +6,7 @@ import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import yaml
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from setpoint.core import model as core
 from setpoint.core.clock import DAY, MICROS
 from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
-from setpoint.core.metric import QUALITY_METRICS, QualityMetric
+from setpoint.core.metric import QUALITY_METRICS, Distance, QualityMetric
 from setpoint.declare.load import load_model, load_text
 from setpoint.declare.write import duration_spelling, size_spelling, to_yaml
 
@@ -79,6 +79,17 @@ COHORTS = some(
     | st.builds(core.Cohort, COHORT, by=WORD, part=st.sampled_from(["hour", "weekday"]))
     | st.builds(core.Cohort, COHORT, by=WORD, mapping=st.dictionaries(WORD, WORD, min_size=1).map(_pairs))
     | st.builds(core.Cohort, COHORT, by=WORD, edges=st.sets(FINITE, min_size=1).map(_rising)),
+    "name",
+)
+
+
+LIMITS = some(
+    st.builds(
+        core.DriftLimit,
+        st.sampled_from(get_args(Distance)),
+        st.floats(0, 1, exclude_min=True, exclude_max=True),
+        st.just("") | WORD,
+    ),
     "name",
 )
 
@@ -175,6 +186,7 @@ def models(draw: st.DrawFn) -> core.Model:
         cost_unit=draw(WORD),
         features=tuple(replace(f, policy="keep") if f.name in named else f for f in draw(FEATURES)),
         cohorts=cohorts,
+        drift_limits=draw(LIMITS),
         reference=draw(st.sampled_from(["", "7d", "last week", "2013-01-01..2013-02-01"])),
         timezone=draw(st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"])),
         outcomes=judged(outcomes) if task is core.Task.GENERATION else outcomes,

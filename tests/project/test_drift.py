@@ -78,6 +78,23 @@ def test_a_small_change_shows_after_some_days_fed_one_by_one() -> None:
     assert "seen in" in again.text()
 
 
+def test_a_gross_change_is_told_while_its_day_goes_on(detector: setpoint.DriftDetector) -> None:
+    day, rng = frame(1, 11, first=28), np.random.default_rng(12)
+    hour = pl.col("ts").dt.hour()
+    broken = day.with_columns(
+        pl.when((hour >= 10) & pl.Series(rng.random(len(day)) < 0.5)).then(None).otherwise(pl.col("age")).alias("age")
+    )
+    before = detector.check(broken.filter(hour < 10))
+    assert "gross" not in {table.name for table in before.tables}
+    soon = detector.check(broken.filter(hour < 12))
+    [found] = rows_of(soon.table("gross")).values()
+    assert (found["feature"], found["sign"], found["since"]) == ("age", "missing", "2026-01-29 10:00")
+    assert isinstance(found["rows"], float)
+    assert found["rows"] < 500
+    assert soon.verdict is setpoint.Verdict.WARNING
+    assert "age missing in" in soon.headline
+
+
 def test_columns_that_vanish_come_or_change_type_are_said(detector: setpoint.DriftDetector) -> None:
     table = frame(1, 5, first=28).with_columns(
         pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("none")).otherwise(pl.lit("x")).alias("age"),

@@ -73,6 +73,9 @@ def test_what_came_in_is_compared_with_the_training_rows(tmp_path: Path) -> None
         assert found["amount"]["reference_p50"] == pytest.approx(amounts.median(), abs=2)
         assert found["country"]["reference_top"] == "DE: 0.5000, FR: 0.5000"
         assert found["country"]["psi"] == pytest.approx(0.25 * 0.4054651 + 0.25 * 0.6931472, abs=1e-4)
+        divergence = 0.75 * 0.4054651 - 0.25 * 0.6931472
+        assert found["country"]["kullback_leibler"] == pytest.approx(divergence, abs=1e-4)
+        assert 0.0 < found["country"]["kullback_leibler_expected"] < found["country"]["kullback_leibler_noise"] < 0.01
         tick(layout)
 
 

@@ -16,6 +16,7 @@ from setpoint.stats.distances import (
     Moments,
     expected_if_unchanged,
     jensen_shannon,
+    kullback_leibler,
     pooled_effect,
     proportion_difference,
     psi,
@@ -27,14 +28,19 @@ from setpoint.stats.estimate import Estimate
 from setpoint.stats.special import FloatArray
 
 counts = hnp.arrays(np.float64, 12, elements=st.integers(0, 50).map(float)).filter(lambda c: c.sum() > 0)
-DISTANCES: list[Distance] = ["psi", "jensen_shannon", "total_variation", "wasserstein"]
+DISTANCES: list[Distance] = ["psi", "kullback_leibler", "jensen_shannon", "total_variation", "wasserstein"]
 
 
 def measure(name: Distance, reference: FloatArray, current: FloatArray) -> Estimate:
     """Return a distance by name, with bins at 0, 1, 2 ..."""
     if name == "wasserstein":
         return wasserstein_binned(np.arange(len(reference), dtype=np.float64), reference, current)
-    functions = {"psi": psi, "jensen_shannon": jensen_shannon, "total_variation": total_variation}
+    functions = {
+        "psi": psi,
+        "kullback_leibler": kullback_leibler,
+        "jensen_shannon": jensen_shannon,
+        "total_variation": total_variation,
+    }
     return functions[name](reference, current)
 
 
@@ -52,6 +58,8 @@ def test_distances_equal_scipy(p: FloatArray, q: FloatArray) -> None:
     with np.errstate(all="ignore"):
         exact = float(scipy_distance.jensenshannon(a, b, base=2))
     assert jensen_shannon(p, q).value == pytest.approx(0.0 if np.isnan(exact) else exact, abs=1e-7)
+    floored = np.where((p == 0.0) & (q > 0.0), 0.5, p)
+    assert kullback_leibler(p, q).value == pytest.approx(float(stats.entropy(q, floored)), abs=1e-12)
     transported = stats.wasserstein_distance(positions, positions, p, q)
     assert wasserstein_binned(positions, p, q).value == pytest.approx(transported, abs=1e-9)
     assert wasserstein_binned(positions, p, q, scale=2.0).value == pytest.approx(transported / 2, abs=1e-9)
@@ -66,6 +74,8 @@ def test_psi_is_the_symmetric_divergence_and_never_negative(p: FloatArray, q: Fl
     full, other = p + 1.0, q + 1.0
     symmetric = stats.entropy(full, other) + stats.entropy(other, full)
     assert psi(full, other).value == pytest.approx(symmetric, abs=1e-12)
+    both_ways = number(kullback_leibler(full, other).value) + number(kullback_leibler(other, full).value)
+    assert psi(full, other).value == pytest.approx(both_ways, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", DISTANCES)

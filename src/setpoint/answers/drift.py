@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.core.clock import day_text
+from setpoint.core.clock import day_text, text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, Drift, in_words
+from setpoint.inputs.gross import Gross
 from setpoint.inputs.questions import Question
 
 DRIFT_COLUMNS = ("feature", "drifted", "p", "question", "days", "effect", "low", "high", "note")
+GROSS_COLUMNS = ("feature", "sign", "since", "share", "rows", "usual_share")
 _SHOWN = 8
 _UNITS: dict[Question, str] = {
     "location": "standard deviations from before",
@@ -30,6 +32,7 @@ class Judged:
 
     Attributes:
         drifts: What was found of each feature.
+        gross: Gross changes within the last day.
         notes: Columns that cannot be compared, with what is special about them.
         unjudged: Features of which the reference says too little.
         reference_days: Days of the reference.
@@ -38,6 +41,7 @@ class Judged:
     """
 
     drifts: Sequence[Drift]
+    gross: Sequence[Gross]
     notes: Mapping[str, str]
     unjudged: Sequence[str]
     reference_days: int
@@ -48,8 +52,8 @@ class Judged:
 def drifted(judged: Judged) -> Answer:
     """Return as an answer what was found."""
     alarms = [drift for drift in judged.drifts if drift.is_alarm]
-    is_known = bool(judged.drifts and judged.days)
-    verdict = Verdict.UNKNOWN if not is_known else Verdict.WARNING if alarms or judged.notes else Verdict.OK
+    is_known, is_other = bool(judged.drifts and judged.days), bool(alarms or judged.notes or judged.gross)
+    verdict = Verdict.UNKNOWN if not is_known else Verdict.WARNING if is_other else Verdict.OK
     last = day_text(judged.days[-1], judged.zone) if judged.days else ""
     return Answer(
         question="drift",
@@ -60,7 +64,7 @@ def drifted(judged: Judged) -> Answer:
         unknowns=_unknowns(judged, alarms),
         as_of=judged.days[-1] if judged.days else 0,
         zone=judged.zone,
-        tables=(_table(judged, alarms),),
+        tables=(_table(judged, alarms), *_gross_table(judged)),
     )
 
 
@@ -71,11 +75,13 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     if not judged.drifts:
         return f"cannot say: no feature of the reference is in these days with {FEWEST_ROWS} values a day"
     noted = [f"{name}: {note}" for name, note in judged.notes.items()]
-    named = [f"{drift.feature} {in_words(drift.answers[0])}" for drift in alarms]
-    if not alarms and not noted:
+    told = {gross.feature: f"{gross.feature} {gross.said}" for gross in reversed(judged.gross)}
+    told |= {drift.feature: f"{drift.feature} {in_words(drift.answers[0])}" for drift in alarms}
+    named = [*noted, *told.values()]
+    if not named:
         return f"no drift in {total}"
-    more = f" and {len(noted + named) - 3} more" if len(noted + named) > 3 else ""  # noqa: PLR2004 — three are named
-    return f"{len(alarms) + len(noted)} of {total} drifted: {'; '.join([*noted, *named][:3])}{more}"
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""  # noqa: PLR2004 — three are named
+    return f"{len(named)} of {total} drifted: {'; '.join(named[:3])}{more}"
 
 
 def _because(judged: Judged, last: str) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def _because(judged: Judged, last: str) -> tuple[str, ...]:
 def _unknowns(judged: Judged, alarms: Sequence[Drift]) -> tuple[str, ...]:
     short = f"a day of the reference lacks it, or it has fewer than {FEWEST_ROWS} values a day"
     found = [f"whether {', '.join(judged.unjudged)} drifted: {short}"] if judged.unjudged else []
-    return (*found, *(["whether this does harm: drift alone is not harm"] if alarms else []))
+    return (*found, *(["whether this does harm: drift alone is not harm"] if alarms or judged.gross else []))
 
 
 def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
@@ -114,6 +120,15 @@ def _table(judged: Judged, alarms: Sequence[Drift]) -> Table:
         for drift in alarms[:_SHOWN]
     ]
     return Table("features", DRIFT_COLUMNS, rows, ("feature", "by chance", "seen in", "what"), lines)
+
+
+def _gross_table(judged: Judged) -> list[Table]:
+    """Return the gross changes of the last day; no table without any."""
+    rows: list[tuple[Cell, ...]] = [
+        (g.feature, g.sign, text(g.began_at, judged.zone), g.rate, g.rows, g.usual) for g in judged.gross
+    ]
+    lines = [(g.feature, text(g.began_at, judged.zone), g.said) for g in judged.gross[:_SHOWN]]
+    return [Table("gross", GROSS_COLUMNS, rows, ("within the day", "since", "what"), lines)] if rows else []
 
 
 def _finite(end: float) -> float | None:

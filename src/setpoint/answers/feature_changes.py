@@ -16,6 +16,7 @@ from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
 FEWEST = 20
 """Rows that the current window must have."""
 
+_DISTANCES = ("psi", "kullback_leibler", "jensen_shannon", "wasserstein", "total_variation")
 LABELS = {SCORE: "score", PREDICTION: "prediction"}
 COLUMNS = (
     "feature",
@@ -39,7 +40,7 @@ COLUMNS = (
     "missing_shift",
     "missing_shift_low",
     "missing_shift_high",
-    *(f"{name}{part}" for name in ("psi", "jensen_shannon", "wasserstein", "total_variation")
+    *(f"{name}{part}" for name in _DISTANCES
       for part in ("", "_expected", "_noise")),
     "new_values",
     "vanished_values",
@@ -172,7 +173,7 @@ def row(change: FeatureChange) -> tuple[Cell, ...]:
         cells += _profile_cells(profile)
     for shift in (change.mean_shift, change.missing_shift):
         cells += [shift.value, shift.low, shift.high]
-    for name in ("psi", "jensen_shannon", "wasserstein", "total_variation"):
+    for name in _DISTANCES:
         distance = change.distances.get(name)
         cells += [None] * 3 if distance is None else [distance.value, distance.expected, distance.noise]
     cells += [", ".join(change.new_values) or None, ", ".join(change.vanished_values) or None]

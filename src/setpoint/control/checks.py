@@ -14,10 +14,11 @@ from setpoint.control.drift_checks import input_drift
 from setpoint.control.episode import Episode
 from setpoint.control.estimate_checks import concept_drift
 from setpoint.control.gross_checks import gross_drift
+from setpoint.control.limit_checks import drift_limits
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
-from setpoint.core.finding import GROSS_DRIFT, INPUT_DRIFT
+from setpoint.core.finding import DRIFT_LIMIT, GROSS_DRIFT, INPUT_DRIFT
 from setpoint.core.model import Retention
 from setpoint.feedback.quality import odd_outcome_words
 from setpoint.store.engines.duck import literal, rows
@@ -241,6 +242,7 @@ CHECKS: dict[str, Check] = {
     "concept_drift": concept_drift,
     GROSS_DRIFT: gross_drift,
     INPUT_DRIFT: input_drift,
+    DRIFT_LIMIT: drift_limits,
 }
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
-from setpoint.control.reference_days import LABELS, digest, references, whole_days
+from setpoint.control.reference_days import LABELS, Days, digest, noted, references, whole_days
 from setpoint.core.clock import day_text, moment
 from setpoint.core.finding import INPUT_DRIFT
 from setpoint.core.window import shift_days
@@ -65,11 +65,9 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     return episodes
 
 
-def _judged(
-    evidence: RowEvidence, days: Sequence[tuple[int, StateTable]], references: Mapping[int, range]
-) -> list[tuple[int, list[Alarm]]]:
+def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
     """Return the alarms at the end of each day; those of days that were judged before, and are the same, from notes."""
-    kept = _stored(evidence)
+    kept = noted(evidence, NOTE, dict[str, list[Alarm]])
     found: dict[str, list[Alarm]] = {}
     prints = [digest(state) for _, state in days]
     profiled: dict[int, Day] = {}
@@ -115,14 +113,6 @@ def _alarms(detector: Detector, days: Sequence[Day]) -> list[Alarm]:
             alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
             found.setdefault((one.feature, answer.days), alarm)
     return list(found.values())
-
-
-def _stored(evidence: RowEvidence) -> dict[str, list[Alarm]]:
-    note = evidence.notes.get(NOTE)
-    try:
-        return {} if note is None else msgspec.msgpack.decode(note, type=dict[str, list[Alarm]])
-    except msgspec.MsgspecError:  # of an older version's form
-        return {}
 
 
 def _day(evidence: RowEvidence, day: tuple[int, StateTable]) -> Day:

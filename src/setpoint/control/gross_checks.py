@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from setpoint.control.episode import Episode
-from setpoint.control.reference_days import LABELS, digest, references, whole_days
+from setpoint.control.reference_days import LABELS, digest, noted, references, whole_days
 from setpoint.core.clock import HOUR, text
 from setpoint.core.finding import GROSS_DRIFT
 from setpoint.core.window import Window, local_midnight, shift_days
@@ -40,7 +40,7 @@ def gross_days(evidence: RowEvidence, now: int) -> dict[int, list[Gross]]:
     days, today = whole_days(evidence, now), local_midnight(now, evidence.model.timezone)
     midnights = [*(midnight for midnight, _ in days), today]
     prints = [digest(state) for _, state in days]
-    kept, keys = _stored(evidence), dict[int, tuple[str, str, range]]()
+    kept, keys = noted(evidence, NOTE, _Kept), dict[int, tuple[str, str, range]]()
     for n, reference in references(evidence, midnights).items():
         of_reference = _joined(prints[m] for m in reference)
         keys[n] = of_reference, "" if n == len(days) else _joined((of_reference, prints[n])), reference
@@ -69,14 +69,6 @@ def _hours(evidence: RowEvidence, midnights: set[int], now: int) -> dict[int, Da
     window = Window(min(midnights), min(shift_days(max(midnights), 1, zone), now))
     state = evidence.profile(window, bucket_seconds=bucket_seconds(zone))
     return {day.midnight: day for day in by_hour(state, evidence.definition, zone) if day.midnight in midnights}
-
-
-def _stored(evidence: RowEvidence) -> _Kept:
-    note = evidence.notes.get(NOTE)
-    try:
-        return _Kept() if note is None else msgspec.msgpack.decode(note, type=_Kept)
-    except msgspec.MsgspecError:  # of an older version's form
-        return _Kept()
 
 
 def _joined(prints: Iterable[str]) -> str:

@@ -1,10 +1,15 @@
-"""The days that checks of drift hold each day against."""
+"""The whole days of a model, and which of them each is held against."""
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from setpoint.core.window import Window, local_monday, shift_days
 from setpoint.inputs.detection import FEWEST_DAYS, LENGTHS
@@ -15,14 +20,12 @@ REFERENCE_DAYS = 28
 """Whole days that are the reference when none is declared."""
 
 LABELS = {SCORE: "score", PREDICTION: "prediction"}
-"""What findings call the features that are no input."""
+Days = list[tuple[int, StateTable]]
+Note = TypeVar("Note")
 
 
-def whole_days(evidence: RowEvidence, now: int) -> list[tuple[int, StateTable]]:
-    """Return the profile states of the days that are over, by midnight.
-
-    Without the first one, which may have begun in its midst.
-    """
+def whole_days(evidence: RowEvidence, now: int) -> Days:
+    """Return the days that are over, without the first one, which may have begun in its midst."""
     span = evidence.span
     if span is None:
         return []
@@ -35,25 +38,59 @@ def whole_days(evidence: RowEvidence, now: int) -> list[tuple[int, StateTable]]:
 
 def references(evidence: RowEvidence, midnights: Sequence[int]) -> dict[int, range]:
     """Return the places of the days of the reference, by the place of each day that is judged."""
-    model, count = evidence.model, len(midnights)
-    if model.reference and not model.reference_file:
-        windows = [Window.parse(model.reference, now=at, zone=model.timezone) for at in (evidence.as_of, 0)]
-        if windows[0] == windows[1]:  # one that goes along with the present is none that a day could be held against
-            inside = [n for n, midnight in enumerate(midnights) if windows[0].start <= midnight < windows[0].end]
-            known = range(inside[0], inside[-1] + 1) if len(inside) >= FEWEST_DAYS else range(0)
-            return dict.fromkeys(range(known.stop, count), known) if known else {}
+    zone, count = evidence.model.timezone, len(midnights)
+    if (fixed := _fixed(evidence, midnights)) is not None:
+        return dict.fromkeys(range(fixed.stop, count), fixed) if fixed else {}
     found: dict[int, range] = {}
     for n in range(REFERENCE_DAYS, count):
         # It moves once a week, and from the start on stays where it is until sixteen days lie between.
-        monday = local_monday(midnights[max(n - LENGTHS[-1], 0)], model.timezone)
+        monday = local_monday(midnights[max(n - LENGTHS[-1], 0)], zone)
         end = max(bisect_left(midnights, monday), REFERENCE_DAYS)
         found[n] = range(end - REFERENCE_DAYS, end)
     return found
 
 
+def latest_reference(evidence: RowEvidence, midnights: Sequence[int]) -> range:
+    """Return the places of the days that the last or the next day is held against; none when they are too few."""
+    if (fixed := _fixed(evidence, midnights)) is not None:
+        return fixed
+    count = len(midnights)
+    found = references(evidence, midnights).get(count - 1, range(min(count, REFERENCE_DAYS)))
+    return found if len(found) >= FEWEST_DAYS else range(0)
+
+
+def _fixed(evidence: RowEvidence, midnights: Sequence[int]) -> range | None:
+    """Return the places of the days of the declared window, none when they are too few; None when it moves along."""
+    model = evidence.model
+    if not model.reference or model.reference_file:
+        return None
+    windows = [Window.parse(model.reference, now=at, zone=model.timezone) for at in (evidence.as_of, 0)]
+    if windows[0] != windows[1]:  # one that goes along with the present is none that a day could be held against
+        return None
+    inside = [n for n, midnight in enumerate(midnights) if windows[0].start <= midnight < windows[0].end]
+    return range(inside[0], inside[-1] + 1) if len(inside) >= FEWEST_DAYS else range(0)
+
+
 def digest(state: StateTable) -> str:
-    """Return what tells a state from others."""
-    found = hashlib.blake2b(digest_size=12)
-    for row in sorted(map(repr, state.rows())):
-        found.update(row.encode())
+    """Return a hash of what a day looked like, in whatever order its rows and keys stand."""
+    found, ranks = hashlib.blake2b(digest_size=12), list[NDArray[np.int64]]()
+    for name, codes in zip(state.kind.keys, state.codes.T, strict=True):
+        used, place = np.unique(codes, return_inverse=True)
+        levels = state.levels[state.kind.keys.index(name)]
+        told = np.array([repr(levels[code]) for code in used.tolist()])
+        order = np.argsort(told)
+        found.update("\x1f".join(told[order].tolist()).encode())
+        ranks.append(np.argsort(order)[place])
+    rows = np.lexsort(ranks)
+    for column in (*ranks, *state.values.T):
+        found.update(np.ascontiguousarray(column[rows]).tobytes())
     return found.hexdigest()
+
+
+def noted(evidence: RowEvidence, name: str, kind: type[Note]) -> Note:
+    """Return what a check found of days that it judged before, as a `kind` made of nothing when it found none."""
+    note = evidence.notes.get(name)
+    try:
+        return kind() if note is None else msgspec.msgpack.decode(note, type=kind)
+    except msgspec.MsgspecError:  # of an older version's form
+        return kind()

@@ -12,6 +12,8 @@ INPUT_DRIFT = "input_drift"
 """The kind of finding that says that a feature moved; the input loop writes it."""
 GROSS_DRIFT = "gross_drift"
 """The kind that says it within the hour, of a change that no hour of the reference comes near."""
+DRIFT_LIMIT = "drift_limit"
+"""The kind of finding that says that a day of a feature was beyond a declared limit."""
 State = Literal["open", "closed"]
 
 

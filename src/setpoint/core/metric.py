@@ -9,6 +9,8 @@ from typing import Literal
 
 Direction = Literal["higher", "lower", "none"]
 QualityUnit = Literal["ratio", "nats", "outcome"]
+Distance = Literal["psi", "kullback_leibler", "jensen_shannon", "total_variation", "wasserstein"]
+"""How far two windows of a feature lie apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from setpoint.core.clock import DAY
 from setpoint.core.contract import Contract
 from setpoint.core.errors import UsageError
-from setpoint.core.metric import Direction
+from setpoint.core.metric import Direction, Distance
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
 
@@ -116,6 +116,31 @@ class Expectation:
     at_most: float | None = None
     source: str = ""
     expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftLimit:
+    """How far a day may lie from the reference, by a limit of the team's own.
+
+    Attributes:
+        metric: The distance.
+        at_most: The largest value that is fine.
+        feature: The input, or `score` or `prediction`; empty for each that has no limit of its own.
+    """
+
+    metric: Distance
+    at_most: float
+    feature: str = ""
+
+    @property
+    def name(self) -> str:
+        """What reports call it.
+
+        Example:
+            >>> DriftLimit("psi", 0.2).name, DriftLimit("psi", 0.2, "fare").name
+            ('psi', 'psi of fare')
+        """
+        return f"{self.metric} of {self.feature}" if self.feature else self.metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +256,7 @@ class Model:
     features: tuple[Feature, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     expectations: tuple[Expectation, ...] = ()
+    drift_limits: tuple[DriftLimit, ...] = ()
     reference: str = ""
     timezone: str = "UTC"
     outcomes: tuple[OutcomeKind, ...] = (OutcomeKind(),)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from setpoint.core import model as core
 from setpoint.core.clock import parse_duration, parse_time
+from setpoint.core.metric import Distance
 from setpoint.core.rates import Rates
 from setpoint.declare.spellings import (
     FIRST,
@@ -157,6 +158,29 @@ class QualityDeclaration(Part):
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             refuse(f"found at_least {self.at_least:g} above at_most {self.at_most:g}", whole=True)
         return self
+
+
+class DriftLimitDeclaration(Part):
+    """A limit of the team's own on how far a day of a feature may lie from the reference."""
+
+    metric: Distance
+    """The distance."""
+    at_most: float
+    """The largest value that is fine; `plan` says how often the reference itself is beyond it."""
+    feature: str = ""
+    """An input, or score or prediction; without it each that has no limit of its own."""
+
+    @model_validator(mode="after")
+    def _can_be_met_and_missed(self) -> Self:
+        highest = 1.0 if self.metric in {"jensen_shannon", "total_variation"} else math.inf
+        if not 0.0 < self.at_most < highest:
+            expected = "more than 0" if math.isinf(highest) else "between 0 and 1"
+            refuse(f"found {self.at_most:g}, expected {expected}", at=("at_most",))
+        return self
+
+    def to_core(self) -> core.DriftLimit:
+        """Return the core noun."""
+        return core.DriftLimit(self.metric, self.at_most, self.feature)
 
 
 class OutcomeDeclaration(Part):

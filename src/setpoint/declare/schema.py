@@ -20,6 +20,7 @@ from setpoint.declare.contract import ContractDeclaration
 from setpoint.declare.parts import (
     BusinessMetricDeclaration,
     CohortDeclaration,
+    DriftLimitDeclaration,
     FeatureDeclaration,
     NamedOutcomeDeclaration,
     OutcomeDeclaration,
@@ -107,6 +108,8 @@ class ModelDeclaration(Part):
     """The groups that are looked at one by one: columns, or conditions with a name."""
     quality: dict[Word, QualityDeclaration] = Field(default_factory=dict[str, QualityDeclaration])
     """The bar for each quality metric, such as auc or rmse."""
+    drift_limits: list[DriftLimitDeclaration] = Field(default_factory=list[DriftLimitDeclaration])
+    """How far a day may lie from the reference, by limits of the team's own."""
     reference: ReferenceText = ""
     """What comparisons start from: 2013-01-01..2013-04-01, 30d, last month, or a file such as train.parquet."""
     timezone: ZoneName = "UTC"
@@ -146,6 +149,12 @@ class ModelDeclaration(Part):
     def _cohorts_once(cls, cohorts: list[str | CohortDeclaration]) -> object:
         _once("cohort", [cohort if isinstance(cohort, str) else cohort.name for cohort in cohorts])
         return cohorts
+
+    @field_validator("drift_limits")
+    @classmethod
+    def _limits_once(cls, limits: list[DriftLimitDeclaration]) -> object:
+        _once("limit", [limit.to_core().name for limit in limits])
+        return limits
 
     @field_validator("outcomes")
     @classmethod
@@ -244,6 +253,7 @@ class ModelDeclaration(Part):
             expectations=tuple(
                 core.Expectation(metric, bar.at_least, bar.at_most, bar.source) for metric, bar in self.quality.items()
             ),
+            drift_limits=tuple(limit.to_core() for limit in self.drift_limits),
             reference=self.reference,
             timezone=zone,
             outcomes=_outcome_kinds(self.outcomes),

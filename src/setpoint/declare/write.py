@@ -92,6 +92,9 @@ def _declared(model: Model) -> dict[str, object]:
             one.metric: {"at_least": one.at_least, "at_most": one.at_most, "source": one.source or None}
             for one in model.expectations
         },
+        "drift_limits": [
+            {"metric": one.metric, "feature": one.feature or None, "at_most": one.at_most} for one in model.drift_limits
+        ],
         "reference": model.reference,
         "timezone": model.timezone,
         "outcomes": _outcomes(model.outcomes),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from setpoint.core.metric import Distance
 from setpoint.inputs.detection import Drift
 from setpoint.inputs.profiles import NAMES_OF_REST, Profile
 from setpoint.stats import bins, distances
@@ -24,11 +25,12 @@ APPEARED, VANISHED, TYPE_CHANGED = "appeared", "vanished", "type changed"
 STARTED_TO_VARY = "was constant and now varies"
 NO_VALUE = "no value in either window: distances are unknown"
 _NEW_ROWS = 1.0
+_DUE_ROWS = 3.0  # P(0 rows | 3 due) = 5 %
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class Measured:
     """A distance between two windows, beside what it reads when nothing changed.
 
     Attributes:
@@ -54,7 +56,7 @@ class FeatureChange:
         drift: How it was judged; None when there was too little to judge it by.
         mean_shift: Difference of means in standard deviations, with its interval.
         missing_shift: Difference of missing ratios, with its interval.
-        distances: `psi`, `jensen_shannon`, `wasserstein`, `total_variation` by name.
+        distances: Those of `stats.distances` by name.
         new_values: Categories that the reference never had.
         vanished_values: Categories that the current window lacks, though it should have some.
         note: What is special about it, in words: it appeared, vanished or is constant.
@@ -67,7 +69,7 @@ class FeatureChange:
     drift: Drift | None
     mean_shift: Estimate
     missing_shift: Estimate
-    distances: Mapping[str, Distance]
+    distances: Mapping[Distance, Measured]
     new_values: tuple[str, ...]
     vanished_values: tuple[str, ...]
     note: str
@@ -135,14 +137,7 @@ def compare(
         return FeatureChange(
             feature, reference, current, importance, drift, unknown, unknown, {}, (), (), note or NO_VALUE
         )
-    if reference.kind == "numeric":
-        before, after, placed = _numeric_groups(reference, current)
-        new: tuple[str, ...] = ()
-        gone: tuple[str, ...] = ()
-    else:
-        before, after, new, gone = _categories(reference, current)
-        placed = None
-    found = _distances(before, after, placed, (reference, current))
+    new, gone = _new_and_gone(reference, current) if reference.kind == "categorical" else ((), ())
     left, right = reference.moments, current.moments
     shift = (
         distances.pooled_effect(left, right)
@@ -163,11 +158,31 @@ def compare(
         drift,
         shift,
         missing,
-        found,
+        distances_beside_chance(reference, current),
         new,
         gone,
         note or _note(reference, current),
     )
+
+
+def distances_between(reference: Profile, current: Profile) -> dict[Distance, float]:
+    """Return how far a feature lies in one window from where it lies in another, by each distance that can tell.
+
+    Args:
+        reference: Its profile in the earlier window.
+        current: Its profile in the later one.
+    """
+    if reference.kind != current.kind or not (reference.present or current.present):
+        return {}
+    measured = _measured(_grouped(reference, current))
+    return {name: found.value for name, found in measured.items() if found.value is not None}
+
+
+def distances_beside_chance(reference: Profile, current: Profile) -> dict[Distance, Measured]:
+    """Return the same, beside what each distance would read at these sample sizes had nothing changed."""
+    groups = _grouped(reference, current)
+    measured, chance = _measured(groups), _by_chance(groups, reference, current)
+    return {name: Measured(found.value, chance[name].value, chance[name].high) for name, found in measured.items()}
 
 
 def top_values(profile: Profile, limit: int = _TOP) -> list[tuple[str, float]]:
@@ -206,11 +221,30 @@ def _is_constant(profile: Profile) -> bool:
     return len(profile.values) == 1 and not set(profile.values) & {OTHER, UNSEEN}
 
 
-def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Floats, _Placed]:
-    """Return counts of both windows on bins of equal reference mass, missing last, and all their bins with places."""
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Counts of both windows on the same groups of values, missing last; of numbers also where they lie.
+
+    Attributes:
+        before: Rows of the reference a group.
+        after: Rows of the current window a group.
+        placed: Every bin of a number, in standard deviations of the reference; None when that cannot be said.
+    """
+
+    before: Floats
+    after: Floats
+    placed: _Placed | None = None
+
+
+def _grouped(reference: Profile, current: Profile) -> _Groups:
+    """Return both windows on bins of equal reference mass, or on their categories."""
+    if reference.kind == "categorical":
+        names = sorted({*reference.values, *current.values})
+        counts = ([side.values.get(name, 0.0) for name in names] for side in (reference, current))
+        before, after = map(np.array, counts)
+        return _Groups(np.append(before, reference.missing), np.append(after, current.missing))
     index = np.union1d(reference.index, current.index)
-    before = _aligned(index, reference)
-    after = _aligned(index, current)
+    before, after = _aligned(index, reference), _aligned(index, current)
     total = before.sum()
     if total > 0:
         reached = np.cumsum(before) - before / 2
@@ -219,8 +253,14 @@ def _numeric_groups(reference: Profile, current: Profile) -> tuple[Floats, Float
         group = np.zeros(len(index), dtype=np.int64)
     labels, place = np.unique(group, return_inverse=True)
     grouped = [np.bincount(place, weights=counts, minlength=len(labels)) for counts in (before, after)]
-    placed = _Placed(_middles(index, reference, current), before, after)
-    return np.append(grouped[0], reference.missing), np.append(grouped[1], current.missing), placed
+    scaled = _middles(index, reference, current) / reference.sd if reference.sd else np.array([])
+    # Numbers near the largest double have no spread that a double can hold.
+    is_placed = len(scaled) > 0 and bool(np.all(np.isfinite(scaled)) and np.all(np.diff(scaled) > 0))
+    return _Groups(
+        np.append(grouped[0], reference.missing),
+        np.append(grouped[1], current.missing),
+        _Placed(scaled, before, after) if is_placed else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,48 +303,46 @@ def _middles(index: NDArray[np.int64], reference: Profile, current: Profile) -> 
     return middles
 
 
-def _categories(reference: Profile, current: Profile) -> tuple[Floats, Floats, tuple[str, ...], tuple[str, ...]]:
-    names = sorted({*reference.values, *current.values})
-    before = np.array([reference.values.get(name, 0.0) for name in names])
-    after = np.array([current.values.get(name, 0.0) for name in names])
+def _new_and_gone(reference: Profile, current: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the categories that the reference never had, and those that the current window should have and lacks."""
     new = tuple(
         NAMES_OF_REST.get(name, name)
-        for name, b, a in zip(names, before, after, strict=True)
-        if a >= _NEW_ROWS and (b == 0.0 or name == UNSEEN)
+        for name, count in sorted(current.values.items())
+        if count >= _NEW_ROWS and (not reference.values.get(name) or name == UNSEEN)
     )
     # A rare value may be absent by chance: it has vanished when three or more rows of it were due.
-    due = before / max(before.sum(), 1.0) * after.sum()
+    due = sum(current.values.values()) / max(sum(reference.values.values()), 1.0)
     gone = tuple(
         name
-        for name, a, d in zip(names, after, due, strict=True)
-        if a == 0.0 and d >= 3.0 and name != OTHER  # noqa: PLR2004 — P(0 rows | 3 due) = 5 %
+        for name, count in sorted(reference.values.items())
+        if not current.values.get(name) and count * due >= _DUE_ROWS and name != OTHER
     )
-    return np.append(before, reference.missing), np.append(after, current.missing), new, gone
+    return new, gone
 
 
-def _distances(
-    before: Floats, after: Floats, placed: _Placed | None, sides: tuple[Profile, Profile]
-) -> dict[str, Distance]:
-    measured = {
+def _measured(groups: _Groups) -> dict[Distance, Estimate]:
+    before, after, placed = groups.before, groups.after, groups.placed
+    measured: dict[Distance, Estimate] = {
         "psi": distances.psi(before, after),
+        "kullback_leibler": distances.kullback_leibler(before, after),
         "jensen_shannon": distances.jensen_shannon(before, after),
         "total_variation": distances.total_variation(before, after),
     }
-    reference, current = sides
-    chance: dict[str, Estimate] = {
-        **distances.all_expected_if_unchanged(
-            {"psi": None, "jensen_shannon": None, "total_variation": None},
-            before,
-            after,
-            rows=(reference.effective_rows, current.effective_rows),
-        )
-    }
-    # On all bins: ten groups would hide a tail that moves.
-    scaled = np.array([]) if placed is None or not reference.sd else placed.positions / reference.sd
-    # Numbers near the largest double have no spread that a double can hold.
-    if placed is not None and len(scaled) and bool(np.all(np.isfinite(scaled)) and np.all(np.diff(scaled) > 0)):
-        measured["wasserstein"] = distances.wasserstein_binned(scaled, placed.before, placed.after)
-        coarse = _coarse(_Placed(scaled, placed.before, placed.after))
+    if placed is not None:  # on all bins: ten groups would hide a tail that moves
+        measured["wasserstein"] = distances.wasserstein_binned(placed.positions, placed.before, placed.after)
+    return measured
+
+
+def _by_chance(groups: _Groups, reference: Profile, current: Profile) -> dict[Distance, Estimate]:
+    """Return what each distance would read had nothing changed."""
+    chance = distances.all_expected_if_unchanged(
+        {"psi": None, "kullback_leibler": None, "jensen_shannon": None, "total_variation": None},
+        groups.before,
+        groups.after,
+        rows=(reference.effective_rows, current.effective_rows),
+    )
+    if groups.placed is not None:
+        coarse = _coarse(groups.placed)
         chance["wasserstein"] = distances.expected_if_unchanged(
             "wasserstein",
             coarse.before,
@@ -313,4 +351,4 @@ def _distances(
             reference_rows=reference.present * reference.certainty,
             current_rows=current.present * current.certainty,
         )
-    return {name: Distance(found.value, chance[name].value, chance[name].high) for name, found in measured.items()}
+    return chance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.drift import Judged, drifted
@@ -11,9 +11,10 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.detection import LENGTHS, Day, Detector
 from setpoint.inputs.drift import TYPE_CHANGED
+from setpoint.inputs.gross import DayByHour, by_hour, judge, learn
 from setpoint.inputs.profiles import profiles
 from setpoint.project.tables import Columns, table
-from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence, bucket_seconds
 from setpoint.store.files import Source
 from setpoint.store.measures import Definition, Scale
 
@@ -23,7 +24,8 @@ class DriftDetector:
 
     An alarm is a change that rows and the usual difference between days make by chance on at most 1 % of days, all
     features together. Two weeks of reference say how days differ, four weeks how weekdays do; of fewer days only the
-    rows are known, and margins stand in.
+    rows are known, and margins stand in. A gross change is told within the last day, by its hours, so that the day may
+    be fed as often as one likes while it lasts; that needs a week of reference.
 
     Example:
         >>> import duckdb
@@ -34,7 +36,7 @@ class DriftDetector:
         >>> detector.check(later).verdict.value
         'warning'
 
-    Source: `setpoint.inputs.detection`.
+    Source: `setpoint.inputs.detection`, `setpoint.inputs.gross`.
     """
 
     def __init__(self, reference: Source, *, time: str, tz: str = "UTC", inputs: Columns = None) -> None:
@@ -57,12 +59,13 @@ class DriftDetector:
         with table(reference, self._inputs, self._model, time=time) as rows:
             self._definition = rows.definition
             self._kinds = {name: column.kind for name, column in rows.inputs.items()}
-            days = self._days(rows)
+            days, hours = self._days(rows)
         if not days:
             msg = f"no row of the reference has a time in {time!r}"
             raise UsageError(msg, hint="name the column that says when each row was: time='ts'")
         self._count = len(days)
         self._detector = Detector([day for _, day in days.items()])
+        self._usual = learn(hours)
         self._fed: dict[int, Day] = {}
 
     def check(self, window: Source) -> Answer:
@@ -74,20 +77,20 @@ class DriftDetector:
         Raises:
             EmptyFile: The table has no rows.
         """
-        days, notes = self._read(window)
-        return self._answer(days, notes)
+        days, hours, notes = self._read(window)
+        return self._answer(days, hours, notes)
 
     def feed(self, rows: Source) -> Answer:
         """Add the rows of further days to those that were fed before, and say whether the last one has drifted.
 
         A day that comes once more takes the place of what was known of it.
         """
-        days, notes = self._read(rows)
+        days, hours, notes = self._read(rows)
         self._fed = dict(sorted((self._fed | days).items())[-LENGTHS[-1] :])
-        return self._answer(self._fed, notes)
+        return self._answer(self._fed, hours, notes)
 
-    def _read(self, rows: Source) -> tuple[dict[int, Day], dict[str, str]]:
-        """Return the days of a table, and what is special about its columns."""
+    def _read(self, rows: Source) -> tuple[dict[int, Day], list[DayByHour], dict[str, str]]:
+        """Return the days of a table, whole and by hour, and what is special about its columns."""
         with table(rows, self._inputs, self._model, time=self._time) as found:
             notes: dict[str, str] = {}
             for name, column in list(found.inputs.items()):
@@ -101,21 +104,24 @@ class DriftDetector:
                 del found.inputs[name]
             notes |= {name: "vanished" for name in self._kinds if name not in found.inputs and name not in notes}
             found.definition = Definition(self._definition.features)
-            return self._days(found), notes
+            return *self._days(found), notes
 
-    def _days(self, rows: RowEvidence) -> dict[int, Day]:
+    def _days(self, rows: RowEvidence) -> tuple[dict[int, Day], list[DayByHour]]:
         zone = self._model.timezone
         days: dict[int, Day] = {}
         for midnight, state in rows.profile_by_day(None):
             found = profiles(state, self._definition)
             inputs = {name: profile for name, profile in found.items() if name not in {SCORE, PREDICTION}}
             days[midnight] = Day(inputs, moment(midnight, zone).weekday())
-        return days
+        hours = by_hour(rows.profile(None, bucket_seconds=bucket_seconds(zone)), self._definition, zone)
+        return days, hours
 
     def _unjudged(self, notes: Mapping[str, str]) -> list[str]:
         """Return the features that the detector knows too little of."""
         return [name for name in self._kinds if name not in self._detector.names and name not in notes]
 
-    def _answer(self, days: Mapping[int, Day], notes: Mapping[str, str]) -> Answer:
+    def _answer(self, days: Mapping[int, Day], hours: Sequence[DayByHour], notes: Mapping[str, str]) -> Answer:
         drifts = self._detector.judge(list(days.values())) if days else []
-        return drifted(Judged(drifts, notes, self._unjudged(notes), self._count, list(days), self._model.timezone))
+        gross = judge(self._usual, hours[-1]) if hours else []
+        zone = self._model.timezone
+        return drifted(Judged(drifts, gross, notes, self._unjudged(notes), self._count, list(days), zone))

@@ -9,6 +9,7 @@ from typing import cast
 
 import msgspec
 
+from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
@@ -22,6 +23,7 @@ from setpoint.declare.write import to_yaml
 from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
 from setpoint.project.bands import with_edges
+from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
 from setpoint.project.pricing import repricing_text, with_history
 from setpoint.project.storage import Storage, estimate
@@ -85,6 +87,7 @@ class ModelPlan:
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
         doubts: What the declaration names and nobody has seen, in words.
         cuts: Where numbers are cut into bands that are frozen now, in words.
+        limits: How often each declared limit on drift would have alarmed on the reference.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
         voids: Whether kept summaries are made anew.
         repriced: When other prices are paid than are in force.
@@ -99,6 +102,7 @@ class ModelPlan:
     lost: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     cuts: tuple[str, ...] = ()
+    limits: tuple[Replay, ...] = ()
     retypings: tuple[Retyping, ...] = ()
     voids: bool = False
     repriced: tuple[Window, ...] = ()
@@ -120,6 +124,7 @@ class ModelPlan:
         lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
         lines += [f"~ {name}: {repricing}" for repricing in self.repricings]
         lines += [f"  {name}: {cut}" for cut in self.cuts]
+        lines += [f"{'!' if limit.is_frequent else ' '} {name}: {limit.text}" for limit in self.limits]
         if self.voids:
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
         if self.lost:
@@ -339,6 +344,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         lost=() if layout is None else lost_days(layout, known, after),
         doubts=(*unseen_features(layout, model), *unseen_units(layout, model)),
         cuts=cuts,
+        limits=limits_replayed(layout, model),
         retypings=retypings,
         voids=retypes or any(change.voids for change in changes),
         repriced=() if before is None else tuple(repriced(model.rates, before.rates)),
@@ -375,7 +381,9 @@ def _voids(key: str, voiding: set[str]) -> bool:
 def _flat(model: Model) -> dict[str, str]:
     """Return a declaration as words by dotted key; keys at their default are left out."""
     found = {f"features.{feature.name}": "declared" for feature in model.features}
-    now = replace(model, rates=replace(model.rates, since=None, earlier=None))  # what was paid earlier is said apart
+    found |= {f"drift_limits.{limit.name}.at_most": f"{limit.at_most:g}" for limit in model.drift_limits}
+    rates = replace(model.rates, since=None, earlier=None)  # what was paid earlier is said apart
+    now = replace(model, rates=rates, drift_limits=())
     _flatten(read_text(to_yaml(now, {}), model.name).data, "", found)
     return found
 

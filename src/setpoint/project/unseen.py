@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from setpoint.control.reference_days import LABELS
 from setpoint.core.clock import text
 from setpoint.core.events import column_types
 from setpoint.core.expression import parse
@@ -16,7 +17,7 @@ from setpoint.store.summaries import Summaries
 
 
 def unseen_features(layout: Layout | None, model: Model) -> tuple[str, ...]:
-    """Return what cohorts and `keep_where` name for nothing, in words.
+    """Return what cohorts, limits and `keep_where` name for nothing, in words.
 
     A feature may be declared before it is first recorded, so this warns and refuses nothing. Where no
     feature is known at all there is nothing to compare with.
@@ -61,6 +62,9 @@ def _named(model: Model) -> Iterator[tuple[str, str, bool]]:
         names = [cohort.by] if cohort.by else sorted(parse(cohort.where).columns())
         for name in names:
             yield f"cohort {cohort.name}", name.removeprefix("inputs."), name.startswith("inputs.")
+    for limit in model.drift_limits:
+        if limit.feature and limit.feature not in LABELS.values():
+            yield f"drift limit {limit.name}", limit.feature, True
     if model.keep_where:
         for name in sorted(parse(model.keep_where).columns()):
             yield "keep_where", name.removeprefix("inputs."), True  # the recorder has nothing else yet

@@ -7,18 +7,17 @@ Counts are weights on the same bins in the same order, one vector per window.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from setpoint.core.metric import Distance
 from setpoint.stats.estimate import LEVEL, Estimate, Z
 from setpoint.stats.intervals import wilson
 from setpoint.stats.special import FloatArray
 
-Distance = Literal["psi", "jensen_shannon", "total_variation", "wasserstein"]
-
 EMPTY_BIN_ROWS = 0.5
-"""An empty bin that the other window fills counts as half a row in PSI, which is infinite otherwise."""
+"""An empty bin that the other window fills counts as half a row in PSI and in Kullback and Leibler's divergence, which
+are infinite otherwise."""
 
 
 def psi(reference: FloatArray, current: FloatArray) -> Estimate:
@@ -44,6 +43,31 @@ def psi(reference: FloatArray, current: FloatArray) -> Estimate:
     Source: Yurdakul & Naranjo (2020), "Statistical properties of the population stability index".
     """
     return _measured(_psi, reference, current)
+
+
+def kullback_leibler(reference: FloatArray, current: FloatArray) -> Estimate:
+    """Return the Kullback-Leibler divergence of the current window from the reference, in nats: sum of q * ln(q / p).
+
+    0 means identical. A bin empty in the reference alone counts there as half a row; one empty in the current
+    window adds nothing.
+
+    Args:
+        reference: Weight per bin, shape (bins,), not negative.
+        current: Weight per bin over the same bins, shape (bins,).
+
+    Returns:
+        Not negative, without interval; unknown when a window is empty.
+
+    Raises:
+        ValueError: The windows have different bins, or a count is negative or nan.
+
+    Example:
+        >>> round(kullback_leibler(np.array([50.0, 50.0]), np.array([60.0, 40.0])).value, 4)
+        0.0201
+
+    Source: Kullback & Leibler (1951), Annals of Mathematical Statistics 22, 79-86.
+    """
+    return _measured(_kullback_leibler, reference, current)
 
 
 def jensen_shannon(reference: FloatArray, current: FloatArray) -> Estimate:
@@ -356,6 +380,8 @@ def _kernel(distance: Distance, positions: FloatArray | None) -> Kernel:
     match distance:
         case "psi":
             return _psi
+        case "kullback_leibler":
+            return _kullback_leibler
         case "jensen_shannon":
             return _jensen_shannon
         case "total_variation":
@@ -379,6 +405,14 @@ def _psi(reference: FloatArray, current: FloatArray) -> FloatArray:
     p = np.where(filled, np.maximum(reference, EMPTY_BIN_ROWS), 1.0) / np.where(filled, n, 1.0)
     q = np.where(filled, np.maximum(current, EMPTY_BIN_ROWS), 1.0) / np.where(filled, m, 1.0)
     return np.asarray(np.sum((q - p) * np.log(q / p), axis=-1))
+
+
+def _kullback_leibler(reference: FloatArray, current: FloatArray) -> FloatArray:
+    """Return the divergence along the last axis; a bin empty in the reference alone counts there as half a row."""
+    p = _shares(np.where((reference <= 0.0) & (current > 0.0), EMPTY_BIN_ROWS, reference))
+    q = _shares(current)
+    parts = q * np.log(np.where(q > 0.0, q, 1.0) / np.where(q > 0.0, p, 1.0))
+    return np.maximum(np.sum(parts, axis=-1), 0.0)
 
 
 def _jensen_shannon(reference: FloatArray, current: FloatArray) -> FloatArray:
