@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
+from setpoint.control.column_checks import new_inputs, varying_constants
 from setpoint.control.drift_checks import input_drift
 from setpoint.control.episode import Episode
 from setpoint.control.estimate_checks import concept_drift
@@ -240,6 +241,8 @@ CHECKS: dict[str, Check] = {
     "new_outcome_source": new_outcome_sources,
     "changed_delay": changed_delays,
     "concept_drift": concept_drift,
+    "new_input": new_inputs,
+    "varying_constant": varying_constants,
     GROSS_DRIFT: gross_drift,
     INPUT_DRIFT: input_drift,
     DRIFT_LIMIT: drift_limits,

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from setpoint.control.column_checks import varying_days
+from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
 from setpoint.control.reference_days import LABELS, Days, digest, noted, references, whole_days
@@ -14,7 +16,6 @@ from setpoint.core.clock import day_text, moment
 from setpoint.core.finding import INPUT_DRIFT
 from setpoint.core.window import shift_days
 from setpoint.inputs.detection import LENGTHS, Day, Detector, in_words
-from setpoint.inputs.gross import Gross
 from setpoint.inputs.profiles import profiles
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
@@ -57,12 +58,15 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     """
     days = whole_days(evidence, now)
     judged = _judged(evidence, days, references(evidence, [midnight for midnight, _ in days]))
-    judged = _without_gross(judged, gross_days(evidence, now))
+    told = varying_days(evidence, now)
+    for midnight, found in gross_days(evidence, now).items():
+        told.setdefault(midnight, set()).update(one.feature for one in found)
+    judged = _without(told, judged)
     zone = evidence.model.timezone
     episodes: list[Episode] = []
     for feature in dict.fromkeys(alarm.feature for _, alarms in judged for alarm in alarms):
         episodes += _episodes(feature, judged, zone)
-    return episodes
+    return declared_beside(evidence, episodes)
 
 
 def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
@@ -93,16 +97,13 @@ def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) 
     return judged
 
 
-def _without_gross(
-    judged: Sequence[tuple[int, list[Alarm]]], gross: Mapping[int, list[Gross]]
-) -> list[tuple[int, list[Alarm]]]:
-    """Return the alarms of windows without a gross change of their feature: that is a finding already."""
-    found: list[tuple[int, list[Alarm]]] = []
-    days_of = [{one.feature for one in gross.get(midnight, [])} for midnight, _ in judged]
-    for n, (midnight, alarms) in enumerate(judged):
-        told = [a for a in alarms if not any(a.feature in day for day in days_of[max(n + 1 - a.days, 0) : n + 1])]
-        found.append((midnight, told))
-    return found
+def _without(told: Mapping[int, set[str]], judged: Sequence[tuple[int, list[Alarm]]]) -> list[tuple[int, list[Alarm]]]:
+    """Return the alarms but for those of windows in which another finding tells of the feature, by midnight."""
+    days = [told.get(midnight, set()) for midnight, _ in judged]
+    return [
+        (midnight, [a for a in alarms if not any(a.feature in day for day in days[max(n + 1 - a.days, 0) : n + 1])])
+        for n, (midnight, alarms) in enumerate(judged)
+    ]
 
 
 def _alarms(detector: Detector, days: Sequence[Day]) -> list[Alarm]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.reference_days import LABELS, digest, noted, references, whole_days
 from setpoint.core.clock import HOUR, text
@@ -32,7 +33,8 @@ def gross_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     """
     days = gross_days(evidence, now)
     features = dict.fromkeys(gross.feature for found in days.values() for gross in found)
-    return [episode for feature in features for episode in _episodes(feature, days, evidence.model.timezone, now)]
+    found = [episode for feature in features for episode in _episodes(feature, days, evidence.model.timezone, now)]
+    return declared_beside(evidence, found)
 
 
 def gross_days(evidence: RowEvidence, now: int) -> dict[int, list[Gross]]:
