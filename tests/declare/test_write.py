@@ -49,7 +49,7 @@ RATE = st.none() | st.floats(0, 1e300)
 DURATION = st.integers(1, 150 * 365 * DAY) | st.integers(1, 1000).map(lambda days: days * DAY)
 CONDITION = st.sampled_from(["a > 5", "carrier = 'AA'\nOR b", '"x y" IS NULL', "a LIKE '%: #'"])
 POLICY: st.SearchStrategy[core.Policy] = st.sampled_from(["keep", "hash", "redact", "drop"])
-KIND: st.SearchStrategy[core.FeatureKind] = st.sampled_from(["numeric", "integer", "categorical", "boolean"])
+KIND: st.SearchStrategy[core.FeatureKind] = st.sampled_from(["numeric", "integer", "categorical", "boolean", "text"])
 
 
 Part = TypeVar("Part")

@@ -12,6 +12,7 @@ from setpoint.inputs.detection import FEWEST_ROWS, Answered, Drift, in_words
 from setpoint.inputs.drift import FeatureChange, compare, top_values
 from setpoint.inputs.profiles import QUANTILES, Profile
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.texts import PARTS, sources_of
 
 FEWEST = 20
 """Rows that the current window must have."""
@@ -84,6 +85,9 @@ def _importances(evidence: RowEvidence, names: list[str]) -> dict[str, float]:
     declared = {
         feature.name: feature.importance for feature in evidence.model.features if feature.importance is not None
     }
+    for part, text in sources_of(evidence.definition).items():
+        if text in declared:
+            declared.setdefault(part, declared[text] / len(PARTS))
     rest = [name for name in inputs if name not in declared]
     left = max(1.0 - sum(declared.get(name, 0.0) for name in inputs), 0.0)
     share = left / len(rest) if rest else 0.0

@@ -68,8 +68,11 @@ class BusinessMetricDeclaration(Part):
 class FeatureDeclaration(Part):
     """One input of the model."""
 
-    kind: Literal["numeric", "integer", "categorical", "boolean"] | None = None
-    """integer refuses fractions; numeric is kept as a double. Without a kind: as the first values are."""
+    kind: Literal["numeric", "integer", "categorical", "boolean", "text"] | None = None
+    """integer refuses fractions; numeric is kept as a double; text is free text, watched by its words.
+
+    Without a kind: as the first values are.
+    """
     importance: Share | None = None
     """Share of the model's skill it carries, 0 to 1."""
     policy: Policy = "keep"

@@ -228,7 +228,7 @@ class ModelDeclaration(Part):
     @property
     def feature_kinds(self) -> dict[str, FieldKind | None]:
         """All features, with their kinds where they say one."""
-        return {feature.name: feature.kind for feature in self._features()}
+        return {one.name: "categorical" if one.kind == "text" else one.kind for one in self._features()}
 
     def to_model(self, name: str) -> core.Model:
         """Return the core noun under a name.

@@ -12,8 +12,9 @@ from setpoint.core.expression import parse
 from setpoint.core.window import Window
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.intervals import effective_size, wilson
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import rows
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import examples
 from setpoint.store.measures import NO_VALUE
 

@@ -25,7 +25,8 @@ from setpoint.stats.density_ratio import density_ratio
 from setpoint.stats.estimation import METRICS, ScoreHistogram, expected_quality
 from setpoint.stats.loss_estimation import LossCurve, LossHistogram, expected_loss, missing_losses
 from setpoint.stats.score_map import UNDECIDED, OutcomeHistogram, calibrate, missing_outcomes
-from setpoint.store.evidence import PREDICTION, RowEvidence, is_number_type
+from setpoint.store.defining import is_number_type
+from setpoint.store.evidence import PREDICTION, RowEvidence
 from setpoint.store.matching import examples
 from setpoint.store.measures import Scale
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from setpoint.stats import bins
 from setpoint.stats.distances import Moments
 from setpoint.store.measures import OTHER, UNSEEN, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable
+from setpoint.store.texts import LENGTH, part_of, sources_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -56,6 +57,12 @@ class Profile:
     def present(self) -> float:
         """Rows with a value."""
         return self.rows - self.missing
+
+    @property
+    def of_present(self) -> Profile:
+        """The same without the rows that have no value."""
+        squares = self.weight_squares * self.present / self.rows if self.rows else 0.0
+        return replace(self, rows=self.present, weight_squares=squares, missing=0.0)
 
     @property
     def missing_ratio(self) -> float | None:
@@ -103,6 +110,7 @@ def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
     codes, values = state.codes[order], state.values[order]
     ends = np.cumsum(np.bincount(of_feature, minlength=len(names))).tolist()
     found: dict[str, Profile] = {}
+    parts = sources_of(definition)
     for name, start, end in zip(map(str, names), [0, *ends], ends, strict=False):
         if start == end or name not in definition.features:
             continue
@@ -110,7 +118,10 @@ def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
         sums = _Sums(state.kind, values[start:end][is_sum])
         told = [labels[code] for code in codes[start:end, places[2]][~is_sum].tolist()]
         counts = values[start:end, state.kind.values.index("rows")][~is_sum]
-        found[name] = _profile(name, definition.features[name], sums, (told, counts))
+        profile = _profile(name, definition.features[name], sums, (told, counts))
+        # That a text is missing is asked once, of its length.
+        is_asked = name not in parts or name == part_of(parts[name], LENGTH)
+        found[name] = profile if is_asked else profile.of_present
     return found
 
 

@@ -14,9 +14,11 @@ from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.inputs.gross import DayByHour, by_hour, judge, learn
 from setpoint.inputs.profiles import profiles
 from setpoint.project.tables import Columns, table
+from setpoint.store.defining import is_number_type
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence, bucket_seconds
 from setpoint.store.files import Source
 from setpoint.store.measures import Definition, Scale
+from setpoint.store.texts import sources_of, texts_of
 
 
 class DriftDetector:
@@ -93,11 +95,13 @@ class DriftDetector:
         """Return the days of a table, whole and by hour, and what is special about its columns."""
         with table(rows, self._inputs, self._model, time=self._time) as found:
             notes: dict[str, str] = {}
+            texts = texts_of(self._definition)
             for name, column in list(found.inputs.items()):
                 is_number = isinstance(self._definition.features.get(name), Scale)
+                is_other = column.kind == "VARCHAR" if is_number else name in texts and is_number_type(column.kind)
                 if name not in self._kinds:
                     notes[name] = "is a new column"
-                elif is_number and column.kind == "VARCHAR":
+                elif is_other:
                     notes[name] = f"{TYPE_CHANGED} from {self._kinds[name]} to {column.kind}"
                 else:
                     continue
@@ -118,7 +122,9 @@ class DriftDetector:
 
     def _unjudged(self, notes: Mapping[str, str]) -> list[str]:
         """Return the features that the detector knows too little of."""
-        return [name for name in self._kinds if name not in self._detector.names and name not in notes]
+        source = sources_of(self._definition)
+        known = {*self._detector.names, SCORE, PREDICTION}
+        return [n for n in self._definition.features if n not in known and source.get(n, n) not in notes]
 
     def _answer(self, days: Mapping[int, Day], hours: Sequence[DayByHour], notes: Mapping[str, str]) -> Answer:
         drifts = self._detector.judge(list(days.values())) if days else []

@@ -39,6 +39,7 @@ class ColumnFacts:
         longest: Length of the longest text; 0 for other types.
         odd: Numbers that a CSV has as text: values in all rows that are none; 0 where the type is what it is.
         values: Then how many values all rows have.
+        words: How many words a text has on average; 0 for other types.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class ColumnFacts:
     longest: int
     odd: int = 0
     values: int = 0
+    words: float = 0.0
 
     @classmethod
     def unseen(cls, kind: str) -> Self:
@@ -67,6 +69,12 @@ class ColumnFacts:
         inside = self.minimum is not None and self.maximum is not None and 0 <= self.minimum <= self.maximum <= 1
         is_flag = self.minimum in {0, 1} and self.maximum in {0, 1} and self.distinct <= 2  # noqa: PLR2004 — 0 and 1
         return self.is_number and inside and not is_flag
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column is free text: several words, and most values there but once."""
+        is_different = self.rows > _FEW and self.distinct > _MOSTLY_DIFFERENT * (self.rows - self.nulls)
+        return self.kind == "VARCHAR" and is_different and self.words >= _SEVERAL
 
     @property
     def is_time(self) -> bool:
@@ -116,12 +124,14 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
         is_number = column in odd or kind.split("(")[0] in _NUMBER_TYPES
         number = (tried(column) if column in odd else f"CAST({q} AS DOUBLE)") if is_number else "NULL"
         longest = f"max(length({q}))" if kind == "VARCHAR" else "0"
+        words = f"avg(len(string_split({q}, ' ')))" if kind == "VARCHAR" else "0.0"
         parts += [
             f"count(DISTINCT {q})",
             f"min({number})",
             f"max({number})",
             f"count(*) - count({q})",
             longest,
+            words,
         ]
     sample = f"(SELECT * FROM {quoted(name)} LIMIT {_SAMPLE})"
     found = rows(connection, f"SELECT count(*), {', '.join(parts)} FROM {sample}")[0]
@@ -129,13 +139,14 @@ def look_at(connection: duckdb.DuckDBPyConnection, name: str, types: Mapping[str
     return {
         column: ColumnFacts(
             "DOUBLE" if column in odd else kind,
-            cast("int", found[1 + 5 * n]),
+            cast("int", found[1 + 6 * n]),
             count,
-            cast("float | None", found[2 + 5 * n]),
-            cast("float | None", found[3 + 5 * n]),
-            cast("int", found[4 + 5 * n]),
-            cast("int", found[5 + 5 * n] or 0),
-            *odd.get(column, ()),
+            cast("float | None", found[2 + 6 * n]),
+            cast("float | None", found[3 + 6 * n]),
+            cast("int", found[4 + 6 * n]),
+            cast("int", found[5 + 6 * n] or 0),
+            *odd.get(column, (0, 0)),
+            words=cast("float", found[6 + 6 * n] or 0.0),
         )
         for n, (column, kind) in enumerate(types.items())
     }
@@ -146,6 +157,8 @@ def guess(
     given: Mapping[str, str],
     inputs: tuple[str, ...] | None,
     known: Collection[str] = (),
+    *,
+    with_texts: bool = False,
 ) -> Mapped:
     """Return the role of each column: what was given, and the guess for the rest.
 
@@ -154,6 +167,7 @@ def guess(
         given: Column by role, as the user says. An empty column means: there is none.
         inputs: The feature columns, as the user says; None to guess.
         known: Columns that are features for sure, whatever they hold.
+        with_texts: Whether free text is a feature, for rows that are read and not kept.
 
     Raises:
         ColumnError: A given column is not there.
@@ -187,6 +201,7 @@ def guess(
             column
             for column in free
             if column in known
+            or (with_texts and facts[column].is_text)
             or (_is_input(facts[column]) and not re.fullmatch(_NAMES["prediction_id"], column.lower()))
         )
     )
@@ -194,7 +209,8 @@ def guess(
         role: 0.001 for role in ("latency_seconds", "compute_seconds") if roles.get(role, "").lower().endswith("_ms")
     }
     left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
-    return Mapped(roles, chosen, scales, left_out)
+    texts = tuple(column for column in chosen if facts[column].is_text)
+    return Mapped(roles, chosen, scales, left_out, texts)
 
 
 def mend(
@@ -386,3 +402,5 @@ def _is_nested(fact: ColumnFacts) -> bool:
 
 
 _DIFFERENT = 0.9
+_MOSTLY_DIFFERENT = 0.5
+_SEVERAL = 3.0

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import duckdb
 
-from setpoint.core.contract import Contract, ContractField
+from setpoint.core.contract import Contract, ContractField, FieldKind
 from setpoint.core.contract_faults import SEPARATOR
 from setpoint.core.metric import counted, number
 from setpoint.core.model import FeatureKind
@@ -34,14 +34,16 @@ def guessed_contract(
         kinds: Its inputs, with what their values are.
         few: Those of which the first rows have few different values.
     """
-    named: dict[str, FeatureKind] = {name: kind for name, kind in kinds.items() if SEPARATOR not in name}
+    named: dict[str, FieldKind] = {
+        name: "categorical" if kind == "text" else kind for name, kind in kinds.items() if SEPARATOR not in name
+    }
     seen = _seen(connection, table, named, few) if named else {}
     if not seen or next(iter(seen.values()))[0] < FEWEST:
         return None, {}
     fields: list[ContractField] = []
     reasons: dict[str, tuple[str, str]] = {}
     for name, facts in seen.items():
-        kind: FeatureKind = named[name]
+        kind = named[name]
         told: dict[str, Any] = {}
         words: list[tuple[str, str]] = [(kind, f"{kind} in {counted(facts[0], 'row')}")]
         for keys, what, why in _guesses(facts):
@@ -56,7 +58,7 @@ Facts = tuple[int, int, float | None, float | None, list[str] | None]
 
 
 def _seen(
-    connection: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, FeatureKind], few: Collection[str]
+    connection: duckdb.DuckDBPyConnection, table: str, kinds: Mapping[str, FieldKind], few: Collection[str]
 ) -> dict[str, Facts]:
     """Return of each column: rows, rows without a value, lowest and highest number, the values when they are few."""
     parts: list[str] = []

@@ -312,7 +312,7 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     guesses = [Guess(f"features.{c}", kind, _feature_reason(looked.facts[c])) for c, kind in kinds.items()]
     used = {*looked.mapped.roles.values(), *kinds}
     guesses += [
-        Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}")
+        Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}{_FREE if fact.is_text else ''}")
         for column, fact in looked.facts.items()
         if column not in used
     ]
@@ -343,11 +343,16 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     return model, guesses
 
 
+_FREE = "; free text is kept and watched when it is declared: kind: text"
+
+
 def _kind(fact: ColumnFacts) -> FeatureKind | None:
     if fact.is_time or fact.nulls == fact.rows:
         return None
     if fact.is_number:
         return "numeric"
+    if fact.is_text:
+        return "text"
     return "boolean" if fact.kind == "BOOLEAN" else "categorical"
 
 

@@ -106,9 +106,11 @@ def _read(
         facts = {column: _declared_text(fact, column, model, types) for column, fact in facts.items()}
     given = {**columns, **({"outcome": ""} if outcomes is not None else {}), **_judge(columns, model)}
     chosen = tuple(inputs) if inputs is not None else None
-    mapped = guess(facts, given, chosen)
+    declared = model.features if isinstance(model, Model) else ()
+    texts = [feature.name for feature in declared if feature.kind == "text"]
+    mapped = guess(facts, given, chosen, texts, with_texts=True)
     if "observed_at" in mapped.inputs and chosen is None and "outcome" in mapped.roles:
-        mapped = guess(facts, {**given, "observed_at": "observed_at"}, None)
+        mapped = guess(facts, {**given, "observed_at": "observed_at"}, None, texts, with_texts=True)
     notes += [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
     types = mend(connection, "raw_predictions", types, facts, mapped)
     known = model if isinstance(model, Model) else Model(model, task=task) if task else None

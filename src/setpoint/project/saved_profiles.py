@@ -10,10 +10,12 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.tables import Columns, table
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.defining import is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
 from setpoint.store.measures import Definition, Scale
 from setpoint.store.profile_file import PROFILE_ENDING, SavedProfile
+from setpoint.store.texts import PARTS, part_of
 
 
 def save_profile(
@@ -91,7 +93,9 @@ def comparable(saved: SavedProfile, evidence: RowEvidence) -> tuple[Definition, 
         kind = saved.kinds.get(name)
         if kind is not None and is_number_type(kind) != is_number_type(column.kind):
             retyped[name] = f"{TYPE_CHANGED} from {kind} to {column.kind}"
-            if isinstance(features[name], Scale):
+            if isinstance(features.get(name), Scale):
                 features.pop(name)  # a text is in no bin
+            for part in PARTS:
+                features.pop(part_of(name, part), None)
     new = {name: column for name, column in evidence.inputs.items() if name not in saved.kinds}
     return Definition({**features, **evidence.define(new).features}), retyped

@@ -21,8 +21,8 @@ from setpoint.project.guess import check_roles, guess, look_at, mend
 from setpoint.project.guess import said as said_roles
 from setpoint.project.init import Looked, guessed_task, positive_value
 from setpoint.stats.special import FloatArray
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, quoted, rows
-from setpoint.store.evidence import is_number_type
 from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
 from setpoint.store.task_sql import class_text, gains, grade
 

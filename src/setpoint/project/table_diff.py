@@ -11,7 +11,8 @@ from setpoint.answers.sides import Side, Sides
 from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.saved_profiles import comparable, is_profile_file, saved_side
 from setpoint.project.tables import Columns, table
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.defining import is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
 from setpoint.store.measures import Definition
 from setpoint.store.profile_file import SavedProfile
@@ -62,7 +63,9 @@ def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
         other = after.inputs.get(name)
         if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
             found[name] = f"{TYPE_CHANGED} from {column.kind} to {other.kind}"
-            before.inputs[name], after.inputs[name] = replace(column, kind="VARCHAR"), replace(other, kind="VARCHAR")
+            before.inputs[name], after.inputs[name] = (
+                replace(one, kind="VARCHAR", is_text=False) for one in (column, other)
+            )
     return found
 
 

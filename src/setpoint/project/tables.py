@@ -12,8 +12,9 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.guess import ColumnFacts, guess, look_at, mend
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import connect
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import ROLES, Source, create_views, load
 from setpoint.store.measures import Definition, Scale
 
@@ -39,12 +40,12 @@ def table(
     connection = connect()
     try:
         types = load(connection, source, "raw_predictions")
-        # Only texts need a look: one that differs in almost every row is no feature.
+        # Only texts need a look: one that differs in almost every row is free text, or no feature.
         looked = look_at(connection, "raw_predictions", {c: kind for c, kind in types.items() if kind == "VARCHAR"})
         facts = {c: looked.get(c) or ColumnFacts.unseen(kind) for c, kind in types.items()}
         nothing: dict[str, str] = {**dict.fromkeys(ROLES, ""), "time": time}
         present = None if inputs is None else tuple(name for name in inputs if name in types)
-        mapped = guess(facts, nothing, present)
+        mapped = guess(facts, nothing, present, with_texts=True)
         types = mend(connection, "raw_predictions", types, facts, mapped)
         zone = "UTC" if model is None else model.timezone
         features = create_views(connection, ("raw_predictions", types, mapped), None, zone)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from setpoint.core.window import Window
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, rows
-from setpoint.store.evidence import RowEvidence, is_number_type
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import examples
 from setpoint.store.measures import COHORT_VALUES, NO_VALUE
 

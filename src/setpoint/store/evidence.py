@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,19 +18,17 @@ from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
+from setpoint.store.defining import SAMPLE_ROWS, define
 from setpoint.store.engines.duck import at, quoted, rows
 from setpoint.store.exposure import query_exposure
 from setpoint.store.first_sight import find_first_sights, tells_new
 from setpoint.store.matching import Matching
-from setpoint.store.measures import COHORT_VALUES, Column, Definition, Scale, Vocabulary
+from setpoint.store.measures import COHORT_VALUES, Column, Definition
 from setpoint.store.money import MONEY, query_money
 from setpoint.store.primitives import finite, local_day, printed
 from setpoint.store.profiling import query_cohort_profiles, query_profile, query_scores_by_bin
 from setpoint.store.states import StateTable, merge
 
-_SAMPLE_ROWS = 10_000
-_NAMED_VALUES = 50
-_SEEN_VALUES = 10_000
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
 SCORE, PREDICTION = "$score", "$prediction"
 
@@ -246,8 +243,7 @@ class RowEvidence:
 
     def scores_by_bin(self, feature: str, window: Window | None) -> dict[str | None, tuple[float, float, float]]:
         """Return rows, scores and squared scores of root rows by a feature's bin; see `query_scores_by_bin`."""
-        how = self.definition.features[feature]
-        return query_scores_by_bin(self.connection, self.profiled[feature], how, where=_roots(window))
+        return query_scores_by_bin(self.connection, self.definition, self.profiled, feature, where=_roots(window))
 
     @cached_property
     def cohorts(self) -> dict[str, str]:
@@ -325,7 +321,7 @@ class RowEvidence:
             return 0.0
         source = "predictions" if self.is_joined else "outcomes"
         number = printed(finite("TRY_CAST(outcome AS DOUBLE)"))
-        sample = f"SELECT outcome FROM {source} WHERE outcome IS NOT NULL LIMIT {_SAMPLE_ROWS}"
+        sample = f"SELECT outcome FROM {source} WHERE outcome IS NOT NULL LIMIT {SAMPLE_ROWS}"
         return float(cast("float", rows(self.connection, f"SELECT avg({number}) FROM ({sample})")[0][0] or 0.0))
 
     @cached_property
@@ -395,79 +391,6 @@ def _roots(window: Window | None) -> str:
 
 
 _EVER = Window(-62_135_596_800_000_000, 253_402_300_799_000_000)
-
-
-def define(
-    connection: duckdb.DuckDBPyConnection, model: Model, columns: Mapping[str, Column], *, order: str = ""
-) -> Definition:
-    """Freeze how features are binned: from the first rows' quartiles, and from the values seen.
-
-    The bins need not be right, only stable: they are fine enough wherever the data goes.
-
-    Args:
-        connection: Where `predictions` is a view.
-        model: The declaration, for the kinds of features.
-        columns: What is to be binned.
-        order: SQL that says which rows come first; a file's own order when empty.
-    """
-    features: dict[str, Scale | Vocabulary] = {}
-    numeric = [name for name, column in columns.items() if _is_numeric(model, name, column.kind)]
-    if numeric:
-        quartiles = ", ".join(
-            f"quantile_cont({printed(finite(f'CAST({columns[name].sql} AS DOUBLE)'))}, [0.25, 0.5, 0.75])"
-            for name in numeric
-        )
-        first = f" ORDER BY {order}" if order else ""
-        source = f"(SELECT * FROM predictions{first} LIMIT {_SAMPLE_ROWS})"
-        found = rows(connection, f"SELECT {quartiles} FROM {source}")[0]
-        features.update({name: _scale(cast("list[float] | None", q)) for name, q in zip(numeric, found, strict=True)})
-    for name, column in columns.items():
-        if name not in features:
-            features[name] = _vocabulary(connection, column.sql)
-    return Definition(features)
-
-
-def _is_numeric(model: Model, name: str, kind: str) -> bool:
-    declared = model.feature(name)
-    if declared is not None and declared.kind is not None:
-        return declared.kind in {"numeric", "integer"} and kind != "VARCHAR"
-    return is_number_type(kind)
-
-
-def is_number_type(kind: str) -> bool:
-    """Return whether an SQL type holds numbers.
-
-    Example:
-        >>> is_number_type("DECIMAL(18,3)"), is_number_type("VARCHAR")
-        (True, False)
-    """
-    return kind in _NUMERIC or kind.startswith("DECIMAL")
-
-
-_NUMERIC = {
-    "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT",
-    "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT", "UHUGEINT",
-}  # fmt: skip
-
-
-def _scale(quartiles: Sequence[float] | None) -> Scale:
-    if quartiles is None:
-        return Scale(0.0, 1.0)
-    low, middle, high = quartiles
-    spread = high - low
-    if not math.isfinite(spread):
-        spread = max(abs(low), abs(high))
-    return Scale(float(middle), float(spread or abs(middle) or 1.0))
-
-
-def _vocabulary(connection: duckdb.DuckDBPyConnection, column: str) -> Vocabulary:
-    found = rows(
-        connection,
-        f"SELECT CAST({column} AS VARCHAR) AS v, count(*) AS n FROM predictions WHERE {column} IS NOT NULL"
-        f" GROUP BY v ORDER BY n DESC, v LIMIT {_SEEN_VALUES}",
-    )
-    values = [cast("str", row[0]) for row in found]
-    return Vocabulary(tuple(values[:_NAMED_VALUES]), tuple(values[_NAMED_VALUES:]))
 
 
 def _any(connection: duckdb.DuckDBPyConnection, what: str) -> bool:

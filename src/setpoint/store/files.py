@@ -16,8 +16,8 @@ from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, quoted, rows
-from setpoint.store.evidence import is_number_type
 from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
@@ -63,12 +63,14 @@ class Mapped:
         inputs: The feature columns.
         scales: Factor that brings a role's column to its unit, such as 0.001 for milliseconds.
         left_out: Columns that play no role: nested ones, and texts that differ in almost every row.
+        texts: Inputs that are free text.
     """
 
     roles: Mapping[str, str]
     inputs: tuple[str, ...]
     scales: Mapping[str, float] = field(default_factory=dict[str, float])
     left_out: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +396,7 @@ def create_views(
     """
     name, types, mapped = predictions
     odd = odd_numbers(connection, name, _texts(mapped, types), allowed=1 - MOSTLY if names_files else 0.0)
-    features = {column: Column(quoted(f"inputs.{column}"), types[column]) for column in mapped.inputs}
+    features = {c: Column(quoted(f"inputs.{c}"), types[c], c in mapped.texts) for c in mapped.inputs}
     selected = [f"{quoted(column)} AS {quoted(f'inputs.{column}')}" for column in mapped.inputs]
     is_joined = outcomes is None
     numbered = "CAST(row_number() OVER () AS VARCHAR)"
@@ -439,9 +441,8 @@ def _create_outcomes(
     has_time: bool,
     file: Sequence[str],
 ) -> None:
-    fixed = column_types("outcomes")
     if outcomes is None:
-        nothing = ", ".join(f"NULL::{kind} AS {quoted(column)}" for column, kind in fixed.items())
+        nothing = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in column_types("outcomes").items())
         connection.execute(f"CREATE VIEW outcomes AS SELECT {nothing}, NULL::BIGINT AS ship WHERE false")
         return
     name, types, mapped = outcomes
@@ -451,13 +452,12 @@ def _create_outcomes(
         if column is not None and not fits(types[column]):
             msg = f"column {column} has type {types[column]}, which is no {role}"
             raise ColumnError(msg, hint="revisions are whole numbers, and retracted is true or false")
-    by_id = "prediction_id" in mapped.roles
     # Without a time of its own an outcome is taken as later than every prediction.
     observed = _time(mapped, types, zone) if "time" in mapped.roles and has_time else NEVER
     columns = {
         "outcome_id": "CAST(row_number() OVER () AS VARCHAR)",
         "prediction_id": f"CAST({_role(mapped, 'prediction_id')} AS VARCHAR)",
-        "key": "CAST(NULL AS VARCHAR)" if by_id else f"CAST({_role(mapped, 'key')} AS VARCHAR)",
+        "key": f"CAST({'NULL' if 'prediction_id' in mapped.roles else _role(mapped, 'key')} AS VARCHAR)",
         "kind": "'final'",
         "observed_at": observed,
         "recorded_at": observed,

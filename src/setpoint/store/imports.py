@@ -14,8 +14,8 @@ from setpoint.core.errors import ColumnError
 from setpoint.core.events import DECIDED_BY_DATA, PARTITIONED_BY, column_types
 from setpoint.core.model import Model
 from setpoint.store.cells import ODD
+from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import at, literal, quoted, rows
-from setpoint.store.evidence import is_number_type
 from setpoint.store.files import FILE, BrokenLine
 from setpoint.store.fitting import INPUT
 from setpoint.store.imported_inputs import event_sql, input_sql, misfits, mostly_numbers, policy_of

@@ -21,6 +21,7 @@ _TYPES: dict[FeatureKind, str] = {
     "integer": "BIGINT",
     "categorical": "VARCHAR",
     "boolean": "BOOLEAN",
+    "text": "VARCHAR",
 }
 _INTEGER = "-?(0|[1-9][0-9]*)"
 _NUMBER = rf"{_INTEGER}([.][0-9]+)?([eE][+-]?[0-9]+)?"

@@ -54,10 +54,12 @@ class Column:
     Attributes:
         sql: How it is read: a field of the struct, or a flat column of a file.
         kind: Its SQL type.
+        is_text: Whether its values look like free text; a declared kind decides first.
     """
 
     sql: str
     kind: str
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class Scale:
 
     center: float
     scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Words(Scale):
+    """Where the bins of a text's share of new words lie, and which words are not new; see `texts`."""
+
+    known: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from setpoint.core.errors import UsageError
-from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
+from setpoint.store.measures import PROFILE, Definition
 from setpoint.store.states import StateTable
-from setpoint.store.summaries import Categorical, Numeric, stored_features
+from setpoint.store.summaries import StoredFeatures, features_of, stored_features
 
 PROFILE_ENDING = ".profile"
 _MAGIC = b"setpoint profile 1\n"
@@ -60,12 +60,10 @@ class SavedProfile:
         except (zlib.error, msgspec.MsgspecError) as error:  # what has no mark is nothing that can be unpacked
             msg = f"{path.name} is no profile, or of another version"
             raise UsageError(msg, hint="make it anew: setpoint profile FILE") from error
-        features: dict[str, Scale | Vocabulary] = {
-            name: Scale(how.center, how.scale) if isinstance(how, Numeric) else Vocabulary(how.named, how.seen)
-            for name, how in stored.features.items()
-        }
         days = [(midnight, StateTable.decode(PROFILE, state)) for midnight, state in stored.days]
-        return cls(stored.name, stored.zone, stored.is_timed, stored.kinds, Definition(features), days)
+        return cls(
+            stored.name, stored.zone, stored.is_timed, stored.kinds, Definition(features_of(stored.features)), days
+        )
 
 
 class _Stored(msgspec.Struct):
@@ -73,5 +71,5 @@ class _Stored(msgspec.Struct):
     zone: str
     is_timed: bool
     kinds: dict[str, str]
-    features: dict[str, Numeric | Categorical]
+    features: StoredFeatures
     days: list[tuple[int, bytes]]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
 import duckdb
 
-from setpoint.store.engines.duck import Row, literal, rows
+from setpoint.store.engines.duck import Row, literal, quoted, rows
 from setpoint.store.measures import (
     COHORT_VALUES,
     OTHER,
@@ -26,6 +27,7 @@ from setpoint.store.measures import (
 )
 from setpoint.store.primitives import VALUE_BINS, finite, is_missing, printed, value_bin, weight
 from setpoint.store.states import StateTable
+from setpoint.store.texts import measured, part_columns, sources_of, texts_of
 
 
 def query_profile(
@@ -47,33 +49,42 @@ def query_profile(
         time: SQL of the bucket that a row belongs to; empty for none.
         is_weighted: Whether any row stands for more than itself. Minima and maxima are never weighted.
     """
-    scan = _Scan(
-        connection,
-        f"predictions AS p{f' WHERE {where}' if where else ''}",
-        time,
-        printed(weight()) if is_weighted else "",
-        definition,
-        columns,
-    )
-    found = scan.moments()
-    for name, how in scan.numeric.items():
-        found += scan.bins(name, how)
-    for name, how in scan.named.items():
-        found += scan.values(name, how)
+    source = f"predictions AS p{f' WHERE {where}' if where else ''}"
+    whole = _Scan(connection, source, time, printed(weight()) if is_weighted else "", definition, columns)
+    found: list[Row] = []
+    with whole.and_of_texts() as scans:
+        for scan in scans:
+            found += scan.moments()
+            for name, how in scan.numeric.items():
+                found += scan.bins(name, how)
+            for name, how in scan.named.items():
+                found += scan.values(name, how)
     return StateTable.of(PROFILE, found)
 
 
 def query_scores_by_bin(
-    connection: duckdb.DuckDBPyConnection, column: Column, how: Scale | Vocabulary, *, where: str
+    connection: duckdb.DuckDBPyConnection,
+    definition: Definition,
+    columns: Mapping[str, Column],
+    feature: str,
+    *,
+    where: str,
 ) -> dict[str | None, tuple[float, float, float]]:
     """Return rows, scores and squared scores of each bin or value of a feature, as profiles name it; None is missing.
 
     Args:
         connection: Where `predictions` is a view.
-        column: The feature.
-        how: How it is binned.
+        definition: How features are binned.
+        columns: How each is read.
+        feature: Which, of these or a part of a text.
         where: SQL over predictions `p`; rows without a score are left out.
     """
+    how, source = definition.features[feature], f"predictions AS p WHERE {where}"
+    column = columns.get(feature) or Column(quoted(feature), "")
+    if feature not in columns:
+        text = sources_of(definition)[feature]
+        asked = {text: (columns[text].sql, texts_of(definition)[text].known)}
+        source = f"({measured(asked, source, ('score', 'keep_probability'))}) AS p"
     if isinstance(how, Scale):
         binned = printed(value_bin(f"CAST({column.sql} AS DOUBLE)", how.center, how.scale))
         last = VALUE_BINS - 1  # as in `_Scan.bins`: what is not finite is in none
@@ -87,7 +98,7 @@ def query_scores_by_bin(
     found = rows(
         connection,
         f"SELECT label, sum(w), sum(w * s), sum(w * s * s) FROM (SELECT {label} AS label, {w} AS w, {score} AS s"
-        f" FROM (SELECT *, {value} AS value FROM predictions AS p WHERE {where}) AS p) AS scored"
+        f" FROM (SELECT *, {value} AS value FROM {source}) AS p) AS scored"
         " WHERE s IS NOT NULL GROUP BY label",
     )
     return {cast("str | None", label): cast("tuple[float, float, float]", sums) for label, *sums in found}
@@ -120,7 +131,7 @@ def query_cohort_profiles(
     """
     told = [f"{_told_apart(sql, values)} AS cohort_{n}" for n, (sql, values) in enumerate(cohorts.values())]
     source = f"(SELECT p.*, {', '.join(told)} FROM predictions AS p WHERE {where})"
-    scan = _Scan(
+    whole = _Scan(
         connection,
         source,
         time,
@@ -129,7 +140,10 @@ def query_cohort_profiles(
         columns,
         tuple(f"cohort_{n}" for n in range(len(cohorts))),
     )
-    found = [*scan.moments(), *scan.all_bins(), *scan.all_values()]
+    found: list[Row] = []
+    with whole.and_of_texts() as scans:
+        for scan in scans:
+            found += [*scan.moments(), *scan.all_bins(), *scan.all_values()]
     return {name: StateTable.of(PROFILE, (row[1:] for row in found if row[0] == n)) for n, name in enumerate(cohorts)}
 
 
@@ -155,6 +169,27 @@ class _Scan:
     definition: Definition
     columns: Mapping[str, Column]
     cohorts: tuple[str, ...] = ()
+
+    @contextmanager
+    def and_of_texts(self) -> Generator[list[_Scan]]:
+        """Yield this, and another of what is measured of texts: each is read once, into a table."""
+        texts = {n: words.known for n, words in texts_of(self.definition).items() if n in self.columns}
+        if not texts:
+            yield [self]
+            return
+        kept = [
+            *([f"{self.time} AS bucket"] if self.time else []),
+            *([f"{self.weight} AS weight"] if self.weight else []),
+            *self.cohorts,
+        ]
+        sql = measured({n: (self.columns[n].sql, known) for n, known in texts.items()}, self.source, kept)
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE texts AS {sql}")
+        try:
+            time, weighed = "bucket" if self.time else "", "weight" if self.weight else ""
+            parts = part_columns(tuple(texts))
+            yield [self, _Scan(self.connection, "texts", time, weighed, self.definition, parts, self.cohorts)]
+        finally:
+            self.connection.execute("DROP TABLE texts")
 
     @cached_property
     def numeric(self) -> dict[str, Scale]:

@@ -23,6 +23,7 @@ from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features
+from setpoint.store.texts import texts_of
 
 _CHUNK_ROWS = 4_000_000
 _RUN_DAYS = 31
@@ -92,11 +93,13 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
 def _widened(summaries: Summaries, before: Progress, evidence: RowEvidence) -> Definition:
     """Return the definition with features that came since: every row before lacked them."""
     known = before.definition
-    new = {name: column for name, column in evidence.profiled.items() if name not in known.features}
+    there = {*known.features, *texts_of(known)}
+    new = {name: column for name, column in evidence.profiled.items() if name not in there}
     if not new:
         return known
-    summaries.add_features(list(new))
-    return replace(known, features={**known.features, **evidence.define(new).features})
+    found = evidence.define(new).features
+    summaries.add_features(list(found))
+    return replace(known, features={**known.features, **found})
 
 
 def _stale(evidence: RowEvidence, before: Progress | None, reach: Window, step: int) -> tuple[list[int], list[int]]:

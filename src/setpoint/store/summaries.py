@@ -23,7 +23,7 @@ from setpoint.core.model import Model
 from setpoint.core.rates import Rates, repriced
 from setpoint.store.carrying import carry_over, save_forms
 from setpoint.store.evidence import SCORE, Change
-from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary
+from setpoint.store.measures import PROFILE, Definition, Scale, Vocabulary, Words
 from setpoint.store.states import StateKind, StateTable, merge
 
 Grain = Literal["bucket", "day", "week"]
@@ -68,6 +68,17 @@ class Categorical(msgspec.Struct, tag="categorical"):
     seen: tuple[str, ...]
 
 
+class KnownWords(msgspec.Struct, tag="words"):
+    """`Words` as they are stored."""
+
+    center: float
+    scale: float
+    known: bytes
+
+
+StoredFeatures = dict[str, Numeric | Categorical | KnownWords]
+
+
 class Progress(msgspec.Struct, kw_only=True):
     """How far the summaries reach.
 
@@ -101,7 +112,7 @@ class Progress(msgspec.Struct, kw_only=True):
     last_at: int | None
     last_counted_at: int | None = None
     last_outcome_at: int | None
-    features: dict[str, Numeric | Categorical]
+    features: StoredFeatures
     outcome_shift: float
     changes: list[Change]
     marked: list[int] = msgspec.field(default_factory=list[int])
@@ -128,11 +139,7 @@ class Progress(msgspec.Struct, kw_only=True):
     @property
     def definition(self) -> Definition:
         """The frozen definition of the states."""
-        features: dict[str, Scale | Vocabulary] = {
-            name: Scale(how.center, how.scale) if isinstance(how, Numeric) else Vocabulary(how.named, how.seen)
-            for name, how in self.features.items()
-        }
-        return Definition(features, self.outcome_shift)
+        return Definition(features_of(self.features), self.outcome_shift)
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -152,12 +159,26 @@ def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
     return copy
 
 
-def stored_features(definition: Definition) -> dict[str, Numeric | Categorical]:
+def stored_features(definition: Definition) -> StoredFeatures:
     """Return a definition's features as they are stored."""
-    return {
-        name: Numeric(how.center, how.scale) if isinstance(how, Scale) else Categorical(how.named, how.seen)
-        for name, how in definition.features.items()
-    }
+
+    def stored(how: Scale | Vocabulary) -> Numeric | Categorical | KnownWords:
+        if isinstance(how, Words):
+            return KnownWords(how.center, how.scale, how.known)
+        return Numeric(how.center, how.scale) if isinstance(how, Scale) else Categorical(how.named, how.seen)
+
+    return {name: stored(how) for name, how in definition.features.items()}
+
+
+def features_of(stored: StoredFeatures) -> dict[str, Scale | Vocabulary]:
+    """Return features from what is stored of them."""
+
+    def feature(how: Numeric | Categorical | KnownWords) -> Scale | Vocabulary:
+        if isinstance(how, KnownWords):
+            return Words(how.center, how.scale, how.known)
+        return Scale(how.center, how.scale) if isinstance(how, Numeric) else Vocabulary(how.named, how.seen)
+
+    return {name: feature(how) for name, how in stored.items()}
 
 
 def basis(model: Model) -> str:
