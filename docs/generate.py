@@ -40,6 +40,7 @@ from setpoint.answers import (
     outcomes,
     scores,
     status,
+    training_age,
     why,
 )
 from setpoint.answers import quality as quality_answer
@@ -427,6 +428,12 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     yield from (
         ("status", "metrics", status.METRIC_COLUMNS, "One row a metric."),
         ("status", "by_GROUP", by, "With `--by`: one row a group, of the first metric."),
+        (
+            "status",
+            "training",
+            training_age.TRAINING_COLUMNS,
+            "Where the end of the training data is declared: its age, the first and the latest mature weeks after it.",
+        ),
         ("status", "quarantine", aside.QUARANTINE_COLUMNS, "Where rows were put aside: how many, in all tables."),
         (
             "status",

@@ -5,10 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from setpoint.stats.estimate import Estimate
-from setpoint.stats.intervals import effective_size, gamma_interval, mean, ratio_of_means, variance, wilson
+from setpoint.stats.intervals import (
+    difference,
+    effective_size,
+    gamma_interval,
+    mean,
+    ratio_of_means,
+    variance,
+    wilson,
+)
 from setpoint.stats.special import FloatArray
 
 
@@ -157,3 +165,17 @@ def test_the_gamma_interval_tends_to_the_normal_one_and_ends_where_a_row_decides
         widths.append(high - low)
     assert widths == sorted(widths)
     assert gamma_interval(2.0, 2.1) == gamma_interval(2.0, 1e9) == (0.0, np.inf)
+
+
+@pytest.mark.parametrize(("a", "n", "b", "m"), [(0, 100, 10, 100), (56, 70, 48, 80), (9, 10, 3, 10)])
+def test_the_difference_of_two_shares_is_newcombes(a: int, n: int, b: int, m: int) -> None:
+    low, high = confint_proportions_2indep(a, n, b, m, method="newcomb", compare="diff")
+    found = difference(wilson(a, n), wilson(b, m))
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+
+
+def test_a_difference_of_what_is_not_known_is_not_known_and_a_missing_end_stays_missing() -> None:
+    assert difference(Estimate.unknown("no rows"), wilson(1, 2)).reason == "no rows"
+    half = difference(Estimate(2.0, 1.0, None, "few rows"), Estimate(1.0, 0.5, 1.5))
+    assert half.high is None
+    assert half.low == pytest.approx(1.0 - np.hypot(1.0, 0.5))

@@ -12,6 +12,7 @@ from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, never_met, overall
 from setpoint.answers.held_against import held_against, metric_of
 from setpoint.answers.proxy_rates import ProxyRate, proxy_rates
+from setpoint.answers.training_age import training_age
 from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
 from setpoint.core.clock import text as time_text
@@ -83,16 +84,18 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     silent = _silence(evidence, seen, known)
     verdict = Verdict.UNKNOWN if silent else worst([j.verdict for j in judged if j.bar] or [Verdict.UNKNOWN])
     tables = [_metrics_table(judged, [*seen.metrics, tokens, *(one.completeness for one in rates)], known)]
-    tables += [*estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
+    first = shown_first(metrics, model)
+    aged = training_age(evidence, next((metric for metric in metrics if metric.name == first), None))
+    tables += [*(one.table for one in aged), *estimate_tables(evidence, now, known, metrics), *aside_tables(evidence)]
     if by:
-        tables.insert(0, _group_table(evidence, state, by, now, cohort, shown_first(metrics, model)))
-    unknown = tuple(_unknowns(evidence, judged, known, now, unread))
+        tables.insert(0, _group_table(evidence, state, by, now, cohort, first))
+    unknown = (*_unknowns(evidence, judged, known, now, unread), *(one.unknown_text for one in aged if one.unknown))
     return Answer(
         question="status",
         model=model.name,
         verdict=verdict,
         headline=_headline(model.name, verdict, judged, silent, model.timezone),
-        because=_because(evidence, now, reference, seen, tokens, known, judged),
+        because=(*_because(evidence, now, reference, seen, tokens, known, judged), *(one.text for one in aged)),
         unknowns=((*never_met(state, by, model), *unknown) if cohort else unknown),
         as_of=evidence.as_of,
         zone=model.timezone,

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from setpoint.core.window import Window, local_monday, shift_days
+from setpoint.core.window import Window, fixed_window, local_monday, shift_days
 from setpoint.inputs.detection import FEWEST_DAYS, LENGTHS
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
 from setpoint.store.states import StateTable
@@ -64,10 +64,10 @@ def _fixed(evidence: RowEvidence, midnights: Sequence[int]) -> range | None:
     model = evidence.model
     if not model.reference or model.reference_file:
         return None
-    windows = [Window.parse(model.reference, now=at, zone=model.timezone) for at in (evidence.as_of, 0)]
-    if windows[0] != windows[1]:  # one that goes along with the present is none that a day could be held against
+    window = fixed_window(model.reference, model.timezone)
+    if window is None:  # one that goes along with the present is none that a day could be held against
         return None
-    inside = [n for n, midnight in enumerate(midnights) if windows[0].start <= midnight < windows[0].end]
+    inside = [n for n, midnight in enumerate(midnights) if window.start <= midnight < window.end]
     return range(inside[0], inside[-1] + 1) if len(inside) >= FEWEST_DAYS else range(0)
 
 

@@ -103,6 +103,20 @@ def _first_of_month(day: datetime) -> datetime:
     return day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+def fixed_window(value: str, zone: str = "UTC") -> Window | None:
+    """Return the window that a text names; None when that one goes along with the present.
+
+    Raises:
+        TimeError: The text names no window.
+
+    Example:
+        >>> fixed_window("2013-07-01..2013-07-08"), fixed_window("7d")
+        (Window(start=1372636800000000, end=1373241600000000), None)
+    """
+    window, later = (Window.parse(value, now=at, zone=zone) for at in (0, _LONGEST))
+    return window if window == later else None
+
+
 @lru_cache(maxsize=4096)
 def local_midnight(at: int, zone: str) -> int:
     """Return the start of the local day that holds `at`."""
