@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import cast
 
 from setpoint.control.column_checks import new_inputs, varying_constants
+from setpoint.control.contract_checks import broken_contracts
 from setpoint.control.drift_checks import input_drift
 from setpoint.control.episode import Episode
 from setpoint.control.estimate_checks import concept_drift
@@ -241,6 +242,7 @@ CHECKS: dict[str, Check] = {
     "new_outcome_source": new_outcome_sources,
     "changed_delay": changed_delays,
     "concept_drift": concept_drift,
+    "broken_contract": broken_contracts,
     "new_input": new_inputs,
     "varying_constant": varying_constants,
     GROSS_DRIFT: gross_drift,

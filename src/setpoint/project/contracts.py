@@ -13,16 +13,15 @@ from setpoint.core.clock import DAY, SystemClock
 from setpoint.core.contract import Contract
 from setpoint.core.contract_faults import check_contract
 from setpoint.core.errors import EmptyFile, UsageError
-from setpoint.core.expression import parse
 from setpoint.core.model import Model
 from setpoint.core.window import Window
 from setpoint.inputs.contracts import rule_results
+from setpoint.inputs.kept_contract import kept_rows, named_fields
 from setpoint.store.contract_sql import Counts, columns_of, count_broken, example_values
-from setpoint.store.engines.duck import at, connect, quoted
+from setpoint.store.engines.duck import connect, quoted
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source, load
 from setpoint.store.measures import Column
-from setpoint.store.primitives import weight
 
 _TABLE = "checked"
 _LENGTH = 7 * DAY
@@ -110,25 +109,17 @@ def _answer(
     where: str,
     *,
     columns: Mapping[str, Column] | None = None,
-    hidden: tuple[str, ...] = (),
     notes: list[str] | None = None,
     name: str,
     now: int,
     zone: str,
 ) -> Answer:
-    absent = [] if columns is None else [one for one in _names(contract) if one not in columns and one not in hidden]
-    results = tuple(rule_results(contract, counts, now=now, absent=absent, hidden=hidden))
+    absent = [] if columns is None else [one for one in named_fields(contract) if one not in columns]
+    results = tuple(rule_results(contract, counts, now=now, absent=absent))
     table = CheckedTable(
         contract, results, examples, counts.rows, where, notes or (), absent, model=name, as_of=now, zone=zone
     )
     return contract_answer(table)
-
-
-def _names(contract: Contract) -> list[str]:
-    found = [one.name for one in contract.fields]
-    for condition in contract.conditions:
-        found += sorted(name.removeprefix("inputs.") for name in parse(condition.where).columns())
-    return list(dict.fromkeys(found))
 
 
 def _is_untyped(table: Source) -> bool:
@@ -148,25 +139,11 @@ def check_kept(evidence: RowEvidence, window: Window | None = None) -> Answer:
     contract = contract_of(model)
     if window is None and evidence.is_recorded:
         window = Window(evidence.as_of - _LENGTH, evidence.as_of)
-    limits = ["p.parent_id IS NULL"]
-    if window is not None:
-        limits += [f"p.predicted_at >= {at(window.start)}", f"p.predicted_at < {at(window.end)}"]
-    hidden = tuple(feature.name for feature in model.features if feature.policy != "keep")
-    columns = {
-        name: Column(f"p.{column.sql}", column.kind) for name, column in evidence.inputs.items() if name not in hidden
-    }
-    source = f"predictions AS p WHERE {' AND '.join(limits)}"
-    counts = count_broken(
-        evidence.connection,
-        source,
-        contract,
-        columns,
-        weight=weight(),
-        recorded="p.contract_violations" if evidence.is_recorded else "",
-    )
-    examples = example_values(evidence.connection, source, contract, columns, counts.broken)
+    found = kept_rows(evidence, contract, window, now=evidence.as_of)
     where = "the rows" if window is None else window.text(model.timezone)
-    return _answer(
-        contract, counts, examples, where, columns=columns, hidden=hidden,
-        name=model.name, now=evidence.as_of, zone=model.timezone,
+    return contract_answer(
+        CheckedTable(
+            contract, found.results, found.examples(evidence, contract), found.counts.rows, where,
+            absent=found.absent, model=model.name, as_of=evidence.as_of, zone=model.timezone,
+        )
     )  # fmt: skip
