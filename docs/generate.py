@@ -448,7 +448,7 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
             "diff",
             "effects",
             harm.EFFECT_COLUMNS,
-            "With `--explain`: what each changed feature alone does to the score.",
+            "With `--explain`: what each changed feature alone does to the model's answers.",
         ),
         ("diff", "answers", diff.EXPLAINED_COLUMNS, "With `--explain`: one row an answer to a question."),
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),

@@ -73,6 +73,12 @@ def test_the_effect_of_a_feature_is_that_of_weighting_rows_by_its_bins() -> None
     is_late = table["ts"].cast(pl.Int64) >= START + 14 * DAY
     before, after = (table.filter(rows)["score"].to_numpy().mean() for rows in (~is_late, is_late))
     assert found["score_change"] == pytest.approx(after - before, abs=0.02)  # all of the score comes from `x`
+    yes_before, yes_after = ((table.filter(rows)["score"].to_numpy() >= 0.5).mean() for rows in (~is_late, is_late))
+    assert found["positive_rate_change"] == pytest.approx(yes_after - yes_before, abs=0.03)
+    right = (table["score"] >= 0.5).cast(pl.Float64) == table["outcome"]
+    right_before, right_after = (right.filter(rows).mean() for rows in (~is_late, is_late))
+    assert found["success_rate_change"] == pytest.approx(float(str(right_after)) - float(str(right_before)), abs=0.04)
+    assert found["unknown"] is None
     low, change, high = (float(str(found[f"score_change{end}"])) for end in ("_low", "", "_high"))
     assert low < change < high
 

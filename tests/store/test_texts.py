@@ -174,5 +174,5 @@ def test_a_saved_profile_knows_the_same_words(tmp_path: Path) -> None:
 
 def test_scores_are_known_by_part() -> None:
     evidence = evidence_of("SELECT 'the text ' || i AS x FROM range(200) t(i)")
-    found = evidence.scores_by_bin("x (language)", None)
-    assert found == {}  # no row has a score
+    found = evidence.answers_by_bin("x (language)", None)
+    assert found["score"] == {}  # no row has a score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,14 @@ from setpoint.inputs.drift import FeatureChange
 from setpoint.inputs.profiles import Profile
 from setpoint.stats.estimate import Estimate, Z
 from setpoint.stats.reweighting import reweighted_change
+from setpoint.store.answers_by_bin import ANSWERS, Sums
 from setpoint.store.evidence import SCORE, RowEvidence
 
-EFFECT_COLUMNS = ("feature", "score_change", "score_change_low", "score_change_high", "unknown")
+EFFECT_COLUMNS = (
+    "feature",
+    *(f"{name}_change{end}" for name in ("score", "positive_rate", "success_rate") for end in ("", "_low", "_high")),
+    "unknown",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +94,46 @@ def _scores(sides: Sides) -> str:
 
 
 def effects(evidence: RowEvidence, reference: Window | None, changed: Sequence[FeatureChange]) -> Table:
-    """Return by how much the mean score moves when one feature alone comes as in the later window.
+    """Return what one feature alone does when it comes as in the later window.
 
-    From the rows of the earlier one: those of a bin are taken to be scored as they were.
+    To the mean score, the share answered yes and the share that is right: from the rows of the earlier one, those of a
+    bin taken to be scored, decided and right as they were.
     """
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for change in changed:
         if change.feature in LABELS or change.is_other_column or change.current is None:
             continue
-        found = _effect(evidence, reference, change.current)
-        rows.append((change.feature, found.value, found.low, found.high, found.reason or None))
-        said = Metric("", found.value, found.low, found.high, "ratio", "none", 0, found.reason).text()
-        lines.append((change.feature, said))
-    return Table("effects", EFFECT_COLUMNS, rows, ("feature", "moves the mean score by, alone"), lines)
+        found = _effects(evidence, reference, change.current)
+        ends = [end for one in found.values() for end in (one.value, one.low, one.high)]
+        unknown = [f"{name}: {one.reason}" for name, one in found.items() if one.reason]
+        rows.append((change.feature, *ends, "; ".join(unknown) or None))
+        units = zip(found.values(), ("ratio", "share", "share"), strict=True)
+        lines.append((change.feature, *(_moved(one, unit) for one, unit in units)))
+    shown = ("feature", "alone moves the mean score by", "the share of yes by", "the share that is right by")
+    return Table("effects", EFFECT_COLUMNS, rows, shown, lines)
 
 
-def _effect(evidence: RowEvidence, reference: Window | None, now: Profile) -> Estimate:
+def _moved(found: Estimate, unit: str) -> str:
+    return Metric("", found.value, found.low, found.high, unit, "none", 0, found.reason).text()
+
+
+def _effects(evidence: RowEvidence, reference: Window | None, now: Profile) -> dict[str, Estimate]:
+    """Return the effect on each of `ANSWERS`."""
     if reference is None:
-        return Estimate.unknown("other rows have no scores of this model")
+        return dict.fromkeys(ANSWERS, Estimate.unknown("other rows have no answers of this model"))
     if not evidence.has_rows_of(reference):
-        return Estimate.unknown("the rows of the reference were let go")
-    before = evidence.scores_by_bin(now.feature, reference)
+        return dict.fromkeys(ANSWERS, Estimate.unknown("the rows of the reference were let go"))
     counts: dict[str | None, float] = {**now.values, None: now.missing}
     counts |= {str(place): count for place, count in zip(now.index.tolist(), now.counts.tolist(), strict=True)}
+    answers = evidence.answers_by_bin(now.feature, reference)
+    return {name: _effect(before, counts, now.effective_rows) for name, before in answers.items()}
+
+
+def _effect(before: Mapping[str | None, Sums], counts: Mapping[str | None, float], rows_now: float) -> Estimate:
+    if not before:
+        return Estimate.unknown("no row of the reference has one")
     labels = list({**before, **counts})
     rows, sums, squares = np.array([before.get(label, (0.0, 0.0, 0.0)) for label in labels]).T
     weights = np.array([counts.get(label, 0.0) for label in labels])
-    return reweighted_change(rows, sums, squares, weights, rows_now=now.effective_rows)
+    return reweighted_change(rows, sums, squares, weights, rows_now=rows_now)

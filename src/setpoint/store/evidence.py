@@ -16,6 +16,7 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
+from setpoint.store.answers_by_bin import Sums, query_answers_by_bin
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
 from setpoint.store.defining import SAMPLE_ROWS, define
@@ -26,7 +27,7 @@ from setpoint.store.matching import Matching
 from setpoint.store.measures import COHORT_VALUES, Column, Definition
 from setpoint.store.money import MONEY, query_money
 from setpoint.store.primitives import finite, local_day, printed
-from setpoint.store.profiling import query_cohort_profiles, query_profile, query_scores_by_bin
+from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
 
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
@@ -241,9 +242,10 @@ class RowEvidence:
             time=time,
         )
 
-    def scores_by_bin(self, feature: str, window: Window | None) -> dict[str | None, tuple[float, float, float]]:
-        """Return rows, scores and squared scores of root rows by a feature's bin; see `query_scores_by_bin`."""
-        return query_scores_by_bin(self.connection, self.definition, self.profiled, feature, where=_roots(window))
+    def answers_by_bin(self, feature: str, window: Window | None) -> dict[str, dict[str | None, Sums]]:
+        """Return sums of what root rows were answered, by a feature's bin; see `query_answers_by_bin`."""
+        matching = self.matching(window)
+        return query_answers_by_bin(self.connection, matching, self.definition, self.profiled, feature)
 
     @cached_property
     def cohorts(self) -> dict[str, str]:

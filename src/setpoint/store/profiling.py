@@ -11,7 +11,7 @@ from typing import cast
 
 import duckdb
 
-from setpoint.store.engines.duck import Row, literal, quoted, rows
+from setpoint.store.engines.duck import Row, literal, rows
 from setpoint.store.measures import (
     COHORT_VALUES,
     OTHER,
@@ -27,7 +27,7 @@ from setpoint.store.measures import (
 )
 from setpoint.store.primitives import VALUE_BINS, finite, is_missing, printed, value_bin, weight
 from setpoint.store.states import StateTable
-from setpoint.store.texts import measured, part_columns, sources_of, texts_of
+from setpoint.store.texts import measured, part_columns, texts_of
 
 
 def query_profile(
@@ -60,48 +60,6 @@ def query_profile(
             for name, how in scan.named.items():
                 found += scan.values(name, how)
     return StateTable.of(PROFILE, found)
-
-
-def query_scores_by_bin(
-    connection: duckdb.DuckDBPyConnection,
-    definition: Definition,
-    columns: Mapping[str, Column],
-    feature: str,
-    *,
-    where: str,
-) -> dict[str | None, tuple[float, float, float]]:
-    """Return rows, scores and squared scores of each bin or value of a feature, as profiles name it; None is missing.
-
-    Args:
-        connection: Where `predictions` is a view.
-        definition: How features are binned.
-        columns: How each is read.
-        feature: Which, of these or a part of a text.
-        where: SQL over predictions `p`; rows without a score are left out.
-    """
-    how, source = definition.features[feature], f"predictions AS p WHERE {where}"
-    column = columns.get(feature) or Column(quoted(feature), "")
-    if feature not in columns:
-        text = sources_of(definition)[feature]
-        asked = {text: (columns[text].sql, texts_of(definition)[text].known)}
-        source = f"({measured(asked, source, ('score', 'keep_probability'))}) AS p"
-    if isinstance(how, Scale):
-        binned = printed(value_bin(f"CAST({column.sql} AS DOUBLE)", how.center, how.scale))
-        last = VALUE_BINS - 1  # as in `_Scan.bins`: what is not finite is in none
-        label = (
-            f"CASE WHEN {binned} <= {VALUE_BINS}.0 THEN CAST(CAST(least({binned}, {last}.0) AS BIGINT) AS VARCHAR) END"
-        )
-    else:
-        label = f"CASE WHEN {column.sql} IS NOT NULL THEN {_label(how)} END"
-    value = f"CAST({column.sql} AS VARCHAR)"
-    w, score = printed(weight()), printed(finite("CAST(score AS DOUBLE)"))
-    found = rows(
-        connection,
-        f"SELECT label, sum(w), sum(w * s), sum(w * s * s) FROM (SELECT {label} AS label, {w} AS w, {score} AS s"
-        f" FROM (SELECT *, {value} AS value FROM {source}) AS p) AS scored"
-        " WHERE s IS NOT NULL GROUP BY label",
-    )
-    return {cast("str | None", label): cast("tuple[float, float, float]", sums) for label, *sums in found}
 
 
 def query_cohort_profiles(
@@ -340,7 +298,7 @@ class _Scan:
         inner = f"SELECT {self._keys}, {text} AS value, {self.count} AS n FROM {self.source}{self._by('value')}"
         counts = rows(
             self.connection,
-            f"SELECT bucket, cohort_value, {_label(how)} AS label, sum(n) FROM ({inner}) AS counted"
+            f"SELECT bucket, cohort_value, {value_label(how)} AS label, sum(n) FROM ({inner}) AS counted"
             " WHERE value IS NOT NULL GROUP BY ALL",
         )
         return [_counted(keys, name, "value", cast("str", label), n) for *keys, label, n in counts]
@@ -349,7 +307,7 @@ class _Scan:
 _NO_MOMENTS = ("0", "0.0", "0.0", "NULL", "NULL")
 
 
-def _label(how: Vocabulary) -> str:
+def value_label(how: Vocabulary) -> str:
     """Return SQL for what a value is counted as: itself, one seen before, or a new one."""
     named = ", ".join(literal(value) for value in how.named)
     seen = ", ".join(literal(value) for value in how.seen)
