@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from setpoint.answers.answer import Answer
+    from setpoint.answers.embedding_drift import embedding_drift
     from setpoint.connect.asgi import SetpointMiddleware
     from setpoint.connect.estimator import wrap
     from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
@@ -69,6 +70,7 @@ _HOMES = {
     "check": "project.contracts:check_table",
     "contract_from_pydantic": "declare.contract_schema",
     "diff": "project.table_diff:diff_tables",
+    "embedding_drift": "answers.embedding_drift",
     "evaluate": "project.evaluation",
     "open": "project.log:open_log",
     "read": "project.reading",
@@ -120,6 +122,7 @@ __all__ = [
     "check",
     "contract_from_pydantic",
     "diff",
+    "embedding_drift",
     "evaluate",
     "open",
     "read",

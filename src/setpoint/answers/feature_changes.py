@@ -11,6 +11,7 @@ from setpoint.core.metric import number
 from setpoint.inputs.detection import FEWEST_ROWS, Answered, Drift, in_words
 from setpoint.inputs.drift import FeatureChange, compare, top_values
 from setpoint.inputs.profiles import QUANTILES, Profile
+from setpoint.store.ages import AGE
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
 from setpoint.store.texts import PARTS, sources_of
 
@@ -88,6 +89,7 @@ def _importances(evidence: RowEvidence, names: list[str]) -> dict[str, float]:
     for part, text in sources_of(evidence.definition).items():
         if text in declared:
             declared.setdefault(part, declared[text] / len(PARTS))
+    declared |= {f"{name}{AGE}": importance for name, importance in declared.items() if f"{name}{AGE}" in inputs}
     rest = [name for name in inputs if name not in declared]
     left = max(1.0 - sum(declared.get(name, 0.0) for name in inputs), 0.0)
     share = left / len(rest) if rest else 0.0

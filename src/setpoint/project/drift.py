@@ -14,6 +14,7 @@ from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.inputs.gross import DayByHour, by_hour, judge, learn
 from setpoint.inputs.profiles import profiles
 from setpoint.project.tables import Columns, table
+from setpoint.store.ages import AGE, is_time_type
 from setpoint.store.defining import is_number_type
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence, bucket_seconds
 from setpoint.store.files import Source
@@ -101,7 +102,7 @@ class DriftDetector:
                 is_other = column.kind == "VARCHAR" if is_number else name in texts and is_number_type(column.kind)
                 if name not in self._kinds:
                     notes[name] = "is a new column"
-                elif is_other:
+                elif is_other or is_time_type(self._kinds[name]) != is_time_type(column.kind):
                     notes[name] = f"{TYPE_CHANGED} from {self._kinds[name]} to {column.kind}"
                 else:
                     continue
@@ -124,7 +125,9 @@ class DriftDetector:
         """Return the features that the detector knows too little of."""
         source = sources_of(self._definition)
         known = {*self._detector.names, SCORE, PREDICTION}
-        return [n for n in self._definition.features if n not in known and source.get(n, n) not in notes]
+        return [
+            n for n in self._definition.features if n not in known and source.get(n, n.removesuffix(AGE)) not in notes
+        ]
 
     def _answer(self, days: Mapping[int, Day], hours: Sequence[DayByHour], notes: Mapping[str, str]) -> Answer:
         drifts = self._detector.judge(list(days.values())) if days else []

@@ -10,6 +10,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.tables import Columns, table
+from setpoint.store.ages import AGE, NO_AGE
 from setpoint.store.defining import is_number_type
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
@@ -97,5 +98,9 @@ def comparable(saved: SavedProfile, evidence: RowEvidence) -> tuple[Definition, 
                 features.pop(name)  # a text is in no bin
             for part in PARTS:
                 features.pop(part_of(name, part), None)
+    if saved.is_timed != evidence.is_timed:
+        for name in [name for name in features if name.endswith(AGE)]:
+            retyped[name] = NO_AGE
+            features.pop(name)
     new = {name: column for name, column in evidence.inputs.items() if name not in saved.kinds}
     return Definition({**features, **evidence.define(new).features}), retyped

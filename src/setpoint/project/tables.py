@@ -12,6 +12,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
 from setpoint.inputs.drift import TYPE_CHANGED
 from setpoint.project.guess import ColumnFacts, guess, look_at, mend
+from setpoint.store.ages import AGE, NO_AGE, is_time_type
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence
@@ -75,6 +76,10 @@ def reference_rows(source: Source, evidence: RowEvidence) -> Generator[Reference
                 retyped[feature] = f"{TYPE_CHANGED} from {column.kind} to {other.kind}"
                 if isinstance(evidence.definition.features.get(feature), Scale):
                     del found.inputs[feature]  # a text is in no bin
+        for feature in [name for name, column in found.inputs.items() if is_time_type(column.kind)]:
+            if found.is_timed != evidence.is_timed:
+                retyped[f"{feature}{AGE}"] = NO_AGE
+                del found.inputs[feature]
         only_there = {feature: column for feature, column in found.inputs.items() if feature not in evidence.inputs}
         found.definition = Definition({**evidence.definition.features, **found.define(only_there).features})
         side = Side.of(name, found.profile(None), found.definition)

@@ -16,6 +16,7 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
+from setpoint.store.ages import aged, is_time_type
 from setpoint.store.answers_by_bin import Sums, query_answers_by_bin
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
@@ -289,9 +290,9 @@ class RowEvidence:
 
     @property
     def profiled(self) -> dict[str, Column]:
-        """What is profiled: the features, the score and the prediction."""
+        """What is profiled: the features, the score and the prediction. Of a time its age."""
         return {
-            **self.inputs,
+            **self._aged(self.inputs),
             SCORE: Column("score", self._types["score"]),
             PREDICTION: Column("prediction", self._types["prediction"]),
         }
@@ -304,9 +305,13 @@ class RowEvidence:
     def define(self, columns: Mapping[str, Column]) -> Definition:
         """Return how some columns are binned, from the rows there are."""
         # The files of a lake have no order of their own: without one the bins would differ from store to store.
-        return define(
-            self.connection, self.model, columns, order="" if self.is_joined else "predicted_at, prediction_id"
-        )
+        order = "" if self.is_joined else "predicted_at, prediction_id"
+        return define(self.connection, self.model, self._aged(columns), order=order)
+
+    def _aged(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        if not any(is_time_type(column.kind) for column in columns.values()):
+            return dict(columns)
+        return aged(columns, self.model.timezone, is_timed=self.is_timed)
 
     def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
         """Return the values of a cohort that profiles tell apart: its most frequent ones, at most `COHORT_VALUES`."""

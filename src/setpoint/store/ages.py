@@ -1,0 +1,48 @@
+"""What is measured of times among the inputs: how old each is when its prediction is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from setpoint.store.files import time_sql
+from setpoint.store.measures import Column
+
+AGE = " (age in days)"
+"""What the name of an age ends on."""
+
+NO_AGE = "is a time, and only one side knows when its rows were predicted: no age to hold against another"
+
+
+def is_time_type(kind: str) -> bool:
+    """Return whether an SQL type holds times.
+
+    Example:
+        >>> is_time_type("DATE"), is_time_type("TIMESTAMP WITH TIME ZONE"), is_time_type("VARCHAR")
+        (True, True, False)
+    """
+    return kind == "DATE" or kind.startswith("TIMESTAMP")
+
+
+def aged(columns: Mapping[str, Column], zone: str, *, is_timed: bool) -> dict[str, Column]:
+    """Return columns with an age in the place of each time: a date that goes along with the calendar stays as old.
+
+    Where rows have no time of their own all ages are 0, and only whether they are missing can be asked.
+
+    Args:
+        columns: Columns of predictions.
+        zone: The zone of times that carry none.
+        is_timed: Whether predictions have a time.
+
+    Example:
+        >>> list(aged({"seen_at": Column("seen_at", "DATE"), "x": Column("x", "DOUBLE")}, "UTC", is_timed=True))
+        ['seen_at (age in days)', 'x']
+    """
+    found: dict[str, Column] = {}
+    for name, column in columns.items():
+        if is_time_type(column.kind):
+            time = time_sql(column.sql, column.kind, zone)
+            age = f"(epoch_us(predicted_at) - epoch_us({time})) / 86400e6" if is_timed else "0.0"
+            found[f"{name}{AGE}"] = Column(f"CASE WHEN isfinite({time}) THEN {age} END", "DOUBLE")
+        else:
+            found[name] = column
+    return found
