@@ -11,6 +11,7 @@ from setpoint.cli import app
 from setpoint.cli.options import AsOf, Json, Store, chosen_store, say, show
 from setpoint.core.errors import UsageError
 
+_RUNS_CODE = "warning: loading {model} runs code from that file; do it only with files you trust"
 Folder = Annotated[Path, typer.Argument(help="Where setpoint.yaml is.")]
 
 
@@ -21,6 +22,9 @@ def init(
     train: Annotated[str | None, typer.Option("--train", help="The rows a model was fitted on.")] = None,
     model: Annotated[Path | None, typer.Option("--model", help="The fitted model; loading it runs code.")] = None,
     holdout: Annotated[str | None, typer.Option("--holdout", help="Rows later than the training rows.")] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="How much each input matters: by --model, else by the recorded score.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="The model's name. [default: the file's]")] = "",
     tz: Annotated[
         str, typer.Option("--tz", "--timezone", help="The model's zone, and that of times without one.")
@@ -37,15 +41,17 @@ def init(
     chosen = tuple(one.strip() for one in inputs.split(",")) if inputs else None
     given = project.Given(name, tz, columns, chosen)
     if train is None:
-        if not file or model is not None or holdout is not None:
-            msg = "name a file of predictions, or --train and --model"
+        if not file or holdout is not None or (model is not None and not importance):
+            msg = "name a file of predictions, or --train and --model; or --model with --importance"
             raise UsageError(msg, hint="setpoint init predictions.parquet")
-        found = project.draft(file, given, outcomes=outcomes)
+        if model is not None:
+            say(_RUNS_CODE.format(model=model))
+        found = project.draft(file, given, outcomes=outcomes, importance=importance, model_file=model)
     else:
         if file or outcomes or model is None:
             msg = "--train goes with --model, and without a file of predictions"
             raise UsageError(msg, hint="setpoint init --train train.parquet --model model.joblib")
-        say(f"warning: loading {model} runs code from that file; do it only with files you trust")
+        say(_RUNS_CODE.format(model=model))
         from setpoint.project.training import draft_trained
 
         found = draft_trained(train, model, given, holdout=holdout)

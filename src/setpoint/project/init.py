@@ -22,6 +22,7 @@ from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
+from setpoint.project.fitted import load_estimator
 from setpoint.project.guess import (
     ColumnFacts,
     check_roles,
@@ -33,6 +34,7 @@ from setpoint.project.guess import (
     mend,
 )
 from setpoint.project.guessed_contract import FEWEST, MOST_LEVELS, guessed_contract
+from setpoint.project.importance import Importance, importance_of_answers, importance_of_model
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.files import ROLES, Mapped, Source, load
@@ -156,16 +158,25 @@ class Given:
 NOTHING = Given()
 
 
-def draft(file: Source, given: Given = NOTHING, *, outcomes: Source | None = None) -> Draft:
+def draft(
+    file: Source,
+    given: Given = NOTHING,
+    *,
+    outcomes: Source | None = None,
+    importance: bool = False,
+    model_file: Path | None = None,
+) -> Draft:
     """Return a declaration guessed from a file of predictions.
 
     Args:
         file: The predictions, as `setpoint.read` takes them.
         given: What need not be guessed.
         outcomes: A second file with the outcomes, joined by `prediction_id` or `key`.
+        importance: Also how much each input matters, by the recorded score or prediction.
+        model_file: The fitted model, which then says that instead. Loading it runs code from the file.
 
     Raises:
-        UsageError: A file cannot be read, or the two files cannot be joined.
+        UsageError: A file cannot be read, the two files cannot be joined, or the model says nothing of these inputs.
 
     Example:
         >>> import duckdb
@@ -184,8 +195,27 @@ def draft(file: Source, given: Given = NOTHING, *, outcomes: Source | None = Non
         task, task_guess = guessed_task(first, truth)
         positive = positive_value(truth) if task is Task.BINARY else None
         model, found = described(first, given.name or file_name(file), task, given.tz)
+        told = _importance(first, model, model_file) if importance else Importance({}, "")
     guesses += [task_guess, *([positive] if positive else []), *found]
-    return Draft(with_positive(model, positive), tuple(guesses), {})
+    guesses += [Guess("importance", told.text, told.how)] if told.shares else []
+    notes = {"importance": told.how} if importance and not told.shares else {}
+    return Draft(told.on(with_positive(model, positive)), tuple(guesses), notes)
+
+
+def _importance(looked: Looked, model: Model, model_file: Path | None) -> Importance:
+    if model_file is not None:
+        spreads = {name: _spread(looked, name) for name in looked.mapped.inputs if looked.facts[name].is_number}
+        return importance_of_model(load_estimator(model_file), model_file.name, model.features, spreads)
+    answer = looked.mapped.roles.get("score") or looked.mapped.roles.get("prediction")
+    if answer is None:
+        return Importance({}, "unknown: the file has neither score nor prediction; give the model with --model")
+    return importance_of_answers(looked.connection, looked.table, answer, model.features)
+
+
+def _spread(looked: Looked, column: str) -> float:
+    number = f"CAST({quoted(column)} AS DOUBLE)"
+    sql = f"SELECT stddev_samp({number}) FROM {quoted(looked.table)} WHERE isfinite({number})"
+    return cast("float | None", rows(looked.connection, sql)[0][0]) or 0.0
 
 
 def look(

@@ -20,6 +20,7 @@ from setpoint.core.window import Window
 from setpoint.feedback.expectation import worse_end
 from setpoint.project.fitted import Columns, Estimator, Fitted, Floats, load_estimator, word
 from setpoint.project.guess import guess, look_at, mend
+from setpoint.project.importance import Importance, shares_of
 from setpoint.project.init import (
     NOTHING,
     Draft,
@@ -215,13 +216,11 @@ def _measured(model: Model, guesses: list[Guess], fitted: Fitted, train: Looked,
         model = replace(model, expectations=(bar,) if bar else ())
         guesses.append(Guess(f"quality.{metric}", *_bar_text(bar, found, judged.name)))
     part = {name: values[:_IMPORTANCE_ROWS] for name, values in table.items()}
-    shares = importances(fitted, part, outcomes[:_IMPORTANCE_ROWS])
     where = f"{metric} lost when shuffled, on {counted(min(len(outcomes), _IMPORTANCE_ROWS), 'row')} of {judged.name}"
-    if shares:
-        features = tuple(replace(one, importance=shares.get(one.name)) for one in model.features)
-        model = replace(model, features=features)
-        ranked = sorted(shares, key=lambda one: -shares[one])
-        guesses.append(Guess("importance", ", ".join(f"{n} {shares[n]:.2f}" for n in ranked), where))
+    importance = Importance(importances(fitted, part, outcomes[:_IMPORTANCE_ROWS]), where)
+    if importance.shares:
+        model = importance.on(model)
+        guesses.append(Guess("importance", importance.text, where))
     else:
         notes["importance"] = f"unknown: {found.reason or f'shuffling no input lowers the {where}'}"
     return Draft(model, tuple(guesses), notes)
@@ -297,14 +296,8 @@ def importances(fitted: Fitted, table: Columns, outcomes: Floats) -> dict[str, f
     losses: dict[str, float] = {}
     for name, values in table.items():
         after = [skill({**table, name: values[generator.permutation(len(values))]}) for _ in range(repeats)]
-        losses[name] = max(whole - sum(after) / repeats, 0.0)
-    total = sum(losses.values())
-    if total <= 0.0:
-        return {}
-    shares = {name: round(loss / total, 4) for name, loss in losses.items()}
-    top = max(shares, key=lambda name: shares[name])
-    shares[top] = round(shares[top] + 1.0 - sum(shares.values()), 4)
-    return shares
+        losses[name] = whole - sum(after) / repeats
+    return shares_of(losses)
 
 
 def _bar_text(bar: Expectation | None, found: Estimate, file: str) -> tuple[str, str]:
