@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from bench.peers import PEERS, installed
 from bench.table import table
 from setpoint.stats import classification, ranking
 from setpoint.stats.classification import BinaryState
@@ -33,8 +34,6 @@ from setpoint.stats.special import FloatArray, IntArray, expit
 ROWS = 1_000_000
 DAYS = 30
 """Stretches of equal size that a reference is cut into: their data has no days, or one year in one."""
-PEER = Path(__file__).parents[1] / ".make" / "peers" / "nannyml"
-PACKAGES = ("nannyml==0.13.1", "pandas<3", "statsmodels")
 METRICS: dict[str, Callable[[BinaryState], Any]] = {
     "auc": ranking.auc,
     "accuracy": classification.accuracy,
@@ -96,31 +95,13 @@ json.dump(answers, open(sys.argv[2], "w"))
 
 def main() -> None:
     """Print the tables."""
-    peer = installed()
+    peer = installed("nannyml")
     if peer is None:
         print("NannyML cannot be installed here: no ratio is printed")
     with tempfile.TemporaryDirectory() as folder:
         speed(peer, Path(folder))
         if peer is not None:
             errors(peer, Path(folder))
-
-
-def installed() -> Path | None:
-    """Return the Python of NannyML's environment, made when it is not there; None when that fails."""
-    python = PEER / "bin" / "python"
-    if _runs(str(python), "-c", "import nannyml"):
-        return python
-    uv = PEER.parents[1] / "uv" / "bin" / "uv"
-    tool = str(uv) if uv.exists() else "uv"
-    is_made = _runs(tool, "venv", "--clear", "--python", "3.11", str(PEER))
-    return python if is_made and _runs(tool, "pip", "install", "--python", str(python), *PACKAGES) else None
-
-
-def _runs(*command: str) -> bool:
-    try:
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603 — our own command
-    except OSError:
-        return False
 
 
 def speed(peer: Path | None, folder: Path) -> None:
@@ -161,7 +142,7 @@ def timed(command: list[str]) -> tuple[float, float]:
 
 def errors(peer: Path, folder: Path) -> None:
     """Print the mean absolute error of both on the data that NannyML ships, and of other maps."""
-    bundled = next(PEER.glob("lib/python*/site-packages/nannyml/datasets/data"))
+    bundled = next((PEERS / "nannyml").glob("lib/python*/site-packages/nannyml/datasets/data"))
     job: dict[str, dict[str, object]] = {}
     for name, (stem, _, outcome, score, decision, chunk) in DATA.items():
         end = ".pq" if (bundled / f"{stem}_reference.pq").exists() else ".csv"

@@ -7,8 +7,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,13 @@ class Run:
     peak_mb: float
 
 
-def run(code: str, *arguments: str) -> Run:
+def run(code: str, *arguments: str, python: Path | str = sys.executable) -> Run:
     """Run code once with two threads.
+
+    Args:
+        code: What to run.
+        arguments: Of the process.
+        python: The Python to run it with.
 
     Raises:
         RuntimeError: It failed.
@@ -37,7 +44,7 @@ def run(code: str, *arguments: str) -> Run:
     cache = str(Path(__file__).parents[1] / ".make" / "pycache")
     environment = {**os.environ, "SETPOINT_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": cache}
     process = subprocess.Popen(  # noqa: S603 — our own code
-        [sys.executable, "-c", code, *arguments], env=environment, stdout=subprocess.DEVNULL
+        [str(python), "-c", code, *arguments], env=environment, stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -55,12 +62,20 @@ def median(runs: list[Run]) -> Run:
     )
 
 
-def side_by_side(codes: dict[str, tuple[str, ...]], repeats: int = 5) -> dict[str, Run]:
-    """Run each code in turn, several rounds, so that a busy machine is equally busy for all."""
+def side_by_side(
+    codes: dict[str, tuple[str, ...]], repeats: int = 5, pythons: Mapping[str, Path] = MappingProxyType({})
+) -> dict[str, Run]:
+    """Run each code in turn, several rounds, so that a busy machine is equally busy for all.
+
+    Args:
+        codes: Code and its arguments by name.
+        repeats: How many rounds count.
+        pythons: The Python of those that need another than this one.
+    """
     runs: dict[str, list[Run]] = {name: [] for name in codes}
-    for code, *arguments in codes.values():
-        run(code, *arguments)  # compiles what it imports
-    for _ in range(repeats):
+    for round_of in range(repeats + 1):
         for name, (code, *arguments) in codes.items():
-            runs[name].append(run(code, *arguments))
+            found = run(code, *arguments, python=pythons.get(name, sys.executable))
+            if round_of:  # the first compiles what it imports
+                runs[name].append(found)
     return {name: median(found) for name, found in runs.items()}

@@ -35,7 +35,7 @@ print(setpoint.diff(sys.argv[1], sys.argv[2]))
 """
 
 
-def make(path: Path, seed: float, shift: float) -> None:
+def make(path: Path, seed: float, shift: float, count: int = ROWS) -> None:
     """Write a file of numbers with two in a hundred missing, and texts of 10 to 200 levels."""
     connection = duckdb.connect()
     connection.execute(f"SELECT setseed({seed})")
@@ -47,7 +47,7 @@ def make(path: Path, seed: float, shift: float) -> None:
         f"'v' || CAST(floor(random() * {levels}) AS INTEGER) AS {name}"
         for name, levels in zip(TEXT, (10, 20, 40, 80, 150, 200), strict=True)
     )
-    connection.execute(f"COPY (SELECT {numbers}, {texts} FROM range({ROWS})) TO '{path}' (COMPRESSION zstd)")
+    connection.execute(f"COPY (SELECT {numbers}, {texts} FROM range({count})) TO '{path}' (COMPRESSION zstd)")
     connection.close()
 
 
