@@ -80,7 +80,7 @@ def test_new_words_are_those_that_no_text_of_the_other_half_has() -> None:
         words = words_of(text)
         expected = sum(place_of(word) not in other for word in words) / len(words) if words else None
         assert share == (None if expected is None else pytest.approx(expected)), text
-    drawn = [{place_of(word) // 1024 for word in words_of(text)} for text in texts]
+    drawn = [{f"#{place_of(word) // 1024}" for word in words_of(text)} for text in texts]
     assert all(one is None or one in buckets for one, buckets in zip(found["words"], drawn, strict=True) if buckets)
 
 

@@ -49,7 +49,7 @@ _SCRIPTS = (
 """Where a script ends, and its name; of the Latin one words tell the language."""
 
 VOCABULARIES = {
-    WORDS: Vocabulary(tuple(map(str, range(_BUCKETS))), ()),
+    WORDS: Vocabulary(tuple(f"#{n}" for n in range(_BUCKETS)), ()),  # no number: a key may be one, and be forgotten
     LANGUAGE: Vocabulary((*_COMMON, "Latin", *dict.fromkeys(script for _, script in _SCRIPTS if script), "none"), ()),
 }
 """The values of the parts that are no numbers: all there can be."""
@@ -123,7 +123,7 @@ def measured(texts: Mapping[str, tuple[str, bytes]], source: str, kept: Sequence
         told += [called[LENGTH], called[CAPITALS], called[LANGUAGE]]
         told.append(f"{_new_words(f'places_{n}', _half(f'number_{n}'), known)} AS {called[NEW_WORDS]}")
         drawn = f"places_{n}[1 + number_{n} % nullif(len(places_{n}), 0)]"
-        told.append(f"{drawn} // {_PLACES // _BUCKETS} AS {called[WORDS]}")
+        told.append(f"'#' || {drawn} // {_PLACES // _BUCKETS} AS {called[WORDS]}")
     plain = _spaced({f"_{n}": sql for n, (sql, _) in enumerate(texts.values())}, source, kept)
     # Unless it is told to keep what it has read, DuckDB reads once more for each use of it.
     return f"WITH read AS MATERIALIZED (SELECT {', '.join(read)} FROM ({plain})) SELECT {', '.join(told)} FROM read"
