@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from setpoint.answers.answer import Table
 from setpoint.answers.feature_changes import COLUMNS, FEWEST, in_brief, is_too_few, ranked, row
 from setpoint.answers.sides import Side, Sides, side_of_days, time_before, whole_days
 from setpoint.core.metric import number
 from setpoint.core.window import Window
-from setpoint.inputs.detection import BUDGET, FEWEST_ROWS
+from setpoint.inputs.detection import FEWEST_ROWS, of_groups
 from setpoint.inputs.drift import FeatureChange
 from setpoint.inputs.profiles import NAMES_OF_REST
-from setpoint.stats.multiplicity import benjamini_hochberg
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
@@ -76,22 +73,11 @@ def _values_of(states: Iterable[StateTable]) -> list[object]:
 
 
 def _judged(evidence: RowEvidence, sides: Mapping[object, Sides]) -> list[Group]:
-    """Return the groups in which something changed, after allowing for how many groups there are.
-
-    A group counts when its likeliest feature does among all groups; then a feature inside it when it does by as much
-    of the budget as groups were found.
-
-    Source: Benjamini & Bogomolov (2014), JRSS B 76.
-    """
-    least = {value: min((d.p for d in each.drifts.values()), default=1.0) for value, each in sides.items()}
-    adjusted = benjamini_hochberg(np.array(list(least.values())))
-    chosen = {value for value, p in zip(least, adjusted, strict=True) if p <= BUDGET}
+    """Return the groups, the most changed first; see `of_groups` for how many of them there may be."""
     found: list[Group] = []
-    for value, each in sides.items():
-        limit = BUDGET * len(chosen) / len(sides) if value in chosen else 0.0
-        drifts = {name: drift.within(limit) for name, drift in each.drifts.items()}
-        name = NAMES_OF_REST.get(str(value), str(value))
-        found.append(Group(name, each, ranked(evidence, each, drifts)))
+    for value, drifts in of_groups({value: list(each.drifts.values()) for value, each in sides.items()}).items():
+        name, inside = NAMES_OF_REST.get(str(value), str(value)), {drift.feature: drift for drift in drifts}
+        found.append(Group(name, sides[value], ranked(evidence, sides[value], inside)))
     return sorted(found, key=lambda group: (-max((c.impact for c in group.changed), default=-1.0), group.name))
 
 

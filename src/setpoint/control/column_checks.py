@@ -9,7 +9,7 @@ import numpy as np
 
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
-from setpoint.control.reference_days import LABELS, references, whole_days
+from setpoint.control.reference_days import LABELS, past_days, references
 from setpoint.core.clock import day_text
 from setpoint.core.window import shift_days
 from setpoint.inputs.detection import FEWEST_ROWS
@@ -77,15 +77,15 @@ def _is_varying(before: _Column, day: _Column) -> bool:
 
 def _days(evidence: RowEvidence, now: int, is_so: _Judge) -> dict[int, set[str]]:
     """Return the features of which something is so, by the midnight of each day that has a reference."""
-    days = whole_days(evidence, now)
-    columns = [_columns(state) for _, state in days]
+    past = past_days(evidence, now)
+    columns = [_columns(state) for _, state in past.days]
     together: dict[range, Mapping[str, _Column]] = {}
     found: dict[int, set[str]] = {}
-    for n, reference in references(evidence, [midnight for midnight, _ in days]).items():
+    for n, reference in references(evidence, past.midnights).items():
         if reference not in together:
             together[reference] = _together([columns[m] for m in reference])
         known, nothing = together[reference], _Column(0.0, frozenset(), np.inf, -np.inf)
-        found[days[n][0]] = {name for name, day in columns[n].items() if is_so(known.get(name, nothing), day)}
+        found[past.midnights[n]] = {name for name, day in columns[n].items() if is_so(known.get(name, nothing), day)}
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from setpoint.control.episode import Episode
-from setpoint.control.reference_days import digest, noted, whole_days
+from setpoint.control.reference_days import noted, past_days
 from setpoint.core.clock import day_text
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window, shift_days
@@ -35,8 +35,9 @@ def _broken_by_day(evidence: RowEvidence, now: int) -> dict[int, dict[str, str]]
     kept = noted(evidence, NOTE, dict[str, dict[str, str]])
     found: dict[str, dict[str, str]] = {}
     days: dict[int, dict[str, str]] = {}
-    for midnight, state in whole_days(evidence, now):
-        key = hashlib.blake2b(f"{contract.hash}{midnight}{digest(state)}".encode(), digest_size=12).hexdigest()
+    past = past_days(evidence, now)
+    for midnight, print_ in zip(past.midnights, past.prints, strict=True):
+        key = hashlib.blake2b(f"{contract.hash}{midnight}{print_}".encode(), digest_size=12).hexdigest()
         window = Window(midnight, shift_days(midnight, 1, zone))
         if key in kept:
             found[key] = kept[key]

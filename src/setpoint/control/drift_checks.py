@@ -11,11 +11,11 @@ from setpoint.control.column_checks import varying_days
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
-from setpoint.control.reference_days import LABELS, Days, digest, noted, references, whole_days
+from setpoint.control.reference_days import LABELS, PastDays, noted, past_days, references
 from setpoint.core.clock import day_text, moment
 from setpoint.core.finding import INPUT_DRIFT
 from setpoint.core.window import shift_days
-from setpoint.inputs.detection import LENGTHS, Day, Detector, in_words
+from setpoint.inputs.detection import LENGTHS, Day, Detector, Drift, in_words
 from setpoint.inputs.profiles import profiles
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
@@ -39,6 +39,7 @@ class Alarm(msgspec.Struct, frozen=True):
         p: How likely as much is by chance, before other questions, windows and features are allowed for.
         effect: By how much it changed.
         said: That in words.
+        group: The group that it is about; all rows when empty.
     """
 
     feature: str
@@ -47,6 +48,11 @@ class Alarm(msgspec.Struct, frozen=True):
     p: float
     effect: float
     said: str
+    group: str = ""
+
+
+Judged = Sequence[tuple[int, list[Alarm]]]
+"""The alarms at the end of each day, by its midnight."""
 
 
 def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
@@ -56,30 +62,30 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     together. What has lasted for weeks is then the usual; a fixed reference would find each season. One finding a
     change, however many days it lasts.
     """
-    days = whole_days(evidence, now)
-    judged = _judged(evidence, days, references(evidence, [midnight for midnight, _ in days]))
+    past = past_days(evidence, now)
+    judged = judged_days(evidence, past, references(evidence, past.midnights))
+    return declared_beside(evidence, episodes(INPUT_DRIFT, without(told_otherwise(evidence, now), judged), evidence))
+
+
+def told_otherwise(evidence: RowEvidence, now: int) -> dict[int, set[str]]:
+    """Return the features of which another finding tells that they changed, by midnight."""
     told = varying_days(evidence, now)
     for midnight, found in gross_days(evidence, now).items():
         told.setdefault(midnight, set()).update(one.feature for one in found)
-    judged = _without(told, judged)
-    zone = evidence.model.timezone
-    episodes: list[Episode] = []
-    for feature in dict.fromkeys(alarm.feature for _, alarms in judged for alarm in alarms):
-        episodes += _episodes(feature, judged, zone)
-    return declared_beside(evidence, episodes)
+    return told
 
 
-def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
+def judged_days(evidence: RowEvidence, past: PastDays, references: Mapping[int, range]) -> Judged:
     """Return the alarms at the end of each day; those of days that were judged before, and are the same, from notes."""
     kept = noted(evidence, NOTE, dict[str, list[Alarm]])
     found: dict[str, list[Alarm]] = {}
-    prints = [digest(state) for _, state in days]
+    prints = past.prints
     profiled: dict[int, Day] = {}
     learned: dict[range, Detector] = {}
 
     def day(place: int) -> Day:
         if place not in profiled:
-            profiled[place] = _day(evidence, days[place])
+            profiled[place] = _day(evidence, past.days[place])
         return profiled[place]
 
     judged: list[tuple[int, list[Alarm]]] = []
@@ -89,15 +95,15 @@ def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) 
         if key not in kept:
             if reference not in learned:
                 learned[reference] = Detector([day(m) for m in reference])
-            kept[key] = _alarms(learned[reference], [day(m) for m in last])
+            kept[key] = alarms_of(learned[reference].judge([day(m) for m in last]))
         found[key] = kept[key]
-        judged.append((days[n][0], found[key]))
+        judged.append((past.midnights[n], found[key]))
     if found:
         evidence.notes[NOTE] = msgspec.msgpack.encode(found)
     return judged
 
 
-def _without(told: Mapping[int, set[str]], judged: Sequence[tuple[int, list[Alarm]]]) -> list[tuple[int, list[Alarm]]]:
+def without(told: Mapping[int, set[str]], judged: Judged) -> Judged:
     """Return the alarms but for those of windows in which another finding tells of the feature, by midnight."""
     days = [told.get(midnight, set()) for midnight, _ in judged]
     return [
@@ -106,10 +112,10 @@ def _without(told: Mapping[int, set[str]], judged: Sequence[tuple[int, list[Alar
     ]
 
 
-def _alarms(detector: Detector, days: Sequence[Day]) -> list[Alarm]:
-    """Return the alarms at the end of some days: by feature and number of days, of the question that shows it best."""
+def alarms_of(drifts: Sequence[Drift]) -> list[Alarm]:
+    """Return the alarms among answers: by feature and number of days, of the question that shows it best."""
     found: dict[tuple[str, int], Alarm] = {}
-    for one in detector.judge(days):
+    for one in drifts:
         for answer in one.alarms:  # the least likely first
             alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
             found.setdefault((one.feature, answer.days), alarm)
@@ -121,38 +127,45 @@ def _day(evidence: RowEvidence, day: tuple[int, StateTable]) -> Day:
     return Day(profiles(state, evidence.definition), moment(midnight, evidence.model.timezone).weekday())
 
 
-def _episodes(feature: str, judged: Sequence[tuple[int, list[Alarm]]], zone: str) -> list[Episode]:
-    """Return each stretch of days on which a feature had drifted.
+def episodes(kind: str, judged: Judged, evidence: RowEvidence) -> list[Episode]:
+    """Return each stretch of days on which a feature had drifted, by feature and group.
 
     It goes on while as few days as showed it still do, or four together: two weeks go on showing what is long over.
     No day before the end of one counts for the next.
     """
-    found: list[Episode] = []
+    subjects = dict.fromkeys((alarm.feature, alarm.group) for _, alarms in judged for alarm in alarms)
+    zone, found = evidence.model.timezone, list[Episode]()
+    for feature, group in subjects:
+        mine = [
+            (midnight, [a for a in alarms if (a.feature, a.group) == (feature, group)]) for midnight, alarms in judged
+        ]
+        found += [_episode(kind, mine, *stretch, zone) for stretch in _stretches(mine, zone)]
+    return found
+
+
+def _stretches(judged: Judged, zone: str) -> list[tuple[int, Alarm, int | None]]:
+    """Return where each stretch begins and the alarm that shows it first, and when it is over."""
+    found: list[tuple[int, Alarm, int | None]] = []
     first: tuple[int, Alarm] | None = None
     last, since = 0, 0
     for n, (midnight, alarms) in enumerate(judged):
-        mine = [alarm for alarm in alarms if alarm.feature == feature and n + 1 - alarm.days >= since]
+        mine = [alarm for alarm in alarms if n + 1 - alarm.days >= since]
         if first is None and mine:
             first, last = (n, min(mine, key=lambda alarm: alarm.days)), n
         elif first is not None and any(alarm.days <= max(first[1].days, GOES_ON_DAYS) for alarm in mine):
             last = n
         elif first is not None and n - last >= QUIET_DAYS:
-            found.append(_episode(feature, judged, first, shift_days(midnight, 1, zone), zone))
+            found.append((*first, shift_days(midnight, 1, zone)))
             first, since = None, last + 1
-    if first is not None:
-        found.append(_episode(feature, judged, first, None, zone))
-    return found
+    return found if first is None else [*found, (*first, None)]
 
 
-def _episode(
-    feature: str, judged: Sequence[tuple[int, list[Alarm]]], first: tuple[int, Alarm], ended_at: int | None, zone: str
-) -> Episode:
-    place, alarm = first
-    name = LABELS.get(feature, feature)
+def _episode(kind: str, judged: Judged, place: int, alarm: Alarm, ended_at: int | None, zone: str) -> Episode:
+    name = LABELS.get(alarm.feature, alarm.feature) + (f" in {alarm.group}" if alarm.group else "")
     began = shift_days(judged[place][0], 1 - alarm.days, zone)
     said = (
         f"{name} {alarm.said} since {day_text(began, zone)}, more than rows and the usual difference between days"
         " explain; drift alone is not harm: look at status"
     )
     numbers: dict[str, object] = {"question": alarm.question, "days": alarm.days, "p": alarm.p, "effect": alarm.effect}
-    return Episode(INPUT_DRIFT, "", name, shift_days(judged[place][0], 1, zone), ended_at, "warning", said, numbers)
+    return Episode(kind, "", name, shift_days(judged[place][0], 1, zone), ended_at, "warning", said, numbers)

@@ -9,7 +9,7 @@ import msgspec
 
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
-from setpoint.control.reference_days import LABELS, digest, noted, references, whole_days
+from setpoint.control.reference_days import LABELS, noted, past_days, references
 from setpoint.core.clock import HOUR, text
 from setpoint.core.finding import GROSS_DRIFT
 from setpoint.core.window import Window, local_midnight, shift_days
@@ -39,13 +39,12 @@ def gross_drift(evidence: RowEvidence, now: int) -> list[Episode]:
 
 def gross_days(evidence: RowEvidence, now: int) -> dict[int, list[Gross]]:
     """Return the gross changes of each day that has a reference, by its midnight; today's as far as it is known."""
-    days, today = whole_days(evidence, now), local_midnight(now, evidence.model.timezone)
-    midnights = [*(midnight for midnight, _ in days), today]
-    prints = [digest(state) for _, state in days]
+    past, today = past_days(evidence, now), local_midnight(now, evidence.model.timezone)
+    midnights, prints = [*past.midnights, today], past.prints
     kept, keys = noted(evidence, NOTE, _Kept), dict[int, tuple[str, str, range]]()
     for n, reference in references(evidence, midnights).items():
         of_reference = _joined(prints[m] for m in reference)
-        keys[n] = of_reference, "" if n == len(days) else _joined((of_reference, prints[n])), reference
+        keys[n] = of_reference, "" if n == len(prints) else _joined((of_reference, prints[n])), reference
     asked = [n for n, (_, key, _) in keys.items() if key not in kept.found]
     to_learn = {keys[n][0]: keys[n][2] for n in asked if keys[n][0] not in kept.usual}
     hours = _hours(evidence, {midnights[n] for n in (*asked, *(m for each in to_learn.values() for m in each))}, now)

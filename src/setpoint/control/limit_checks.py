@@ -13,11 +13,11 @@ from setpoint.control.episode import Episode
 from setpoint.control.reference_days import (
     LABELS,
     Days,
-    digest,
+    PastDays,
     latest_reference,
     noted,
+    past_days,
     references,
-    whole_days,
 )
 from setpoint.core.clock import day_text
 from setpoint.core.finding import DRIFT_LIMIT
@@ -123,8 +123,8 @@ def drift_limits(evidence: RowEvidence, now: int) -> list[Episode]:
     """
     if not evidence.model.drift_limits:
         return []
-    days = whole_days(evidence, now)
-    judged = _judged(evidence, days, references(evidence, [midnight for midnight, _ in days]))
+    past = past_days(evidence, now)
+    judged = _judged(evidence, past, references(evidence, past.midnights))
     subjects = dict.fromkeys(excess.subject for _, found in judged for excess in found)
     return [episode for subject in subjects for episode in _episodes(subject, judged, evidence.model.timezone)]
 
@@ -134,8 +134,8 @@ def replayed(evidence: RowEvidence, now: int) -> list[Replay]:
     model = evidence.model
     if not model.drift_limits:
         return []
-    days = whole_days(evidence, now)
-    reference = [days[place] for place in latest_reference(evidence, [midnight for midnight, _ in days])]
+    past = past_days(evidence, now)
+    reference = [past.days[place] for place in latest_reference(evidence, past.midnights)]
     held: list[list[_Held]] = []
     for place, day in enumerate(reference):
         others = [*reference[:place], *reference[place + 1 :]]
@@ -182,11 +182,11 @@ def _replay(limit: DriftLimit, held: Sequence[Sequence[_Held]]) -> Replay:
     return Replay(limit, len(held), alarms, features, is_measured=any(mine))
 
 
-def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Excess]]]:
+def _judged(evidence: RowEvidence, past: PastDays, references: Mapping[int, range]) -> list[tuple[int, list[Excess]]]:
     """Return what was beyond a limit on each day; of days that were judged before, and are the same, from notes."""
     kept = noted(evidence, NOTE, dict[str, list[Excess]])
     limits = repr(evidence.model.drift_limits)
-    prints = [digest(state) for _, state in days]
+    days, prints = past.days, past.prints
     profiled: dict[range, Mapping[str, Profile]] = {}
     found: dict[str, list[Excess]] = {}
     judged: list[tuple[int, list[Excess]]] = []

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -20,12 +23,44 @@ REFERENCE_DAYS = 28
 """Whole days that are the reference when none is declared."""
 
 LABELS = {SCORE: "score", PREDICTION: "prediction"}
-Days = list[tuple[int, StateTable]]
+Days = Sequence[tuple[int, StateTable]]
 Note = TypeVar("Note")
 
 
-def whole_days(evidence: RowEvidence, now: int) -> Days:
-    """Return the days that are over, without the first one, which may have begun in its midst."""
+@dataclass(frozen=True)
+class PastDays:
+    """The days of a model that are over, without the first one, which may have begun in its midst.
+
+    Attributes:
+        days: The midnight and the profile state of each, oldest first.
+    """
+
+    days: Days
+
+    @cached_property
+    def midnights(self) -> list[int]:
+        """When each began."""
+        return [midnight for midnight, _ in self.days]
+
+    @cached_property
+    def prints(self) -> list[str]:
+        """A hash of what each looked like."""
+        return [digest(state) for _, state in self.days]
+
+
+_READ: WeakKeyDictionary[RowEvidence, dict[int, PastDays]] = WeakKeyDictionary()
+"""Days that were read: all checks of a tick want the same ones, and rows that are not summed up yet cost."""
+
+
+def past_days(evidence: RowEvidence, now: int) -> PastDays:
+    """Return the days that are over."""
+    read = _READ.setdefault(evidence, {})
+    if now not in read:
+        read[now] = PastDays(_read(evidence, now))
+    return read[now]
+
+
+def _read(evidence: RowEvidence, now: int) -> Days:
     span = evidence.span
     if span is None:
         return []

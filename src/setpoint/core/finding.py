@@ -10,6 +10,8 @@ import msgspec
 Severity = Literal["warning", "breach"]
 INPUT_DRIFT = "input_drift"
 """The kind of finding that says that a feature moved; the input loop writes it."""
+COHORT_DRIFT = "cohort_drift"
+"""The kind that says that a feature moved in a group of the predictions, and not in all."""
 GROSS_DRIFT = "gross_drift"
 """The kind that says it within the hour, of a change that no hour of the reference comes near."""
 DRIFT_LIMIT = "drift_limit"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import TypeVar
 
 import numpy as np
 
@@ -42,6 +43,9 @@ TESTS = 5.0
 
 _MARGINS = {"location": 0.03, "spread": 0.1, "missing": 0.005, "unseen": 0.005}
 """What does not matter while nobody knows how days differ: standard deviations, share of the variance, shares."""
+
+
+Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,26 @@ class Drift:
         # The longest window that shows nearly as much: a few days by themselves are worth a word when they show more.
         alike = [one for one in self.alarms if one.question == most.question and one.moved >= _ALIKE * most.moved]
         return max(alike, key=lambda alarm: alarm.days)
+
+
+def of_groups(drifts: Mapping[Group, Sequence[Drift]]) -> dict[Group, list[Drift]]:
+    """Return what was found inside each group after allowing for how many groups there are.
+
+    A group counts when its likeliest feature does among all groups; then a feature inside it when it does by as much
+    of the budget as groups were found.
+
+    Args:
+        drifts: By group, as `Detector.judge` returned them.
+
+    Source: Benjamini & Bogomolov (2014), JRSS B 76.
+    """
+    least = np.array([min((drift.p for drift in each), default=1.0) for each in drifts.values()])
+    is_chosen = benjamini_hochberg(least) <= BUDGET
+    limit = BUDGET * np.count_nonzero(is_chosen) / max(len(drifts), 1)
+    return {
+        group: [drift.within(float(limit) if chosen else 0.0) for drift in each]
+        for (group, each), chosen in zip(drifts.items(), is_chosen, strict=True)
+    }
 
 
 @dataclass(frozen=True)

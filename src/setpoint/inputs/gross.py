@@ -38,7 +38,7 @@ FEWEST_DAYS = 7
 _GOALS: Mapping[Sign, tuple[float, ...]] = {
     "missing": (0.1, 0.3, 0.6, 0.95),
     "unseen": (0.1, 0.3, 0.6, 0.95),
-    "constant": (0.95, 0.999),
+    "constant": (0.3, 0.6, 0.95, 0.999),
 }
 _HOURS, _MOST_HOURS = 24, 25  # of a day on which clocks are put back
 

@@ -141,7 +141,8 @@ class StateTable:
             # `True == 1` holds in Python: a level is the same only when its type is the same too.
             levels = enumerate(_listed(self.levels[place]))
             wanted = [n for n, level in levels if level == value and type(level) is type(value)]
-            chosen &= np.isin(self.codes[:, place], wanted)
+            codes = self.codes[:, place]
+            chosen &= codes == wanted[0] if len(wanted) == 1 else np.isin(codes, wanted)
         return chosen
 
     def where(self, condition: Callable[[dict[str, object]], bool]) -> StateTable:

@@ -1,0 +1,48 @@
+"""What moves inside a group of a declared cohort, and not in all rows, is a finding of the group."""
+
+from __future__ import annotations
+
+import random
+
+from setpoint.control.loop import tick
+from setpoint.control.reference_days import REFERENCE_DAYS
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.finding import COHORT_DRIFT, Finding
+from setpoint.core.model import Cohort, Model
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.findings import read_findings
+from setpoint.store.layout import ReplayClock
+from setpoint.testing import temporary_store
+
+START = 1_767_571_200_000_000  # Monday 2026-01-05
+PER_DAY, DAYS, CHANGED = 900, REFERENCE_DAYS + 4, REFERENCE_DAYS + 2
+MODEL = Model("m", cohorts=(Cohort("shop", by="shop"),))
+
+
+def found(factor: float) -> list[Finding]:
+    """Record a month, in the last two days of which one shop in twelve has other amounts, and tick twice."""
+    rng = random.Random(7)
+    with temporary_store(MODEL, replay_now=START) as (layout, spool):
+        recorder, clock = Recorder(layout, "m", spool=spool), layout.clock
+        assert isinstance(clock, ReplayClock)
+        for n in range(DAYS * PER_DAY):
+            shop = "z" if rng.random() < 1 / 12 else rng.choice("ab")
+            times = factor if shop == "z" and n // PER_DAY >= CHANGED else 1.0
+            clock.set(START + n * DAY // PER_DAY)
+            recorder.record({"amount": rng.lognormvariate(3.0, 1.0) * times, "shop": shop}, score=rng.random())
+        recorder.close()
+        clock.set(START + DAYS * DAY + HOUR)
+        tick(layout)
+        tick(layout)
+        return read_findings(layout, "m")
+
+
+def test_it_is_found_in_its_group_alone() -> None:
+    [one] = found(1.8)
+    assert (one.kind, one.subject, one.state) == (COHORT_DRIFT, "amount in shop=z", "open")
+    assert one.said.startswith("amount in shop=z higher by ")
+    assert "since 2026-02-04" in one.said
+
+
+def test_where_nothing_changes_nothing_is_found() -> None:
+    assert found(1.0) == []
