@@ -156,6 +156,8 @@ class Drift:
         if not moved:
             return self.answers[0]
         most = max(reversed(moved.values()), key=lambda alarm: alarm.moved)
+        if "location" in moved and moved["location"].moved >= _ALIKE * most.moved:
+            most = moved["location"]  # says where to, which another shape does not
         # The longest window that shows nearly as much: a few days by themselves are worth a word when they show more.
         alike = [one for one in self.alarms if one.question == most.question and one.moved >= _ALIKE * most.moved]
         return max(alike, key=lambda alarm: alarm.days)
