@@ -35,7 +35,7 @@ NAME_RULE = "at most 100 letters, digits, dots, dashes and underscores, a letter
 # What answers can group by without a cohort: no cohort can have one of these names.
 GROUPINGS = ("version", "endpoint", "day")
 
-FeatureKind = Literal["numeric", "integer", "categorical", "boolean", "text"]
+FeatureKind = Literal["numeric", "integer", "categorical", "boolean", "text", "time"]
 Policy = Literal["keep", "hash", "redact", "drop"]
 
 
@@ -62,8 +62,8 @@ class Feature:
 
     Attributes:
         name: As the recorder sees it.
-        kind: `integer` refuses fractions; `numeric` is kept as a double; `text` is free text. None: as the
-            first values are.
+        kind: `integer` refuses fractions; `numeric` is kept as a double; `text` is free text; `time` an ISO
+            time, or date, watched by its age. None: as the first values are.
         importance: Share of the model's skill it carries, 0 to 1; None when unknown.
         policy: What happens to its values before they are queued.
     """

@@ -68,8 +68,9 @@ class BusinessMetricDeclaration(Part):
 class FeatureDeclaration(Part):
     """One input of the model."""
 
-    kind: Literal["numeric", "integer", "categorical", "boolean", "text"] | None = None
-    """integer refuses fractions; numeric is kept as a double; text is free text, watched by its words.
+    kind: Literal["numeric", "integer", "categorical", "boolean", "text", "time"] | None = None
+    """integer refuses fractions; numeric is kept as a double; text is free text, watched by its words; time an ISO
+    time or date, watched by its age when its prediction is made.
 
     Without a kind: as the first values are.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from setpoint.store.files import time_sql
 from setpoint.store.measures import Column
@@ -23,7 +23,9 @@ def is_time_type(kind: str) -> bool:
     return kind == "DATE" or kind.startswith("TIMESTAMP")
 
 
-def aged(columns: Mapping[str, Column], zone: str, *, is_timed: bool) -> dict[str, Column]:
+def aged(
+    columns: Mapping[str, Column], zone: str, *, is_timed: bool, declared: Collection[str] = ()
+) -> dict[str, Column]:
     """Return columns with an age in the place of each time: a date that goes along with the calendar stays as old.
 
     Where rows have no time of their own all ages are 0, and only whether they are missing can be asked.
@@ -32,6 +34,7 @@ def aged(columns: Mapping[str, Column], zone: str, *, is_timed: bool) -> dict[st
         columns: Columns of predictions.
         zone: The zone of times that carry none.
         is_timed: Whether predictions have a time.
+        declared: Columns of texts that are times.
 
     Example:
         >>> list(aged({"seen_at": Column("seen_at", "DATE"), "x": Column("x", "DOUBLE")}, "UTC", is_timed=True))
@@ -39,7 +42,7 @@ def aged(columns: Mapping[str, Column], zone: str, *, is_timed: bool) -> dict[st
     """
     found: dict[str, Column] = {}
     for name, column in columns.items():
-        if is_time_type(column.kind):
+        if is_time_type(column.kind) or (name in declared and column.kind == "VARCHAR"):
             time = time_sql(column.sql, column.kind, zone)
             age = f"(epoch_us(predicted_at) - epoch_us({time})) / 86400e6" if is_timed else "0.0"
             found[f"{name}{AGE}"] = Column(f"CASE WHEN isfinite({time}) THEN {age} END", "DOUBLE")

@@ -309,9 +309,10 @@ class RowEvidence:
         return define(self.connection, self.model, self._aged(columns), order=order)
 
     def _aged(self, columns: Mapping[str, Column]) -> dict[str, Column]:
-        if not any(is_time_type(column.kind) for column in columns.values()):
+        declared = {feature.name for feature in self.model.features if feature.kind == "time"}
+        if not any(is_time_type(column.kind) or name in declared for name, column in columns.items()):
             return dict(columns)
-        return aged(columns, self.model.timezone, is_timed=self.is_timed)
+        return aged(columns, self.model.timezone, is_timed=self.is_timed, declared=declared)
 
     def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
         """Return the values of a cohort that profiles tell apart: its most frequent ones, at most `COHORT_VALUES`."""

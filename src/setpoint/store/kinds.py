@@ -22,6 +22,7 @@ _TYPES: dict[FeatureKind, str] = {
     "categorical": "VARCHAR",
     "boolean": "BOOLEAN",
     "text": "VARCHAR",
+    "time": "VARCHAR",
 }
 _INTEGER = "-?(0|[1-9][0-9]*)"
 _NUMBER = rf"{_INTEGER}([.][0-9]+)?([eE][+-]?[0-9]+)?"
