@@ -86,7 +86,7 @@ def _importances(evidence: RowEvidence, names: list[str]) -> dict[str, float]:
     declared = {
         feature.name: feature.importance for feature in evidence.model.features if feature.importance is not None
     }
-    for part, text in sources_of(evidence.definition).items():
+    for part, text in (sources_of(evidence.definition) if declared else {}).items():  # a table's costs a scan
         if text in declared:
             declared.setdefault(part, declared[text] / len(PARTS))
     declared |= {f"{name}{AGE}": importance for name, importance in declared.items() if f"{name}{AGE}" in inputs}
