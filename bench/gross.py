@@ -22,7 +22,7 @@ from setpoint.testing.drift import DriftWorld, Kind
 HOURS, REFERENCE, STEP, MOST_ROWS = 24, 28, 25, 500
 CHANGED_HOUR, CHANGED_MINUTE = 10, 30
 SIZES = (2_400, 12_000, 120_000)
-RUNS, QUIET_DAYS, WORLDS = 20, 200, 5
+RUNS, QUIET_DAYS, WORLDS = 10, 60, 2
 
 
 def _half_missing(counts: Counts, share: float) -> Counts:
