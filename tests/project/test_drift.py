@@ -95,6 +95,25 @@ def test_a_gross_change_is_told_while_its_day_goes_on(detector: setpoint.DriftDe
     assert "age missing in" in soon.headline
 
 
+@pytest.mark.parametrize("endless", [float("inf"), float("-inf")])
+def test_an_infinity_is_no_value(detector: setpoint.DriftDetector, endless: float) -> None:
+    broken = pl.when(pl.int_range(pl.len()) % 10 == 0).then(endless).otherwise(pl.col("age"))
+    answer = detector.check(frame(1, 13, first=28).with_columns(age=broken))
+    assert answer.verdict is setpoint.Verdict.WARNING
+    assert "age missing in" in answer.headline
+
+
+def test_a_day_of_a_few_rows_says_nothing_and_a_column_that_went_is_told_all_the_same(
+    detector: setpoint.DriftDetector,
+) -> None:
+    answer = detector.check(frame(1, 14, first=28).head(1))
+    assert answer.verdict is setpoint.Verdict.UNKNOWN
+    assert answer.headline == "cannot say: the last day has 1 row, needs 20"
+    gone = detector.check(frame(1, 14, first=28).select("ts"))
+    assert gone.verdict is setpoint.Verdict.WARNING
+    assert "vanished" in gone.headline
+
+
 def test_columns_that_vanish_come_or_change_type_are_said(detector: setpoint.DriftDetector) -> None:
     table = frame(1, 5, first=28).with_columns(
         pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("none")).otherwise(pl.lit("x")).alias("age"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.feature_changes import FEWEST
 from setpoint.core.clock import day_text, text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
@@ -37,6 +38,7 @@ class Judged:
         unjudged: Features of which the reference says too little.
         reference_days: Days of the reference.
         days: Midnights of the days after it, oldest first.
+        rows: Rows of the last one.
         zone: The zone of those.
     """
 
@@ -46,14 +48,20 @@ class Judged:
     unjudged: Sequence[str]
     reference_days: int
     days: Sequence[int]
+    rows: float
     zone: str
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the last day says anything: a feature to judge, and rows enough."""
+        return bool(self.drifts and self.days) and self.rows >= FEWEST
 
 
 def drifted(judged: Judged) -> Answer:
     """Return as an answer what was found."""
-    alarms = [drift for drift in judged.drifts if drift.is_alarm]
-    is_known, is_other = bool(judged.drifts and judged.days), bool(alarms or judged.notes or judged.gross)
-    verdict = Verdict.UNKNOWN if not is_known else Verdict.WARNING if is_other else Verdict.OK
+    alarms = [drift for drift in judged.drifts if drift.is_alarm] if judged.is_known else []
+    is_other = bool(judged.days) and bool(alarms or judged.notes or judged.gross)
+    verdict = Verdict.WARNING if is_other else Verdict.OK if judged.is_known else Verdict.UNKNOWN
     last = day_text(judged.days[-1], judged.zone) if judged.days else ""
     return Answer(
         question="drift",
@@ -72,12 +80,14 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     total = counted(len(judged.drifts) + len(judged.notes), "feature")
     if not judged.days:
         return "cannot say: there is no day after the reference"
-    if not judged.drifts:
-        return f"cannot say: no feature of the reference is in these days with {FEWEST_ROWS} values a day"
     noted = [f"{name}: {note}" for name, note in judged.notes.items()]
     told = {gross.feature: f"{gross.feature} {gross.said}" for gross in reversed(judged.gross)}
     told |= {drift.feature: f"{drift.feature} {in_words(drift.answers[0])}" for drift in alarms}
     named = [*noted, *told.values()]
+    if not named and not judged.drifts:
+        return f"cannot say: no feature of the reference is in these days with {FEWEST_ROWS} values a day"
+    if not named and not judged.is_known:
+        return f"cannot say: the last day has {counted(judged.rows, 'row')}, needs {FEWEST}"
     if not named:
         return f"no drift in {total}"
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""  # noqa: PLR2004 — three are named

@@ -220,6 +220,7 @@ def _features(state: StateTable, definition: Definition, place: IntArray, hours:
             np.bincount(place[sums], state.column(column)[sums], hours).astype(np.float64)
             for column in ("rows", "weight_squares", "missing")
         )
+        missing += np.bincount(place[sums], state.column("infinite")[sums], hours)
         if name in texts and name != part_of(
             texts[name], LENGTH
         ):  # that a text is missing is asked once, of its length

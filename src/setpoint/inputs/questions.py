@@ -33,7 +33,7 @@ class Sums:
     Attributes:
         rows: Independent rows that the window is worth.
         present: Those with a value.
-        missing: Those without.
+        missing: Those without; an infinity is none.
         unseen: Those with a value that the reference does not have; of numbers, beyond its ends.
         scores: Sum of normal scores; 0 for categories.
         within: Sum of squared normal scores about the mean of their day.
@@ -119,7 +119,15 @@ class Numbers:
         group = np.minimum((places * self.groups).astype(np.int64), max(self.groups - 1, 0))
         groups = table @ (group[:, None] == np.arange(self.groups)).astype(np.float64)
         return [
-            Sums(day.effective_rows, float(p), day.missing * day.certainty, float(u), float(s), float(w), g)
+            Sums(
+                day.effective_rows,
+                float(p),
+                (day.missing + day.infinite) * day.certainty,
+                float(u),
+                float(s),
+                float(w),
+                g,
+            )
             for day, p, u, s, w, g in zip(days, present, beyond, total, within, groups, strict=True)
         ]
 

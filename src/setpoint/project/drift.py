@@ -133,4 +133,6 @@ class DriftDetector:
         drifts = self._detector.judge(list(days.values())) if days else []
         gross = judge(self._usual, hours[-1]) if hours else []
         zone = self._model.timezone
-        return drifted(Judged(drifts, gross, notes, self._unjudged(notes), self._count, list(days), zone))
+        last = list(days.values())[-1].profiles.values() if days else ()
+        rows = max((profile.effective_rows for profile in last), default=0.0)
+        return drifted(Judged(drifts, gross, notes, self._unjudged(notes), self._count, list(days), rows, zone))

@@ -322,7 +322,7 @@ def columns_of(types: Mapping[str, str], contract: Contract) -> dict[str, Column
 
     Example:
         >>> columns_of({"inputs.delay": "DOUBLE"}, Contract((ContractField("delay"),)))
-        {'delay': Column(sql='"inputs.delay"', kind='DOUBLE')}
+        {'delay': Column(sql='"inputs.delay"', kind='DOUBLE', is_text=False)}
     """
     names = [one.name for one in contract.fields]
     for condition in contract.conditions:
