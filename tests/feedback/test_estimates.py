@@ -14,7 +14,7 @@ from tests.leaves import same
 import setpoint
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
-from setpoint.core.finding import INPUT_DRIFT, Finding
+from setpoint.core.finding import MOVED, Finding
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -129,15 +129,16 @@ def test_status_shows_estimates_apart_while_outcomes_are_few_and_its_verdict_is_
     assert not any(str(row[0]).startswith("estimated") for row in answer.table("metrics").rows)
 
 
-def test_where_inputs_moved_status_shows_the_weighted_estimate_beside_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", sorted(MOVED))
+def test_where_inputs_moved_status_shows_the_weighted_estimate_beside_the_other(tmp_path: Path, kind: str) -> None:
     log = recorded(tmp_path, made())
     layout = Layout.open(tmp_path / "store")
     assert "weighted_estimates" not in {table.name for table in log.status("m", over="3d").tables}
     moved = Finding(
-        model="m", kind=INPUT_DRIFT, cause="", subject="x", started_at=WINDOW.start, ended_at=None, severity="warning",
+        model="m", kind=kind, cause="", subject="x", started_at=WINDOW.start, ended_at=None, severity="warning",
         state="open", said="x moved", evidence="{}", recorded_at=WINDOW.start, revision=0,
     )  # fmt: skip
-    write_findings(layout, "m", [moved], kinds=[INPUT_DRIFT], now=WINDOW.start)
+    write_findings(layout, "m", [moved], kinds=[kind], now=WINDOW.start)
     answer = log.status("m", over="3d")
     table = answer.table("weighted_estimates")
     assert {row[0] for row in table.rows if row[1] is not None} >= {"estimated_auc", "estimated_f1"}

@@ -140,6 +140,7 @@ def test_few_days_are_said_and_no_times_are_refused() -> None:
     answer = short.check(frame(1, 7, first=5))
     assert answer.verdict is setpoint.Verdict.OK
     assert any("fewer than 14 reference days" in line for line in answer.because)
+    assert "whether anything changed grossly within the day: needs 7 days of reference" in answer.unknowns
     with pytest.raises(setpoint.UsageError):
         setpoint.DriftDetector(frame(5, 6).with_columns(ts=None), time="ts")
     with pytest.raises(setpoint.UsageError, match="no column"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.aside import aside_lines
 from setpoint.answers.diff_groups import groups, groups_since, table_of_groups
-from setpoint.answers.feature_changes import COLUMNS, FEWEST, LABELS, has_any, in_brief, is_too_few, line, ranked, row
+from setpoint.answers.feature_changes import COLUMNS, FEWEST, has_any, in_brief, is_too_few, line, ranked, row
 from setpoint.answers.groups import cohort_of
 from setpoint.answers.harm import Harm, effects, harm
 from setpoint.answers.references import by_name, of_windows
@@ -23,7 +23,7 @@ from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, TESTS, in_words
 from setpoint.inputs.drift import STARTED_TO_VARY, FeatureChange
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.measures import Definition
 
 _SHOWN = 8

@@ -16,7 +16,7 @@ from setpoint.inputs.profiles import NAMES_OF_REST
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
-_SHOWN = 8
+_SHOWN, _NAMED = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +101,5 @@ def table_of_groups(by: str, found: Sequence[Group]) -> Table:
 def _inside(group: Group) -> str:
     if is_too_few(group.sides):
         return f"unknown: needs {FEWEST_ROWS} rows in the reference and {FEWEST} in the current window"
-    return "; ".join(in_brief(change) for change in group.changed[:2]) or "nothing beyond chance"
+    more = f" and {len(group.changed) - _NAMED} more" if len(group.changed) > _NAMED else ""
+    return "; ".join(in_brief(change) for change in group.changed[:_NAMED]) + more or "nothing beyond chance"

@@ -12,6 +12,7 @@ from setpoint.core.clock import day_text, text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, Drift, in_words
+from setpoint.inputs.gross import FEWEST_DAYS as FEWEST_DAYS_BY_HOUR
 from setpoint.inputs.gross import Gross
 from setpoint.inputs.questions import Question
 
@@ -110,6 +111,8 @@ def _because(judged: Judged, last: str) -> tuple[str, ...]:
 def _unknowns(judged: Judged, alarms: Sequence[Drift]) -> tuple[str, ...]:
     short = f"a day of the reference lacks it, or it has fewer than {FEWEST_ROWS} values a day"
     found = [f"whether {', '.join(judged.unjudged)} drifted: {short}"] if judged.unjudged else []
+    if judged.reference_days < FEWEST_DAYS_BY_HOUR:
+        found.append(f"whether anything changed grossly within the day: needs {FEWEST_DAYS_BY_HOUR} days of reference")
     return (*found, *(["whether this does harm: drift alone is not harm"] if alarms or judged.gross else []))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from setpoint.answers.answer import Cell, Table
-from setpoint.core.finding import INPUT_DRIFT
+from setpoint.core.finding import MOVED
 from setpoint.core.metric import Metric
 from setpoint.core.window import Window
 from setpoint.feedback.estimates import estimates
@@ -42,7 +42,7 @@ def estimate_tables(
     if not found.metrics:
         return []  # nothing that a ranking or a text comes with says how good it is
     tables = [_table("estimates", found.metrics, found.assumed)]
-    if window is not None and any(finding.kind == INPUT_DRIFT for finding in evidence.open_findings()):
+    if window is not None and any(finding.kind in MOVED for finding in evidence.open_findings()):
         assumed = f"{found.assumed}, whose rows are weighted to look like these"
         tables.append(_table("weighted_estimates", weighted_estimates(evidence, window).metrics, assumed))
     return tables

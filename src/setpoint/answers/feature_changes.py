@@ -12,14 +12,13 @@ from setpoint.inputs.detection import FEWEST_ROWS, Answered, Drift, in_words
 from setpoint.inputs.drift import FeatureChange, compare, top_values
 from setpoint.inputs.profiles import QUANTILES, Profile
 from setpoint.store.ages import AGE
-from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.texts import PARTS, sources_of
 
 FEWEST = 20
 """Rows that the current window must have."""
 
 _DISTANCES = ("psi", "kullback_leibler", "jensen_shannon", "wasserstein", "total_variation")
-LABELS = {SCORE: "score", PREDICTION: "prediction"}
 COLUMNS = (
     "feature",
     "impact",

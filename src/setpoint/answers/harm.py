@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.answers.answer import Cell, Table
-from setpoint.answers.feature_changes import LABELS
 from setpoint.answers.held_against import held_against
 from setpoint.answers.sides import Sides
 from setpoint.core.errors import UsageError
@@ -23,7 +22,7 @@ from setpoint.inputs.profiles import Profile
 from setpoint.stats.estimate import Estimate, Z
 from setpoint.stats.reweighting import reweighted_change
 from setpoint.store.answers_by_bin import ANSWERS, Sums
-from setpoint.store.evidence import SCORE, RowEvidence
+from setpoint.store.evidence import LABELS, SCORE, RowEvidence
 
 EFFECT_COLUMNS = (
     "feature",

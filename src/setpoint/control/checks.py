@@ -21,7 +21,7 @@ from setpoint.control.limit_checks import drift_limits
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
-from setpoint.core.finding import COHORT_DRIFT, DRIFT_LIMIT, GROSS_DRIFT, INPUT_DRIFT
+from setpoint.core.finding import COHORT_DRIFT, DRIFT_LIMIT, GROSS_DRIFT, INPUT_DRIFT, VARYING_CONSTANT
 from setpoint.core.model import Retention
 from setpoint.feedback.quality import odd_outcome_words
 from setpoint.store.engines.duck import literal, rows
@@ -245,7 +245,7 @@ CHECKS: dict[str, Check] = {
     "concept_drift": concept_drift,
     "broken_contract": broken_contracts,
     "new_input": new_inputs,
-    "varying_constant": varying_constants,
+    VARYING_CONSTANT: varying_constants,
     GROSS_DRIFT: gross_drift,
     INPUT_DRIFT: input_drift,
     COHORT_DRIFT: cohort_drift,

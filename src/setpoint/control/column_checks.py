@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.control.declared import declared_beside
-from setpoint.control.episode import Episode
-from setpoint.control.reference_days import LABELS, past_days, references
+from setpoint.control.episode import Episode, stretches
+from setpoint.control.reference_days import past_days, references
 from setpoint.core.clock import day_text
+from setpoint.core.finding import VARYING_CONSTANT
 from setpoint.core.window import shift_days
 from setpoint.inputs.detection import FEWEST_ROWS
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.states import StateTable
 
 
@@ -59,7 +60,7 @@ def new_inputs(evidence: RowEvidence, now: int) -> list[Episode]:
 def varying_constants(evidence: RowEvidence, now: int) -> list[Episode]:
     """An input that is the same in all rows of the reference, and is not on some days."""
     said = "is the same in all rows of the reference, and not any more"
-    return _episodes(evidence, "varying_constant", varying_days(evidence, now), said)
+    return _episodes(evidence, VARYING_CONSTANT, varying_days(evidence, now), said)
 
 
 def varying_days(evidence: RowEvidence, now: int) -> dict[int, set[str]]:
@@ -122,15 +123,9 @@ def _episodes(evidence: RowEvidence, kind: str, days: Mapping[int, set[str]], sa
     """Return each stretch of days on which it is so of a feature."""
     zone, episodes = evidence.model.timezone, list[Episode]()
     for feature in sorted({feature for features in days.values() for feature in features}):
-        first: int | None = None
         name = LABELS.get(feature, feature)
-        for midnight, features in [*days.items(), (None, set[str]())]:
-            is_last = midnight is None
-            if first is None and feature in features:
-                first = midnight
-            elif first is not None and feature not in features:
-                ended_at = None if is_last else shift_days(midnight, 1, zone)
-                words = f"{name} {said}: since {day_text(first, zone)}"
-                episodes.append(Episode(kind, "", name, shift_days(first, 1, zone), ended_at, "warning", words, {}))
-                first = None
+        mine = ((midnight, name if feature in features else None) for midnight, features in days.items())
+        for first, _, ended_at in stretches(mine, zone):
+            words = f"{name} {said}: since {day_text(first, zone)}"
+            episodes.append(Episode(kind, "", name, shift_days(first, 1, zone), ended_at, "warning", words, {}))
     return declared_beside(evidence, episodes)

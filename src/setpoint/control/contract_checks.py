@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 import msgspec
 
-from setpoint.control.episode import Episode
+from setpoint.control.episode import Episode, stretches
 from setpoint.control.reference_days import noted, past_days
 from setpoint.core.clock import day_text
 from setpoint.core.verdict import Verdict
@@ -23,8 +22,12 @@ def broken_contracts(evidence: RowEvidence, now: int) -> list[Episode]:
 
     Each whole day is a table of its own: its rows are counted, its values must be unique, its times fresh at its end.
     """
-    days = _broken_by_day(evidence, now)
-    return [episode for rule in _rules(days) for episode in _episodes(rule, days, evidence.model.timezone)]
+    days, zone = _broken_by_day(evidence, now), evidence.model.timezone
+    return [
+        _episode(rule, *stretch, zone)
+        for rule in sorted({rule for broken in days.values() for rule in broken})
+        for stretch in stretches(((midnight, broken.get(rule)) for midnight, broken in days.items()), zone)
+    ]
 
 
 def _broken_by_day(evidence: RowEvidence, now: int) -> dict[int, dict[str, str]]:
@@ -36,8 +39,8 @@ def _broken_by_day(evidence: RowEvidence, now: int) -> dict[int, dict[str, str]]
     found: dict[str, dict[str, str]] = {}
     days: dict[int, dict[str, str]] = {}
     past = past_days(evidence, now)
-    for midnight, print_ in zip(past.midnights, past.prints, strict=True):
-        key = hashlib.blake2b(f"{contract.hash}{midnight}{print_}".encode(), digest_size=12).hexdigest()
+    for midnight, digest in zip(past.midnights, past.prints, strict=True):
+        key = hashlib.blake2b(f"{contract.hash}{midnight}{digest}".encode(), digest_size=12).hexdigest()
         window = Window(midnight, shift_days(midnight, 1, zone))
         if key in kept:
             found[key] = kept[key]
@@ -49,23 +52,6 @@ def _broken_by_day(evidence: RowEvidence, now: int) -> dict[int, dict[str, str]]
         days[midnight] = found[key]
     evidence.notes[NOTE] = msgspec.msgpack.encode(found)
     return days
-
-
-def _rules(days: Mapping[int, Mapping[str, str]]) -> list[str]:
-    return sorted({rule for broken in days.values() for rule in broken})
-
-
-def _episodes(rule: str, days: Mapping[int, Mapping[str, str]], zone: str) -> list[Episode]:
-    """Return each stretch of days that broke a rule; its words are those of the first."""
-    found: list[Episode] = []
-    first: int | None = None
-    for midnight, broken in days.items():
-        if first is None and rule in broken:
-            first = midnight
-        elif first is not None and rule not in broken:
-            found.append(_episode(rule, first, days[first][rule], shift_days(midnight, 1, zone), zone))
-            first = None
-    return found if first is None else [*found, _episode(rule, first, days[first][rule], None, zone)]
 
 
 def _episode(rule: str, midnight: int, said: str, ended_at: int | None, zone: str) -> Episode:

@@ -11,13 +11,13 @@ from setpoint.control.column_checks import varying_days
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
-from setpoint.control.reference_days import LABELS, PastDays, noted, past_days, references
+from setpoint.control.reference_days import PastDays, noted, past_days, references
 from setpoint.core.clock import day_text, moment
 from setpoint.core.finding import INPUT_DRIFT
 from setpoint.core.window import shift_days
 from setpoint.inputs.detection import LENGTHS, Day, Detector, Drift, in_words
 from setpoint.inputs.profiles import profiles
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.states import StateTable
 
 QUIET_DAYS = 8

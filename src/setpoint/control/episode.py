@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from setpoint.core.clock import HOUR
 from setpoint.core.finding import Finding, Severity
+from setpoint.core.window import shift_days
+
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,28 @@ class Episode:
         details = json.dumps(self.evidence, sort_keys=True)
         closed = {"ended_at": self.ended_at, "state": "closed", "revision": 1, "recorded_at": self.ended_at}
         return [opened, Finding(**{**_fields(opened), **closed, "evidence": details})]  # pyright: ignore[reportArgumentType] — the fields of a Finding
+
+
+def stretches(days: Iterable[tuple[int, Told | None]], zone: str) -> list[tuple[int, Told, int | None]]:
+    """Return each run of days of which something is told: its first midnight, what was told then, and when it was over.
+
+    Args:
+        days: Midnights, oldest first, each with what is told of that day; None ends a run when that day is over.
+        zone: Whose days.
+
+    Example:
+        >>> stretches([(0, "a"), (86_400_000_000, "b"), (172_800_000_000, None)], "UTC")
+        [(0, 'a', 259200000000)]
+    """
+    found: list[tuple[int, Told, int | None]] = []
+    first: tuple[int, Told] | None = None
+    for midnight, told in days:
+        if first is None and told is not None:
+            first = midnight, told
+        elif first is not None and told is None:
+            found.append((*first, shift_days(midnight, 1, zone)))
+            first = None
+    return found if first is None else [*found, (*first, None)]
 
 
 def _next_hour(at: int) -> int:

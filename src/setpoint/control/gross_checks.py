@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from setpoint.control.declared import declared_beside
-from setpoint.control.episode import Episode
-from setpoint.control.reference_days import LABELS, noted, past_days, references
+from setpoint.control.episode import Episode, stretches
+from setpoint.control.reference_days import noted, past_days, references
 from setpoint.core.clock import HOUR, text
 from setpoint.core.finding import GROSS_DRIFT
 from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.inputs.gross import DayByHour, Gross, Usual, by_hour, judge, learn
-from setpoint.store.evidence import RowEvidence, bucket_seconds
+from setpoint.store.evidence import LABELS, RowEvidence, bucket_seconds
 
 NOTE = "gross_drift"
 
@@ -77,18 +77,10 @@ def _joined(prints: Iterable[str]) -> str:
 
 
 def _episodes(feature: str, days: Mapping[int, list[Gross]], zone: str, now: int) -> list[Episode]:
-    """Return each stretch of days on which a feature had changed grossly."""
-    found: list[Episode] = []
-    first: Gross | None = None
-    for midnight, changes in days.items():
-        mine = next((gross for gross in changes if gross.feature == feature), None)
-        end = shift_days(midnight, 1, zone)
-        if first is None:
-            first = mine
-        elif mine is None and end <= now:
-            found.append(_episode(first, end, zone, now))
-            first = None
-    return found if first is None else [*found, _episode(first, None, zone, now)]
+    """Return each stretch of days on which a feature had changed grossly; a day ends it when it is over."""
+    mine = ((midnight, next((g for g in found if g.feature == feature), None)) for midnight, found in days.items())
+    known = [(midnight, gross) for midnight, gross in mine if gross or shift_days(midnight, 1, zone) <= now]
+    return [_episode(gross, ended_at, zone, now) for _, gross, ended_at in stretches(known, zone)]
 
 
 def _episode(gross: Gross, ended_at: int | None, zone: str, now: int) -> Episode:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from setpoint.control.episode import Episode
+from setpoint.control.episode import Episode, stretches
 from setpoint.control.reference_days import (
-    LABELS,
     Days,
     PastDays,
     latest_reference,
@@ -27,7 +26,7 @@ from setpoint.core.window import shift_days
 from setpoint.inputs.detection import FEWEST_DAYS
 from setpoint.inputs.drift import distances_beside_chance, distances_between
 from setpoint.inputs.profiles import Profile, profiles
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.measures import PROFILE
 from setpoint.store.states import merge
 
@@ -216,16 +215,8 @@ def _excess(held: _Held) -> Excess:
 
 def _episodes(subject: str, judged: Sequence[tuple[int, list[Excess]]], zone: str) -> list[Episode]:
     """Return each stretch of days beyond a limit; its words and numbers are those of the first."""
-    found: list[Episode] = []
-    first: tuple[int, Excess] | None = None
-    for midnight, excesses in judged:
-        mine = next((one for one in excesses if one.subject == subject), None)
-        if first is None and mine is not None:
-            first = midnight, mine
-        elif first is not None and mine is None:
-            found.append(_episode(*first, shift_days(midnight, 1, zone), zone))
-            first = None
-    return found if first is None else [*found, _episode(*first, None, zone)]
+    mine = ((midnight, next((one for one in found if one.subject == subject), None)) for midnight, found in judged)
+    return [_episode(*stretch, zone) for stretch in stretches(mine, zone)]
 
 
 def _episode(midnight: int, excess: Excess, ended_at: int | None, zone: str) -> Episode:

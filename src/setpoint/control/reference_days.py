@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from setpoint.core.window import Window, fixed_window, local_monday, shift_days
 from setpoint.inputs.detection import FEWEST_DAYS, LENGTHS
-from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
 REFERENCE_DAYS = 28
 """Whole days that are the reference when none is declared."""
 
-LABELS = {SCORE: "score", PREDICTION: "prediction"}
 Days = Sequence[tuple[int, StateTable]]
 Note = TypeVar("Note")
 

@@ -22,7 +22,7 @@ from setpoint.stats.betting import likeliest_start, log_wealth
 from setpoint.stats.special import FloatArray, IntArray
 from setpoint.store.measures import UNSEEN, Definition, Scale
 from setpoint.store.states import StateTable
-from setpoint.store.texts import LENGTH, part_of, sources_of
+from setpoint.store.texts import parts_of_present
 
 Sign = Literal["missing", "unseen", "constant"]
 SIGNS: tuple[Sign, ...] = ("missing", "unseen", "constant")
@@ -210,7 +210,7 @@ def _features(state: StateTable, definition: Definition, place: IntArray, hours:
     of_name, of_part, of_label = (state.codes[:, state.kind.keys.index(key)] for key in ("feature", "part", "bin"))
     is_sum = of_part == next((code for code, part in enumerate(parts) if part == "moments"), -1)
     found: dict[str, Counts] = {}
-    texts = sources_of(definition)
+    of_present = parts_of_present(definition)
     for code, name in enumerate(map(str, names)):
         if name not in definition.features:
             continue
@@ -221,9 +221,7 @@ def _features(state: StateTable, definition: Definition, place: IntArray, hours:
             for column in ("rows", "weight_squares", "missing")
         )
         missing += np.bincount(place[sums], state.column("infinite")[sums], hours)
-        if name in texts and name != part_of(
-            texts[name], LENGTH
-        ):  # that a text is missing is asked once, of its length
+        if name in of_present:
             rows, squares, missing = rows - missing, squares * (1.0 - missing / np.maximum(rows, 1.0)), np.zeros(hours)
         certainty = np.divide(rows, squares, out=np.ones(hours), where=squares > 0.0)
         known, row = np.unique(of_label[counted], return_inverse=True)

@@ -13,7 +13,7 @@ from setpoint.stats import bins
 from setpoint.stats.distances import Moments
 from setpoint.store.measures import OTHER, UNSEEN, Definition, Scale, Vocabulary
 from setpoint.store.states import StateKind, StateTable
-from setpoint.store.texts import LENGTH, part_of, sources_of
+from setpoint.store.texts import parts_of_present
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -110,7 +110,7 @@ def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
     codes, values = state.codes[order], state.values[order]
     ends = np.cumsum(np.bincount(of_feature, minlength=len(names))).tolist()
     found: dict[str, Profile] = {}
-    parts = sources_of(definition)
+    of_present = parts_of_present(definition)
     for name, start, end in zip(map(str, names), [0, *ends], ends, strict=False):
         if start == end or name not in definition.features:
             continue
@@ -119,9 +119,7 @@ def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
         told = [labels[code] for code in codes[start:end, places[2]][~is_sum].tolist()]
         counts = values[start:end, state.kind.values.index("rows")][~is_sum]
         profile = _profile(name, definition.features[name], sums, (told, counts))
-        # That a text is missing is asked once, of its length.
-        is_asked = name not in parts or name == part_of(parts[name], LENGTH)
-        found[name] = profile if is_asked else profile.of_present
+        found[name] = profile.of_present if name in of_present else profile
     return found
 
 

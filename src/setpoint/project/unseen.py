@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from setpoint.control.reference_days import LABELS
 from setpoint.core.clock import text
 from setpoint.core.events import column_types
 from setpoint.core.expression import parse
 from setpoint.core.model import Model
 from setpoint.declare.problems import did_you_mean
+from setpoint.store.evidence import LABELS
 from setpoint.store.first_sight import knows_let_go_units, tells_new
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot

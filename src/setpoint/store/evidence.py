@@ -33,6 +33,8 @@ from setpoint.store.states import StateTable, merge
 
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
 SCORE, PREDICTION = "$score", "$prediction"
+LABELS = {SCORE: "score", PREDICTION: "prediction"}
+"""What people call the features that are no input."""
 
 
 @dataclass(frozen=True, slots=True)

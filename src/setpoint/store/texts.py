@@ -76,6 +76,11 @@ def sources_of(definition: Definition) -> dict[str, str]:
     return {part_of(text, part): text for text in texts_of(definition) for part in PARTS}
 
 
+def parts_of_present(definition: Definition) -> set[str]:
+    """Return the parts that are asked of rows with a text: that one is missing is asked once, of its length."""
+    return {part for part, text in sources_of(definition).items() if part != part_of(text, LENGTH)}
+
+
 def known_words(connection: duckdb.DuckDBPyConnection, text: str, source: str) -> bytes:
     """Return which words are known, by hash: the most frequent ones of each half of some texts.
 
