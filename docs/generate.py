@@ -33,6 +33,8 @@ from setpoint.answers import (
     contract,
     cost,
     diff,
+    drift,
+    embedding_drift,
     estimates,
     evaluation,
     harm,
@@ -451,6 +453,9 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
             "With `--explain`: what each changed feature alone does to the model's answers.",
         ),
         ("diff", "answers", diff.EXPLAINED_COLUMNS, "With `--explain`: one row an answer to a question."),
+        ("drift", "features", drift.DRIFT_COLUMNS, "`DriftDetector`: one row a feature, the likeliest change first."),
+        ("drift", "gross", drift.GROSS_COLUMNS, "What changed grossly within the last day; absent when nothing did."),
+        ("embedding_drift", "distance", embedding_drift.COLUMNS, "One row: how far both sets lie from each other."),
         ("cost", "metrics", cost.METRIC_COLUMNS, "Per correct prediction, and per unit of work."),
         ("cost", "by_GROUP", costs, "With `--by`: one row a group."),
         (

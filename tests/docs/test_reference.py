@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import re
 import sys
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from typing import cast
 import pytest
 
 import setpoint
+from setpoint import answers
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -64,3 +67,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def _anchors(page: Path) -> set[str]:
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(text)}
+
+
+def test_every_column_of_an_answer_is_in_the_reference() -> None:
+    text = _generated()["answers.md"]
+    for found in pkgutil.iter_modules(answers.__path__):
+        module = importlib.import_module(f"{answers.__name__}.{found.name}")
+        for name, columns in vars(module).items():
+            if name.endswith("COLUMNS") and not name.startswith("_"):
+                missing = [column for column in columns if f"`{column}`" not in text]
+                assert not missing, f"{found.name}.{name}: list it in docs/generate.py"
