@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import joblib
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from setpoint.core.errors import UsageError
+from setpoint.core.model import Feature
+from setpoint.project.importance import importance_of_answers
 from setpoint.project.init import Draft, Given, draft
 from setpoint.stats.explained import explained_share
 
@@ -83,6 +86,14 @@ def test_where_nothing_moves_or_was_recorded_importance_is_unknown() -> None:
     without = draft(TABLE.drop("score"), given, importance=True)
     assert without.notes["importance"].startswith("unknown: the file has neither score nor prediction")
     assert set(shares(without).values()) == {None}
+
+
+def test_an_input_of_as_many_values_as_rows_is_unknown_and_not_worth_nothing() -> None:
+    connection = duckdb.connect()
+    connection.sql("CREATE TABLE seen AS SELECT i / 99 AS score, i AS miles, i || '-' AS tail FROM range(99) AS t(i)")
+    found = importance_of_answers(connection, "seen", "score", [Feature("miles", "numeric"), Feature("tail")])
+    assert found.shares == {"miles": 1.0}
+    assert found.how.endswith("unknown of tail: needs 30 more rows than groups, there are 99 in 99")
 
 
 class Booster:

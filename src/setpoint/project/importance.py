@@ -77,15 +77,22 @@ def importance_of_answers(
         features: The inputs.
     """
     amounts: dict[str, float] = {}
-    why, seen = "", 0.0
+    why, seen = dict[str, str](), 0.0
     for feature in features:
         groups = np.array(rows(connection, _groups_sql(table, answer, feature)), dtype=np.float64).reshape(-1, 3)
         found = explained_share(groups[:, 0], groups[:, 1], float(groups[:, 2].sum()))
-        amounts[feature.name] = found.value or 0.0
-        why, seen = found.reason or why, max(seen, float(groups[:, 0].sum()))
+        seen = max(seen, float(groups[:, 0].sum()))
+        if found.value is None:
+            why[feature.name] = found.reason
+        else:
+            amounts[feature.name] = found.value
     how = f"share of the variance of {answer} that each input alone explains, on {counted(seen, 'row')}"
     shares = shares_of(amounts)
-    return Importance(shares, how if shares else f"unknown: {why or f'no input alone moves {answer}'}")
+    if not shares:
+        reasons = "; ".join(dict.fromkeys(why.values()))
+        return Importance(shares, f"unknown: {reasons or f'no input alone moves {answer}'}")
+    lacking = "; ".join(f"{name}: {reason}" for name, reason in why.items())
+    return Importance(shares, f"{how}; unknown of {lacking}" if lacking else how)
 
 
 def _groups_sql(table: str, answer: str, feature: Feature) -> str:
