@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
-from setpoint.core.errors import DeclarationError
+from setpoint.core.errors import DeclarationError, UsageError
 from setpoint.declare.contract_schema import contract_from_pydantic, read_json_schema, write_json_schema
 from setpoint.declare.odcs import read_odcs, write_odcs
 from setpoint.declare.problems import Problems
@@ -194,3 +194,8 @@ def test_a_pydantic_model_without_a_possible_value_is_refused() -> None:
 
     with pytest.raises(DeclarationError, match="found at_least 5 above at_most 1"):
         contract_from_pydantic(Odd)
+
+
+def test_what_is_no_pydantic_model_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="found 5, expected a pydantic model"):
+        contract_from_pydantic(5)  # pyright: ignore[reportArgumentType] — a mistake

@@ -193,3 +193,8 @@ def test_a_model_without_a_contract_cannot_be_checked(tmp_path: Path) -> None:
     layout = recorded(tmp_path, Model("m"))
     with setpoint.open(layout.root) as log, pytest.raises(UsageError, match="m declares no contract"):
         log.check("m")
+
+
+def test_what_is_no_contract_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="found NoneType, expected a contract"):
+        setpoint.check(duckdb.sql("SELECT 1 AS x"), None)  # pyright: ignore[reportArgumentType] — a mistake

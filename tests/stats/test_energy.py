@@ -67,3 +67,11 @@ def test_too_few_vectors_or_other_dimensions_are_refused() -> None:
     for other in (np.zeros((30, 4)), np.zeros((3, 3))):
         with pytest.raises(ValueError, match="at least 20 vectors of one length"):
             energy_test(np.zeros((30, 3)), other)
+
+
+def test_numbers_whose_squares_are_none_are_compared_like_others() -> None:
+    rng = np.random.default_rng(9)
+    one, other = rng.normal(size=(60, 4)), rng.normal(size=(60, 4)) + 1.0
+    small, large = energy_test(one, other), energy_test(one * 1e200, other * 1e200)
+    assert large.p == small.p
+    assert large.coefficient.value == pytest.approx(small.coefficient.value)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from setpoint.core.contract import Contract, ContractField, OnViolation, RuleSort
+from setpoint.core.errors import UsageError
 from setpoint.declare.contract import short
 from setpoint.declare.json_schema import DIALECT
 from setpoint.declare.problems import Problems, declaration_error, listed, shown
@@ -186,6 +187,7 @@ def contract_from_pydantic(model: type[BaseModel]) -> Translated:
 
     Raises:
         DeclarationError: A field cannot be in a contract.
+        UsageError: It is no pydantic model.
 
     Example:
         >>> import pydantic
@@ -195,6 +197,9 @@ def contract_from_pydantic(model: type[BaseModel]) -> Translated:
         >>> [rule.id for rule in contract_from_pydantic(Flight).contract.rules]
         ['delay.required', 'delay.kind', 'delay.finite', 'delay.range', 'carrier.kind']
     """
+    if not hasattr(model, "model_json_schema"):
+        msg = f"found {model!r}, expected a pydantic model"
+        raise UsageError(msg, hint="give the class: contract_from_pydantic(Flight)")
     schema = cast("Told", model.model_json_schema())
     try:
         found = read_json_schema(Source(model.__name__, schema))

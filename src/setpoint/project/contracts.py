@@ -53,6 +53,9 @@ def check_table(
     if isinstance(contract, Model):
         name, zone = contract.name, contract.timezone
         contract = contract_of(contract)
+    if not isinstance(contract, Contract):  # pyright: ignore[reportUnnecessaryIsInstance] — of callers without types
+        msg = f"found {type(contract).__name__}, expected a contract or a model that declares one"
+        raise UsageError(msg, hint="setpoint.Contract((setpoint.ContractField('amount', at_least=0),))")
     check_contract(contract)
     where = Path(table).name if isinstance(table, str | Path) else "the table"
     now = SystemClock().now() if as_of is None else as_of

@@ -58,7 +58,9 @@ def energy_test(reference: FloatArray, current: FloatArray, *, seed: int = 0) ->
     if min(len(reference), len(current)) < FEWEST or reference.shape[1:] != current.shape[1:]:
         msg = f"two samples of at least {FEWEST} vectors of one length, not {reference.shape} and {current.shape}"
         raise ValueError(msg)
-    apart = _distances(np.concatenate([reference, current]))
+    both = np.concatenate([reference, current])
+    unit = float(np.abs(both).max()) or 1.0  # the square of a large number would be none
+    apart = _distances(both / unit)
     rows, first = len(apart), len(reference)
     is_first = np.zeros((rows, PERMUTATIONS + 1))
     is_first[:first, 0] = 1.0
@@ -73,7 +75,7 @@ def energy_test(reference: FloatArray, current: FloatArray, *, seed: int = 0) ->
         return EnergyTest(0.0, Estimate(0.0, 0.0, 0.0), 1.0)
     value = min(max(distance / most, 0.0), 1.0)
     half = Z * max(_deviation(apart, first), float(chance.std())) / most
-    return EnergyTest(distance, Estimate(value, max(value - half, 0.0), min(value + half, 1.0)), float(p))
+    return EnergyTest(distance * unit, Estimate(value, max(value - half, 0.0), min(value + half, 1.0)), float(p))
 
 
 def _distances(vectors: FloatArray) -> FloatArray:
