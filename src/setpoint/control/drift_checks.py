@@ -1,9 +1,11 @@
-"""The check of drift: features and answers of the model whose days are no longer like those of the reference."""
+"""The checks of drift: features, answers and shown items whose days are no longer like those of the reference."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -11,11 +13,13 @@ from setpoint.control.column_checks import varying_days
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
-from setpoint.control.reference_days import LABELS, Days, digest, noted, references, whole_days
+from setpoint.control.reference_days import LABELS, Days, digest, exposure_days, noted, references, whole_days
 from setpoint.core.clock import day_text, moment
-from setpoint.core.finding import INPUT_DRIFT
+from setpoint.core.finding import INPUT_DRIFT, OUTPUT_DRIFT
+from setpoint.core.model import Task
 from setpoint.core.window import shift_days
-from setpoint.inputs.detection import LENGTHS, Day, Detector, in_words
+from setpoint.inputs.detection import LENGTHS, Day, Detector, Drift, in_words
+from setpoint.inputs.exposure_drift import ExposureDetector, ShownDay
 from setpoint.inputs.profiles import profiles
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
@@ -26,7 +30,8 @@ QUIET_DAYS = 8
 GOES_ON_DAYS = 4
 """Days that, put together, show that a change goes on even if each alone does not."""
 
-NOTE = "drift"
+NOTE, EXPOSURE_NOTE = "drift", "exposure_drift"
+Told = TypeVar("Told")
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -49,6 +54,21 @@ class Alarm(msgspec.Struct, frozen=True):
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch(Generic[Told]):
+    """What is judged of each day, and by whom.
+
+    Attributes:
+        note: Under which name it is noted what was found.
+        day: What a day looked like, from its state and its weekday.
+        learn: From the days of a reference what judges the last of some days.
+    """
+
+    note: str
+    day: Callable[[StateTable, int], Told]
+    learn: Callable[[Sequence[Told]], Callable[[Sequence[Told]], list[Drift]]]
+
+
 def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     """A feature that changed by more than chance and the usual difference between days explain.
 
@@ -56,44 +76,61 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     together. What has lasted for weeks is then the usual; a fixed reference would find each season. One finding a
     change, however many days it lasts.
     """
-    days = whole_days(evidence, now)
-    judged = _judged(evidence, days, references(evidence, [midnight for midnight, _ in days]))
+    definition = evidence.definition
+    watch = _Watch(NOTE, lambda state, weekday: Day(profiles(state, definition), weekday), lambda d: Detector(d).judge)
+    judged = _judged(evidence, whole_days(evidence, now), watch)
     told = varying_days(evidence, now)
     for midnight, found in gross_days(evidence, now).items():
         told.setdefault(midnight, set()).update(one.feature for one in found)
-    judged = _without(told, judged)
+    return _found(evidence, INPUT_DRIFT, _without(told, judged))
+
+
+def output_drift(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Rankings that show fewer or more different items, some of them more often, or new ones.
+
+    Of a model that ranks; by the same reference and in the same way as `input_drift`, with a budget of its own.
+    """
+    if evidence.model.task is not Task.RANKING:
+        return []
+    watch = _Watch(EXPOSURE_NOTE, ShownDay.of, lambda days: ExposureDetector(days).judge)
+    return _found(evidence, OUTPUT_DRIFT, _judged(evidence, exposure_days(evidence, now), watch))
+
+
+def _found(evidence: RowEvidence, kind: str, judged: Sequence[tuple[int, list[Alarm]]]) -> list[Episode]:
+    """Return each stretch of days on which something had drifted."""
     zone = evidence.model.timezone
     episodes: list[Episode] = []
     for feature in dict.fromkeys(alarm.feature for _, alarms in judged for alarm in alarms):
-        episodes += _episodes(feature, judged, zone)
+        episodes += _episodes(kind, feature, judged, zone)
     return declared_beside(evidence, episodes)
 
 
-def _judged(evidence: RowEvidence, days: Days, references: Mapping[int, range]) -> list[tuple[int, list[Alarm]]]:
+def _judged(evidence: RowEvidence, days: Days, watch: _Watch[Told]) -> list[tuple[int, list[Alarm]]]:
     """Return the alarms at the end of each day; those of days that were judged before, and are the same, from notes."""
-    kept = noted(evidence, NOTE, dict[str, list[Alarm]])
+    kept = noted(evidence, watch.note, dict[str, list[Alarm]])
     found: dict[str, list[Alarm]] = {}
     prints = [digest(state) for _, state in days]
-    profiled: dict[int, Day] = {}
-    learned: dict[range, Detector] = {}
+    told: dict[int, Told] = {}
+    learned: dict[range, Callable[[Sequence[Told]], list[Drift]]] = {}
 
-    def day(place: int) -> Day:
-        if place not in profiled:
-            profiled[place] = _day(evidence, days[place])
-        return profiled[place]
+    def day(place: int) -> Told:
+        if place not in told:
+            midnight, state = days[place]
+            told[place] = watch.day(state, moment(midnight, evidence.model.timezone).weekday())
+        return told[place]
 
     judged: list[tuple[int, list[Alarm]]] = []
-    for n, reference in references.items():
+    for n, reference in references(evidence, [midnight for midnight, _ in days]).items():
         last = range(max(n + 1 - LENGTHS[-1], reference.stop), n + 1)
         key = hashlib.blake2b("".join(prints[m] for m in (*reference, *last)).encode(), digest_size=12).hexdigest()
         if key not in kept:
             if reference not in learned:
-                learned[reference] = Detector([day(m) for m in reference])
-            kept[key] = _alarms(learned[reference], [day(m) for m in last])
+                learned[reference] = watch.learn([day(m) for m in reference])
+            kept[key] = _alarms(learned[reference]([day(m) for m in last]))
         found[key] = kept[key]
         judged.append((days[n][0], found[key]))
     if found:
-        evidence.notes[NOTE] = msgspec.msgpack.encode(found)
+        evidence.notes[watch.note] = msgspec.msgpack.encode(found)
     return judged
 
 
@@ -106,22 +143,17 @@ def _without(told: Mapping[int, set[str]], judged: Sequence[tuple[int, list[Alar
     ]
 
 
-def _alarms(detector: Detector, days: Sequence[Day]) -> list[Alarm]:
-    """Return the alarms at the end of some days: by feature and number of days, of the question that shows it best."""
+def _alarms(drifts: Sequence[Drift]) -> list[Alarm]:
+    """Return the alarms of a day: by feature and number of days, of the question that shows it best."""
     found: dict[tuple[str, int], Alarm] = {}
-    for one in detector.judge(days):
+    for one in drifts:
         for answer in one.alarms:  # the least likely first
             alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
             found.setdefault((one.feature, answer.days), alarm)
     return list(found.values())
 
 
-def _day(evidence: RowEvidence, day: tuple[int, StateTable]) -> Day:
-    midnight, state = day
-    return Day(profiles(state, evidence.definition), moment(midnight, evidence.model.timezone).weekday())
-
-
-def _episodes(feature: str, judged: Sequence[tuple[int, list[Alarm]]], zone: str) -> list[Episode]:
+def _episodes(kind: str, feature: str, judged: Sequence[tuple[int, list[Alarm]]], zone: str) -> list[Episode]:
     """Return each stretch of days on which a feature had drifted.
 
     It goes on while as few days as showed it still do, or four together: two weeks go on showing what is long over.
@@ -137,15 +169,20 @@ def _episodes(feature: str, judged: Sequence[tuple[int, list[Alarm]]], zone: str
         elif first is not None and any(alarm.days <= max(first[1].days, GOES_ON_DAYS) for alarm in mine):
             last = n
         elif first is not None and n - last >= QUIET_DAYS:
-            found.append(_episode(feature, judged, first, shift_days(midnight, 1, zone), zone))
+            found.append(_episode(kind, feature, judged, first, shift_days(midnight, 1, zone), zone))
             first, since = None, last + 1
     if first is not None:
-        found.append(_episode(feature, judged, first, None, zone))
+        found.append(_episode(kind, feature, judged, first, None, zone))
     return found
 
 
 def _episode(
-    feature: str, judged: Sequence[tuple[int, list[Alarm]]], first: tuple[int, Alarm], ended_at: int | None, zone: str
+    kind: str,
+    feature: str,
+    judged: Sequence[tuple[int, list[Alarm]]],
+    first: tuple[int, Alarm],
+    ended_at: int | None,
+    zone: str,
 ) -> Episode:
     place, alarm = first
     name = LABELS.get(feature, feature)
@@ -155,4 +192,4 @@ def _episode(
         " explain; drift alone is not harm: look at status"
     )
     numbers: dict[str, object] = {"question": alarm.question, "days": alarm.days, "p": alarm.p, "effect": alarm.effect}
-    return Episode(INPUT_DRIFT, "", name, shift_days(judged[place][0], 1, zone), ended_at, "warning", said, numbers)
+    return Episode(kind, "", name, shift_days(judged[place][0], 1, zone), ended_at, "warning", said, numbers)

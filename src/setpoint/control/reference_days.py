@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -26,11 +26,20 @@ Note = TypeVar("Note")
 
 def whole_days(evidence: RowEvidence, now: int) -> Days:
     """Return the days that are over, without the first one, which may have begun in its midst."""
+    return _whole(evidence, now, evidence.profile_by_day)
+
+
+def exposure_days(evidence: RowEvidence, now: int) -> Days:
+    """Return what rankings showed on the same days, without those on which they showed nothing."""
+    return _whole(evidence, now, evidence.exposure_by_day)
+
+
+def _whole(evidence: RowEvidence, now: int, by_day: Callable[[Window], Days]) -> Days:
     span = evidence.span
     if span is None:
         return []
     zone = evidence.model.timezone
-    days = evidence.profile_by_day(Window(span.start, max(now, span.start)))
+    days = by_day(Window(span.start, max(now, span.start)))
     return [
         (midnight, state) for midnight, state in days if midnight >= span.start and shift_days(midnight, 1, zone) <= now
     ]

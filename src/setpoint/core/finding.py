@@ -10,6 +10,8 @@ import msgspec
 Severity = Literal["warning", "breach"]
 INPUT_DRIFT = "input_drift"
 """The kind of finding that says that a feature moved; the input loop writes it."""
+OUTPUT_DRIFT = "output_drift"
+"""The kind that says that rankings show other items, fewer of them, or some more often."""
 GROSS_DRIFT = "gross_drift"
 """The kind that says it within the hour, of a change that no hour of the reference comes near."""
 DRIFT_LIMIT = "drift_limit"
