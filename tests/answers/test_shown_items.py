@@ -39,8 +39,8 @@ def test_a_smaller_catalogue_is_a_change_of_what_is_shown() -> None:
     assert answer.verdict is setpoint.Verdict.WARNING
     assert "no input changed beyond chance, but what is shown did: shown items (coverage)" in answer.headline
     (line,) = (line for line in answer.table("features").lines if "coverage" in line[0])
-    assert line[1].startswith("60 items in ")
-    assert line[2].startswith("36 items in ")
+    assert line[1].startswith("53 items in ")
+    assert line[2].startswith("35 items in ")
     assert "fewer different items" in line[3]
     columns = answer.table("features").columns
     row = dict(zip(columns, next(r for r in answer.table("features").rows if r[0] == line[0]), strict=True))
@@ -50,7 +50,7 @@ def test_a_smaller_catalogue_is_a_change_of_what_is_shown() -> None:
 def test_the_same_items_are_no_change_and_the_budget_is_said() -> None:
     answer = compared(ITEMS, explain=True)
     assert answer.verdict is setpoint.Verdict.OK
-    assert any("3 measures of what is shown" in words and "0.2 %" in words for words in answer.because)
+    assert any("3 exposure measures" in words and "0.2 %" in words for words in answer.because)
     assert {"coverage", "concentration", "new_items"} <= {row[1] for row in answer.table("answers").rows}
 
 
