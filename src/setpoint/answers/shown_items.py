@@ -85,7 +85,7 @@ class ShownItems:
     def _brief(self, drift: Drift, side: Mapping[Question, float]) -> str:
         match drift.foremost.question:
             case "coverage":
-                return f"{side['coverage']:,.4g} items in {self.draws:,}"
+                return f"{counted(side['coverage'], 'item')} in {self.draws:,}"
             case "concentration":
                 return f"as if {1.0 / max(side['concentration'], _LEAST):,.4g} alike"
             case _:
