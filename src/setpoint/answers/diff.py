@@ -13,6 +13,7 @@ from setpoint.answers.feature_changes import COLUMNS, FEWEST, has_any, in_brief,
 from setpoint.answers.groups import cohort_of
 from setpoint.answers.harm import Harm, effects, harm
 from setpoint.answers.references import by_name, of_windows
+from setpoint.answers.shown_items import ShownItems, shown_items
 from setpoint.answers.sides import Side, Sides, side_of_days
 from setpoint.charts.bars import bar_chart
 from setpoint.core.clock import DAY
@@ -21,8 +22,9 @@ from setpoint.core.errors import UsageError
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
-from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, TESTS, in_words
+from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, TESTS, Drift, in_words
 from setpoint.inputs.drift import STARTED_TO_VARY, FeatureChange
+from setpoint.inputs.exposure_drift import EXPOSURE_BUDGET
 from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.measures import Definition
 
@@ -157,20 +159,22 @@ def compared(
     """
     found = ranked(evidence, sides, sides.drifts)
     changed = [change for change in found if change.is_changed]
-    meant = harm(evidence, sides, *windows) if changed and not is_too_few(sides) else Harm()
-    is_unknown = is_too_few(sides) or not any(change.has_values for change in found)
+    shown = ShownItems() if is_too_few(sides) else shown_items(evidence, *windows)
+    is_changed = bool(changed or shown.changed)
+    meant = harm(evidence, sides, *windows) if is_changed and not is_too_few(sides) else Harm()
+    is_unknown = is_too_few(sides) or not (shown.drifts or any(change.has_values for change in found))
     return Answer(
         question="diff",
         model=evidence.model.name,
-        verdict=Verdict.UNKNOWN if is_unknown else _verdict(changed),
-        headline=_headline(evidence.model.name, sides, found),
-        because=(*_because(evidence, sides), *meant.known, *([_budget_in_words(sides)] if explain else [])),
-        unknowns=(*_unknowns(sides, found), *meant.unknown),
+        verdict=Verdict.UNKNOWN if is_unknown else _verdict(changed, shown),
+        headline=_headline(evidence.model.name, sides, found, shown),
+        because=(*_because(evidence, sides), *meant.known, *(_budgets_in_words(sides, shown) if explain else [])),
+        unknowns=(*_unknowns(sides, found, shown), *meant.unknown),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
         tables=(
-            _table(found, len(sides.current.days)),
-            *([effects(evidence, windows[0], changed[:_SHOWN]), _explained(sides)] if explain else []),
+            _table(found, shown, len(sides.current.days)),
+            *([effects(evidence, windows[0], changed[:_SHOWN]), _explained(sides, shown)] if explain else []),
         ),
         figure=bar_chart(
             [(LABELS.get(c.feature, c.feature), c.moved, number(c.moved, "share")) for c in changed[:_SHOWN]],
@@ -179,22 +183,24 @@ def compared(
     )
 
 
-def _verdict(changed: Sequence[FeatureChange]) -> Verdict:
+def _verdict(changed: Sequence[FeatureChange], shown: ShownItems) -> Verdict:
     if any(change.note == STARTED_TO_VARY for change in changed):
         return Verdict.BREACH
-    return Verdict.WARNING if changed else Verdict.OK
+    return Verdict.WARNING if changed or shown.changed else Verdict.OK
 
 
-def _headline(name: str, sides: Sides, found: Sequence[FeatureChange]) -> str:
+def _headline(name: str, sides: Sides, found: Sequence[FeatureChange], shown: ShownItems) -> str:
     subject = f"{name}: " if name else ""
     for window, fewest, called in ((sides.reference, FEWEST_ROWS, "reference"), (sides.current, FEWEST, "current")):
         if (rows := window.effective_rows) < fewest:
             count = f"{counted(rows, 'prediction')}, needs {fewest}" if rows else "no predictions"
             return f"{subject}cannot compare: the {called} window has {count}"
     features = [change for change in found if change.feature not in LABELS and change.has_values]
-    if not any(change.has_values for change in found):
+    if not shown.drifts and not any(change.has_values for change in found):
         return f"{subject}cannot compare: no feature has a value in either window"
     inputs = [change for change in features if change.is_changed]
+    if shown.changed and not inputs:
+        return f"{subject}no input changed beyond chance, but what is shown did: {shown.said}"
     if not any(change.is_changed for change in found):
         empty = sum(not change.has_values for change in found)
         without = f"; {empty} more without a value" if empty else ""
@@ -226,37 +232,42 @@ def _noise_in_words(sides: Sides) -> str:
     )
 
 
-def _unknowns(sides: Sides, found: Sequence[FeatureChange]) -> tuple[str, ...]:
+def _unknowns(sides: Sides, found: Sequence[FeatureChange], shown: ShownItems) -> tuple[str, ...]:
     if is_too_few(sides):
         return (
             f"what changed: needs at least {FEWEST_ROWS} predictions in the reference, {FEWEST} in the current window",
         )
     short = [change.feature for change in found if change.has_values and not change.is_judged]
     lines = [f"whether {', '.join(short)} changed: fewer than {FEWEST_ROWS} values a day"] if short else []
-    return tuple(lines)
+    return (*lines, *([f"whether what is shown changed: {shown.unknown}"] if shown.unknown else []))
 
 
-def _table(found: Sequence[FeatureChange], days: int) -> Table:
+def _table(found: Sequence[FeatureChange], shown_items: ShownItems, days: int) -> Table:
     lines = [line(change, days) for change in found if change.is_changed or not change.has_values][:_SHOWN]
     shown = ("feature", "reference", "current", "what", "rows moved", "by chance", "PSI", "PSI by chance", "note")
-    return Table("features", COLUMNS, [row(change) for change in found], shown, lines)
+    rows = [*(row(change) for change in found), *shown_items.rows()]
+    return Table("features", COLUMNS, rows, shown, [*lines, *shown_items.lines()])
 
 
-def _budget_in_words(sides: Sides) -> str:
-    """Return how the budget of false alarms was spent."""
-    drifts = list(sides.drifts.values())
+def _budgets_in_words(sides: Sides, shown: ShownItems) -> list[str]:
+    """Return how the budget of false alarms was spent, and that of what rankings show."""
+    said = [_budget_in_words(list(sides.drifts.values()), "feature", BUDGET)]
+    return said + ([_budget_in_words(shown.drifts, "exposure measure", EXPOSURE_BUDGET)] if shown.drifts else [])
+
+
+def _budget_in_words(drifts: Sequence[Drift], noun: str, budget: float) -> str:
     asked = sum(len(drift.answers) for drift in drifts)
     limit = max((drift.limit for drift in drifts), default=0.0)
     return (
-        f"{counted(asked, 'answer')} of {counted(len(drifts), 'feature')}, worth {TESTS:g} independent ones a feature,"
-        f" share a chance of {number(BUDGET, 'share')} of any false alarm:"
+        f"{counted(asked, 'answer')} of {counted(len(drifts), noun)}, worth {TESTS:g} independent ones a {noun},"
+        f" share a chance of {number(budget, 'share')} of any false alarm:"
         f" one that is as likely by chance as {limit:.1e} is an alarm"
     )
 
 
-def _explained(sides: Sides) -> Table:
+def _explained(sides: Sides, shown_items: ShownItems) -> Table:
     """Return every answer about every feature, those of the likeliest changes first."""
-    drifts = sorted(sides.drifts.values(), key=lambda drift: (drift.p, drift.answers[0].p))
+    drifts = sorted([*sides.drifts.values(), *shown_items.drifts], key=lambda drift: (drift.p, drift.answers[0].p))
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for drift in drifts:

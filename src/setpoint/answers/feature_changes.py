@@ -117,7 +117,7 @@ def in_brief(change: FeatureChange) -> str:
     return f"{name} {said}"
 
 
-def _with_days(answer: Answered, days: int) -> str:
+def with_days(answer: Answered, days: int) -> str:
     """Return what a question came to, and in which days when not in all of the current window."""
     if answer.days >= days:
         return in_words(answer)
@@ -139,7 +139,7 @@ def line(change: FeatureChange, days: int) -> tuple[str, ...]:
         LABELS.get(change.feature, change.feature),
         _brief(change.reference),
         _brief(change.current),
-        _with_days(drift.foremost, days) if drift else "",
+        with_days(drift.foremost, days) if drift else "",
         number(change.moved, "share"),
         f"{drift.p:.0e}" if drift else "",
         measured,
@@ -171,7 +171,7 @@ def row(change: FeatureChange) -> tuple[Cell, ...]:
         change.moved,
         change.importance,
         change.is_changed if change.is_judged else None,
-        *_judged(change.drift),
+        *judged(change.drift),
         change.note or None,
     ]
     for profile in (change.reference, change.current):
@@ -185,7 +185,7 @@ def row(change: FeatureChange) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def _judged(drift: Drift | None) -> list[Cell]:
+def judged(drift: Drift | None) -> list[Cell]:
     """Return how a feature was judged, by the question that says most of it."""
     if drift is None:
         return [None] * 6

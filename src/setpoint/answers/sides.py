@@ -113,13 +113,24 @@ def side_of_days(evidence: RowEvidence, window: Window, states: States, definiti
     if not states:
         return Side(named, {}, [])
     binned = definition or evidence.definition
-    whole = _whole(evidence, window, states, binned)
-    ends = [state for at, state in states if at not in whole]
-    found = list(whole.values())
-    if ends:
-        weekday = moment(states[0][0], evidence.model.timezone).weekday()
-        found.insert(0, Day(profiles(merge(PROFILE, ends), binned), weekday))
+    found = [Day(profiles(state, binned), weekday) for state, weekday in days_of(evidence, window, states)]
     return Side(named, profiles(merge(PROFILE, [state for _, state in states]), binned), found)
+
+
+def days_of(evidence: RowEvidence, window: Window, states: States) -> list[tuple[StateTable, int]]:
+    """Return the state and the weekday of each day of a window as `side_of_days` counts them, oldest first."""
+    zone = evidence.model.timezone
+    found = whole_of(evidence, window, states)
+    ends = [state for at, state in states if len(state) and not _is_whole(window, at, zone)]
+    if ends:
+        found.insert(0, (merge(ends[0].kind, ends), moment(states[0][0], zone).weekday()))
+    return found
+
+
+def whole_of(evidence: RowEvidence, window: Window, states: States) -> list[tuple[StateTable, int]]:
+    """Return the state and the weekday of each day that is wholly in a window, oldest first."""
+    zone = evidence.model.timezone
+    return [(state, moment(at, zone).weekday()) for at, state in states if len(state) and _is_whole(window, at, zone)]
 
 
 def side_of_states(named: str, states: States, definition: Definition, zone: str) -> Side:
@@ -139,16 +150,12 @@ def time_before(evidence: RowEvidence, reference: Window) -> Window | None:
 
 def whole_days(evidence: RowEvidence, window: Window, states: States) -> list[Day]:
     """Return the days of a window that are wholly in it."""
-    return list(_whole(evidence, window, states, evidence.definition).values())
+    definition = evidence.definition
+    return [Day(profiles(state, definition), weekday) for state, weekday in whole_of(evidence, window, states)]
 
 
-def _whole(evidence: RowEvidence, window: Window, states: States, definition: Definition) -> dict[int, Day]:
-    zone = evidence.model.timezone
-    return {
-        at: Day(profiles(state, definition), moment(at, zone).weekday())
-        for at, state in states
-        if len(state) and at >= window.start and shift_days(at, 1, zone) <= window.end
-    }
+def _is_whole(window: Window, midnight: int, zone: str) -> bool:
+    return midnight >= window.start and shift_days(midnight, 1, zone) <= window.end
 
 
 def _one_day(found: Mapping[str, Profile]) -> list[Day]:

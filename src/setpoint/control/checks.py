@@ -13,7 +13,7 @@ from typing import cast
 from setpoint.control.cohort_checks import cohort_drift
 from setpoint.control.column_checks import new_inputs, varying_constants
 from setpoint.control.contract_checks import broken_contracts
-from setpoint.control.drift_checks import input_drift
+from setpoint.control.drift_checks import input_drift, output_drift
 from setpoint.control.episode import Episode
 from setpoint.control.estimate_checks import concept_drift
 from setpoint.control.gross_checks import gross_drift
@@ -21,7 +21,14 @@ from setpoint.control.limit_checks import drift_limits
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
-from setpoint.core.finding import COHORT_DRIFT, DRIFT_LIMIT, GROSS_DRIFT, INPUT_DRIFT, VARYING_CONSTANT
+from setpoint.core.finding import (
+    COHORT_DRIFT,
+    DRIFT_LIMIT,
+    GROSS_DRIFT,
+    INPUT_DRIFT,
+    OUTPUT_DRIFT,
+    VARYING_CONSTANT,
+)
 from setpoint.core.model import Retention
 from setpoint.feedback.quality import odd_outcome_words
 from setpoint.store.engines.duck import literal, rows
@@ -249,6 +256,7 @@ CHECKS: dict[str, Check] = {
     GROSS_DRIFT: gross_drift,
     INPUT_DRIFT: input_drift,
     COHORT_DRIFT: cohort_drift,
+    OUTPUT_DRIFT: output_drift,
     DRIFT_LIMIT: drift_limits,
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from setpoint.control.declared import declared_beside
-from setpoint.control.drift_checks import Alarm, Judged, alarms_of, episodes, judged_days, told_otherwise, without
+from setpoint.control.drift_checks import Alarm, Judged, alarms_of, episodes, judged_features, told_otherwise, without
 from setpoint.control.episode import Episode
 from setpoint.control.reference_days import PastDays, noted, past_days, references
 from setpoint.core.clock import DAY, moment
@@ -36,7 +36,7 @@ def cohort_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     past = past_days(evidence, now)
     known = references(evidence, past.midnights)
     told = told_otherwise(evidence, now)
-    for midnight, alarms in judged_days(evidence, past, known):
+    for midnight, alarms in judged_features(evidence, past):
         told.setdefault(midnight, set()).update(alarm.feature for alarm in alarms)
     judged = without(told, _judged(evidence, past, known, now))
     return declared_beside(evidence, episodes(COHORT_DRIFT, judged, evidence))

@@ -1,9 +1,11 @@
-"""The check of drift: features and answers of the model whose days are no longer like those of the reference."""
+"""The checks of drift: features, answers and shown items whose days are no longer like those of the reference."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -11,11 +13,13 @@ from setpoint.control.column_checks import varying_days
 from setpoint.control.declared import declared_beside
 from setpoint.control.episode import Episode
 from setpoint.control.gross_checks import gross_days
-from setpoint.control.reference_days import PastDays, noted, past_days, references
+from setpoint.control.reference_days import PastDays, noted, past_days, references, shown_days
 from setpoint.core.clock import day_text, moment
-from setpoint.core.finding import INPUT_DRIFT
+from setpoint.core.finding import INPUT_DRIFT, OUTPUT_DRIFT
+from setpoint.core.model import Task
 from setpoint.core.window import shift_days
 from setpoint.inputs.detection import LENGTHS, Day, Detector, Drift, in_words
+from setpoint.inputs.exposure_drift import ExposureDetector, ShownDay
 from setpoint.inputs.profiles import profiles
 from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.states import StateTable
@@ -26,7 +30,8 @@ QUIET_DAYS = 8
 GOES_ON_DAYS = 4
 """Days that, put together, show that a change goes on even if each alone does not."""
 
-NOTE = "drift"
+NOTE, EXPOSURE_NOTE = "drift", "exposure_drift"
+Told = TypeVar("Told")
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -55,6 +60,21 @@ Judged = Sequence[tuple[int, list[Alarm]]]
 """The alarms at the end of each day, by its midnight."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch(Generic[Told]):
+    """What is judged of each day, and by whom.
+
+    Attributes:
+        note: Under which name it is noted what was found.
+        day: What a day looked like, from its state and its weekday.
+        learn: From the days of a reference what judges the last of some days.
+    """
+
+    note: str
+    day: Callable[[StateTable, int], Told]
+    learn: Callable[[Sequence[Told]], Callable[[Sequence[Told]], list[Drift]]]
+
+
 def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     """A feature that changed by more than chance and the usual difference between days explain.
 
@@ -62,9 +82,20 @@ def input_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     together. What has lasted for weeks is then the usual; a fixed reference would find each season. One finding a
     change, however many days it lasts.
     """
-    past = past_days(evidence, now)
-    judged = judged_days(evidence, past, references(evidence, past.midnights))
-    return declared_beside(evidence, episodes(INPUT_DRIFT, without(told_otherwise(evidence, now), judged), evidence))
+    judged = without(told_otherwise(evidence, now), judged_features(evidence, past_days(evidence, now)))
+    return declared_beside(evidence, episodes(INPUT_DRIFT, judged, evidence))
+
+
+def output_drift(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Rankings that show fewer or more different items, some of them more often, or new ones.
+
+    Of a model that ranks; by the same reference and in the same way as `input_drift`, with a budget of its own.
+    """
+    if evidence.model.task is not Task.RANKING:
+        return []
+    watch = _Watch(EXPOSURE_NOTE, ShownDay.of, lambda days: ExposureDetector(days).judge)
+    judged = _judged(evidence, shown_days(evidence, now), watch)
+    return declared_beside(evidence, episodes(OUTPUT_DRIFT, judged, evidence))
 
 
 def told_otherwise(evidence: RowEvidence, now: int) -> dict[int, set[str]]:
@@ -75,31 +106,39 @@ def told_otherwise(evidence: RowEvidence, now: int) -> dict[int, set[str]]:
     return told
 
 
-def judged_days(evidence: RowEvidence, past: PastDays, references: Mapping[int, range]) -> Judged:
+def judged_features(evidence: RowEvidence, past: PastDays) -> Judged:
+    """Return the alarms about features at the end of each day."""
+    definition = evidence.definition
+    watch = _Watch(NOTE, lambda state, weekday: Day(profiles(state, definition), weekday), lambda d: Detector(d).judge)
+    return _judged(evidence, past, watch)
+
+
+def _judged(evidence: RowEvidence, past: PastDays, watch: _Watch[Told]) -> Judged:
     """Return the alarms at the end of each day; those of days that were judged before, and are the same, from notes."""
-    kept = noted(evidence, NOTE, dict[str, list[Alarm]])
+    kept = noted(evidence, watch.note, dict[str, list[Alarm]])
     found: dict[str, list[Alarm]] = {}
     prints = past.prints
-    profiled: dict[int, Day] = {}
-    learned: dict[range, Detector] = {}
+    told: dict[int, Told] = {}
+    learned: dict[range, Callable[[Sequence[Told]], list[Drift]]] = {}
 
-    def day(place: int) -> Day:
-        if place not in profiled:
-            profiled[place] = _day(evidence, past.days[place])
-        return profiled[place]
+    def day(place: int) -> Told:
+        if place not in told:
+            midnight, state = past.days[place]
+            told[place] = watch.day(state, moment(midnight, evidence.model.timezone).weekday())
+        return told[place]
 
     judged: list[tuple[int, list[Alarm]]] = []
-    for n, reference in references.items():
+    for n, reference in references(evidence, past.midnights).items():
         last = range(max(n + 1 - LENGTHS[-1], reference.stop), n + 1)
         key = hashlib.blake2b("".join(prints[m] for m in (*reference, *last)).encode(), digest_size=12).hexdigest()
         if key not in kept:
             if reference not in learned:
-                learned[reference] = Detector([day(m) for m in reference])
-            kept[key] = alarms_of(learned[reference].judge([day(m) for m in last]))
+                learned[reference] = watch.learn([day(m) for m in reference])
+            kept[key] = alarms_of(learned[reference]([day(m) for m in last]))
         found[key] = kept[key]
         judged.append((past.midnights[n], found[key]))
     if found:
-        evidence.notes[NOTE] = msgspec.msgpack.encode(found)
+        evidence.notes[watch.note] = msgspec.msgpack.encode(found)
     return judged
 
 
@@ -120,11 +159,6 @@ def alarms_of(drifts: Sequence[Drift]) -> list[Alarm]:
             alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
             found.setdefault((one.feature, answer.days), alarm)
     return list(found.values())
-
-
-def _day(evidence: RowEvidence, day: tuple[int, StateTable]) -> Day:
-    midnight, state = day
-    return Day(profiles(state, evidence.definition), moment(midnight, evidence.model.timezone).weekday())
 
 
 def episodes(kind: str, judged: Judged, evidence: RowEvidence) -> list[Episode]:

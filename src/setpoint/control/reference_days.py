@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -55,16 +55,21 @@ def past_days(evidence: RowEvidence, now: int) -> PastDays:
     """Return the days that are over."""
     read = _READ.setdefault(evidence, {})
     if now not in read:
-        read[now] = PastDays(_read(evidence, now))
+        read[now] = PastDays(_whole(evidence, now, evidence.profile_by_day))
     return read[now]
 
 
-def _read(evidence: RowEvidence, now: int) -> Days:
+def shown_days(evidence: RowEvidence, now: int) -> PastDays:
+    """Return what rankings showed on the days that are over, without those on which they showed nothing."""
+    return PastDays(_whole(evidence, now, evidence.exposure_by_day))
+
+
+def _whole(evidence: RowEvidence, now: int, by_day: Callable[[Window], Days]) -> Days:
     span = evidence.span
     if span is None:
         return []
     zone = evidence.model.timezone
-    days = evidence.profile_by_day(Window(span.start, max(now, span.start)))
+    days = by_day(Window(span.start, max(now, span.start)))
     return [
         (midnight, state) for midnight, state in days if midnight >= span.start and shift_days(midnight, 1, zone) <= now
     ]

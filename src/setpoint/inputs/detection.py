@@ -106,6 +106,22 @@ def in_words(answer: Answered) -> str:
             return f"{number(size, 'share')} of the rows lie elsewhere"
         case "unseen":
             return f"values never seen in {share} of the rows"
+        case "coverage" | "concentration" | "new_items":
+            return _of_shown_items(answer)
+
+
+def _of_shown_items(answer: Answered) -> str:
+    size, low, high = (
+        number(end, "share") for end in (abs(answer.effect), *sorted((abs(answer.low), abs(answer.high))))
+    )
+    share = f"{size} [{low}, {high}]"
+    match answer.question:
+        case "coverage":
+            return f"{share} {'more' if answer.effect > 0 else 'fewer'} different items"
+        case "concentration":
+            return f"{share} {'more' if answer.effect > 0 else 'less'} concentrated"
+        case _:
+            return f"new items in {share} more of the exposures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,15 +330,7 @@ class Detector:
             for question in QUESTIONS:
                 for name, answer in self._ask(question, window, rows, weekdays[-length:]):
                     found[name].append(answer)
-        least = np.array([min(TESTS * min(one.p for one in answers), 1.0) for answers in found.values()])
-        adjusted = benjamini_hochberg(least)
-        limit = BUDGET * max(np.count_nonzero(adjusted <= BUDGET), 1) / max(len(least), 1) / TESTS
-        drifts: list[Drift] = []
-        for (name, answers), p in zip(found.items(), adjusted, strict=True):
-            ranked = tuple(sorted(answers, key=lambda one: one.p))
-            alarms = tuple(one for one in ranked if p <= BUDGET and one.p <= limit)
-            drifts.append(Drift(name, ranked, float(p), alarms, limit))
-        return sorted(drifts, key=lambda drift: drift.p)
+        return within_budget(found)
 
     def _asked(self, question: Question) -> list[_Known]:
         """Return the features that a question is asked of."""
@@ -344,9 +352,7 @@ class Detector:
         for one, chance in zip(found, chances, strict=True):
             p = max(usual.get(one.name, 0.0), chance)
             effect = _effect(question, one, window[one.name])
-            # The interval that agrees with the test: Miettinen (1976), American Journal of Epidemiology 103.
-            z = float(-normal_quantile(np.array(max(p, _LEAST) / 2.0)))
-            half = Z * abs(effect) / z if z > 0.0 else math.inf
+            half = half_width(effect, p)
             moved = _moved(question, max(abs(effect) - half, 0.0))
             if isinstance(one.whole, Numbers) and one.whole.groups and question in {"location", "spread"}:
                 moved = min(moved, one.shape.moved(window[one.name].groups))  # rows beyond the ends score too much
@@ -375,6 +381,50 @@ class Detector:
             else:
                 found.append(max(p, _beyond_margin(question, one, window)))
         return found
+
+
+def within_budget(found: Mapping[str, Sequence[Answered]], budget: float = BUDGET) -> list[Drift]:
+    """Return which features drifted when all of their answers share a chance of any false alarm.
+
+    Args:
+        found: The answers about each feature, at least one.
+        budget: That chance.
+
+    Returns:
+        Every feature, the least likely first.
+
+    Example:
+        >>> higher, alike = Answered("location", 1, 1e-6, 0.2, 0.1, 0.3), Answered("location", 1, 0.4, 0.0, -0.1, 0.1)
+        >>> found = within_budget({"a": [higher], "b": [alike]})
+        >>> [(drift.feature, round(drift.p, 6), drift.is_alarm) for drift in found]
+        [('a', 1e-05, True), ('b', 1.0, False)]
+    """
+    least = np.array([min(TESTS * min(one.p for one in answers), 1.0) for answers in found.values()])
+    adjusted = benjamini_hochberg(least)
+    limit = budget * max(np.count_nonzero(adjusted <= budget), 1) / max(len(least), 1) / TESTS
+    drifts: list[Drift] = []
+    for (name, answers), p in zip(found.items(), adjusted, strict=True):
+        ranked = tuple(sorted(answers, key=lambda one: one.p))
+        alarms = tuple(one for one in ranked if p <= budget and one.p <= limit)
+        drifts.append(Drift(name, ranked, float(p), alarms, limit))
+    return sorted(drifts, key=lambda drift: drift.p)
+
+
+def half_width(effect: float, p: float) -> float:
+    """Return half the width of the 95 % interval of an effect that agrees with its test.
+
+    Args:
+        effect: As measured.
+        p: How likely as much is by chance, two-sided.
+
+    Example:
+        >>> round(half_width(0.3, 0.05), 3)
+        0.3
+
+    Source: Miettinen (1976), American Journal of Epidemiology 103.
+    """
+    z = float(-normal_quantile(np.array(max(p, _LEAST) / 2.0)))
+    return Z * abs(effect) / z if z > 0.0 else math.inf
 
 
 def _beyond_margin(question: Question, known: _Known, window: Sums) -> float:

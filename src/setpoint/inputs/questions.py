@@ -17,7 +17,9 @@ from setpoint.inputs.profiles import Profile
 from setpoint.stats.special import FloatArray, IntArray, normal_quantile
 from setpoint.store.measures import UNSEEN
 
-Question = Literal["location", "spread", "missing", "shape", "unseen"]
+Question = Literal["location", "spread", "missing", "shape", "unseen", "coverage", "concentration", "new_items"]
+"""Five about a feature, and three about what rankings show (`exposure_drift`)."""
+
 QUESTIONS: tuple[Question, ...] = ("location", "spread", "missing", "shape", "unseen")
 _GROUPS = (5, 16)
 """How many groups of equal mass a number's rows are put into, at least and at most."""

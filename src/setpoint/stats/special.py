@@ -131,6 +131,16 @@ def normal_quantile(probabilities: FloatArray) -> FloatArray:
     return cast("FloatArray", _special().ndtri(probabilities))
 
 
+def log_gamma(values: FloatArray) -> FloatArray:
+    """Return the logarithm of the gamma function of positive numbers, element by element.
+
+    Example:
+        >>> log_gamma(np.array([1.0, 5.0])).round(3).tolist()
+        [0.0, 3.178]
+    """
+    return cast("FloatArray", _special().gammaln(values))
+
+
 def student_t_cdf(values: FloatArray, degrees: float) -> FloatArray:
     """Return Student's distribution function, element by element.
 

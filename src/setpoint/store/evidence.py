@@ -183,6 +183,10 @@ class RowEvidence:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         return self._days(self.money(window, bucket_seconds=bucket_seconds(self.model.timezone)))
 
+    def exposure_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the exposure state of each local day of a window by its midnight, oldest first."""
+        return self._days(self.exposure(window, bucket_seconds=bucket_seconds(self.model.timezone)))
+
     def _days(self, bucketed: StateTable) -> list[tuple[int, StateTable]]:
         starts = np.array([-1 if start is None else start for start in bucketed.key("bucket")], dtype=np.int64)
         known, place = np.unique(starts, return_inverse=True)

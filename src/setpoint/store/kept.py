@@ -297,6 +297,12 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window)
         return super().money_by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money)
 
+    def exposure_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
+        """Return the exposure state of each local day of a window by its midnight, oldest first."""
+        self._refuse_what_was_not_kept(EXPOSURE.name, window)
+        days = self._local_days(window)
+        return super().exposure_by_day(window) if days is None else self._filled(Kept(EXPOSURE), days, self.exposure)
+
     def _filled(
         self, kept: Kept, days: Sequence[tuple[int, Window]], state_of: Callable[[Window], StateTable]
     ) -> list[tuple[int, StateTable]]:
