@@ -10,7 +10,7 @@ from setpoint.answers.sides import Sides
 from setpoint.core.metric import number
 from setpoint.inputs.detection import FEWEST_ROWS, Answered, Drift, in_words
 from setpoint.inputs.drift import FeatureChange, compare, top_values
-from setpoint.inputs.profiles import QUANTILES, Profile
+from setpoint.inputs.profiles import Profile
 from setpoint.store.ages import AGE
 from setpoint.store.evidence import LABELS, RowEvidence
 from setpoint.store.texts import PARTS, sources_of
@@ -197,7 +197,6 @@ def judged(drift: Drift | None) -> list[Cell]:
 def _profile_cells(profile: Profile | None) -> list[Cell]:
     if profile is None:
         return [None] * 12
-    quantiles = [profile.quantile(probability) for probability in QUANTILES]
     top = ", ".join(f"{value}: {share:.4f}" for value, share in top_values(profile)) or None
     return [
         profile.rows,
@@ -205,7 +204,7 @@ def _profile_cells(profile: Profile | None) -> list[Cell]:
         profile.mean,
         profile.sd,
         profile.minimum,
-        *quantiles,
+        *profile.quantiles,
         profile.maximum,
         top,
     ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from setpoint.stats import bins
 from setpoint.stats.distances import Moments
-from setpoint.store.measures import OTHER, UNSEEN, Definition, Scale, Vocabulary
-from setpoint.store.states import StateKind, StateTable
+from setpoint.store.measures import OTHER, UNSEEN, Definition, Scale
+from setpoint.store.states import StateTable
 from setpoint.store.texts import parts_of_present
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -89,65 +90,75 @@ class Profile:
             return None
         return Moments(self.mean, self.sd, (self.present - self.infinite) * self.certainty)
 
-    def quantile(self, probability: float) -> float | None:
-        """Return a quantile, interpolated inside its bin; None for categories or without rows."""
+    @property
+    def quantiles(self) -> list[float] | list[None]:
+        """Each of `QUANTILES`, interpolated inside its bin; None for categories or without rows."""
+        nothing: list[None] = [None] * len(QUANTILES)
         if self.scale is None or self.minimum is None or self.maximum is None or not len(self.index):
-            return None
-        ends = (self.minimum, self.maximum)
-        place = self.scale
-        return bins.value_from_value_bins(
-            self.index, self.counts, probability, ends, center=place.center, scale=place.scale
+            return nothing
+        place, ends = self.scale, (self.minimum, self.maximum)
+        found = bins.values_from_value_bins(
+            self.index, self.counts, QUANTILES, ends, center=place.center, scale=place.scale
         )
+        return found or nothing
 
 
 def profiles(state: StateTable, definition: Definition) -> dict[str, Profile]:
     """Return the profile of every feature of a window."""
     places = [state.kind.keys.index(name) for name in ("feature", "part", "bin")]
-    names, parts, labels = (state.levels[place] for place in places)
-    moments = next((code for code, part in enumerate(parts) if part == "moments"), -1)
-    of_feature = state.codes[:, places[0]]
-    order = np.argsort(of_feature, kind="stable")
-    codes, values = state.codes[order], state.values[order]
-    ends = np.cumsum(np.bincount(of_feature, minlength=len(names))).tolist()
-    found: dict[str, Profile] = {}
+    features, parts, labels = (state.levels[place] for place in places)
+    of_feature, of_part, of_bin = state.codes[:, places].T
+    is_sum = of_part == next((code for code, part in enumerate(parts) if part == "moments"), -1)
+    sums = _sums(state, is_sum, len(features))
+    counted = np.flatnonzero(~is_sum)
+    is_number = np.array([isinstance(definition.features.get(str(name)), Scale) for name in features], dtype=bool)
+    used = np.unique(of_bin[counted[is_number[of_feature[counted]]]])
+    numbers = np.zeros(len(labels), dtype=np.int64)
+    numbers[used] = [int(cast("str", labels[code])) for code in used.tolist()]
+    # One order for all features: sorting each on its own costs more than all the rest.
+    counted = counted[np.lexsort((numbers[of_bin[counted]], of_feature[counted]))]
+    codes, counts = of_bin[counted], state.column("rows")[counted]
+    ends = np.cumsum(np.bincount(of_feature[counted], minlength=len(features))).tolist()
     of_present = parts_of_present(definition)
-    for name, start, end in zip(map(str, names), [0, *ends], ends, strict=False):
-        if start == end or name not in definition.features:
+    found: dict[str, Profile] = {}
+    for name, told, start, end in zip(map(str, features), sums, [0, *ends], ends, strict=False):
+        if name not in definition.features or (start == end and not told[0]):
             continue
-        is_sum = codes[start:end, places[1]] == moments
-        sums = _Sums(state.kind, values[start:end][is_sum])
-        told = [labels[code] for code in codes[start:end, places[2]][~is_sum].tolist()]
-        counts = values[start:end, state.kind.values.index("rows")][~is_sum]
-        profile = _profile(name, definition.features[name], sums, (told, counts))
+        how = definition.features[name]
+        if isinstance(how, Scale):
+            profile = _numeric(name, how, told, numbers[codes[start:end]], counts[start:end])
+        else:
+            values = (str(labels[code]) for code in codes[start:end].tolist())
+            profile = _categorical(name, told, dict(zip(values, counts[start:end].tolist(), strict=True)))
         found[name] = profile.of_present if name in of_present else profile
     return found
 
 
-class _Sums:
-    """The sums, minima and maxima of a feature."""
+def _sums(state: StateTable, is_sum: NDArray[np.bool_], count: int) -> list[list[float]]:
+    """Return the sums, the minimum and the maximum of each feature, in the order of the state's columns."""
+    kind, places = state.kind, state.codes[is_sum, state.kind.keys.index("feature")]
+    values, found = state.values[is_sum], np.zeros((count, len(kind.values)))
+    low, high = kind.values.index("minimum"), kind.values.index("maximum")
+    found[:, low], found[:, high] = math.inf, -math.inf
+    np.add.at(found[:, : len(kind.sums)], places, values[:, : len(kind.sums)])
+    np.minimum.at(found[:, low], places, values[:, low])
+    np.maximum.at(found[:, high], places, values[:, high])
+    return found.tolist()
 
-    def __init__(self, kind: StateKind, values: NDArray[np.float64]) -> None:
-        count = len(kind.sums)
-        self._totals = dict(zip(kind.sums, values[:, :count].sum(axis=0).tolist(), strict=True))
-        self.low = float(values[:, kind.values.index("minimum")].min(initial=math.inf))
-        self.high = float(values[:, kind.values.index("maximum")].max(initial=-math.inf))
 
-    def __getitem__(self, name: str) -> float:
-        return self._totals[name]
+_NOTHING = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
 
 
-def _profile(
-    name: str, how: Scale | Vocabulary, sums: _Sums, counted: tuple[Sequence[object], NDArray[np.float64]]
+def _categorical(name: str, sums: Sequence[float], values: Mapping[str, float]) -> Profile:
+    rows, missing, squares = sums[0], sums[1], sums[5]
+    return Profile(name, "categorical", rows, squares, missing, 0.0, None, None, None, None, *_NOTHING, values, None)
+
+
+def _numeric(
+    name: str, scale: Scale, sums: Sequence[float], index: NDArray[np.int64], counts: NDArray[np.float64]
 ) -> Profile:
-    rows, missing, infinite, squares = (sums[column] for column in ("rows", "missing", "infinite", "weight_squares"))
-    labels, counts = counted
-    if isinstance(how, Vocabulary):
-        values = dict(zip(map(str, labels), counts.tolist(), strict=True))
-        nothing = np.array([], dtype=np.int64), np.array([], dtype=np.float64)
-        return Profile(name, "categorical", rows, squares, missing, 0.0, None, None, None, None, *nothing, values, None)
-    index = np.array(labels, dtype=np.int64)
-    order = np.argsort(index, kind="stable")
-    mean, sd = _spread(sums["shifted"], sums["shifted_squares"], rows - missing - infinite, how.center)
+    rows, missing, infinite, shifted, shifted_squares, squares, low, high = sums
+    mean, sd = _spread(shifted, shifted_squares, rows - missing - infinite, scale.center)
     return Profile(
         name,
         "numeric",
@@ -157,12 +168,12 @@ def _profile(
         infinite,
         mean,
         sd,
-        sums.low if math.isfinite(sums.low) else None,
-        sums.high if math.isfinite(sums.high) else None,
-        index[order],
-        counts[order],
+        low if math.isfinite(low) else None,
+        high if math.isfinite(high) else None,
+        index,
+        counts,
         {},
-        how,
+        scale,
     )
 
 

@@ -5,6 +5,7 @@ Three families, each simple enough to be written as one SQL expression: log bins
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -233,39 +234,40 @@ def quantile_from_value_bins(
     return _with_interval(value, low, high, counts, ranks)
 
 
-def value_from_value_bins(
+def values_from_value_bins(
     index: IntArray,
     counts: FloatArray,
-    probability: float,
+    probabilities: Sequence[float],
     ends: tuple[float, float],
     *,
     center: float = 0.0,
     scale: float = 1.0,
-) -> float | None:
-    """Return the value of `quantile_from_value_bins` alone, for tables that show many.
+) -> list[float]:
+    """Return the values of `quantile_from_value_bins` alone, for tables that show many.
 
     Args:
         index: Value bins, sorted, distinct, shape (bins,).
         counts: Weight per bin, shape (bins,), not negative.
-        probability: Between 0 and 1.
+        probabilities: Each between 0 and 1.
         ends: Smallest and largest value of the window, exactly.
         center: As for `value_bin`.
         scale: As for `value_bin`.
 
     Returns:
-        None when no row was counted.
+        One for each probability; none when no row was counted.
 
     Example:
         >>> index, counts = np.unique(value_bin(np.arange(-500.0, 501.0), 0.0, 500.0), return_counts=True)
-        >>> round(value_from_value_bins(index, counts.astype(float), 0.5, (-500.0, 500.0), scale=500.0), 1)
-        0.5
+        >>> found = values_from_value_bins(index, counts.astype(float), (0.25, 0.5), (-500.0, 500.0), scale=500.0)
+        >>> [round(value, 1) for value in found]
+        [-250.2, 0.5]
     """
     total = float(np.sum(counts))
     if total <= 0.0:
-        return None
+        return []
     low, high = _bounded_edges(index, counts, ends, (center, scale))
-    bin_at, inside = _position(counts, probability * total)
-    return float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
+    positions = [_position(counts, probability * total) for probability in probabilities]
+    return [float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside) for bin_at, inside in positions]
 
 
 def _bounded_edges(

@@ -5,8 +5,9 @@ Counts are weights on the same bins in the same order, one vector per window.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from setpoint.stats.special import FloatArray
 EMPTY_BIN_ROWS = 0.5
 """An empty bin that the other window fills counts as half a row in PSI and in Kullback and Leibler's divergence, which
 are infinite otherwise."""
+
+_MANY_ROWS = 50.0
+"""Rows due in a bin from which their number is as good as normal, and never negative: it would be seven spreads off."""
 
 
 def psi(reference: FloatArray, current: FloatArray) -> Estimate:
@@ -210,9 +214,9 @@ def expected_if_unchanged(
     Example:
         >>> quiet = expected_if_unchanged("psi", np.full(11, 100.0), np.full(11, 100.0))
         >>> round(quiet.value, 3), round(quiet.high, 3)
-        (0.019, 0.038)
+        (0.019, 0.034)
 
-    Cost: about 2 ms for 40 bins and 200 draws.
+    Cost: with 40 bins and 200 draws about 2 ms, a tenth of that when every bin is due 50 rows.
     """
     named: dict[Distance, FloatArray | None] = {distance: positions}
     rows = (reference_rows, current_rows)
@@ -245,7 +249,7 @@ def all_expected_if_unchanged(
         >>> same = np.full(11, 100.0)
         >>> both = all_expected_if_unchanged({"psi": None, "total_variation": None}, same, same)
         >>> round(both["psi"].value, 3), round(both["total_variation"].high, 3)
-        (0.019, 0.081)
+        (0.019, 0.078)
     """
     if _totals(reference, current) is None:
         return dict.fromkeys(distances, Estimate.unknown(_empty(reference)))
@@ -253,15 +257,40 @@ def all_expected_if_unchanged(
     filled = (reference + current) > 0.0
     shares = (reference + current)[filled] / (n + m)
     shares /= np.sum(shares)
-    generator = np.random.default_rng(seed)
     sizes = [max(round(total if size is None else size), 1) for total, size in zip((n, m), rows, strict=True)]
-    drawn = [generator.multinomial(size, shares, size=draws).astype(np.float64) for size in sizes]
-    found: dict[Distance, Estimate] = {}
-    for distance, positions in distances.items():
-        values = _kernel(distance, None if positions is None else positions[filled])(drawn[0], drawn[1])
-        centre, high = float(np.mean(values)), float(np.quantile(values, LEVEL))
-        found[distance] = Estimate(centre, 0.0, max(centre, high))
-    return found
+    drawn = _drawn(sizes, shares, draws, seed)
+    read = np.array(
+        [
+            _kernel(distance, None if positions is None else positions[filled])(drawn[0], drawn[1])
+            for distance, positions in distances.items()
+        ]
+    )
+    both = zip(read.mean(axis=1).tolist(), np.quantile(read, LEVEL, axis=1).tolist(), strict=True)
+    return {
+        distance: Estimate(centre, 0.0, max(centre, high))
+        for distance, (centre, high) in zip(distances, both, strict=True)
+    }
+
+
+def _drawn(sizes: Sequence[int], shares: FloatArray, draws: int, seed: int) -> list[FloatArray]:
+    """Return counts drawn from shares, shape (draws, bins), for windows of some sizes.
+
+    Where each bin is due many rows, from the normal with the multinomial's covariance: thirty times as fast.
+    """
+    if min(sizes) * float(np.min(shares)) < _MANY_ROWS:
+        generator = np.random.default_rng(seed)
+        return [generator.multinomial(size, shares, size=draws).astype(np.float64) for size in sizes]
+    roots = np.sqrt(shares)
+    return [
+        size * shares + math.sqrt(size) * (roots * normal - np.outer(normal @ roots, shares))
+        for size, normal in zip(sizes, _normals(len(sizes), draws, len(shares), seed), strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _normals(windows: int, draws: int, bins: int, seed: int) -> FloatArray:
+    """Return standard normal numbers, shape (windows, draws, bins)."""
+    return np.random.default_rng(seed).standard_normal((windows, draws, bins))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,11 @@ from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import COUNT_ASIDE, Change, RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.findings import open_findings, read_findings
-from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition
 from setpoint.store.money import MONEY
+from setpoint.store.news import has_news
 from setpoint.store.quality_kinds import quality_kind
-from setpoint.store.segments import open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Kept, Progress, Summaries
@@ -96,17 +95,7 @@ class KeptEvidence(RowEvidence):
         """Tables in which something arrived since the states were made."""
         if self.progress is None:
             return frozenset(SUMMARISED)
-        return frozenset(table for table in SUMMARISED if self._has_news(table, self.progress))
-
-    def _has_news(self, table: str, progress: Progress) -> bool:
-        segments = open_segments(self._layout.spool(self.model.name, table))
-        try:
-            lake = LakeTable(self._layout.lake(self.model.name, table))
-            unshipped = any(segment.name.sequence > lake.shipped(segment.name.process) for segment in segments)
-        finally:
-            for segment in segments:
-                segment.close()
-        return unshipped or lake.ship > progress.ships.get(table, 0)
+        return frozenset(table for table in SUMMARISED if has_news(self._layout, self.model.name, table, self.progress))
 
     @cached_property
     def dirty(self) -> frozenset[int]:

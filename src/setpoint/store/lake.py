@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -48,6 +49,15 @@ _CONFIGURATION: dict[str, str | None] = {
 }
 
 
+def last_version(path: Path) -> int | None:
+    """Return the number of a table's last commit, without opening it; None without one that is in the log."""
+    try:
+        names = os.listdir(path / "_delta_log")  # noqa: PTH208 - of hundreds, names are all that is needed
+    except FileNotFoundError:
+        return None
+    return max((int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdigit()), default=None)
+
+
 class LakeTable:
     """A snapshot of one Delta table, which need not exist yet.
 
@@ -66,6 +76,11 @@ class LakeTable:
         except TableNotFoundError:
             self.delta = None
         self.columns, self.inputs = ({}, {}) if self.delta is None else _types(self.delta)
+
+    @property
+    def version(self) -> int | None:
+        """Number of its last commit of any kind; None before the first."""
+        return None if self.delta is None else self.delta.version()
 
     @property
     def ship(self) -> int:

@@ -71,6 +71,7 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
             Progress(
                 basis=basis(model),
                 ships=snapshot.ships,
+                versions=snapshot.versions,
                 ticked_at=now,
                 closed_until=closed_until,
                 first_at=min((start for start in starts if start is not None), default=None),

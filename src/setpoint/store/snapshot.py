@@ -38,6 +38,7 @@ class Snapshot:
         connection: Where the views are.
         columns: How each feature of the predictions is read.
         ships: The last shipment of each table in this snapshot.
+        versions: The last commit of each table that is there, which may be no shipment.
         spooled: Bytes of each table that lie in the spool and not in the lake.
     """
 
@@ -64,6 +65,7 @@ class Snapshot:
         self.connection: duckdb.DuckDBPyConnection = connect()
         self.columns: dict[str, Column] = {}
         self.ships: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
         self.spooled: dict[str, int] = {}
         try:
             opened = {table: open_segments(layout.spool(model, table)) for table in tables}
@@ -116,6 +118,8 @@ class Snapshot:
         union = " UNION ALL BY NAME ".join(parts)
         rows(self.connection, f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
         self.ships[table] = lake.ship
+        if lake.version is not None:
+            self.versions[table] = lake.version
         self.spooled[table] = sum(segment.size for segment in fresh)
         if table == "predictions":
             self.columns = {name: Column(f"inputs.{quoted(name)}", kind) for name, kind in columns.inputs.items()}

@@ -86,6 +86,7 @@ class Progress(msgspec.Struct, kw_only=True):
         basis: Hash of the declaration's parts that states depend on; another one voids all states. `CARRIED`
             after an older version wrote them, which hashed other parts.
         ships: Last shipment of each table that is in them.
+        versions: Last commit of each table when they were made: where there is no later one, nothing came.
         ticked_at: The time they hold for.
         closed_until: Buckets that start earlier are complete.
         first_at: Time of the first prediction; None without any.
@@ -115,6 +116,7 @@ class Progress(msgspec.Struct, kw_only=True):
     features: StoredFeatures
     outcome_shift: float
     changes: list[Change]
+    versions: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     marked: list[int] = msgspec.field(default_factory=list[int])
     let_go_before: int = 0
     rates: Rates = msgspec.field(default_factory=Rates)
