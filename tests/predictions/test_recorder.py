@@ -440,6 +440,16 @@ def test_a_check_that_fails_loses_no_row(made: Made) -> None:
     assert recorder.record({"amount": 1.0})
 
 
+@pytest.mark.parametrize("odd", [5, "amount", ["amount"], 2.5, b"{}"])
+def test_what_is_no_row_breaks_the_contract(made: Made, odd: object) -> None:
+    recorder = contracted(made)
+    found = recorder.check(odd)  # pyright: ignore[reportArgumentType] — as a service passes on what it is sent
+    assert (found.row, found.violations, found.action) == ({}, ("row", "amount.required"), "reject")
+    for nothing in (recorder.check(), recorder.check(None), recorder.check({})):
+        assert (nothing.row, nothing.violations, nothing.action) == ({}, ("amount.required",), "accept")
+    assert recorder.spool.failed == 0
+
+
 def test_what_a_row_breaks_is_known_before_predicting(made: Made) -> None:
     recorder = contracted(made)
     assert recorder.check({"amount": -1.0}).violations == ("amount.range",)

@@ -134,23 +134,24 @@ class Recorder:
             return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id
 
-    def check(self, inputs: Mapping[str, Value]) -> Checked:
+    def check(self, inputs: Mapping[str, Value] | None = None) -> Checked:
         """Hold a row against the declared contract, before predicting from it: nothing is recorded, and nothing raised.
 
         Record the row as it came, not the mended one: `record` checks it once more and notes what it broke.
 
         Args:
-            inputs: Value by feature name.
+            inputs: Value by feature name. What is no mapping breaks `row` and is rejected, if there is a contract.
 
         Returns:
             What to predict from, the rules that the row broke, and whether the contract says not to predict.
         """
+        row = {} if inputs is None else inputs
         if self._contract is not None:
             try:
-                return self._contract.check(inputs)
+                return self._contract.check(row)
             except Exception as error:  # as in `record`
                 self.note_failure(error)
-        return Checked(inputs, (), "accept")
+        return Checked(row, (), "accept")
 
     def _broken(self, contract: ContractCheck, row: Mapping[str, Value]) -> str | None:
         """Return the ids of the rules that a row breaks; None without any. A check that fails loses no row."""
