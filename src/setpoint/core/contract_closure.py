@@ -90,7 +90,7 @@ class ContractCheck:
         try:
             broken = self.violations(row)
         except Exception:
-            if isinstance(row, Mapping):
+            if isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] — of callers without types
                 raise
             return Checked({}, (NO_ROW, *self.violations({})), "reject")
         if not broken:
