@@ -26,6 +26,7 @@ from setpoint.core.ids import keeps
 from setpoint.core.model import Model
 from setpoint.predictions.details import Details, Moment, RowDetails, add_details, to_micros
 from setpoint.predictions.measured import Measured
+from setpoint.predictions.reactions import say_only_noted
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import FORMAT, Layout, Marker, check_name
 from setpoint.store.shapes import clean
@@ -145,7 +146,7 @@ class Recorder:
         Returns:
             What to predict from, the rules that the row broke, and whether the contract says not to predict.
         """
-        row = {} if inputs is None else inputs
+        row: Mapping[str, Value] = {} if inputs is None else inputs
         if self._contract is not None:
             try:
                 return self._contract.check(row)
@@ -264,7 +265,7 @@ class Recorder:
         """Return a decorator that records every call of a function and keeps its exact type.
 
         Arguments become inputs by their names; a mapping or an object with fields is spread out.
-        Async functions stay async.
+        Async functions stay async. A contract is noted only: `check` says what to predict from.
 
         Args:
             version: The version of this function.
@@ -272,6 +273,7 @@ class Recorder:
             unit: The argument or input that is the unit.
             score: Whether the returned number is a score rather than the answer itself.
         """
+        say_only_noted(self.declared, "Recorder.predict")
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             signature = inspect.signature(function)
