@@ -53,6 +53,8 @@ schema:
         logicalType: number
 """
 
+BETWEEN = "quality: [{{metric: rowCount, mustBeBetween: {}}}]\n    properties:\n"
+
 
 def from_odcs(text: str) -> Translated:
     return read_odcs(read_text(text, "c.yaml"))
@@ -131,6 +133,14 @@ def test_what_cannot_be_carried_over_is_named(addition: str, lost: str) -> None:
         ("number\n", "number\n        quality: [{metric: nullValues}]\n", "found no operator"),
         ("number\n", "number\n        logicalTypeOptions: {minimum: 5, maximum: 1}\n", "at_least 5 above at_most 1"),
         ("number\n", "number\n        logicalTypeOptions: {minimum: low}\n", "minimum: found 'low', expected a number"),
+        ("properties:\n", BETWEEN.format([]), "mustBeBetween: found a list of 0, expected the two ends"),
+        ("properties:\n", BETWEEN.format([9, 1]), "rows: found at_least 10 above at_most 0"),
+        (
+            "number\n",
+            "number\n        quality: [{metric: nullValues, mustBeLessThan: 500, unit: percent}]\n",
+            "missing_ratio: found 5, expected a share from 0 to 1",
+        ),
+        ("schema:", "schem:", "schema: found 0 objects, expected one"),
         ("- name: flights\n", "- name: a\n  - name: flights\n", "found 2 objects, expected one"),
     ],
 )  # fmt: skip
