@@ -221,6 +221,11 @@ NUMBER = ["x.required", "x.kind", "x.finite"]
         ({"type": "object", "properties": {"y": {}}}, ["x.required"], "properties.x: not carried over, found object"),
         ({"anyOf": [{"type": "object"}, {"type": "null"}]}, [], "properties.x: not carried over, found object"),
         ({"anyOf": [{"type": "string"}, {}]}, [], "properties.x.anyOf: not carried over, not every branch has a type"),
+        (
+            {"anyOf": [{"const": "a"}, {"type": "string", "minLength": 3}]},
+            ["x.required", "x.kind"],
+            "anyOf[0].const: not carried over, not every branch says so; properties.x.anyOf[1].minLength: not carried",
+        ),
         ({"allOf": [{"type": "number"}, {"minimum": 3}]}, [], "properties.x.allOf: not carried over"),
         ({"type": "null"}, [], "properties.x.type: not carried over, found null"),
         ({"const": None}, [], "properties.x.const: not carried over, it has no value but null"),

@@ -152,14 +152,14 @@ def _merged(draft: Draft, told: Told, path: Path) -> Told:
         draft.fail(path[:3], "found branches in branches without an end, or too deep to read")
     told = _followed(draft, told, path, draft.source.data)
     for key in ("anyOf", "oneOf", "allOf"):
-        listed_branches = draft.listed(told.get(key), (*path, key))
-        if not listed_branches or (key == "allOf" and len(listed_branches) > 1):
+        found = draft.listed(told.get(key), (*path, key))
+        if not found or (key == "allOf" and len(found) > 1):
             continue  # what several schemas ask together is named with all else that is not read
         rest = {name: value for name, value in told.items() if name != key}
+        shared = {"type": rest["type"]} if "type" in rest else {}
+        places = [(*path, key, n) for n in range(len(found))]
         branches = [
-            {"type": rest["type"], **one} if "type" in rest else one
-            for n, raw in enumerate(listed_branches)
-            for one in [_merged(draft, draft.mapping(raw, (*path, key, n)), (*path, key, n))]
+            {**shared, **_merged(draft, draft.mapping(one, at), at)} for one, at in zip(found, places, strict=True)
         ]
         told = {**_common(draft, branches, (*path, key)), **rest}
     return told
@@ -187,7 +187,7 @@ def _common(draft: Draft, branches: list[Told], path: Path) -> Told:
         for key, value in branches[n].items():
             if all(key in branches[m] and branches[m][key] == value for m in others):
                 common.setdefault(key, value)
-            elif key not in {*_WORDS, *common, "const"}:
+            elif key not in {*_WORDS, *common} and not (key == "const" and "enum" in common):
                 draft.lose((*path, n, key), "not every branch says so")
     return common
 
