@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
-    from setpoint.declare.contract_schema import contract_from_pydantic
+    from setpoint.declare.contract_pydantic import contract_from_pydantic
     from setpoint.predictions.recorder import Recorder
     from setpoint.project.contracts import check_table as check
     from setpoint.project.drift import DriftDetector
@@ -68,7 +68,7 @@ _HOMES = {
     "Verdict": "core.verdict",
     "Window": "core.window",
     "check": "project.contracts:check_table",
-    "contract_from_pydantic": "declare.contract_schema",
+    "contract_from_pydantic": "declare.contract_pydantic",
     "diff": "project.table_diff:diff_tables",
     "embedding_drift": "answers.embedding_drift",
     "evaluate": "project.evaluation",

@@ -71,6 +71,34 @@ def test_notations_of_others_go_out_and_come_back(folder: Path) -> None:
         assert run(folder, "check", "bad.csv", "--contract", name).returncode == 1
 
 
+def test_an_imported_contract_goes_into_the_file_of_its_model(folder: Path) -> None:
+    schema = {"properties": {"delay": {"type": "number", "minimum": 0}, "carrier": {"type": "string"}}}
+    (folder / "c.json").write_text(json.dumps(schema), encoding="utf-8")
+    target = folder / "models" / "flights.yaml"
+    above, below = "# ours\ntask: regression  # minutes\n\n", "\n# how much may be lost\nkeep: 0.5\n"
+    told = "contract:\n  fields:\n    delay: {kind: numeric, at_least: 0}\n    carrier: {kind: categorical}\n"
+    into = ("contract", "import", "c.json", "--into", "models/flights.yaml")
+    target.write_text(above + MODEL + below, encoding="utf-8")
+    refused = run(folder, *into)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: models/flights.yaml has a contract already\nhint: ")
+    assert target.read_text(encoding="utf-8") == above + MODEL + below
+    assert run(folder, *into, "--force").stdout == "models/flights.yaml\n"
+    assert target.read_text(encoding="utf-8") == above + told + below
+    for before, after in ((above.rstrip(), above.rstrip() + "\n" + told), ("", told), ("contract:\n", told)):
+        target.write_text(before, encoding="utf-8")
+        assert run(folder, *into).returncode == 0
+        assert target.read_text(encoding="utf-8") == after
+    assert run(folder, "apply").returncode == 0
+    unfit = "features: {delay: {kind: boolean}}\n"
+    for text in (unfit, "{keep: 0.5}\n", "keep: [\n"):
+        target.write_text(text, encoding="utf-8")
+        done = run(folder, *into)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert target.read_text(encoding="utf-8") == text
+    assert run(folder, *into[:-1], "no/flights.yaml").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

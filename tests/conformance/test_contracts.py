@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import duckdb
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from setpoint.core.contract import Contract, ContractField, FieldKind, RowCondition
 from setpoint.core.contract_closure import ContractCheck
+from setpoint.core.values import plain
 from setpoint.store.contract_sql import Column, count_broken
 
 VALUES: dict[str, list[object]] = {
@@ -30,6 +32,8 @@ VALUES: dict[str, list[object]] = {
     "TIMESTAMP": [None, datetime(2026, 1, 2, 3, 4, 5)],  # noqa: DTZ001 - a column without a zone
     "DATE": [None, date(2026, 1, 2)],
     "INTEGER[]": [None, [1, 2]],
+    "UUID": [None],
+    "JSON": [None, "1", '{"a": 1}', '"AA"'],
 }
 KINDS: list[FieldKind | None] = ["numeric", "integer", "categorical", "boolean", "time", None]
 PATTERNS = [r"^\w+$", "a.b", r"\d", r"^[^a-c]", "b$", r"\s", "(A|a){2}", r"^$", r"[\w\-]+é"]
@@ -56,13 +60,45 @@ def test_every_rule_of_every_kind_counts_alike(kind: str) -> None:
         con.execute(f"SET TimeZone='UTC'; CREATE TABLE t (x {kind})")
         con.executemany("INSERT INTO t VALUES (?)", [[value] for value in values])
         for one in fields("x"):
-            contract = Contract((one,))
-            violations = ContractCheck(contract).violations
-            online = Counter(rule for value in values for rule in violations({"x": value}))
-            batch = count_broken(con, "t", contract, {"x": Column("x", kind)})
-            per_row = [rule.id for rule in contract.rules if rule.sort.is_per_row]
-            assert {rule: batch.broken[rule] for rule in per_row} == {rule: online[rule] for rule in per_row}, one
-            assert batch.rows == len(values)
+            assert_alike(con, kind, one, values)
+
+
+def assert_alike(con: duckdb.DuckDBPyConnection, kind: str, one: ContractField, values: list[object]) -> None:
+    contract = Contract((one,))
+    violations = ContractCheck(contract).violations
+    online = Counter(rule for value in values for rule in violations({"x": value}))
+    batch = count_broken(con, "t", contract, {"x": Column("x", kind)})
+    per_row = [rule.id for rule in contract.rules if rule.sort.is_per_row]
+    assert {rule: batch.broken[rule] for rule in per_row} == {rule: online[rule] for rule in per_row}, one
+    assert batch.rows == len(values)
+
+
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-9))])
+EPOCHS = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001 - the bounds of naive ones
+NUMBER_TEXTS = (st.integers() | st.floats()).map(str)
+ODD: dict[str, st.SearchStrategy[object]] = {
+    "DOUBLE": st.floats() | st.sampled_from(VALUES["DOUBLE"]) | st.floats().map(np.float64),
+    "FLOAT": st.floats(width=32) | st.floats(width=32).map(np.float32),
+    "BIGINT": st.integers(-(2**63), 2**63 - 1) | st.integers(-(2**63), 2**63 - 1).map(np.int64),
+    "DECIMAL(18,3)": st.decimals(-(10**14), 10**14, places=3),
+    "VARCHAR": st.text() | NUMBER_TEXTS | EPOCHS.map(str) | st.sampled_from(["\0", "a\0b", "\U0001f600", " 1 ", "NaN"]),
+    "BOOLEAN": st.booleans() | st.booleans().map(np.bool_),
+    "TIMESTAMP": EPOCHS,
+    "TIMESTAMP WITH TIME ZONE": st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=ZONES),  # noqa: DTZ001
+    "DATE": st.dates(),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_odd_values_count_alike(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(list(ODD)))
+    values = data.draw(st.lists(st.none() | ODD[kind], min_size=1, max_size=8))
+    with duckdb.connect() as con:
+        con.execute(f"SET TimeZone='UTC'; CREATE TABLE t (x {kind})")
+        con.executemany("INSERT INTO t VALUES (?)", [[plain(value)] for value in values])
+        for one in data.draw(st.lists(st.sampled_from(fields("x")), min_size=1, max_size=5)):
+            assert_alike(con, kind, one, values)
 
 
 CONDITIONS = [

@@ -28,6 +28,12 @@ CONTRACT = Contract((DELAY, CARRIER, MONTH), (RowCondition("late", "delay > mont
 FINE = {"delay": 20.5, "carrier": "AA", "month": 3}
 
 
+def untyped(told: dict[str, Any]) -> ContractField:
+    """Return a field as callers without type checks write it."""
+    usual: dict[str, Any] = {"name": "x"}
+    return ContractField(**usual | told)
+
+
 def broken(contract: Contract, row: dict[str, Any]) -> tuple[str, ...]:
     return ContractCheck(contract).violations(row)
 
@@ -141,12 +147,44 @@ def test_the_hash_knows_what_is_promised_not_the_order_or_the_version() -> None:
         (ContractField("x", required=True, missing_ratio=0.1), "for a required field"),
         (ContractField("x", "numeric", fresh_within=1), "expected kind time"),
         (ContractField("x,y"), "holds a comma"),
+        (ContractField("x", missing_ratio=2), "found 2, expected a share from 0 to 1"),
+        (ContractField("x", tolerance=-0.1), "found -0.1, expected a share from 0 to 1"),
+        (ContractField("x", fresh_within=0), "found 0 microseconds, expected more than none"),
+        (untyped({"kind": "nummer"}), "found nummer, expected numeric, integer"),
+        (untyped({"at_least": "low"}), "found 'low', expected a number"),
+        (untyped({"at_most": True}), "found True, expected a number"),
+        (untyped({"required": "yes"}), "found 'yes', expected True or False"),
+        (untyped({"name": 5}), "found 5, expected a text"),
     ],
 )
 def test_a_field_that_contradicts_itself_is_refused(field: ContractField, message: str) -> None:
     assert message in "; ".join(fault.message for fault in contract_faults(Contract((field,))))
     with pytest.raises(UsageError):
         ContractCheck(Contract((field,)))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"fields": DELAY}, "contract.fields: found ContractField"),
+        ({"fields": (5,)}, "contract.fields.0: found 5, expected a ContractField"),
+        ({"conditions": ("delay > 1",)}, "contract.conditions.0: found 'delay > 1', expected a RowCondition"),
+        ({"rows_at_least": "a"}, "contract.rows.at_least: found 'a', expected a whole number"),
+        ({"rows_at_least": -5}, "contract.rows: found -5 rows, expected none or more"),
+        ({"rows_at_least": 5, "rows_at_most": 3}, "contract.rows: found at_least 5 above at_most 3"),
+    ],
+)
+def test_what_is_no_contract_is_refused_in_words(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ContractCheck(Contract(**told))
+    assert caught.value.message.startswith(message)
+
+
+def test_what_no_field_can_be_made_of_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="on_violation: found 'odd', expected warn, null, default, reject, shadow"):
+        untyped({"on_violation": "odd"})
+    with pytest.raises(UsageError, match=r"x\.allowed: found 'AA', expected a tuple of values"):
+        untyped({"allowed": "AA"})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import pydantic
@@ -10,7 +14,8 @@ import pytest
 
 from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
 from setpoint.core.errors import DeclarationError, UsageError
-from setpoint.declare.contract_schema import contract_from_pydantic, read_json_schema, write_json_schema
+from setpoint.declare.contract_pydantic import contract_from_pydantic
+from setpoint.declare.contract_schema import read_json_schema, write_json_schema
 from setpoint.declare.odcs import read_odcs, write_odcs
 from setpoint.declare.problems import Problems
 from setpoint.declare.source import Source, read_text
@@ -47,6 +52,8 @@ schema:
       - name: delay
         logicalType: number
 """
+
+BETWEEN = "quality: [{{metric: rowCount, mustBeBetween: {}}}]\n    properties:\n"
 
 
 def from_odcs(text: str) -> Translated:
@@ -126,6 +133,14 @@ def test_what_cannot_be_carried_over_is_named(addition: str, lost: str) -> None:
         ("number\n", "number\n        quality: [{metric: nullValues}]\n", "found no operator"),
         ("number\n", "number\n        logicalTypeOptions: {minimum: 5, maximum: 1}\n", "at_least 5 above at_most 1"),
         ("number\n", "number\n        logicalTypeOptions: {minimum: low}\n", "minimum: found 'low', expected a number"),
+        ("properties:\n", BETWEEN.format([]), "mustBeBetween: found a list of 0, expected the two ends"),
+        ("properties:\n", BETWEEN.format([9, 1]), "rows: found at_least 10 above at_most 0"),
+        (
+            "number\n",
+            "number\n        quality: [{metric: nullValues, mustBeLessThan: 500, unit: percent}]\n",
+            "missing_ratio: found 5, expected a share from 0 to 1",
+        ),
+        ("schema:", "schem:", "schema: found 0 objects, expected one"),
         ("- name: flights\n", "- name: a\n  - name: flights\n", "found 2 objects, expected one"),
     ],
 )  # fmt: skip
@@ -176,16 +191,99 @@ def test_a_pydantic_model_becomes_a_contract_and_its_code_is_named() -> None:
     assert month.at_least == 1.0
     lost = "; ".join(found.lost)
     assert "the validator plain" in lost
-    assert "properties.inner.type: not carried over" in lost
+    assert "properties.inner: not carried over, found object or null, and a field is a number" in lost
     assert "tail may be null" in lost
 
 
+NUMBER = ["x.required", "x.kind", "x.finite"]
+
+
+@pytest.mark.parametrize(
+    ("told", "rules", "lost"),
+    [
+        ({"type": ["integer", "number"], "minimum": 3}, [*NUMBER, "x.range"], ""),
+        ({"anyOf": [{"type": "integer"}, {"type": "number"}, {"type": "null"}]}, NUMBER[1:], "x may be null"),
+        ({"oneOf": [{"const": "a"}, {"enum": ["b", "c"]}]}, ["x.required", "x.kind", "x.allowed"], ""),
+        ({"allOf": [{"type": "number"}], "description": "speed"}, NUMBER, ""),
+        ({"type": "string", "nullable": True}, ["x.kind"], "x may be null"),
+        ({"type": ["string", "null"]}, ["x.kind"], "x may be null"),
+        (
+            {"anyOf": [{"type": "number", "minimum": 0}, {"type": "number", "minimum": 0, "maximum": 3}]},
+            [*NUMBER, "x.range"],
+            "properties.x.anyOf[1].maximum: not carried over, not every branch says so",
+        ),
+        (
+            {"type": ["string", "integer"], "minimum": 3},
+            ["x.required"],
+            "or a boolean; properties.x.minimum: not carried over",
+        ),
+        ({"type": "array", "items": {}}, ["x.required"], "properties.x: not carried over, found array, and"),
+        ({"type": "object", "properties": {"y": {}}}, ["x.required"], "properties.x: not carried over, found object"),
+        ({"anyOf": [{"type": "object"}, {"type": "null"}]}, [], "properties.x: not carried over, found object"),
+        ({"anyOf": [{"type": "string"}, {}]}, [], "properties.x.anyOf: not carried over, not every branch has a type"),
+        (
+            {"anyOf": [{"const": "a"}, {"type": "string", "minLength": 3}]},
+            ["x.required", "x.kind"],
+            "anyOf[0].const: not carried over, not every branch says so; properties.x.anyOf[1].minLength: not carried",
+        ),
+        ({"allOf": [{"type": "number"}, {"minimum": 3}]}, [], "properties.x.allOf: not carried over"),
+        ({"type": "null"}, [], "properties.x.type: not carried over, found null"),
+        ({"const": None}, [], "properties.x.const: not carried over, it has no value but null"),
+    ],
+)
+def test_what_a_schema_says_of_a_field_is_read_or_named(told: object, rules: list[str], lost: str) -> None:
+    found = read_json_schema(Source("s.json", {"properties": {"x": told}, "required": ["x"]}))
+    assert [rule.id for rule in found.contract.rules] == rules
+    assert lost in "; ".join(found.lost)
+    assert bool(lost) == bool(found.lost)
+
+
+class Sort(enum.Enum):
+    NEAR = "near"
+    FAR = "far"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "rules", "lost"),
+    [
+        (Annotated[Decimal, pydantic.Field(ge=0)], [*NUMBER, "x.range"], ""),
+        (Annotated[Decimal, pydantic.Field(max_digits=5)], NUMBER, "properties.x.max_digits: not carried over"),
+        (Decimal | None, NUMBER[1:], "x may be null"),
+        (int | float, NUMBER, ""),
+        (int | str, ["x.required"], "properties.x.type: not carried over, found integer and string"),
+        (Sort, ["x.required", "x.kind", "x.allowed"], ""),
+        (Sort | None, ["x.kind", "x.allowed"], "x may be null"),
+        (Literal["a", 1], ["x.required", "x.kind", "x.allowed"], ""),
+        (datetime | date, ["x.required", "x.kind"], ""),
+        (pydantic.PastDate, ["x.required", "x.kind"], "properties.x.now_op: not carried over"),
+        (Annotated[date, pydantic.Field(ge=date(2026, 1, 1))], ["x.required", "x.kind"], "properties.x.ge"),
+        (list[int], ["x.required"], "properties.x: not carried over, found array"),
+        (Inner | int, ["x.required"], "properties.x: not carried over, found object or integer"),
+        (Callable[[], int], ["x.required"], "properties.x: not carried over, found object"),
+        (Annotated[float, pydantic.AfterValidator(abs)], NUMBER, "the validator abs: not carried over, it is code"),
+    ],
+)  # fmt: skip
+def test_every_type_of_pydantic_is_read_or_named(annotation: object, rules: list[str], lost: str) -> None:
+    found = contract_from_pydantic(pydantic.create_model("Row", x=(annotation, ...)))  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownArgumentType] — made of a list
+    assert [rule.id for rule in found.contract.rules] == rules
+    assert lost in "; ".join(found.lost)
+    assert bool(lost) == bool(found.lost)
+
+
 def test_a_schema_that_is_none_is_refused() -> None:
-    odd: list[dict[str, object]] = [{"type": "array"}, {"properties": 5}, {"$ref": "#/x"}]
-    odd.append({"properties": {"a": {"type": "nummer"}}})
-    for told in odd:
-        with pytest.raises(Problems):
+    endless = {"anyOf": [{"$ref": "#/properties/a"}]}
+    odd: dict[str, dict[str, object]] = {
+        "s.json:1: found the type array, expected an object with properties": {"type": "array"},
+        "s.json:1: found allOf without properties": {"allOf": []},
+        "properties: found 5, expected a mapping": {"properties": 5},
+        "$ref: found '#/x', expected a schema in this file": {"$ref": "#/x"},
+        "properties.a.type: found 'nummer', expected null": {"properties": {"a": {"type": "nummer"}}},
+        "properties.a.anyOf: found branches in branches": {"properties": {"a": endless}},
+    }
+    for problem, told in odd.items():
+        with pytest.raises(Problems) as caught:
             read_json_schema(Source("s.json", told))
+        assert problem in caught.value.problems[0].text
 
 
 def test_a_pydantic_model_without_a_possible_value_is_refused() -> None:
@@ -197,5 +295,7 @@ def test_a_pydantic_model_without_a_possible_value_is_refused() -> None:
 
 
 def test_what_is_no_pydantic_model_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match="BaseModel has no schema"):
+        contract_from_pydantic(pydantic.BaseModel)  # it has no fields, and no schema
     with pytest.raises(UsageError, match="found 5, expected a pydantic model"):
         contract_from_pydantic(5)  # pyright: ignore[reportArgumentType] — a mistake

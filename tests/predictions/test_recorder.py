@@ -18,6 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from setpoint.connect.asgi import SetpointMiddleware
+from setpoint.connect.estimator import wrap
 from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
 from setpoint.core.errors import NaiveTimestamp
 from setpoint.core.model import Feature, Model
@@ -438,6 +440,44 @@ def test_a_check_that_fails_loses_no_row(made: Made) -> None:
     assert recorder.check(Raising()).action == "accept"
     assert recorder.spool.failed == 1
     assert recorder.record({"amount": 1.0})
+
+
+@pytest.mark.parametrize("odd", [5, "amount", ["amount"], 2.5, b"{}"])
+def test_what_is_no_row_breaks_the_contract(made: Made, odd: object) -> None:
+    recorder = contracted(made)
+    found = recorder.check(odd)  # pyright: ignore[reportArgumentType] — as a service passes on what it is sent
+    assert (found.row, found.violations, found.action) == ({}, ("row", "amount.required"), "reject")
+    for nothing in (recorder.check(), recorder.check(None), recorder.check({})):
+        assert (nothing.row, nothing.violations, nothing.action) == ({}, ("amount.required",), "accept")
+    assert recorder.spool.failed == 0
+
+
+def test_who_only_notes_violations_says_so_where_the_contract_asks_for_more(
+    made: Made, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(*_: object) -> None:
+        return None
+
+    def starts(recorder: Recorder) -> None:
+        wrap(object(), recorder)
+        SetpointMiddleware(app, recorder)
+        recorder.predict()(abs)
+
+    starts(contracted(made))
+    assert caplog.messages == []
+    fields = (
+        ContractField("month", at_most=12, on_violation=OnViolation.REJECT),
+        ContractField("carrier", allowed=("AA", "DL"), on_violation=OnViolation.DEFAULT, default="AA"),
+        ContractField("delay", at_least=0),
+    )
+    conditions = (RowCondition("sane", "month > 2", on_violation=OnViolation.REJECT),)
+    made[0].declare(Model("m", contract=Contract(fields, conditions)))
+    starts(Recorder(made[0], "m", spool=made[1].spool))
+    said = "only notes what breaks the contract of m, which says: month reject, carrier default, row.sane reject; "
+    assert caplog.messages == [
+        f"{who} {said}call recorder.check before you predict"
+        for who in ("wrap", "SetpointMiddleware", "Recorder.predict")
+    ]
 
 
 def test_what_a_row_breaks_is_known_before_predicting(made: Made) -> None:

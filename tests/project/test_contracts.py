@@ -110,7 +110,38 @@ def test_a_column_that_is_not_there_is_said() -> None:
     answer = setpoint.check(frame().drop("carrier", "delay"), CONTRACT, as_of=NOW)
     assert found(answer, "verdict")["delay.required"] == "breach"
     assert found(answer, "verdict")["carrier.allowed"] == "warning"
+    assert found(answer, "said")["row.sane"] == "there is no column carrier, delay"
     assert "no column for delay, carrier" in answer.because
+
+
+def test_what_has_no_column_is_never_said_to_be_kept() -> None:
+    gone = (
+        ContractField("gone", at_least=0, missing_ratio=1.0),
+        ContractField("key", unique=True),
+        ContractField("tried", at_least=0, on_violation=OnViolation.SHADOW),
+    )
+    conditions = (RowCondition("known", "delay > 0 OR gone > 0"), RowCondition("filled", "coalesce(gone, 0) > delay"))
+    answer = setpoint.check(frame(), Contract((*gone, ContractField("delay", at_least=0)), conditions))
+    verdicts = found(answer, "verdict")
+    assert {rule for rule, verdict in verdicts.items() if verdict == "ok"} == {
+        *("delay.kind", "delay.finite", "delay.range", "tried.kind", "tried.finite", "tried.range"),
+    }
+    assert verdicts["row.filled"] == "breach"
+    assert str(found(answer, "said")["row.filled"]).startswith("not coalesce(gone, 0) > delay in 4 of 4 rows")
+    optional = setpoint.check(frame(), Contract((ContractField("delay", at_least=0), ContractField("z", at_least=0))))
+    assert optional.verdict is Verdict.WARNING
+    assert optional.headline == "3 of 6 rules kept in the table, and nothing broken; no column for z"
+    late = setpoint.check(frame(), Contract((ContractField("seen", fresh_within=1),)))
+    assert late.unknowns == ("seen.freshness: there is no column seen",)
+
+
+@pytest.mark.parametrize("text", ["a,b,t\n", "a,b,t", "delay\n", "y,n\n"])
+def test_a_header_is_no_row(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text, encoding="utf-8")
+    answer = setpoint.check(path, Contract(rows_at_least=1))
+    assert answer.verdict is Verdict.BREACH
+    assert found(answer, "said")["table.row_count"] == "0 rows, expected at least 1 rows"
 
 
 def test_texts_of_a_csv_may_be_numbers(tmp_path: Path) -> None:

@@ -53,6 +53,20 @@ def test_a_type_conflict_in_one_process_puts_the_row_aside(store: Store) -> None
         ship_all(layout)
 
 
+@pytest.mark.parametrize("large", [2**63, 1e19, -1e300, np.float64(1e308), math.inf])
+def test_a_declared_integer_that_no_column_holds_is_put_aside(store: Store, large: float) -> None:
+    layout, spool = store
+    layout.declare(Model("m", features=(Feature("x", kind="integer"),)))
+    recorder = Recorder(layout, "m", spool=spool)
+    recorder.record({"x": 2.0**62})
+    recorder.record({"x": large})
+    recorder.close()
+    assert query(layout, "SELECT inputs.x FROM predictions") == [(2**62,)]
+    (reason,) = reasons(layout)
+    assert reason.startswith("inputs.x is declared integer and ")
+    assert reason.endswith(" is too large for one")
+
+
 @pytest.mark.parametrize("first", ["number", "text"])
 def test_a_type_conflict_between_processes_puts_the_later_type_aside(store: Store, first: str) -> None:
     layout, _ = store

@@ -82,6 +82,9 @@ def _headline(table: CheckedTable, verdict: Verdict) -> str:
     if verdict is Verdict.UNKNOWN:
         unknown = [one.rule.id for one in table.results if one.verdict is Verdict.UNKNOWN]
         return f"cannot say of {', '.join(unknown)}; all else is kept in {table.where}"
+    if table.absent:
+        kept = sum(one.verdict is Verdict.OK for one in table.results)
+        return f"{kept} of {rules} kept in {table.where}, and nothing broken; no column for {', '.join(table.absent)}"
     return f"the contract is kept: {rules} in {counted(table.rows, 'row')} of {table.where}"
 
 

@@ -89,11 +89,19 @@ def _write(path: Path, text: str) -> None:
 def import_contract(
     file: Annotated[Path, typer.Argument(help="An ODCS 3.1 file, or a JSON Schema.")],
     object_name: Object = "",
+    into: Annotated[Path | None, typer.Option("--into", help="Write it into this model's file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the contract of that file.")] = False,
 ) -> None:
-    """Print a contract as YAML to paste into a model's file; what cannot be carried over is named."""
-    from setpoint.project.contract_files import contract_text
+    """Print a contract as YAML, or write it into a model's file; what cannot be carried over is named."""
+    from setpoint.project.contract_files import contract_text, put_contract
 
-    print(contract_text(_read(file, object_name)), end="")
+    found = _read(file, object_name)
+    if into is None:
+        print(contract_text(found), end="")
+        return
+    put_contract(found, into, force=force)
+    print(into)
+    say(f"next: `setpoint plan` and `setpoint apply` where {into} belongs")
 
 
 @group.command("export")

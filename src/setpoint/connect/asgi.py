@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from setpoint.predictions.details import Details
+from setpoint.predictions.reactions import say_only_noted
 from setpoint.predictions.recorder import Recorder
 
 Scope = MutableMapping[str, object]
@@ -31,7 +32,7 @@ class SetpointMiddleware:
     The response gets a header `x-setpoint-prediction-id`, which an outcome can name later. A status of
     400 or more is an error such as `http 422`; so is a request whose body is empty or no JSON: `no JSON`.
     Bodies over 1 MB and bodies that are JSON but no object are recorded without inputs. The app's answer
-    is never changed or delayed otherwise, whatever goes wrong here.
+    is never changed or delayed otherwise, whatever goes wrong here; so what breaks a contract is noted only.
 
     Args:
         app: The ASGI app.
@@ -54,6 +55,7 @@ class SetpointMiddleware:
         key: str = "",
         unit: str = "",
     ) -> None:
+        say_only_noted(recorder.declared, type(self).__name__)
         self._app = app
         self._recorder = recorder
         self._paths = frozenset(paths)

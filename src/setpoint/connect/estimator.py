@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
+from setpoint.predictions.reactions import say_only_noted
 from setpoint.predictions.recorder import Recorder
 
 Estimator = TypeVar("Estimator")
@@ -57,6 +58,8 @@ class _Wrapped:
 def wrap(estimator: Estimator, recorder: Recorder) -> Estimator:
     """Return an estimator whose `predict` and `predict_proba` are recorded; all else is unchanged.
 
+    What breaks a contract is noted only, as the estimator gets its rows as they came.
+
     Args:
         estimator: Anything with one of the two methods. It is not changed.
         recorder: Where its predictions go.
@@ -73,6 +76,7 @@ def wrap(estimator: Estimator, recorder: Recorder) -> Estimator:
         >>> recorder.flush()
         True
     """
+    say_only_noted(recorder.declared, "wrap")
     return cast("Estimator", _Wrapped(estimator, recorder))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 
 from setpoint.core.clock import duration_text
+from setpoint.core.errors import UsageError
 from setpoint.core.spelling import spelled
 
 FieldKind = Literal["numeric", "integer", "categorical", "boolean", "time"]
@@ -32,6 +33,11 @@ class OnViolation(StrEnum):
     """Do not predict from this row."""
     SHADOW = "shadow"
     """The rule is on trial: it is counted, and breaks nothing."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        msg = f"on_violation: found {value!r}, expected {', '.join(cls)}"
+        raise UsageError(msg, hint="setpoint.OnViolation names them")
 
 
 class RuleSort(StrEnum):
@@ -115,6 +121,9 @@ class ContractField:
 
     def __post_init__(self) -> None:
         """Take the kind that the other rules ask for, and spell values as that kind has them."""
+        if isinstance(self.allowed, str):  # which is a tuple of letters, too
+            msg = f"{self.name}.allowed: found {self.allowed!r:.40}, expected a tuple of values"
+            raise UsageError(msg, hint=f"allowed=({self.allowed!r:.40},)")
         kind = self.kind or self._implied
         values = tuple(dict.fromkeys(_of_kind(value, kind) for value in self.allowed))
         told: dict[str, object] = {"kind": kind, "allowed": values, "on_violation": OnViolation(self.on_violation)}

@@ -33,6 +33,9 @@ TIME_PATTERN = (
 )
 """What a text must look like to be a time, in full: ISO 8601."""
 
+NO_ROW = "row"
+"""What is broken by something that is no row at all; no rule can have this id."""
+
 _KEEPS: Ids = ()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _is_time_text = re.compile(TIME_PATTERN).fullmatch
@@ -80,8 +83,16 @@ class ContractCheck:
         self._defaults = {field.name: field.default for field in contract.fields}
 
     def check(self, row: Row) -> Checked:
-        """Hold a row against the contract: what it breaks, and what to predict from. Never raises."""
-        broken = self.violations(row)
+        """Hold a row against the contract: what it breaks, and what to predict from.
+
+        What is no row, such as a JSON list, breaks `row` and all that is required; there is nothing to predict from.
+        """
+        try:
+            broken = self.violations(row)
+        except Exception:
+            if isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] — of callers without types
+                raise
+            return Checked({}, (NO_ROW, *self.violations({})), "reject")
         if not broken:
             return Checked(row, broken, "accept")
         mended: dict[str, object] = {}

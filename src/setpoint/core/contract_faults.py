@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import ceil, isfinite
+from typing import cast, get_args
 
-from setpoint.core.contract import NUMBERS, Contract, ContractField, OnViolation, RowCondition, Scalar
+from setpoint.core.contract import NUMBERS, Contract, ContractField, FieldKind, OnViolation, RowCondition, Scalar
 from setpoint.core.errors import SetpointError, UsageError
 from setpoint.core.expression import parse
 from setpoint.core.pattern import matcher
@@ -55,6 +56,10 @@ def contract_faults(contract: Contract, others: Collection[str] = ()) -> Iterato
         >>> [fault.message for fault in contract_faults(Contract((ContractField("delay", at_least=5, at_most=1),)))]
         ['found at_least 5 above at_most 1']
     """
+    odd = [*_of_types(contract)]
+    yield from odd
+    if odd:
+        return  # nothing else can be asked of what is no contract
     names = [field.name for field in contract.fields]
     for field in contract.fields:
         if names.count(field.name) > 1:
@@ -71,13 +76,57 @@ def contract_faults(contract: Contract, others: Collection[str] = ()) -> Iterato
         if rule.id.startswith("row.") and ids.count(rule.id) > 1:
             yield Fault(("conditions", rule.id[4:]), f"found two rules with the id {rule.id}", "rename the condition")
     least, most = contract.rows_at_least, contract.rows_at_most
-    if least is not None and most is not None and least > most:
+    if min(least or 0, most or 0) < 0:
+        yield Fault(("rows",), f"found {min(least or 0, most or 0):,} rows, expected none or more")
+    elif least is not None and most is not None and least > most:
         yield Fault(("rows",), f"found at_least {least:,} above at_most {most:,}")
 
 
+def _of_types(contract: Contract) -> Iterator[Fault]:
+    """Yield what is of another type than it must be, as callers without type checks write it."""
+    for name, sort in (("fields", ContractField), ("conditions", RowCondition)):
+        parts = cast("object", getattr(contract, name))
+        if not isinstance(parts, tuple | list):
+            yield Fault((name,), f"found {parts!r:.40}, expected a tuple of {sort.__name__}")
+            continue
+        for n, part in enumerate(cast("Sequence[object]", parts)):
+            at = (name, str(n))
+            if not isinstance(part, sort):
+                yield Fault(at, f"found {part!r:.40}, expected a {sort.__name__}")
+                continue
+            for key, (kinds, words) in _TYPES.items():
+                value = cast("object", getattr(part, key, None))
+                is_one = isinstance(value, kinds) and (kinds == (bool,) or not isinstance(value, bool))
+                if value is not None and not is_one:
+                    yield Fault((*at, key), f"found {value!r:.40}, expected {words}")
+    for key, value in (("at_least", contract.rows_at_least), ("at_most", contract.rows_at_most)):
+        if value is not None and type(value) is not int:
+            yield Fault(("rows", key), f"found {value!r:.40}, expected a whole number")
+
+
+_NUMBER = ((int, float), "a number")
+_TRUTH = ((bool,), "True or False")
+_TEXT = ((str,), "a text")
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "name": _TEXT,
+    "where": _TEXT,
+    "pattern": _TEXT,
+    "required": _TRUTH,
+    "unique": _TRUTH,
+    "at_least": _NUMBER,
+    "at_most": _NUMBER,
+    "missing_ratio": _NUMBER,
+    "tolerance": _NUMBER,
+    "fresh_within": ((int,), "microseconds"),
+}
+
+
 def _of_field(field: ContractField) -> Iterator[Fault]:
+    if field.kind not in {None, *get_args(FieldKind)}:
+        yield Fault(("kind",), f"found {field.kind}, expected {', '.join(get_args(FieldKind))}")
     yield from _of_range(field)
     yield from _of_values(field)
+    yield from _of_column(field)
     if field.pattern:
         if field.kind != "categorical":
             yield Fault(("pattern",), f"found a pattern for a field of kind {field.kind}, expected one for texts")
@@ -85,11 +134,6 @@ def _of_field(field: ContractField) -> Iterator[Fault]:
             matcher(field.pattern)
         except SetpointError as error:
             yield Fault(("pattern",), error.message, error.hint)
-    if field.fresh_within is not None and field.kind != "time":
-        yield Fault(("fresh_within",), f"found it for a field of kind {field.kind}, expected kind time")
-    if field.required and field.missing_ratio:
-        hint = "leave one of them out"
-        yield Fault(("missing_ratio",), f"found {field.missing_ratio:g} for a required field", hint)
     if field.required and field.on_violation is OnViolation.NULL:
         hint = "write default and a value, or leave required out"
         yield Fault(("on_violation",), "found null for a required field: what stands in would break it too", hint)
@@ -98,6 +142,19 @@ def _of_field(field: ContractField) -> Iterator[Fault]:
     if field.default is not None and field.on_violation is not OnViolation.DEFAULT:
         message = f"found a default, and on_violation {field.on_violation}: nothing ever takes it"
         yield Fault(("default",), message, "write on_violation: default, or leave the default out")
+
+
+def _of_column(field: ContractField) -> Iterator[Fault]:
+    for key, share in (("missing_ratio", field.missing_ratio), ("tolerance", field.tolerance)):
+        if share is not None and not 0.0 <= share <= 1.0:
+            yield Fault((key,), f"found {share:g}, expected a share from 0 to 1")
+    if field.required and field.missing_ratio:
+        hint = "leave one of them out"
+        yield Fault(("missing_ratio",), f"found {field.missing_ratio:g} for a required field", hint)
+    if field.fresh_within is not None and field.fresh_within <= 0:
+        yield Fault(("fresh_within",), f"found {field.fresh_within:,} microseconds, expected more than none")
+    if field.fresh_within is not None and field.kind != "time":
+        yield Fault(("fresh_within",), f"found it for a field of kind {field.kind}, expected kind time")
 
 
 def _of_range(field: ContractField) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Contracts as JSON Schema has them, for API users: read, and written; and read from pydantic models.
+"""Contracts as JSON Schema has them, for API users: read, and written.
 
 JSON Schema knows one object and no table: how often a value may be missing, uniqueness, freshness and conditions
 between fields have no place in it, and are named.
@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from setpoint.core.contract import Contract, ContractField, OnViolation, RuleSort
-from setpoint.core.errors import UsageError
+from setpoint.core.contract import Contract, ContractField, FieldKind, OnViolation, RuleSort
 from setpoint.declare.contract import short
 from setpoint.declare.json_schema import DIALECT
-from setpoint.declare.problems import Problems, declaration_error, listed, shown
+from setpoint.declare.problems import listed, shown
 from setpoint.declare.source import Path, Source
 from setpoint.declare.translated import KINDS, Draft, Told, Translated
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 _TYPES = {"numeric": "number", "integer": "integer", "categorical": "string", "boolean": "boolean", "time": "string"}
 _SORTS = ("null", "boolean", "object", "array", "number", "string", "integer")
@@ -39,6 +35,8 @@ _LIMITS = {
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern"),
 }
 _TIMES = ("date-time", "date")
+_DEEPEST = 20
+_UNDERSTOOD = "a number, an integer, a string (a date or date-time too) or a boolean"
 
 
 def read_json_schema(source: Source) -> Translated:
@@ -49,8 +47,11 @@ def read_json_schema(source: Source) -> Translated:
     """
     draft = Draft(source)
     root = _followed(draft, source.data, (), source.data)
-    if root.get("type", "object") != "object" or "properties" not in root:
-        draft.fail((), f"found {shown(root.get('type'))} without properties, expected an object with properties")
+    sorts = _sorts(draft, root, ())
+    if (sorts and "object" not in sorts) or "properties" not in root:
+        found = f"the type {listed(sorts)}" if sorts else f"{' and '.join(root) or 'nothing'} without properties"
+        hint = "give the schema of one row: its items" if "array" in sorts else ""
+        draft.fail((), f"found {found}, expected an object with properties", hint)
     needed = draft.listed(root.get("required"), ("required",))
     for key in root:
         if key not in {*_WORDS, "properties", "required"} and (key, root[key]) != ("additionalProperties", True):
@@ -84,51 +85,114 @@ def _property(draft: Draft, name: str, raw: object, *, is_needed: bool) -> None:
     if raw is True:
         field["required"] = is_needed
         return
-    told = _followed(draft, draft.mapping(raw, path), path, draft.source.data)
-    told, can_be_null = _one_of(draft, told, path)
-    types = told.get("type")
-    sorts = [types] if isinstance(types, str) else draft.listed(types, (*path, "type"))
-    unknown = [one for one in sorts if one not in _SORTS]
-    if unknown:
-        draft.refuse((*path, "type"), f"found {shown(unknown[0])}, expected {listed(_SORTS)}")
-    can_be_null |= "null" in sorts or (not sorts and "const" not in told and "enum" not in told)
-    values = [one for one in sorts if one != "null"]
-    if len(values) == 1 and values[0] in KINDS:
-        is_time = values[0] == "string" and told.get("format") in _TIMES
-        field["kind"] = "time" if is_time else KINDS[str(values[0])]
-    elif values and not unknown:
-        draft.lose((*path, "type"), f"no field is {listed(map(str, values))}")
-    listed_values: object = [told["const"]] if "const" in told else told.get("enum")
-    if listed_values is not None:
-        at = (*path, "const" if "const" in told else "enum")
-        can_be_null |= None in draft.listed(listed_values, at)
-        field["allowed"] = draft.scalars(listed_values, at)
-    draft.limits(name, told, path)
+    told = _merged(draft, draft.mapping(raw, path), path)
+    sorts = _sorts(draft, told, path)
+    values = _allowed(draft, field, told, path)
+    can_be_null = "null" in sorts or None in values or told.get("nullable") is True or not (sorts or values)
     field["required"] = is_needed and not can_be_null
     if is_needed and can_be_null:
         draft.lost.append(f"required: {name} may be null, and a field that is not there is null to us")
+    kinds = _kinds(sorts, told)
+    if {"object", "array"} & {*sorts}:
+        draft.lose(path, f"found {listed(sorts)}, and a field is {_UNDERSTOOD}; name what is in it field by field")
+        return
+    if len(kinds) == 1:
+        field["kind"] = kinds[0]
+    elif sorts and not values:
+        draft.lose((*path, "type"), f"found {' and '.join(sorts)}, and a field is {_UNDERSTOOD}")
+    if len(kinds) <= 1:  # a limit is that of one type: of several, it is asked of some values and not of others
+        draft.limits(name, told, path)
+        told = {key: value for key, value in told.items() if key not in _LIMITS}
     if told.get("default") is not None:
         draft.lose((*path, "default"), "write on_violation: default if it is to stand in for what breaks a rule")
     for key in told:
-        is_read = key in {*_WORDS, *_LIMITS, "enum", "const", "default"}
+        is_read = key in {*_WORDS, "enum", "const", "default", "nullable"}
         if not (is_read or (key == "format" and field.get("kind") == "time")):
             draft.lose((*path, key))
 
 
-def _one_of(draft: Draft, told: Told, path: Path) -> tuple[Told, bool]:
-    """Return the one branch of `anyOf` or `oneOf` that is not null, as pydantic writes what is optional."""
-    for key in ("anyOf", "oneOf"):
-        if key not in told:
-            continue
+def _allowed(draft: Draft, field: Told, told: Told, path: Path) -> list[object]:
+    """Read which values there are; return them, null among them."""
+    values = _listed_values(draft, told, path)
+    field["allowed"] = draft.scalars(values, (*path, "enum"))
+    if {"const", "enum"} & told.keys() and not field["allowed"]:
+        draft.lose((*path, "const" if "const" in told else "enum"), "it has no value but null")
+    return values
+
+
+def _kinds(sorts: list[str], told: Told) -> list[FieldKind]:
+    """Return the kinds of a schema's types: every integer is a number, and some texts are times."""
+    is_time = told.get("format") in _TIMES
+    found = [sort for sort in sorts if sort in KINDS and not (sort == "integer" and "number" in sorts)]
+    return ["time" if sort == "string" and is_time else KINDS[sort] for sort in found]
+
+
+def _sorts(draft: Draft, told: Told, path: Path) -> list[str]:
+    """Return the types of a schema; one that there is not is a problem."""
+    types = told.get("type")
+    found: list[str] = []
+    for one in [types] if isinstance(types, str) else draft.listed(types, (*path, "type")):
+        if one in _SORTS:
+            found.append(str(one))
+        else:
+            draft.refuse((*path, "type"), f"found {shown(one)}, expected {listed(_SORTS)}")
+    return found
+
+
+def _listed_values(draft: Draft, told: Told, path: Path) -> list[object]:
+    return [told["const"]] if "const" in told else draft.listed(told.get("enum"), (*path, "enum"))
+
+
+def _merged(draft: Draft, told: Told, path: Path) -> Told:
+    """Return a schema with its branches put in their place: their types, and what all of them say.
+
+    One branch beside null is how pydantic writes what is optional; branches of values alone are one list of them.
+    """
+    if len(path) > _DEEPEST:
+        draft.fail(path[:3], "found branches in branches without an end, or too deep to read")
+    told = _followed(draft, told, path, draft.source.data)
+    for key in ("anyOf", "oneOf", "allOf"):
+        found = draft.listed(told.get(key), (*path, key))
+        if not found or (key == "allOf" and len(found) > 1):
+            continue  # what several schemas ask together is named with all else that is not read
+        rest = {name: value for name, value in told.items() if name != key}
+        shared = {"type": rest["type"]} if "type" in rest else {}
+        places = [(*path, key, n) for n in range(len(found))]
         branches = [
-            _followed(draft, draft.mapping(one, (*path, key, n)), (*path, key, n), draft.source.data)
-            for n, one in enumerate(draft.listed(told[key], (*path, key)))
+            {**shared, **_merged(draft, draft.mapping(one, at), at)} for one, at in zip(found, places, strict=True)
         ]
-        others = [one for one in branches if one.get("type") != "null"]
-        if len(others) == 1:
-            rest = {name: value for name, value in told.items() if name != key}
-            return {**others[0], **rest}, len(branches) > 1
-    return told, False
+        told = {**_common(draft, branches, (*path, key)), **rest}
+    return told
+
+
+def _common(draft: Draft, branches: list[Told], path: Path) -> Told:
+    """Return what several branches say alike, with the types of all; what only some say is named."""
+    values = [_listed_values(draft, one, (*path, n)) for n, one in enumerate(branches)]
+    types = [
+        _sorts(draft, one, (*path, n)) or [_SORT_OF.get(type(value), "number") for value in some]
+        for n, (one, some) in enumerate(zip(branches, values, strict=True))
+    ]
+    common: Told = {"type": list(dict.fromkeys(sort for sorts in types for sort in sorts))}
+    if {"object", "array"} & {sort for sorts in types for sort in sorts}:
+        return common
+    if not all(types):
+        draft.lose(path, "not every branch has a type")
+        common = {}
+    others = [n for n, sorts in enumerate(types) if sorts != ["null"]]
+    if all(values[n] for n in others):
+        common["enum"] = [value for n in others for value in values[n]]
+    if all(branches[n].get("format") in _TIMES for n in others):
+        common["format"] = _TIMES[0]
+    for n in others:
+        for key, value in branches[n].items():
+            if all(key in branches[m] and branches[m][key] == value for m in others):
+                common.setdefault(key, value)
+            elif key not in {*_WORDS, *common} and not (key == "const" and "enum" in common):
+                draft.lose((*path, n, key), "not every branch says so")
+    return common
+
+
+_SORT_OF: dict[type, str] = {str: "string", bool: "boolean", type(None): "null"}
 
 
 def write_json_schema(contract: Contract, name: str) -> Translated:
@@ -176,36 +240,3 @@ def _lost(contract: Contract) -> Iterator[str]:
             yield f"{one.name}: tolerance is not carried over"
         if one.on_violation is not OnViolation.WARN:
             yield f"{one.name}: on_violation is not carried over"
-
-
-def contract_from_pydantic(model: type[BaseModel]) -> Translated:
-    """Return the contract of a pydantic model.
-
-    Args:
-        model: The model. Its types, limits, literals and patterns are read; validators of its own are code and are
-            named among what is lost.
-
-    Raises:
-        DeclarationError: A field cannot be in a contract.
-        UsageError: It is no pydantic model.
-
-    Example:
-        >>> import pydantic
-        >>> class Flight(pydantic.BaseModel):
-        ...     delay: float = pydantic.Field(ge=-60)
-        ...     carrier: str | None = None
-        >>> [rule.id for rule in contract_from_pydantic(Flight).contract.rules]
-        ['delay.required', 'delay.kind', 'delay.finite', 'delay.range', 'carrier.kind']
-    """
-    if not hasattr(model, "model_json_schema"):
-        msg = f"found {model!r}, expected a pydantic model"
-        raise UsageError(msg, hint="give the class: contract_from_pydantic(Flight)")
-    schema = cast("Told", model.model_json_schema())
-    try:
-        found = read_json_schema(Source(model.__name__, schema))
-    except Problems as error:
-        raise declaration_error(error.problems) from None
-    decorators = model.__pydantic_decorators__
-    own = [*decorators.field_validators, *decorators.model_validators, *decorators.validators]
-    lost = [f"the validator {name}: not carried over, it is code" for name in own]
-    return Translated(found.contract, (*found.lost, *lost))

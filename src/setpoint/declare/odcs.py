@@ -214,7 +214,7 @@ def _share(draft: Draft, told: Told, path: Path) -> float | None:
             draft.lost.append(
                 f"{'.'.join(map(str, path))}: less than {value:g} % is carried over as at most {value:g} %"
             )
-        return min(value / 100, 1.0)
+        return value / 100
     is_none = value == 0.0 or (key == "mustBeLessThan" and value == 1.0)
     return 0.0 if is_none else None
 
@@ -247,6 +247,9 @@ def _table_quality(draft: Draft, told: Told, path: Path) -> None:
 def _row_count(draft: Draft, told: Told, path: Path) -> None:
     key = next(key for key in told if key in _OPERATORS)
     ends = draft.listed(told[key], (*path, key)) if key.endswith("Between") else [told[key]]
+    if key.endswith("Between") and len(ends) != 2:  # noqa: PLR2004 — two ends
+        draft.refuse((*path, key), f"found a list of {len(ends)}, expected the two ends")
+        return
     numbers = [draft.number(end, (*path, key)) for end in ends]
     if any(one is None for one in numbers) or told.get("unit", "rows") != "rows" or key.startswith("mustNot"):
         draft.lose(path, "rowCount in this form")

@@ -11,7 +11,7 @@ from setpoint.core.clock import moment
 from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.declare.contract import told_contract
-from setpoint.declare.source import is_text
+from setpoint.declare.source import is_text, read_text
 from setpoint.declare.spellings import FIRST, SIZES, duration_spelling
 
 if TYPE_CHECKING:
@@ -62,6 +62,44 @@ def contract_yaml(contract: Contract) -> str:
         <BLANKLINE>
     """
     return "\n".join([*_Writer({}).mapping({"contract": told_contract(contract)}, "", ""), ""])
+
+
+def with_contract(text: str, contract: Contract, file: str) -> str:
+    r"""Return the text of a declaration with another contract; all else stays as it is written.
+
+    Args:
+        text: The declaration; may be empty.
+        contract: The contract; it stands where there was one, else at the end.
+        file: What errors call the text.
+
+    Raises:
+        Problems: The text is no YAML.
+
+    Example:
+        >>> from setpoint.core.contract import ContractField
+        >>> contract = Contract((ContractField("delay", at_least=0),))
+        >>> print(with_contract("contract: {version: 1}\n# the rarer value\npositive: late", contract, "m.yaml"))
+        contract:
+          fields:
+            delay: {kind: numeric, at_least: 0}
+        # the rarer value
+        positive: late
+    """
+    told = contract_yaml(contract)
+    if not text.strip():
+        return told
+    places = read_text(text, file).places
+    lines = text.splitlines(keepends=True)
+    start = places["contract",][1] - 1 if ("contract",) in places else len(lines)
+    end = min(
+        (line - 1 for path, (_, line) in places.items() if len(path) == 1 and line - 1 > start), default=len(lines)
+    )
+    while end > start + 1 and lines[end - 1].strip("\r\n")[:1] in {"", "#"}:
+        end -= 1  # what stands above the next key is about that
+    before = "".join(lines[:start])
+    if before and not before.endswith("\n"):
+        before += "\n"
+    return f"{before}{told}{''.join(lines[end:])}"
 
 
 def _noted(key: str, notes: Mapping[str, str], *, inside: bool = False) -> bool:

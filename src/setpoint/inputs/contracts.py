@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from setpoint.core.clock import duration_text
 from setpoint.core.contract import Contract, OnViolation, Rule, RuleSort
+from setpoint.core.expression import parse
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.stats.estimate import Estimate
@@ -92,16 +93,26 @@ def rule_results(
         hidden: Fields whose values were hidden before they were kept: what serving noted stands for them.
     """
     for rule in contract.rules:
+        gone = sorted(_named(rule) & set(absent))
         if rule.sort is RuleSort.ROW_COUNT:
             yield _row_count(contract, rule, counts)
         elif not counts.rows:
             yield RuleResult(rule, Verdict.UNKNOWN, "no rows")
+        elif gone:
+            yield _absent(rule, counts, gone)
         elif rule.sort is RuleSort.FRESHNESS:
             yield _freshness(contract, rule, counts, now)
         elif rule.field in hidden:
             yield _hidden(rule, counts)
         else:
-            yield _share(rule, counts, is_absent=rule.field in absent)
+            yield _share(rule, counts)
+
+
+def _named(rule: Rule) -> set[str]:
+    """Return the fields that a rule asks; a condition is its own words."""
+    if rule.sort is not RuleSort.ROW:
+        return {rule.field}
+    return {name.removeprefix("inputs.") for name in parse(rule.expected).columns()}
 
 
 def _row_count(contract: Contract, rule: Rule, counts: Counted) -> RuleResult:
@@ -109,6 +120,16 @@ def _row_count(contract: Contract, rule: Rule, counts: Counted) -> RuleResult:
     is_kept = low <= counts.rows and (high is None or counts.rows <= high)
     said = f"{counted(counts.rows, 'row')}, expected {rule.expected}"
     return RuleResult(rule, Verdict.OK if is_kept else Verdict.BREACH, said)
+
+
+def _absent(rule: Rule, counts: Counted, gone: Sequence[str]) -> RuleResult:
+    """Return that a column is not there: a breach where that breaks the rule, and never a rule that is kept."""
+    found = _share(rule, counts) if rule.id in counts.broken else RuleResult(rule, Verdict.UNKNOWN, "")
+    said = f"there is no column {', '.join(gone)}"
+    if found.broken and rule.sort is RuleSort.ROW:
+        said = f"{found.said}; {said}"
+    is_silent = found.verdict is Verdict.OK and not found.is_on_trial
+    return replace(found, verdict=Verdict.WARNING if is_silent else found.verdict, said=said)
 
 
 def _freshness(contract: Contract, rule: Rule, counts: Counted, now: int) -> RuleResult:
@@ -134,14 +155,11 @@ def _hidden(rule: Rule, counts: Counted) -> RuleResult:
     return RuleResult(rule, verdict, said, None, None, noted)
 
 
-def _share(rule: Rule, counts: Counted, *, is_absent: bool) -> RuleResult:
+def _share(rule: Rule, counts: Counted) -> RuleResult:
     broken, weight = counts.broken[rule.id], counts.weights[rule.id]
     share = wilson(min(weight, counts.weight), counts.weight, float(counts.rows))
     verdict = _tried(rule, Verdict.BREACH if weight > rule.tolerance * counts.weight else Verdict.OK)
     recorded = counts.recorded.get(rule.id)
-    if is_absent:
-        said = "there is no such column"
-        return RuleResult(rule, verdict if broken else Verdict.WARNING, said, broken, share, recorded)
     if not broken:
         return RuleResult(rule, verdict, "kept in every row", broken, share, recorded)
     said = f"{_asked(rule)} in {broken:,} of {counted(counts.rows, 'row')} ({_interval(share)})"

@@ -26,6 +26,7 @@ from setpoint.core.ids import keeps
 from setpoint.core.model import Model
 from setpoint.predictions.details import Details, Moment, RowDetails, add_details, to_micros
 from setpoint.predictions.measured import Measured
+from setpoint.predictions.reactions import say_only_noted
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import FORMAT, Layout, Marker, check_name
 from setpoint.store.shapes import clean
@@ -134,23 +135,24 @@ class Recorder:
             return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id
 
-    def check(self, inputs: Mapping[str, Value]) -> Checked:
+    def check(self, inputs: Mapping[str, Value] | None = None) -> Checked:
         """Hold a row against the declared contract, before predicting from it: nothing is recorded, and nothing raised.
 
         Record the row as it came, not the mended one: `record` checks it once more and notes what it broke.
 
         Args:
-            inputs: Value by feature name.
+            inputs: Value by feature name. What is no mapping breaks `row` and is rejected, if there is a contract.
 
         Returns:
             What to predict from, the rules that the row broke, and whether the contract says not to predict.
         """
+        row: Mapping[str, Value] = {} if inputs is None else inputs
         if self._contract is not None:
             try:
-                return self._contract.check(inputs)
+                return self._contract.check(row)
             except Exception as error:  # as in `record`
                 self.note_failure(error)
-        return Checked(inputs, (), "accept")
+        return Checked(row, (), "accept")
 
     def _broken(self, contract: ContractCheck, row: Mapping[str, Value]) -> str | None:
         """Return the ids of the rules that a row breaks; None without any. A check that fails loses no row."""
@@ -263,7 +265,7 @@ class Recorder:
         """Return a decorator that records every call of a function and keeps its exact type.
 
         Arguments become inputs by their names; a mapping or an object with fields is spread out.
-        Async functions stay async.
+        Async functions stay async. A contract is noted only: `check` says what to predict from.
 
         Args:
             version: The version of this function.
@@ -271,6 +273,7 @@ class Recorder:
             unit: The argument or input that is the unit.
             score: Whether the returned number is a score rather than the answer itself.
         """
+        say_only_noted(self.declared, "Recorder.predict")
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             signature = inspect.signature(function)

@@ -207,7 +207,7 @@ class Admission:
             value = inputs.get(name)
             if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
                 return f"inputs.{name} is declared integer and holds {value!r}"
-            if value in {"Infinity", "-Infinity"} or (isinstance(value, int) and abs(value) > _WHOLE_LIMIT):
+            if value in {"Infinity", "-Infinity"} or (isinstance(value, int | float) and abs(value) > _WHOLE_LIMIT):
                 return f"inputs.{name} is declared integer and {value} is too large for one"
         return ""
 

@@ -210,7 +210,7 @@ def _read(one: ContractField, column: Column, *, is_untyped: bool) -> _Reading:
     if (one.kind, sort) in {("boolean", "truth"), ("time", "time")}:
         return _Reading(missing, value=column.sql)
     if (one.kind, sort) == ("time", "text"):
-        return _Reading(missing, f"NOT regexp_full_match({column.sql}, {literal(TIME_PATTERN)})")
+        return _Reading(missing, f"NOT regexp_full_match(CAST({column.sql} AS VARCHAR), {literal(TIME_PATTERN)})")
     return _Reading(missing, f"NOT {missing}")
 
 
@@ -301,7 +301,7 @@ def _sort(kind: str) -> Sort:
         return "whole"
     if name in {"DOUBLE", "FLOAT", "DECIMAL"} and not kind.endswith("[]"):
         return "number"
-    if name in {"VARCHAR", "ENUM", "UUID"} and not kind.endswith("[]"):
+    if name in {"VARCHAR", "ENUM", "UUID", "JSON"} and not kind.endswith("[]"):
         return "text"
     if kind == "BOOLEAN":
         return "truth"

@@ -30,10 +30,10 @@ ROLES: tuple[str, ...] = (
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
 )
-# By name: else a column that the first files lack, or have in another place, is lost without a word.
+# By name: else a column that the first files lack is lost in silence. With a header: else t, alone, is a row of true.
 _OPTIONS = {
     "read_parquet": ", union_by_name=true",
-    "read_csv": ", union_by_name=true, sample_size=-1",
+    "read_csv": ", header=true, union_by_name=true, sample_size=-1",
     "read_json": ", union_by_name=true, sample_size=-1",
 }
 _LINES = (".ndjson", ".jsonl")
