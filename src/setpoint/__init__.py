@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
     from setpoint.declare.contract_pydantic import contract_from_pydantic
+    from setpoint.predictions.endpoint import Endpoint
     from setpoint.predictions.recorder import Recorder
+    from setpoint.predictions.reply import Reply
     from setpoint.project.contracts import check_table as check
     from setpoint.project.drift import DriftDetector
     from setpoint.project.evaluation import evaluate
@@ -50,6 +52,7 @@ _HOMES = {
     "ContractField": "core.contract",
     "DriftDetector": "project.drift",
     "DriftLimit": "core.model",
+    "Endpoint": "predictions.endpoint",
     "Expectation": "core.model",
     "Feature": "core.model",
     "Log": "project.log",
@@ -58,6 +61,7 @@ _HOMES = {
     "Owner": "core.model",
     "Rates": "core.rates",
     "Recorder": "predictions.recorder",
+    "Reply": "predictions.reply",
     "RowCondition": "core.contract",
     "SetpointError": "core.errors",
     "SetpointMiddleware": "connect.asgi",
@@ -102,6 +106,7 @@ __all__ = [
     "ContractField",
     "DriftDetector",
     "DriftLimit",
+    "Endpoint",
     "Expectation",
     "Feature",
     "Log",
@@ -110,6 +115,7 @@ __all__ = [
     "Owner",
     "Rates",
     "Recorder",
+    "Reply",
     "RowCondition",
     "SetpointError",
     "SetpointMiddleware",

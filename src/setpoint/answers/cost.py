@@ -112,14 +112,15 @@ def _stretch(
         counted_rows: Its traffic state.
     """
     known = arrival(roots)
-    requests = traffic(counted_rows, window or Window(0, 0)).requests or round(known.predictions)
     without = {False: 0, True: 0}
     is_by_second = rates.per_compute_second_usd is not None
     if is_by_second and roots.total("unpriced"):
         without |= count_without_compute(evidence, window)
     made: list[Usage] = []
     for is_shadow, part in enumerate((counted_rows.without(role="shadow"), counted_rows.only(role="shadow"))):
-        predictions = int(part.only(measure="requests").total("amount")) if is_shadow else requests
+        predictions = int(part.only(measure="requests").total("amount"))
+        if not predictions and not is_shadow:
+            predictions = round(known.predictions)
         seconds = part.only(measure="compute_seconds").total("amount")
         # Without a row that was kept, only the tallies tell, and a sum of nothing says that there was nothing.
         is_missing = is_by_second and not len(roots) and not seconds

@@ -11,6 +11,7 @@ Our exception hierarchy:
     - EmptyFile                a file has no rows
     - DeclarationError         a declaration that does not hold, with file, line and key
     - ExpressionError          a condition that does not parse, with its position
+  x Refused                    no version may be asked now: a breaker is open, or a cap is reached
   x StoreError                 the store cannot be used as asked; exit code 2
     - StoreMissing             there is no store at this path
     - StoreFormatError         the store was written by a newer Setpoint
@@ -66,6 +67,10 @@ class DeclarationError(UsageError):
 
 class ExpressionError(UsageError):
     """A condition that does not parse."""
+
+
+class Refused(SetpointError):
+    """No version may be asked now: a breaker is open, or a cap is reached."""
 
 
 class StoreError(SetpointError):

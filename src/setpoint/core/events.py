@@ -175,6 +175,9 @@ Event = Prediction | Unkept | Call | Outcome | Tally | Change | Quarantined
 # What a person may say was changed; `version` and `config` are also written by Setpoint itself.
 CHANGE_KINDS = ("deploy", "config", "feature", "price", "prompt", "policy", "promotion", "holiday", "schema", "version")
 
+STAGE = "stage"
+"""Role of a row whose answer the caller did not get: a cascade went on to the next version, or the version failed."""
+
 # Subjects of changes of what is declared; a schedule has one of its own, since a run may be missed from then on.
 DECLARATION, SCHEDULE = "declaration", "schedule"
 

@@ -12,6 +12,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.metric import Direction, Distance
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
+from setpoint.core.route_plan import Route
 
 
 class Task(StrEnum):
@@ -243,6 +244,7 @@ class Model:
         outcome_horizon: An outcome by key belongs to the latest prediction at most this much older.
         trained_until: End of the training window, microseconds; None when unknown.
         contract: What the inputs promise; None when nothing.
+        route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
     """
 
@@ -272,6 +274,7 @@ class Model:
     training_data: TrainingData = field(default_factory=TrainingData)
     free_text: Policy = "drop"
     contract: Contract | None = None
+    route: Route | None = None
 
     def __post_init__(self) -> None:
         """Take a task that is spelled as a text.

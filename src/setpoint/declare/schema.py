@@ -36,6 +36,7 @@ from setpoint.declare.parts import (
     SuccessDeclaration,
     TrainingDataDeclaration,
 )
+from setpoint.declare.route import RouteDeclaration
 from setpoint.declare.spellings import (
     CohortName,
     Condition,
@@ -122,6 +123,8 @@ class ModelDeclaration(Part):
     """What the absence of an outcome means."""
     rates: RatesHistory = RatesDeclaration()
     """Flat cost rates; a list of them, oldest first and each with its date, tells what was paid when."""
+    route: RouteDeclaration | None = None
+    """Which versions answer, and for which share of the units; `setpoint apply` publishes it."""
     schedule: ScheduleDeclaration | None = None
     """When a batch-scoring job must have run."""
     retention: RetentionDeclaration = RetentionDeclaration()
@@ -267,6 +270,7 @@ class ModelDeclaration(Part):
             keep=self.keep,
             keep_where=self.keep_where,
             free_text=self.free_text,
+            route=self.route and self.route.to_core(),
         )
 
     def _rates(self) -> Rates:

@@ -11,6 +11,7 @@ from setpoint.core.clock import moment
 from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.declare.contract import told_contract
+from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
 from setpoint.declare.spellings import FIRST, SIZES, duration_spelling
 
@@ -139,6 +140,7 @@ def _declared(model: Model) -> dict[str, object]:
         "outcome_horizon": duration_spelling(model.outcome_horizon),
         "outcome_if_silent": silence and {"value": silence.value, "after": duration_spelling(silence.after)},
         "rates": _rates(model),
+        "route": told_route(model.route),
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},
         "retention": {

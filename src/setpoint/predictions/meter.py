@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from setpoint.core.clock import MICROS
+from setpoint.core.events import STAGE
 from setpoint.core.metric import Metric
 from setpoint.core.window import Window
 from setpoint.stats import bins, intervals
@@ -20,7 +21,7 @@ class Traffic:
     """Counts of every prediction of a window, kept or not.
 
     Attributes:
-        requests: Predictions asked for; shadow rows are not requests.
+        requests: Predictions asked for; shadow rows and stages of a request are none.
         errors: Those that failed.
         not_kept: Those counted but not stored.
         dropped: Those lost because a queue was full; they are in no other number.
@@ -36,7 +37,7 @@ class Traffic:
 
 def traffic(state: StateTable, window: Window) -> Traffic:
     """Return the traffic of a window from its state."""
-    asked = state.without(role="shadow")
+    asked = state.without(role="shadow").without(role=STAGE)
     requests = _total(asked, "requests")
     errors = _total(asked, "errors")
     rows = int(requests)

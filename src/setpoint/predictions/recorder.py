@@ -5,7 +5,6 @@ Imports neither NumPy nor DuckDB: it runs inside the service that predicts.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import os
@@ -26,6 +25,7 @@ from setpoint.core.ids import keeps
 from setpoint.core.model import Model
 from setpoint.predictions.details import Details, Moment, RowDetails, add_details, to_micros
 from setpoint.predictions.measured import Measured
+from setpoint.predictions.protection import Protection
 from setpoint.predictions.reactions import say_only_noted
 from setpoint.predictions.rows import Value, column, inputs_of, rows_of
 from setpoint.store.layout import FORMAT, Layout, Marker, check_name
@@ -77,12 +77,11 @@ class Recorder:
         declared = self.layout.declaration(model) or Model(name=model)
         self.declared = declared
         self._version = version
-        self._endpoint = endpoint or declared.endpoint or None
-        self._now = self.layout.clock.now
+        self.endpoint = endpoint or declared.endpoint or None
+        self.now = self.layout.clock.now
         self._keep = declared.keep
         self._always_keep = compile_predicate(parse(declared.keep_where)) if declared.keep_where else None
-        self._free_text = declared.free_text
-        self._policies = {f.name: f.policy for f in declared.features if f.policy != "keep"}
+        self._protection = Protection(declared)
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
 
@@ -103,37 +102,46 @@ class Recorder:
             **details: See `RowDetails`.
         """
         try:
-            now = self._now()
+            now = self.now()
             at = details.get("predicted_at")
             predicted_at = now if at is None else to_micros(at)
             prediction_id = details.get("prediction_id") or self.spool.make_id(predicted_at)
-            row = dict(inputs) if inputs else {}
-            broken = None if self._contract is None else self._broken(self._contract, row)
-            if self._policies:
-                self._protect(row)
             event = Prediction(
                 prediction_id=prediction_id,
                 root_id=prediction_id,
                 predicted_at=predicted_at,
                 recorded_at=now,
                 version=self._version,
-                endpoint=self._endpoint,
-                inputs=cast("dict[str, InputValue]", row),
+                endpoint=self.endpoint,
+                inputs=dict(inputs) if inputs else {},  # pyright: ignore[reportArgumentType] — as the writer takes them
                 prediction=cast("float | str | None", prediction),
                 score=score,
-                contract_violations=broken,
             )
             if details:
                 add_details(event, details)
-                if event.text is not None and self._free_text != "keep":
-                    event.text = self._hidden_text(event.text)
-            if self._keep >= 1.0 or self._is_kept(event, row):
-                self.spool.put(self.model, event)
-            else:
-                self.spool.put(self.model, event, is_kept=False)
+            self._put(event)
         except Exception as error:  # the prediction path must not fail because of its own record
             return self._refuse(error, {"prediction": prediction, "score": score, **details}, inputs=inputs)
         return prediction_id
+
+    def record_event(self, event: Prediction) -> None:
+        """Record a prediction that is put together already; its inputs are not copied. Never raises."""
+        try:
+            self._put(event)
+        except Exception as error:  # as in `record`
+            inputs = cast("dict[str, Value]", event.inputs)
+            self._refuse(error, {"prediction": event.prediction, "score": event.score}, inputs=inputs)
+
+    def _put(self, event: Prediction) -> None:
+        """Hold a prediction against the contract, protect what it may not tell, and queue it."""
+        row = cast("dict[str, Value]", event.inputs)
+        if self._contract is not None:
+            event.contract_violations = self._broken(self._contract, row)
+        if self._protection.is_needed:
+            self._protection.of_inputs(row)
+        if event.text is not None:
+            self._protection.of_text(event)
+        self.spool.put(self.model, event, is_kept=self._keep >= 1.0 or self._is_kept(event, row))
 
     def check(self, inputs: Mapping[str, Value] | None = None) -> Checked:
         """Hold a row against the declared contract, before predicting from it: nothing is recorded, and nothing raised.
@@ -170,19 +178,6 @@ class Recorder:
             return True
         event.keep_probability = self._keep
         return keeps(event.root_id, self._keep)
-
-    def _protect(self, row: dict[str, Value]) -> None:
-        for name, policy in self._policies.items():
-            if name in row:
-                if policy == "drop":
-                    del row[name]
-                elif row[name] is not None:
-                    row[name] = "[redacted]" if policy == "redact" else _hashed(row[name])
-
-    def _hidden_text(self, text: str) -> str | None:
-        if self._free_text == "drop":
-            return None
-        return "[redacted]" if self._free_text == "redact" else _hashed(text)
 
     def record_many(
         self,
@@ -222,7 +217,7 @@ class Recorder:
 
     def _note_empty_run(self, run_id: str) -> None:
         """Say that a batch-scoring run came: without rows nothing else would."""
-        now = self._now()
+        now = self.now()
         bucket = now - now % QUARTER_HOUR
         spool = self.spool
         spool.put(
@@ -347,7 +342,7 @@ class Recorder:
             source: Who says so.
         """
         try:
-            now = self._now()
+            now = self.now()
             if observed_at is None:
                 observed_at = now
             event = Outcome(
@@ -379,7 +374,7 @@ class Recorder:
             **fields: Further fields of `core.events.Call`, such as `input_tokens`.
         """
         try:
-            now = self._now()
+            now = self.now()
             fields = {"called_at": now, "recorded_at": now, **fields}
             self.spool.put(
                 self.model,
@@ -418,7 +413,7 @@ class Recorder:
         Raises:
             NaiveTimestamp: A time has no zone.
         """
-        now = self._now()
+        now = self.now()
         event = Change(
             change_id=self.spool.make_id(now),
             kind=kind,
@@ -442,7 +437,7 @@ class Recorder:
 
     def new_id(self) -> str:
         """Return a fresh identifier, for a prediction that is recorded later under it."""
-        return self.spool.make_id(self._now())
+        return self.spool.make_id(self.now())
 
     def note_failure(self, error: Exception) -> None:
         """Count something that could not be recorded; only the first is logged."""
@@ -461,7 +456,7 @@ class Recorder:
         try:
             reason = error.message if isinstance(error, UsageError) else f"it cannot be recorded: {error}"
             told = dict(inputs) if inputs else {}
-            self._protect(told)
+            self._protection.of_inputs(told)
             told = clean(cast("dict[str, InputValue]", told), frozenset())
             self._quarantine(table, reason, repr({"inputs": told, **row}))
         except Exception as another:
@@ -469,7 +464,7 @@ class Recorder:
         return ""
 
     def _quarantine(self, table: str, reason: str, raw: str) -> None:
-        now = self._now()
+        now = self.now()
         name = self.spool.make_id(now)
         event = Quarantined(quarantine_id=name, source_table=table, recorded_at=now, reason=reason, raw=raw)
         self.spool.put(self.model, event)
@@ -491,7 +486,3 @@ def _layout_at(root: Path) -> Layout:
     if os.environ.get("SETPOINT_OFF", "") == "1":
         return Layout(root, Marker(FORMAT))
     return Layout.create(root)
-
-
-def _hashed(value: Value) -> str:
-    return hashlib.sha256(str(value).encode()).hexdigest()[:24]  # SHA-256, so that an import in SQL gives the same

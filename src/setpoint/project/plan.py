@@ -11,6 +11,7 @@ import msgspec
 
 from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
+from setpoint.control.route_plans import publish
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
@@ -257,6 +258,10 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     for one in found.models:
         if not one.is_changed:
             continue
+        if one.model.route is not None and (
+            one.is_new or any(change.key.startswith("route") for change in one.changes)
+        ):
+            publish(layout, one.model.name, one.model.route)  # before it is declared: after a crash it is done again
         layout.declare(one.model)
         now = layout.clock.now()
         for kind, subject, started_at, note in _changes(one, now):

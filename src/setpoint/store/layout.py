@@ -5,6 +5,8 @@ STORE/spool/MODEL/TABLE/*.ndjson one segment a process and sequence, appended an
 STORE/lake/MODEL/TABLE/          Delta tables, partitioned by UTC day
 STORE/summaries/MODEL.db         states of hours and days: derived, may be deleted
 STORE/models/MODEL.json          the declaration in force
+STORE/routes/MODEL.json          the route plan in force
+STORE/routes/MODEL.ndjson        every plan that was, one a line
 STORE/locks/NAME                 leases, held by the kernel for a living process
 """
 
@@ -128,6 +130,10 @@ class Layout:
     def summaries(self, model: str) -> Path:
         """Return the file of a model's states."""
         return self.root / "summaries" / f"{model}.db"
+
+    def route(self, model: str) -> Path:
+        """Return the file of a model's route plan."""
+        return self.root / "routes" / f"{model}.json"
 
     def models(self) -> list[str]:
         """Return the names of all models that are declared or have events."""

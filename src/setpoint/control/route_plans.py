@@ -1,0 +1,83 @@
+"""Publishes route plans: numbered, one after the other, each in one piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setpoint.core.errors import StoreBusy, StoreError
+from setpoint.core.route_plan import Route, RoutePlan
+from setpoint.store.layout import Layout, write_atomically, writing
+from setpoint.store.route_file import decoded, encoded, read_plan
+
+
+def publish(
+    layout: Layout, model: str, route: Route, *, expected_generation: int | None = None, salt: str | None = None
+) -> RoutePlan:
+    """Put a route in force: every service takes it with one of its next requests, within 20 ms.
+
+    Args:
+        layout: The store.
+        model: The model.
+        route: What to do from now on.
+        expected_generation: The plan that the caller has seen, 0 for none: another one in force is an error.
+        salt: Draws the units anew. None: they stay where they are while the same versions share them, and are drawn
+            anew when others do.
+
+    Returns:
+        The plan.
+
+    Raises:
+        StoreBusy: Another plan was published meanwhile.
+        StoreReadOnly: The store cannot be written.
+    """
+    with layout.lease(f"route-{model}"):
+        before = last_plan(layout, model)
+        generation = before.generation if before else 0
+        # A crash may have left a plan in the history that was never in force: its number is not used again.
+        number = max([generation, *(plan.generation for plan in history(layout, model)[-1:])]) + 1
+        if expected_generation is not None and expected_generation != generation:
+            msg = f"the route of {model} is at generation {generation}, expected {expected_generation}"
+            raise StoreBusy(
+                msg, hint="somebody else published a plan: look at it with `setpoint route`, then try again"
+            )
+        if salt is None:
+            stays = before is not None and set(dict(before.route.shares)) == set(dict(route.shares))
+            salt = before.salt if before and stays else f"{model}/{number}"
+        plan = RoutePlan(model, number, route, salt, layout.clock.now())
+        path = layout.route(model)
+        with writing(layout.root):
+            path.parent.mkdir(exist_ok=True)
+            with _history(layout, model).open("ab") as file:
+                file.write(b"\n" + encoded(plan))  # a line that a crash tore ends here
+            write_atomically(path, encoded(plan))
+    return plan
+
+
+def last_plan(layout: Layout, model: str) -> RoutePlan | None:
+    """Return the plan in force, also when its file is gone or damaged: every plan is in the history too."""
+    try:
+        found = read_plan(layout.route(model))
+    except StoreError:
+        found = None
+    plans = history(layout, model) if found is None else [found]
+    return plans[-1] if plans else None
+
+
+def history(layout: Layout, model: str) -> list[RoutePlan]:
+    """Return every plan of a model, oldest first; a line that a crash tore is left out."""
+    path = _history(layout, model)
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found: list[RoutePlan] = []
+    for line in lines:
+        try:
+            found.append(decoded(line, path))
+        except StoreError:
+            continue
+    return found
+
+
+def _history(layout: Layout, model: str) -> Path:
+    return layout.route(model).with_suffix(".ndjson")

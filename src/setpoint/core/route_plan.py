@@ -1,0 +1,277 @@
+"""Who gets which version: a route, a numbered plan of it, and the pure function from plan and unit to a decision."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from setpoint.core.errors import DeclarationError
+
+if TYPE_CHECKING:
+    Hash = hashlib.blake2b
+
+BUCKETS = 10_000
+"""Into so many a unit's hash is put: shares are whole ten-thousandths."""
+
+Strategy = Literal["single", "ab", "canary", "shadow", "cascade", "fallback"]
+VersionRole = Literal["stable", "candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Cheap first, expensive for hard cases.
+
+    Attributes:
+        cheap: The version that is asked first.
+        expensive: The one that is asked when the first is not sure enough.
+        at_least: The confidence from which the cheap answer is taken, 0 to 1.
+        audit: Share of the requests with a cheap answer that are also sent to the expensive version, in shadow.
+    """
+
+    cheap: str
+    expensive: str
+    at_least: float
+    audit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take, and what all of one process may.
+
+    Attributes:
+        timeout_seconds: How long one attempt is waited for; None for as long as it takes.
+        attempts: How often a version is asked before the next one is.
+        retry_ratio: Retries as a share of requests, at most; ten more in a row at the start.
+        breaker_failures: Failures in a row after which a version is not asked for a while; 0 for never.
+        breaker_seconds: How long that is, before one request tries it again.
+        concurrent: Requests that a version has at once, at most; None for no limit.
+        usd_per_hour: Known cost of a version in any hour, at most; None for no limit.
+    """
+
+    timeout_seconds: float | None = None
+    attempts: int = 1
+    retry_ratio: float = 0.1
+    breaker_failures: int = 5
+    breaker_seconds: float = 10.0
+    concurrent: int | None = None
+    usd_per_hour: float | None = None
+
+    @property
+    def is_uncapped(self) -> bool:
+        """Whether neither requests at once nor cost are limited."""
+        return self.concurrent is None and self.usd_per_hour is None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which versions answer, and for which share of the units.
+
+    Attributes:
+        strategy: What the route is for.
+        shares: Share of the units by version, above 0; together 1.
+        stable: The version that the others are held against.
+        shadows: Share of the requests by version that are also sent to it, whose answers nobody gets.
+        fallback: The versions to ask, in this order, when the one that should answer cannot.
+        cascade: How hard cases are passed on; None without it.
+        limits: What requests may take.
+    """
+
+    strategy: Strategy
+    shares: tuple[tuple[str, float], ...]
+    stable: str
+    shadows: tuple[tuple[str, float], ...] = ()
+    fallback: tuple[str, ...] = ()
+    cascade: Cascade | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be followed.
+
+        Raises:
+            DeclarationError: Shares that are none or do not sum to 1, a part that the strategy lacks, or one too many.
+        """
+        for fault, hint in _faults(self):
+            raise DeclarationError(fault, hint=hint)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version that it names, once."""
+        cascade = () if self.cascade is None else (self.cascade.cheap, self.cascade.expensive)
+        named = (*(name for name, _ in (*self.shares, *self.shadows)), *cascade, *self.fallback)
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """A route as it is published: numbered, and with the salt that its units are hashed with.
+
+    Attributes:
+        model: Whose.
+        generation: Rises with every plan of a model: a reader never goes back.
+        route: What to do.
+        salt: Of the hash; another one draws the units anew.
+        published_at: When, microseconds.
+    """
+
+    model: str
+    generation: int
+    route: Route
+    salt: str = ""
+    published_at: int = 0
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether a request is asked of one version, once, for as long as it takes, unless that fails."""
+        limits = self.route.limits
+        return self.route.cascade is None and limits.is_uncapped and limits.timeout_seconds is None
+
+    @cached_property
+    def salted(self) -> Hash:
+        """The hash that the units of this plan are put into."""
+        return _salted(self.salt)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The versions with the buckets that are theirs, in order.
+
+        The first candidate takes buckets from the first on, a second one from the last on, and the stable version has
+        what is left. So either of two candidates that grows takes units from the stable version only, and gives none.
+        """
+        shares, stable = dict(self.route.shares), self.route.stable
+        candidates = [name for name in shares if name != stable]
+        order = [*candidates[:1], *([stable] if stable in shares else []), *candidates[:0:-1]]
+        widths = {name: max(round(shares[name] * BUCKETS), 1) for name in order}
+        largest = stable if stable in shares else max(order, key=lambda name: widths[name])
+        widths[largest] += BUCKETS - sum(widths.values())
+        found: list[Arm] = []
+        for name in order:
+            end = widths[name] + (found[-1].end if found else 0)
+            found.append(Arm(name, "stable" if name == stable else "candidate", end, widths[name] / BUCKETS))
+        return tuple(found)
+
+    @cached_property
+    def shadows(self) -> tuple[tuple[str, Hash, int], ...]:
+        """The shadow versions, each with a hash of its own and the number of buckets that it is sent."""
+        return tuple(
+            (name, _salted(f"{self.salt}/{name}"), round(share * BUCKETS)) for name, share in self.route.shadows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A version and the buckets below `end` that no arm before it has.
+
+    Attributes:
+        version: Its name.
+        role: Whether others are held against it.
+        end: The first bucket that is not its own.
+        share: Of all buckets.
+    """
+
+    version: str
+    role: VersionRole
+    end: int
+    share: float
+
+
+def bucket(salted: Hash, unit: str) -> int:
+    """Return the bucket of a unit, 0 to 9,999: the same in every process, and unrelated between salts.
+
+    BLAKE2b, for CRC-32 is linear: by two salts of one length each unit's hashes would differ by the same bits.
+
+    Args:
+        salted: A hash that was begun with the salt.
+        unit: What is randomised.
+
+    Example:
+        >>> plan = RoutePlan("fraud", 1, Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
+        >>> bucket(plan.salted, "user-1"), bucket(plan.salted, "user-1"), bucket(plan.salted, "user-2")
+        (1381, 1381, 8489)
+    """
+    found = salted.copy()
+    found.update(unit.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(found.digest()) % BUCKETS
+
+
+def _salted(salt: str) -> Hash:
+    return hashlib.blake2b(salt.encode("utf-8", "surrogatepass") + b"\0", digest_size=8)
+
+
+def arm_of(plan: RoutePlan, unit: str) -> Arm:
+    """Return which version answers a unit.
+
+    Args:
+        plan: The plan.
+        unit: What is randomised; a fresh identifier for what has no unit, which is then drawn each time.
+
+    Example:
+        >>> route = Route("canary", (("v13", 0.05), ("v12", 0.95)), stable="v12")
+        >>> plan = RoutePlan("fraud", 1, route, salt="2026-11")
+        >>> found = [arm_of(plan, f"user-{n}").version for n in range(10_000)]
+        >>> found.count("v13")
+        504
+    """
+    arms = plan.arms
+    if len(arms) == 1:
+        return arms[0]
+    place = bucket(plan.salted, unit)
+    for arm in arms:
+        if place < arm.end:
+            return arm
+    return arms[-1]
+
+
+def shadows_of(plan: RoutePlan, unit: str) -> list[str]:
+    """Return the versions that a request is also sent to, in shadow."""
+    return [name for name, salted, count in plan.shadows if bucket(salted, unit) < count]
+
+
+def _faults(route: Route) -> Iterator[tuple[str, str]]:
+    shares = dict(route.shares)
+    for name, share in (*route.shares, *route.shadows):
+        if not 0.0 < share <= 1.0:
+            yield f"version {name} has a share of {share:g}, expected more than 0 and at most 1", "leave it out instead"
+        if share * BUCKETS < 1.0:
+            yield f"version {name} has a share of {share:g}, and the smallest is {1 / BUCKETS:g}", "give it more"
+    if len(shares) < len(route.shares):
+        yield "a version has two shares", "give it one"
+    if abs(sum(shares.values()) - 1.0) > 1e-6:  # noqa: PLR2004 - thirds as people write them
+        yield f"the shares of the versions sum to {sum(shares.values()):g}, expected 1", "every unit gets one version"
+    if route.stable not in {*shares, *([route.cascade.expensive] if route.cascade else [])}:
+        yield f"stable is {route.stable or 'nothing'}, which has no share", f"name one of {', '.join(shares)}"
+    if not 0.0 <= (route.cascade.at_least if route.cascade else 0.0) <= 1.0:
+        yield "a cascade takes answers with a confidence of 0 to 1", "write at_least: 0.8"
+    yield from _misfits(route)
+
+
+_NEEDS: Mapping[Strategy, str] = {
+    "single": "one version",
+    "ab": "at least two versions",
+    "canary": "the stable version and one candidate",
+    "shadow": "a version in shadow",
+    "cascade": "a cheap and an expensive version",
+    "fallback": "a version to fall back to",
+}
+
+
+def _misfits(route: Route) -> Iterator[tuple[str, str]]:
+    has: Mapping[Strategy, bool] = {
+        "single": len(route.shares) == 1,
+        "ab": len(route.shares) > 1,
+        "canary": len(route.shares) == 2,  # noqa: PLR2004 - stable and candidate
+        "shadow": bool(route.shadows),
+        "cascade": route.cascade is not None and route.cascade.cheap != route.cascade.expensive,
+        "fallback": bool(route.fallback),
+    }
+    if not has[route.strategy]:
+        yield f"a route by {route.strategy} needs {_NEEDS[route.strategy]}", "add it, or change strategy"
+    if route.strategy != "cascade" and route.cascade is not None:
+        yield f"a route by {route.strategy} has a cascade", "write strategy: cascade"
+    if route.strategy not in {"single", "ab", "canary"} and len(route.shares) > 1:
+        yield (
+            f"a route by {route.strategy} splits units",
+            "write strategy: ab or canary; shadow and fallback go with both",
+        )

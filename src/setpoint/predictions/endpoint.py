@@ -1,0 +1,293 @@
+"""An endpoint: asks the version that the route plan says, and records what each answered and what it took.
+
+Imports neither NumPy nor DuckDB: it runs inside the service that predicts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Unpack, cast
+
+import msgspec
+
+from setpoint.core.errors import Refused, UsageError
+from setpoint.core.events import STAGE, Prediction
+from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
+from setpoint.predictions.details import RowDetails, add_details
+from setpoint.predictions.recorder import Recorder
+from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.router import Router
+from setpoint.predictions.rows import Value
+from setpoint.predictions.shadows import Shadows
+from setpoint.predictions.turns import Attempt, Turns
+from setpoint.store.layout import Layout
+
+Version = Callable[[Mapping[str, Value]], object]
+"""Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one."""
+
+_TIMED_THREADS = 32
+
+
+class _Request(msgspec.Struct):
+    """One request, and what was drawn for it.
+
+    Attributes:
+        plan: The plan that it is answered by, whatever is published meanwhile.
+        prediction_id: Under which it is recorded.
+        drawn: What its buckets are drawn by: its unit, or itself when it has none.
+        details: What the caller said of it.
+        arm: The version that is to answer.
+        started: When it began, by the performance counter.
+    """
+
+    plan: RoutePlan
+    prediction_id: str
+    drawn: str
+    details: RowDetails
+    arm: Arm
+    started: float
+
+
+class Endpoint:
+    """Answers from the versions of a model as its route plan says, and records every prediction.
+
+    What a version raises is raised to the caller only when no other version is left to ask. Nothing of our own is:
+    a plan that cannot be read or a record that cannot be written changes no answer. Safe to share between threads and
+    across forks.
+
+    Args:
+        store: The store's folder; made when it is not there.
+        model: The model's name.
+        versions: By name, what answers: a function of the inputs, or a coroutine function. The first one answers all
+            while no route was published.
+        is_score: Whether plain numbers are scores rather than predictions.
+        accept: Of a cascade: whether a cheap answer is taken; by its confidence when left out.
+
+    Raises:
+        UsageError: There is no version.
+        StoreError: The store cannot be opened. Only construction raises.
+
+    Example:
+        >>> import tempfile
+        >>> versions = {"v1": lambda inputs: inputs["amount"] > 100, "v2": lambda inputs: inputs["amount"] > 120}
+        >>> endpoint = Endpoint(tempfile.mkdtemp() + "/store", "fraud", versions)
+        >>> reply = endpoint.predict({"amount": 130.0}, unit="user-7", key="txn-1")
+        >>> reply.prediction, reply.version
+        (True, 'v1')
+        >>> endpoint.close()
+        True
+    """
+
+    def __init__(
+        self,
+        store: str | Path | Layout,
+        model: str,
+        versions: Mapping[str, Version],
+        *,
+        is_score: bool = False,
+        accept: Callable[[Reply], bool] | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        if not versions:
+            msg = f"an endpoint of {model} without a version"
+            raise UsageError(msg, hint='pass at least one: versions={"v1": predict}')
+        self.recorder = recorder or Recorder(store, model)
+        self.router = Router(self.recorder.layout, model, versions)
+        self.shadows = Shadows()
+        self._versions = dict(versions)
+        self._turns = Turns(versions, accept)
+        self._is_score = is_score
+        self._timed: ThreadPoolExecutor | None = None
+
+    def predict(self, inputs: Mapping[str, Value], **details: Unpack[RowDetails]) -> Reply:
+        """Return an answer, and record it.
+
+        Args:
+            inputs: Value by feature name.
+            **details: See `RowDetails`. `unit` is what is randomised, such as a user: it always gets the same version;
+                without one each request is drawn on its own. `key` is the join key for outcomes.
+
+        Raises:
+            Exception: What the version raised, when no other is left to ask.
+            UsageError: The version is a coroutine function: use `predict_async`.
+        """
+        request = self._request(details)
+        route, version = request.plan.route, request.arm.version
+        failed: Exception | None = None
+        if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
+            try:
+                reply = self._ask(version, inputs, None)
+            except Exception as error:  # theirs: it is told to the turns
+                failed = error
+            else:
+                return self._told(request, inputs, [Attempt(version, reply, None, _since(request), reply.calls)])
+        asking = self._turns.attempts(route, version)
+        try:
+            version = next(asking)
+            if failed is not None:
+                version = asking.throw(failed)
+            while True:
+                try:
+                    reply = self._ask(version, inputs, route.limits.timeout_seconds)
+                except Exception as error:  # as above
+                    version = asking.throw(error)
+                else:
+                    version = asking.send(reply)
+        except StopIteration as stop:
+            return self._told(request, inputs, cast("list[Attempt]", stop.value))
+
+    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RowDetails]) -> Reply:
+        """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
+        request = self._request(details)
+        route = request.plan.route
+        asking = self._turns.attempts(route, request.arm.version)
+        try:
+            version = next(asking)
+            while True:
+                try:
+                    reply = await self._ask_async(version, inputs, route.limits.timeout_seconds)
+                except Exception as error:  # as in `predict`
+                    version = asking.throw(error)
+                else:
+                    version = asking.send(reply)
+        except StopIteration as stop:
+            return self._told(request, inputs, cast("list[Attempt]", stop.value))
+
+    def _request(self, details: RowDetails) -> _Request:
+        started = time.perf_counter()
+        plan, unit = self.router.plan(), details.get("unit")
+        name = details.get("prediction_id") or self.recorder.new_id()
+        drawn = name if unit is None else str(unit)
+        return _Request(plan, name, drawn, details, arm_of(plan, drawn), started)
+
+    def close(self) -> bool:
+        """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
+        return self.shadows.wait() and self.recorder.close()
+
+    def _ask(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
+        function = self._versions[version]
+        if timeout_seconds is None:
+            result = function(inputs)
+        else:
+            if self._timed is None:
+                self._timed = ThreadPoolExecutor(_TIMED_THREADS, thread_name_prefix="setpoint-timed")
+            result = self._timed.submit(function, inputs).result(timeout_seconds)
+        if inspect.iscoroutine(result):
+            result.close()
+            msg = f"version {version} is asynchronous"
+            raise UsageError(msg, hint="await endpoint.predict_async(...)")
+        return Reply.of(result, is_score=self._is_score)
+
+    async def _ask_async(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
+        function = self._versions[version]
+        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+        told = function(inputs) if is_async else asyncio.to_thread(function, inputs)
+        result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
+        return Reply.of(result, is_score=self._is_score)
+
+    def _told(self, request: _Request, inputs: Mapping[str, Value], attempts: list[Attempt]) -> Reply:
+        """Record a request and send its copies; return the caller's reply, or raise what the version raised."""
+        *stages, served = attempts
+        route, arm, name = request.plan.route, request.arm, request.prediction_id
+        reply = served.reply or Reply()
+        reply.version, reply.prediction_id, reply.latency_seconds = served.version, name, _since(request)
+        chosen = (arm.version,) if route.cascade is None else (route.cascade.cheap, route.cascade.expensive)
+        reply.is_fallback = served.version not in chosen
+        event = self._event(inputs, served, request, name)
+        event.role = "stable" if served.version == route.stable else "candidate"
+        event.latency_seconds = reply.latency_seconds
+        if len(request.details) > 2:  # noqa: PLR2004 — a unit and a key are in it already
+            add_details(event, request.details)
+        self._record(event, served.calls)
+        for stage in stages:
+            event = self._event(inputs, stage, request, self.recorder.new_id())
+            event.role = STAGE
+            self._record(event, stage.calls)
+        if served.error is not None:
+            errors = [one.error for one in attempts if one.error is not None]
+            raise next((error for error in errors if not isinstance(error, Refused)), served.error)
+        if route.shadows or route.cascade is not None:
+            for version in self._copied_to(request, served.version):
+                self.shadows.submit(partial(self._copy, version, dict(inputs), request))
+        return reply
+
+    def _copy(self, version: str, inputs: Mapping[str, Value], request: _Request) -> None:
+        """Ask a version in shadow, and record what it answered or why it did not."""
+        found, started = Attempt(version), time.perf_counter()
+        try:
+            found.reply = self._ask(version, inputs, None)
+            found.calls = found.reply.calls
+        except Exception as error:  # theirs: it is what a shadow is there to show
+            found.error = error
+        found.seconds = time.perf_counter() - started
+        event = self._event(inputs, found, request, self.recorder.new_id())
+        event.role, event.assignment_probability = "shadow", None
+        self._record(event, found.calls)
+
+    def _event(self, inputs: Mapping[str, Value], attempt: Attempt, request: _Request, name: str) -> Prediction:
+        """Return a version's turn as it is recorded: as a root, or as a row under one when its name is another."""
+        reply, root, details, now = (
+            attempt.reply or _NOTHING,
+            request.prediction_id,
+            request.details,
+            self.recorder.now(),
+        )
+        arm = request.arm
+        event = Prediction(
+            prediction_id=name,
+            root_id=root,
+            parent_id=None if name == root else root,
+            key=details.get("key") if name == root else None,
+            unit=details.get("unit"),
+            predicted_at=now,
+            recorded_at=now,
+            version=attempt.version,
+            endpoint=self.recorder.endpoint,
+            # What answered in another's place was not drawn: it is no evidence for who was.
+            assignment_probability=arm.share if attempt.version == arm.version else None,
+            inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
+            prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
+            score=reply.confidence if reply.score is None and reply.scores is None else reply.score,
+            latency_seconds=attempt.seconds,
+            compute_seconds=attempt.seconds,
+            text=reply.text,
+        )
+        if attempt.error is not None:
+            error = attempt.error
+            event.error = error.message if isinstance(error, Refused) else type(error).__name__
+        if reply.scores is not None or reply.ranking is not None:
+            add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
+        return event
+
+    def _record(self, event: Prediction, calls: Sequence[Billed]) -> None:
+        self.recorder.record_event(event)
+        for n, call in enumerate(calls):
+            self.recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
+
+    def _copied_to(self, request: _Request, served: str) -> Iterator[str]:
+        """Yield the versions that a request is also sent to in shadow."""
+        plan = request.plan
+        for version in shadows_of(plan, request.drawn):
+            if version != served:
+                yield version
+        cascade = plan.route.cascade
+        if cascade is not None and served == cascade.cheap and _is_audited(request, cascade):
+            yield cascade.expensive
+
+
+def _is_audited(request: _Request, cascade: Cascade) -> bool:
+    """Return whether a cheap answer is among those that the expensive version gives an answer to as well."""
+    return cascade.audit > 0.0 and bucket(request.plan.salted, request.prediction_id) < cascade.audit * BUCKETS
+
+
+def _since(request: _Request) -> float:
+    return time.perf_counter() - request.started
+
+
+_NOTHING = Reply()

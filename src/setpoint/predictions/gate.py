@@ -1,0 +1,137 @@
+"""Whether a version may be asked now: its breaker, the requests it has at once, what it cost within the hour.
+
+All of it is of one process. So a cap lets through at most so many times as much as there are processes, and of money
+what is under way when it is reached besides.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from setpoint.core.route_plan import Limits
+
+HOUR_SECONDS = 3600.0
+_STEP_SECONDS = 60.0
+_FIRST_RETRIES = 10.0
+
+
+class Gate:
+    """What one version is allowed in this process.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open_until: float | None = None
+        self._is_trying = False
+        self._failures = 0
+        self._running = 0
+        self._spent: deque[tuple[float, float]] = deque()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the last request was answered."""
+        return not self._failures
+
+    def enter(self, limits: Limits) -> str:
+        """Let a request in, or say why not; who is let in must `leave`.
+
+        Args:
+            limits: Of the plan in force.
+
+        Returns:
+            Empty when it is in.
+        """
+        if not self._failures and limits.is_uncapped:
+            return ""  # nothing to count: the usual case takes no lock
+        with self._lock:
+            if self._open_until is not None:
+                if self._is_trying or self._clock() < self._open_until:
+                    return "breaker open"
+                self._is_trying = True
+            refused = self._over(limits)
+            if refused:
+                self._is_trying = False
+                return refused
+            self._running += limits.concurrent is not None
+        return ""
+
+    def _over(self, limits: Limits) -> str:
+        if limits.concurrent is not None and self._running >= limits.concurrent:
+            return "too many at once"
+        if limits.usd_per_hour is not None and self.spent_usd >= limits.usd_per_hour:
+            return "cost cap reached"
+        return ""
+
+    def leave(self, limits: Limits, *, failed: bool, usd: float = 0.0) -> None:
+        """Say how a request ended.
+
+        Args:
+            limits: Of the plan in force.
+            failed: Whether the version could not answer.
+            usd: What it cost, as far as that is known.
+        """
+        if not failed and not self._failures and limits.is_uncapped:
+            return
+        with self._lock:
+            self._running -= limits.concurrent is not None
+            self._is_trying = False
+            if usd:
+                self._spend(usd)
+            if not failed:
+                self._failures, self._open_until = 0, None
+                return
+            self._failures += 1
+            if limits.breaker_failures and self._failures >= limits.breaker_failures:
+                self._open_until = self._clock() + limits.breaker_seconds
+
+    @property
+    def spent_usd(self) -> float:
+        """Known cost of the last hour."""
+        oldest = self._clock() - HOUR_SECONDS
+        while self._spent and self._spent[0][0] <= oldest:
+            self._spent.popleft()
+        return sum(usd for _, usd in self._spent)
+
+    def _spend(self, usd: float) -> None:
+        step = self._clock() // _STEP_SECONDS * _STEP_SECONDS + _STEP_SECONDS  # by its end: never let go too early
+        if self._spent and self._spent[-1][0] == step:
+            usd += self._spent.pop()[1]
+        self._spent.append((step, usd))
+
+
+class RetryBudget:
+    """Retries as a share of requests, so that a failing version is not asked ever more.
+
+    Example:
+        >>> budget = RetryBudget()
+        >>> sum(budget.take() for _ in range(100))
+        10
+        >>> for _ in range(50):
+        ...     budget.earn(0.1)
+        >>> sum(budget.take() for _ in range(100))
+        5
+    """
+
+    def __init__(self) -> None:
+        self._left = _FIRST_RETRIES
+
+    def earn(self, ratio: float) -> None:
+        """Count a request."""
+        self._left = min(self._left + ratio, _FIRST_RETRIES)
+
+    def take(self) -> bool:
+        """Return whether one more retry is within the budget."""
+        if self._left < 1.0 - _ROUNDING:
+            return False
+        self._left -= 1.0
+        return True
+
+
+_ROUNDING = 1e-9

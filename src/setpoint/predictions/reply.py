@@ -1,0 +1,86 @@
+"""What a version answers, and what the endpoint makes of it for the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from setpoint.predictions.rows import Value
+
+Billed = Mapping[str, float | str | None]
+"""Fields of `core.events.Call` that a version knows of a call, such as `input_tokens`."""
+
+_PLAIN = {float, int, bool, str}
+
+
+class Reply(msgspec.Struct):
+    """One answer. A version fills in what it knows; the endpoint adds who answered and what that took.
+
+    Attributes:
+        prediction: A number, a class, or true and false.
+        score: Binary: the probability of the positive class, 0 to 1.
+        scores: The probability of each class.
+        ranking: The items, from the first place on.
+        text: What was generated.
+        confidence: How sure the version is, 0 to 1; from the scores when left out. A cascade decides by it.
+        calls: What providers billed for it.
+        version: Which version answered.
+        prediction_id: Under which it is recorded; outcomes can name it.
+        latency_seconds: What the caller waited.
+        is_fallback: Whether the version that should have answered could not.
+    """
+
+    prediction: Value = None
+    score: float | None = None
+    scores: Mapping[str, float] | None = None
+    ranking: Sequence[object] | None = None
+    text: str | None = None
+    confidence: float | None = None
+    calls: Sequence[Billed] = ()
+    version: str = ""
+    prediction_id: str = ""
+    latency_seconds: float = 0.0
+    is_fallback: bool = False
+
+    @classmethod
+    def of(cls, result: object, *, is_score: bool = False) -> Reply:
+        """Return a version's result as a reply.
+
+        Args:
+            result: A reply, a mapping with fields of one, or the answer itself; NumPy's scalars as plain numbers.
+            is_score: Whether a plain number is the score, rather than the prediction.
+
+        Example:
+            >>> Reply.of({"score": 0.7, "prediction": True}).score, Reply.of(0.7, is_score=True).score
+            (0.7, 0.7)
+        """
+        if type(result) in _PLAIN and not is_score:  # most of them, and nothing to look at
+            return cls(result)
+        if isinstance(result, Reply):
+            return result
+        if isinstance(result, Mapping):
+            told = cast("Mapping[str, Value]", result)
+            return cls(**told) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it
+        plain = cast("Callable[[], Value]", result.item)() if _is_scalar(result) else result  # pyright: ignore[reportAttributeAccessIssue]
+        if is_score and isinstance(plain, float | int):
+            return cls(score=float(plain))
+        return cls(prediction=plain)
+
+    @property
+    def sureness(self) -> float | None:
+        """The confidence, or what the scores say of it; None when nothing does."""
+        if self.confidence is not None:
+            return self.confidence
+        if self.score is not None:
+            return max(self.score, 1.0 - self.score)
+        return max(self.scores.values()) if self.scores else None
+
+
+_FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls"}
+
+
+def _is_scalar(value: object) -> bool:
+    """Return whether a value is one of NumPy's, which the event log does not take."""
+    return hasattr(value, "item") and not hasattr(value, "__len__")

@@ -1,0 +1,68 @@
+"""Runs what nobody waits for: copies of requests to versions in shadow, on threads of their own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+log = logging.getLogger("setpoint")
+
+WORKERS, QUEUE = 2, 64
+
+
+class Shadows:
+    """A few threads and a short queue: what finds it full is dropped and counted, and the caller never waits.
+
+    Shadow work that hangs holds a thread; once all do, the queue fills and the rest is dropped.
+
+    Attributes:
+        dropped: How much was dropped in all.
+    """
+
+    def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
+        self.dropped = 0
+        self._workers, self._limit = workers, queue
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._ready = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self._busy = 0
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+
+    def submit(self, work: Callable[[], None]) -> bool:
+        """Queue work; return whether there was room."""
+        with self._lock:
+            if len(self._waiting) >= self._limit:
+                self.dropped += 1
+                return False
+            self._waiting.append(work)
+            self._busy += 1
+            if len(self._threads) < min(self._workers, self._busy):
+                self._threads.append(threading.Thread(target=self._run, name="setpoint-shadow", daemon=True))
+                self._threads[-1].start()
+        self._ready.release()
+        return True
+
+    def wait(self, timeout: float = 10.0) -> bool:
+        """Wait until nothing is queued or under way; False when that takes longer."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._busy == 0, timeout)
+
+    def _run(self) -> None:
+        while True:
+            self._ready.acquire()
+            work = self._waiting.popleft()
+            try:
+                work()
+            except Exception:  # nobody asked for it, so nobody is to fail for it
+                log.exception("setpoint met an error of its own beside a prediction")
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()

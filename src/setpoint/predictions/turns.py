@@ -1,0 +1,121 @@
+"""Whose turn it is in a request: the version that is to answer, a cascade's next one, one to fall back to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+
+from setpoint.core.errors import Refused
+from setpoint.core.money import NANO
+from setpoint.core.route_plan import Cascade, Limits, Route
+from setpoint.predictions.gate import Gate, RetryBudget
+from setpoint.predictions.reply import Billed, Reply
+
+Done = TypeVar("Done")
+Asking = Generator[str, Reply, Done]
+"""Yields the version to ask, and is sent its reply or thrown its error: the same for calls and for coroutines."""
+
+
+class Attempt(msgspec.Struct):
+    """One version's turn in a request.
+
+    Attributes:
+        version: Who.
+        reply: What it answered; None when it could not.
+        error: Why not.
+        seconds: How long that took, all tries together.
+        calls: What providers billed for it, failed tries too.
+    """
+
+    version: str
+    reply: Reply | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+    calls: Sequence[Billed] = ()
+
+
+class Turns:
+    """Gives the turns of the requests of one process.
+
+    Args:
+        versions: All that may be asked.
+        accept: Whether a cascade takes a cheap answer; by its confidence when None.
+    """
+
+    def __init__(self, versions: Iterable[str], accept: Callable[[Reply], bool] | None = None) -> None:
+        self._gates = {name: Gate() for name in versions}
+        self._budget = RetryBudget()
+        self._accept = accept
+
+    def is_quiet(self, version: str) -> bool:
+        """Return whether nothing is known against a version: its last request was answered."""
+        return self._gates[version].is_quiet
+
+    def attempts(self, route: Route, version: str) -> Asking[list[Attempt]]:
+        """Ask one version after another until one answers.
+
+        Args:
+            route: Of the plan in force when the request came.
+            version: The one that is to answer.
+
+        Returns:
+            Every version's turn, the one whose answer or error the caller gets last.
+        """
+        self._budget.earn(route.limits.retry_ratio)
+        if route.cascade is None:
+            found = [(yield from self._turn(version, route.limits))]
+        else:
+            found = yield from self._cascaded(route.cascade, route.limits)
+        for fallback in route.fallback:
+            if found[-1].reply is not None:
+                break
+            if all(fallback != one.version for one in found):
+                found.append((yield from self._turn(fallback, route.limits)))
+        return found
+
+    def _cascaded(self, cascade: Cascade, limits: Limits) -> Asking[list[Attempt]]:
+        cheap = yield from self._turn(cascade.cheap, limits)
+        if cheap.reply is not None and self._is_accepted(cheap.reply, cascade):
+            return [cheap]
+        expensive = yield from self._turn(cascade.expensive, limits)
+        # A cheap answer of which nobody is sure is better than none.
+        return [cheap, expensive] if expensive.reply is not None or cheap.reply is None else [expensive, cheap]
+
+    def _is_accepted(self, reply: Reply, cascade: Cascade) -> bool:
+        if self._accept is not None:
+            return bool(self._accept(reply))
+        sureness = reply.sureness
+        return sureness is not None and sureness >= cascade.at_least
+
+    def _turn(self, version: str, limits: Limits) -> Asking[Attempt]:
+        """Ask a version, again while that may help."""
+        gate, found = self._gates[version], Attempt(version)
+        for n in range(limits.attempts):
+            if n and not self._budget.take():
+                break
+            if refused := gate.enter(limits):
+                found.error = found.error or Refused(
+                    refused, hint="declare a fallback, or raise the limit of the route"
+                )
+                break
+            started, billed = time.perf_counter(), cast("Sequence[Billed]", ())
+            try:
+                found.reply, found.error = (yield version), None
+                billed = found.reply.calls
+            except Exception as error:  # theirs: told once every way out is tried
+                found.error, billed = error, getattr(error, "calls", ())
+            finally:  # also when the caller is interrupted: who was let in must leave
+                found.seconds += time.perf_counter() - started
+                found.calls = (*found.calls, *billed)
+                gate.leave(limits, failed=found.reply is None, usd=_known_usd(billed))
+            if found.reply is not None:
+                break
+        return found
+
+
+def _known_usd(calls: Sequence[Mapping[str, float | str | None]]) -> float:
+    """Return what calls cost, as far as that is known."""
+    return sum(cast("int", call.get("cost_nano_usd") or 0) for call in calls) / NANO
