@@ -80,6 +80,11 @@ class FeatureChange:
         return any(side is not None and side.present > 0 for side in (self.reference, self.current))
 
     @property
+    def is_too_large(self) -> bool:
+        """Whether a window has numbers of which no mean or deviation can be said."""
+        return any(side is not None and side.is_too_large for side in (self.reference, self.current))
+
+    @property
     def is_other_column(self) -> bool:
         """Whether it appeared, vanished or has another type: then no number can be held against another."""
         return self.note in {APPEARED, VANISHED} or self.note.startswith(TYPE_CHANGED)

@@ -229,7 +229,7 @@ def quantile_from_value_bins(
         return Estimate.unknown("no rows in this window")
     low, high = _bounded_edges(index, counts, (minimum, maximum), (center, scale))
     bin_at, inside = _position(counts, ranks.middle)
-    value = float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
+    value = _between(low[bin_at], high[bin_at], inside)
     return _with_interval(value, low, high, counts, ranks)
 
 
@@ -265,7 +265,13 @@ def value_from_value_bins(
         return None
     low, high = _bounded_edges(index, counts, ends, (center, scale))
     bin_at, inside = _position(counts, probability * total)
-    return float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
+    return _between(low[bin_at], high[bin_at], inside)
+
+
+def _between(low: float, high: float, inside: float) -> float:
+    """Return the number that lies this far between two; their difference may be beyond the largest double."""
+    step = (high / 2.0 - low / 2.0) * inside
+    return float(low + step + step)
 
 
 def _bounded_edges(
