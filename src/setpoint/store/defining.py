@@ -91,6 +91,16 @@ def is_number_type(kind: str) -> bool:
     return kind in _NUMERIC or kind.startswith("DECIMAL")
 
 
+def is_nested_type(kind: str) -> bool:
+    """Return whether an SQL type holds several values, or bytes.
+
+    Example:
+        >>> is_nested_type("DOUBLE[]"), is_nested_type("STRUCT(a INTEGER)"), is_nested_type("VARCHAR")
+        (True, True, False)
+    """
+    return kind.startswith(("STRUCT", "MAP", "BLOB")) or kind.endswith("]")
+
+
 _NUMERIC = {
     "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT",
     "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT", "UHUGEINT",
