@@ -128,6 +128,8 @@ def test_inputs_are_a_list_and_times_are_times() -> None:
         setpoint.DriftDetector(REFERENCE, time="ts", inputs="x")  # pyright: ignore[reportArgumentType]
     with pytest.raises(setpoint.UsageError, match=r"time='x' holds numbers such as .*, which are no times"):
         setpoint.DriftDetector(REFERENCE, time="x")
+    with pytest.raises(ColumnError, match="which is no time"):
+        setpoint.DriftDetector(REFERENCE, time="ts").check(LATER.with_columns(ts=pl.concat_list("ts")))
     seconds = pl.col("ts").dt.epoch("s").cast(pl.Float64)
     detector = setpoint.DriftDetector(REFERENCE.with_columns(ts=seconds), time="ts")
     assert detector.check(LATER.with_columns(ts=seconds)).verdict is setpoint.Verdict.OK

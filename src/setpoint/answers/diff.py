@@ -112,13 +112,13 @@ def _overlap(reference: Window, current: Window, zone: str) -> str:
     Raises:
         UsageError: Both are the same.
     """
+    if not current.length or current.start >= reference.end:
+        return ""
     if reference == current:
         msg = f"the current window and the reference are the same: {current.text(zone)}"
         raise UsageError(msg, hint="name an earlier reference")
     if current.end <= reference.start:
         return "the current window lies before the reference"
-    if current.start >= reference.end:
-        return ""
     shared = Window(max(reference.start, current.start), min(reference.end, current.end))
     return f"the windows overlap: the rows of {shared.text(zone)} are in both, so that a change shows in part"
 

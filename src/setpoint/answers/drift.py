@@ -122,7 +122,8 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
 
 def _because(judged: Judged, last: str) -> tuple[str, ...]:
     reference = f"{days_in_words(*judged.reference)} of the reference"
-    lines = [f"{last} and up to 15 days before it, against {reference}", *_overlap(judged)]
+    said = f"{last} and up to 15 days before it" if last else "no day"
+    lines = [f"{said}, against {reference}", *_overlap(judged)]
     if judged.reference_days >= FEWEST_DAYS:
         lines.append("a change counts when it is more than rows and the usual difference between days make by chance")
     else:

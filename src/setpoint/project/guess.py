@@ -20,6 +20,7 @@ from setpoint.store.defining import is_nested_type
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import ROLES, Mapped, check_columns
 from setpoint.store.task_sql import columns_of
+from setpoint.store.times import is_time_type
 
 _SAMPLE = 10_000
 _COHORT_VALUES = range(2, 21)
@@ -80,7 +81,7 @@ class ColumnFacts:
     @property
     def is_time(self) -> bool:
         """Whether the column is a time by type."""
-        return self.kind.startswith("TIMESTAMP") or self.kind == "DATE"
+        return is_time_type(self.kind)
 
 
 _NUMBER_TYPES = {

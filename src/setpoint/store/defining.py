@@ -88,7 +88,7 @@ def is_number_type(kind: str) -> bool:
         >>> is_number_type("DECIMAL(18,3)"), is_number_type("VARCHAR")
         (True, False)
     """
-    return kind in _NUMERIC or kind.startswith("DECIMAL")
+    return kind in _NUMERIC or (kind.startswith("DECIMAL") and not kind.endswith("]"))
 
 
 def is_nested_type(kind: str) -> bool:

@@ -18,7 +18,7 @@ def is_time_type(kind: str) -> bool:
         >>> is_time_type("DATE"), is_time_type("TIMESTAMP WITH TIME ZONE"), is_time_type("VARCHAR")
         (True, True, False)
     """
-    return kind == "DATE" or kind.startswith("TIMESTAMP")
+    return kind == "DATE" or (kind.startswith("TIMESTAMP") and not kind.endswith("]"))
 
 
 def time_sql(column: str, kind: str, zone: str) -> str:
