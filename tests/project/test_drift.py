@@ -145,3 +145,28 @@ def test_few_days_are_said_and_no_times_are_refused() -> None:
         setpoint.DriftDetector(frame(5, 6).with_columns(ts=None), time="ts")
     with pytest.raises(setpoint.UsageError, match="no column"):
         setpoint.DriftDetector(frame(5, 6), time="when")
+
+
+@pytest.mark.parametrize(
+    ("first", "days", "verdict", "words"),
+    [
+        (27, 2, setpoint.Verdict.OK, "rows before 2026-01-28 23:58 lie in the time of the reference"),
+        (20, 2, setpoint.Verdict.UNKNOWN, "rows before 2026-01-28 23:58 lie in the time of the reference"),
+        (-5, 2, setpoint.Verdict.OK, "these rows lie before the reference, which begins 2026-01-01 00:00"),
+    ],
+)
+def test_rows_that_are_not_after_the_reference_are_said(
+    detector: setpoint.DriftDetector, first: int, days: int, verdict: setpoint.Verdict, words: str
+) -> None:
+    answer = detector.check(frame(days, 15, first=first))
+    assert answer.verdict is verdict
+    assert any(line.startswith(words) for line in answer.because)
+
+
+def test_a_reference_of_hours_or_with_gaps_is_not_called_days() -> None:
+    hours = setpoint.DriftDetector(frame(1, 16).head(PER_DAY // 4), time="ts").check(frame(1, 17, first=1))
+    assert hours.because[0].endswith("against 6 h of the reference")
+    assert any("how days differ is not known" in line for line in hours.because)
+    gaps = pl.concat([frame(1, 18), frame(1, 19, first=19)])
+    answer = setpoint.DriftDetector(gaps, time="ts").check(frame(1, 20, first=20))
+    assert "against 2 days (of 20: the others have no rows) of the reference" in answer.because[0]

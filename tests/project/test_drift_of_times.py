@@ -59,3 +59,14 @@ def test_without_times_of_the_rows_only_missing_dates_are_seen(tmp_path: Path) -
     answer = setpoint.diff(tmp_path / "before.profile", after.drop("ts"))
     assert "nothing changed" in answer.headline
     assert "no age to hold against" in str(answer.table("features").rows)
+
+
+def test_a_text_that_is_declared_as_a_time_is_no_other_type(tmp_path: Path) -> None:
+    orders(28, 1).write_parquet(tmp_path / "train.parquet")
+    written = pl.col("seen_at").dt.strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    rows = orders(7, 2, first=28).with_columns(written, score=0.5)
+    model = setpoint.Model("m", features=(setpoint.Feature("seen_at", kind="time"), setpoint.Feature("x")))
+    log = setpoint.read(rows, model=model, inputs=["seen_at", "x"], time="ts")
+    assert "nothing changed" in log.diff(reference=str(tmp_path / "train.parquet")).headline
+    undeclared = setpoint.read(rows, inputs=["seen_at", "x"], time="ts").diff(reference=str(tmp_path / "train.parquet"))
+    assert "seen_at type changed from TIMESTAMP WITH TIME ZONE to VARCHAR" in undeclared.headline

@@ -68,7 +68,8 @@ def diff(
         explain: Also how each question about each feature was answered, and how the budget of false alarms was spent.
 
     Raises:
-        UsageError: The predictions have no times, so there are no two windows; or there is no such group.
+        UsageError: The predictions have no times, so there are no two windows; both windows are the same; or there is
+            no such group.
     """
     cohort_of(by, evidence.model)
     if isinstance(reference, Reference):
@@ -92,8 +93,9 @@ def diff(
         found = by_name(evidence, reference, current)
     else:
         found = of_windows(evidence, reference or current.before(), current)
+    overlap = _overlap(found.reference, current, zone) if found.reference else ""
     answer = compared(evidence, found.sides, (found.reference, current), explain=explain)
-    said = [words for words in (before, found.said) if words]
+    said = [words for words in (before, overlap, found.said) if words]
     answer = replace(answer, because=(*answer.because, *said))
     if not by:
         return answer
@@ -102,6 +104,23 @@ def diff(
         raise UsageError(msg, hint="leave `by` out, or name a window as the reference")
     inside = groups(evidence, found.reference, current, by)
     return replace(answer, tables=(table_of_groups(by, inside), *answer.tables))
+
+
+def _overlap(reference: Window, current: Window, zone: str) -> str:
+    """Return that the current window is not after the reference, in words; empty when it is.
+
+    Raises:
+        UsageError: Both are the same.
+    """
+    if not current.length or current.start >= reference.end:
+        return ""
+    if reference == current:
+        msg = f"the current window and the reference are the same: {current.text(zone)}"
+        raise UsageError(msg, hint="name an earlier reference")
+    if current.end <= reference.start:
+        return "the current window lies before the reference"
+    shared = Window(max(reference.start, current.start), min(reference.end, current.end))
+    return f"the windows overlap: the rows of {shared.text(zone)} are in both, so that a change shows in part"
 
 
 def _since(evidence: RowEvidence, reference: Reference, current: Window | None, by: str, *, explain: bool) -> Answer:
@@ -213,13 +232,16 @@ def _headline(name: str, sides: Sides, found: Sequence[FeatureChange], shown: Sh
 
 
 def _because(evidence: RowEvidence, sides: Sides) -> tuple[str, ...]:
-    current, reference = (f"{side.named} ({counted(side.rows, 'row')})" for side in (sides.current, sides.reference))
+    both = sides.current, sides.reference
+    current, reference = (f"{side.named} ({counted(side.rows, 'row')})" for side in both)
     lines = [f"{current} against {reference}", _noise_in_words(sides)]
+    if any(side.is_weighted for side in both):
+        lines.append("counts of rows are estimates: each row that was kept counts as 1 / its keep_probability")
     zone = evidence.model.timezone
     for change in sides.changes[:4]:
         expected = f", expected to move {change.expected}" if change.expected else ""
         lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}{expected}".rstrip())
-    return (*lines, *aside_lines(evidence))
+    return (*lines, *sides.said, *aside_lines(evidence))
 
 
 def _noise_in_words(sides: Sides) -> str:
@@ -239,6 +261,8 @@ def _unknowns(sides: Sides, found: Sequence[FeatureChange], shown: ShownItems) -
         )
     short = [change.feature for change in found if change.has_values and not change.is_judged]
     lines = [f"whether {', '.join(short)} changed: fewer than {FEWEST_ROWS} values a day"] if short else []
+    large = [change.feature for change in found if change.is_too_large]
+    lines += [f"mean or deviation of {', '.join(large)}: its numbers are too large for one"] if large else []
     return (*lines, *([f"whether what is shown changed: {shown.unknown}"] if shown.unknown else []))
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Table
-from setpoint.answers.feature_changes import COLUMNS, FEWEST, in_brief, is_too_few, ranked, row
+from setpoint.answers.feature_changes import COLUMNS, TOO_FEW, in_brief, is_too_few, ranked, row
 from setpoint.answers.sides import Side, Sides, side_of_days, time_before, whole_days
 from setpoint.core.metric import number
 from setpoint.core.window import Window
-from setpoint.inputs.detection import FEWEST_ROWS, of_groups
+from setpoint.inputs.detection import of_groups
 from setpoint.inputs.drift import FeatureChange
 from setpoint.inputs.profiles import NAMES_OF_REST
 from setpoint.store.evidence import RowEvidence
@@ -35,8 +35,8 @@ class Group:
 
     @property
     def changed(self) -> list[FeatureChange]:
-        """The changes beyond chance; none where there are too few rows to tell."""
-        return [] if is_too_few(self.sides) else [change for change in self.changes if change.is_changed]
+        """The changes beyond chance."""
+        return [change for change in self.changes if change.is_changed]
 
 
 def groups(evidence: RowEvidence, reference: Window, current: Window, by: str) -> list[Group]:
@@ -100,6 +100,6 @@ def table_of_groups(by: str, found: Sequence[Group]) -> Table:
 
 def _inside(group: Group) -> str:
     if is_too_few(group.sides):
-        return f"unknown: needs {FEWEST_ROWS} rows in the reference and {FEWEST} in the current window"
+        return TOO_FEW
     more = f" and {len(group.changed) - _NAMED} more" if len(group.changed) > _NAMED else ""
     return "; ".join(in_brief(change) for change in group.changed[:_NAMED]) + more or "nothing beyond chance"

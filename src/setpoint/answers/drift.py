@@ -11,7 +11,9 @@ from setpoint.answers.feature_changes import FEWEST
 from setpoint.core.clock import day_text, text
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
+from setpoint.core.window import Window, days_in_words
 from setpoint.inputs.detection import BUDGET, FEWEST_DAYS, FEWEST_ROWS, Drift, in_words
+from setpoint.inputs.drift import STARTED_TO_VARY
 from setpoint.inputs.gross import FEWEST_DAYS as FEWEST_DAYS_BY_HOUR
 from setpoint.inputs.gross import Gross
 from setpoint.inputs.questions import Question
@@ -37,20 +39,38 @@ class Judged:
         gross: Gross changes within the last day.
         notes: Columns that cannot be compared, with what is special about them.
         unjudged: Features of which the reference says too little.
-        reference_days: Days of the reference.
-        days: Midnights of the days after it, oldest first.
+        reference: From its first to just after its last row, and the midnights of its days, oldest first.
+        current: The same of the rows after it, and of the days that are judged.
         rows: Rows of the last one.
         zone: The zone of those.
+        said: What is odd about the rows, in words.
     """
 
     drifts: Sequence[Drift]
     gross: Sequence[Gross]
     notes: Mapping[str, str]
     unjudged: Sequence[str]
-    reference_days: int
-    days: Sequence[int]
+    reference: tuple[Window, Sequence[int]]
+    current: tuple[Window | None, Sequence[int]]
     rows: float
     zone: str
+    said: Sequence[str] = ()
+
+    @property
+    def days(self) -> Sequence[int]:
+        """Midnights of the days that are judged."""
+        return self.current[1]
+
+    @property
+    def reference_days(self) -> int:
+        """Days of the reference that have rows."""
+        return len(self.reference[1])
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether all rows lie in the time of the reference, which then has what they show."""
+        span, reference = self.current[0], self.reference[0]
+        return span is not None and reference.start <= span.start and span.end <= reference.end
 
     @property
     def is_known(self) -> bool:
@@ -62,7 +82,10 @@ def drifted(judged: Judged) -> Answer:
     """Return as an answer what was found."""
     alarms = [drift for drift in judged.drifts if drift.is_alarm] if judged.is_known else []
     is_other = bool(judged.days) and bool(alarms or judged.notes or judged.gross)
-    verdict = Verdict.WARNING if is_other else Verdict.OK if judged.is_known else Verdict.UNKNOWN
+    is_fine = judged.is_known and not judged.is_inside
+    verdict = Verdict.WARNING if is_other else Verdict.OK if is_fine else Verdict.UNKNOWN
+    if STARTED_TO_VARY in judged.notes.values():
+        verdict = Verdict.BREACH
     last = day_text(judged.days[-1], judged.zone) if judged.days else ""
     return Answer(
         question="drift",
@@ -87,6 +110,8 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
     named = [*noted, *told.values()]
     if not named and not judged.drifts:
         return f"cannot say: no feature of the reference is in these days with {FEWEST_ROWS} values a day"
+    if not named and judged.is_inside:
+        return "cannot say: all rows lie in the time of the reference, so that what they show is the usual"
     if not named and not judged.is_known:
         return f"cannot say: the last day has {counted(judged.rows, 'row')}, needs {FEWEST}"
     if not named:
@@ -96,7 +121,9 @@ def _headline(judged: Judged, alarms: Sequence[Drift]) -> str:
 
 
 def _because(judged: Judged, last: str) -> tuple[str, ...]:
-    lines = [f"{last} and up to 15 days before it, against {counted(judged.reference_days, 'day')} of the reference"]
+    reference = f"{days_in_words(*judged.reference)} of the reference"
+    said = f"{last} and up to 15 days before it" if last else "no day"
+    lines = [f"{said}, against {reference}", *_overlap(judged)]
     if judged.reference_days >= FEWEST_DAYS:
         lines.append("a change counts when it is more than rows and the usual difference between days make by chance")
     else:
@@ -105,7 +132,18 @@ def _because(judged: Judged, last: str) -> tuple[str, ...]:
             " (.03 sd, 10 % of the variance, .5 % of the rows, 2 % elsewhere)"
         )
     lines.append(f"meant to alarm on at most {number(BUDGET, 'share')} of days without a change, all features together")
-    return tuple(lines)
+    return (*lines, *judged.said)
+
+
+def _overlap(judged: Judged) -> list[str]:
+    """Return that rows are not all after the reference, in words."""
+    (span, _), (reference, _) = judged.current, judged.reference
+    if span is None or span.start >= reference.end:
+        return []
+    if span.end <= reference.start:
+        return [f"these rows lie before the reference, which begins {text(reference.start, judged.zone)}"]
+    end = text(reference.end, judged.zone)
+    return [f"rows before {end} lie in the time of the reference: what they show is in part the usual"]
 
 
 def _unknowns(judged: Judged, alarms: Sequence[Drift]) -> tuple[str, ...]:

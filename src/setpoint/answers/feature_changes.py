@@ -18,6 +18,8 @@ from setpoint.store.texts import PARTS, sources_of
 FEWEST = 20
 """Rows that the current window must have."""
 
+TOO_FEW = f"unknown: needs {FEWEST_ROWS} rows in the reference and {FEWEST} in the current window"
+
 _DISTANCES = ("psi", "kullback_leibler", "jensen_shannon", "wasserstein", "total_variation")
 COLUMNS = (
     "feature",
@@ -50,7 +52,7 @@ COLUMNS = (
 
 def ranked(evidence: RowEvidence, sides: Sides, drifts: Mapping[str, Drift]) -> list[FeatureChange]:
     """Return how each feature changed, strongest first."""
-    reference, current, retyped = sides.reference.profiles, sides.current.profiles, sides.retyped
+    reference, current = sides.reference.profiles, sides.current.profiles
     names = list(dict.fromkeys([*reference, *current]))
     importances = _importances(evidence, names)
     found = [
@@ -59,8 +61,8 @@ def ranked(evidence: RowEvidence, sides: Sides, drifts: Mapping[str, Drift]) -> 
             reference.get(name),
             current.get(name),
             importances[name],
-            drifts.get(name),
-            retyped.get(name, ""),
+            None if is_too_few(sides) else drifts.get(name),
+            TOO_FEW if is_too_few(sides) else sides.retyped.get(name, ""),
         )
         for name in names
         # A model need not give a score; an input without a value is seen.
@@ -158,7 +160,7 @@ def _brief(profile: Profile | None) -> str:
         named = top_values(profile, 2)
         return ", ".join(f"{value} {number(share, 'share')}" for value, share in named[:2]) + missing
     if profile.mean is None:
-        return f"no value{missing}"
+        return f"{'too large for a mean' if profile.is_too_large else 'no value'}{missing}"
     spread = "" if profile.sd is None else f" ± {profile.sd:.3g}"
     return f"{profile.mean:.4g}{spread}{missing}"
 

@@ -50,6 +50,11 @@ class Side:
         """The independent rows that they are worth."""
         return max((profile.effective_rows for profile in self.profiles.values()), default=0.0)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether a row stands for more than itself."""
+        return any(profile.certainty < 1.0 for profile in self.profiles.values())
+
     def as_one_day(self) -> Side:
         """Return it with all rows in one day."""
         return replace(self, days=_one_day(self.profiles))
@@ -65,6 +70,7 @@ class Sides:
         before: Days before a short reference that also say how days differ.
         changes: What was changed on purpose in between.
         retyped: Features whose type changed, in words.
+        said: What is odd about the rows, in words.
     """
 
     reference: Side
@@ -72,6 +78,7 @@ class Sides:
     before: Sequence[Day] = ()
     changes: tuple[Change, ...] = ()
     retyped: Mapping[str, str] = field(default_factory=dict[str, str])
+    said: tuple[str, ...] = ()
 
     @cached_property
     def drifts(self) -> dict[str, Drift]:
@@ -108,10 +115,12 @@ def side_of_days(evidence: RowEvidence, window: Window, states: States, definiti
     What is left of a day at either end is no day: both ends together are one, such as the evening of the first day
     and the morning of the last.
     """
-    named = window.text(evidence.model.timezone)
+    named, days = window.text(evidence.model.timezone), window.length // DAY
     states = [(at, state) for at, state in states if len(state)]
     if not states:
         return Side(named, {}, [])
+    if len(states) < days:
+        named = f"{named}, which has rows on {len(states)} of its {days} days,"
     binned = definition or evidence.definition
     found = [Day(profiles(state, binned), weekday) for state, weekday in days_of(evidence, window, states)]
     return Side(named, profiles(merge(PROFILE, [state for _, state in states]), binned), found)

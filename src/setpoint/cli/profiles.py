@@ -30,5 +30,7 @@ def profile(
     path = output or Path(f"{Path(file.replace('*', '_')).stem}.profile")
     chosen = [one.strip() for one in inputs.split(",")] if inputs else None
     saved = save_profile(file, path, time=time, tz=tz, inputs=chosen)
-    days = counted(len(saved.days), "day") if saved.is_timed else "all rows as one day: name their times with --time"
+    days = saved.reach or "all rows as one day: name their times with --time"
     say(f"{path}: {counted(len(saved.kinds), 'column')}, {days}, {path.stat().st_size / 1000:.0f} KB")
+    for odd in saved.said:
+        say(f"  {odd}")

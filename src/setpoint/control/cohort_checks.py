@@ -26,20 +26,26 @@ JUDGED_DAYS = 28
 
 
 def cohort_drift(evidence: RowEvidence, now: int) -> list[Episode]:
-    """A feature that changed inside a group of a declared cohort, as `input_drift` judges it, and not in all rows.
+    """A feature that changed inside a group of a declared cohort, as `input_drift` judges it, and not so in all rows.
 
-    All groups of all cohorts share one budget of false alarms. A group counts on the days on which it has rows; days
-    older than four weeks are not judged for the first time.
+    What shows a group's change best must not show in all rows in the same direction: groups that move against each
+    other make the whole wider, which does not say who moved where. All groups of all cohorts share one budget of false
+    alarms. A group counts on the days on which it has rows; days older than four weeks are not judged for the first
+    time.
     """
     if not evidence.model.cohorts:
         return []
     past = past_days(evidence, now)
     known = references(evidence, past.midnights)
-    told = told_otherwise(evidence, now)
-    for midnight, alarms in judged_features(evidence, past):
-        told.setdefault(midnight, set()).update(alarm.feature for alarm in alarms)
-    judged = without(told, _judged(evidence, past, known, now))
+    judged = without(told_otherwise(evidence, now), _judged(evidence, past, known, now))
+    whole = {midnight: {_shown(one) for one in alarms} for midnight, alarms in judged_features(evidence, past)}
+    judged = without(whole, judged, _shown)
     return declared_beside(evidence, episodes(COHORT_DRIFT, judged, evidence))
+
+
+def _shown(alarm: Alarm) -> tuple[str, str, bool]:
+    """Return what an alarm shows: of which feature, by which question, and in which direction."""
+    return alarm.feature, alarm.question, alarm.effect > 0.0
 
 
 def _judged(evidence: RowEvidence, past: PastDays, references: Mapping[int, range], now: int) -> Judged:
@@ -84,18 +90,18 @@ class _Groups:
         return cls(found)
 
     def alarms(self, reference: Sequence[int], last: Sequence[int]) -> list[Alarm]:
-        """Return the alarms of all groups at the end of the last of some days."""
+        """Return the alarms of all groups at the end of the last of some days, by the question that shows each best."""
         found: dict[str, list[Drift]] = {}
         for name, days in self.days.items():
             detector = self._detector(name, reference)
             now = [days[midnight] for midnight in last if midnight in days]
             if detector is not None and last[-1] in days:
                 found[name] = detector.judge(now)
-        return [
-            msgspec.structs.replace(alarm, group=name)
-            for name, drifts in of_groups(found).items()
-            for alarm in alarms_of(drifts)
-        ]
+        best: dict[tuple[str, str, int], Alarm] = {}
+        for name, drifts in of_groups(found).items():
+            for alarm in alarms_of(drifts):
+                best.setdefault((name, alarm.feature, alarm.days), msgspec.structs.replace(alarm, group=name))
+        return list(best.values())
 
     def _detector(self, name: str, reference: Sequence[int]) -> Detector | None:
         known = [self.days[name][midnight] for midnight in reference if midnight in self.days[name]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -39,7 +40,7 @@ class Alarm(msgspec.Struct, frozen=True):
 
     Attributes:
         feature: Its name.
-        question: The question that shows it best.
+        question: The question that shows it.
         days: How many days are put together.
         p: How likely as much is by chance, before other questions, windows and features are allowed for.
         effect: By how much it changed.
@@ -142,23 +143,30 @@ def _judged(evidence: RowEvidence, past: PastDays, watch: _Watch[Told]) -> Judge
     return judged
 
 
-def without(told: Mapping[int, set[str]], judged: Judged) -> Judged:
-    """Return the alarms but for those of windows in which another finding tells of the feature, by midnight."""
-    days = [told.get(midnight, set()) for midnight, _ in judged]
+def without(
+    told: Mapping[int, Collection[object]], judged: Judged, what: Callable[[Alarm], object] = attrgetter("feature")
+) -> Judged:
+    """Return the alarms but for those of windows in which something else tells of the same.
+
+    Args:
+        told: What is told otherwise, by midnight.
+        judged: The alarms.
+        what: What an alarm tells of: its feature by default.
+    """
+    days = [told.get(midnight, ()) for midnight, _ in judged]
     return [
-        (midnight, [a for a in alarms if not any(a.feature in day for day in days[max(n + 1 - a.days, 0) : n + 1])])
+        (midnight, [a for a in alarms if not any(what(a) in day for day in days[max(n + 1 - a.days, 0) : n + 1])])
         for n, (midnight, alarms) in enumerate(judged)
     ]
 
 
 def alarms_of(drifts: Sequence[Drift]) -> list[Alarm]:
-    """Return the alarms among answers: by feature and number of days, of the question that shows it best."""
-    found: dict[tuple[str, int], Alarm] = {}
-    for one in drifts:
-        for answer in one.alarms:  # the least likely first
-            alarm = Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
-            found.setdefault((one.feature, answer.days), alarm)
-    return list(found.values())
+    """Return the alarms among answers, of each feature the least likely first."""
+    return [
+        Alarm(one.feature, answer.question, answer.days, answer.p, answer.effect, in_words(answer))
+        for one in drifts
+        for answer in one.alarms
+    ]
 
 
 def episodes(kind: str, judged: Judged, evidence: RowEvidence) -> list[Episode]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from setpoint.core.clock import DAY, micros, moment, parse_duration, parse_time, text, time_zone
+from setpoint.core.clock import DAY, HOUR, micros, moment, parse_duration, parse_time, text, time_zone
 from setpoint.core.errors import TimeError
+from setpoint.core.metric import counted
 
 _LONGEST = 36_525 * DAY
 
@@ -115,6 +117,26 @@ def fixed_window(value: str, zone: str = "UTC") -> Window | None:
     """
     window, later = (Window.parse(value, now=at, zone=zone) for at in (0, _LONGEST))
     return window if window == later else None
+
+
+def days_in_words(span: Window, midnights: Sequence[int]) -> str:
+    """Return how many days rows are of, in words; less than a day is no day.
+
+    Args:
+        span: From the first row to just after the last.
+        midnights: When each day that has rows began, oldest first.
+
+    Example:
+        >>> days_in_words(Window(0, 3 * DAY), [0, DAY, 2 * DAY]), days_in_words(Window(0, 3 * DAY), [0, 2 * DAY])
+        ('3 days', '2 days (of 3: the others have no rows)')
+        >>> days_in_words(Window(0, DAY // 4), [0])
+        '6 h'
+    """
+    if span.length < DAY:
+        return f"{span.length / HOUR:.2g} h"
+    days = round((midnights[-1] - midnights[0]) / DAY) + 1
+    gaps = f" (of {days:,}: the others have no rows)" if len(midnights) < days else ""
+    return counted(len(midnights), "day") + gaps
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,9 @@ from setpoint.inputs.detection import Drift
 from setpoint.inputs.profiles import NAMES_OF_REST, Profile
 from setpoint.stats import bins, distances
 from setpoint.stats.estimate import Estimate
+from setpoint.store.defining import is_nested_type, is_number_type
 from setpoint.store.measures import OTHER, UNSEEN, Scale
+from setpoint.store.times import is_time_type
 
 _GROUPS, _CHANCE_GROUPS = 10, 24
 _TOP = 5
@@ -78,6 +80,11 @@ class FeatureChange:
     def has_values(self) -> bool:
         """Whether a row of either window has a value."""
         return any(side is not None and side.present > 0 for side in (self.reference, self.current))
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether a window has numbers of which no mean or deviation can be said."""
+        return any(side is not None and side.is_too_large for side in (self.reference, self.current))
 
     @property
     def is_other_column(self) -> bool:
@@ -163,6 +170,27 @@ def compare(
         gone,
         note or _note(reference, current),
     )
+
+
+def type_changed(before: str, after: str) -> str:
+    """Return in words that a column has another type; empty where that does no harm: a number is one in any width.
+
+    Args:
+        before: Its SQL type in the reference.
+        after: Its SQL type now.
+
+    Example:
+        >>> type_changed("BIGINT", "VARCHAR"), type_changed("INTEGER", "DOUBLE")
+        ('type changed from BIGINT to VARCHAR', '')
+    """
+    return "" if _sort_of(before) == _sort_of(after) else f"{TYPE_CHANGED} from {before} to {after}"
+
+
+def _sort_of(kind: str) -> str:
+    if kind == "BOOLEAN":
+        return kind
+    sorts = {"number": is_number_type, "time": is_time_type, "nested": is_nested_type}
+    return next((sort for sort, is_it in sorts.items() if is_it(kind)), "text")
 
 
 def distances_between(reference: Profile, current: Profile) -> dict[Distance, float]:

@@ -30,8 +30,8 @@ class Profile:
         weight_squares: Sum of squared weights: how much the sampling of rows costs in certainty.
         missing: Rows without a value: null or not a number.
         infinite: Rows with an infinity; they enter no moment.
-        mean: Of finite values; None without any.
-        sd: Sample standard deviation of finite values; None with fewer than two.
+        mean: Of finite values; None without any, and where they are too large for one.
+        sd: Sample standard deviation of finite values; None with fewer than two, and where they are too large for one.
         minimum: Smallest finite value.
         maximum: Largest finite value.
         index: Bins that hold rows, sorted.
@@ -89,6 +89,11 @@ class Profile:
         if self.mean is None or self.sd is None:
             return None
         return Moments(self.mean, self.sd, (self.present - self.infinite) * self.certainty)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether it has numbers of which no mean or deviation can be said: they are near the largest double."""
+        return self.kind == "numeric" and self.present - self.infinite > 1 and self.sd is None
 
     @property
     def quantiles(self) -> list[float] | list[None]:
@@ -178,13 +183,11 @@ def _numeric(
 
 
 def _spread(shifted: float, squares: float, rows: float, center: float) -> tuple[float | None, float | None]:
-    if rows <= 0:
+    if rows <= 0 or not math.isfinite(center + shifted / rows):  # as where sums are beyond the largest double
         return None, None
     mean = shifted / rows
-    if rows <= 1:
-        return center + mean, None
-    variance = max(squares - shifted * mean, 0.0) / (rows - 1)
-    return center + mean, math.sqrt(variance)
+    variance = max(squares - shifted * mean, 0.0) / (rows - 1) if rows > 1 else math.inf
+    return center + mean, math.sqrt(variance) if math.isfinite(variance) else None
 
 
 NAMES_OF_REST = {OTHER: "(other)", UNSEEN: "(new)"}

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.drift import Judged, drifted
 from setpoint.core.clock import moment
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
+from setpoint.core.window import Window
+from setpoint.inputs.columns import ColumnValues, columns_of, is_new, is_varying, so_of, together
 from setpoint.inputs.detection import LENGTHS, Day, Detector
-from setpoint.inputs.drift import TYPE_CHANGED
+from setpoint.inputs.drift import APPEARED, STARTED_TO_VARY, VANISHED
 from setpoint.inputs.gross import DayByHour, by_hour, judge, learn
 from setpoint.inputs.profiles import profiles
-from setpoint.project.tables import Columns, table
-from setpoint.store.ages import AGE, is_time_type
-from setpoint.store.defining import is_number_type
-from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence, bucket_seconds
+from setpoint.project.tables import Columns, TableRows, check_inputs, chosen, table, types_changed
+from setpoint.store.ages import AGE
+from setpoint.store.evidence import LABELS, bucket_seconds
 from setpoint.store.files import Source
-from setpoint.store.measures import Definition, Scale
-from setpoint.store.texts import sources_of, texts_of
+from setpoint.store.measures import Definition
+from setpoint.store.texts import sources_of
 
 
 class DriftDetector:
@@ -54,21 +56,23 @@ class DriftDetector:
         Raises:
             ColumnError: A named column is not there.
             EmptyFile: The table has no rows.
-            UsageError: No row has a time.
+            UsageError: No row has a time, the column has numbers that are none, or `inputs` is a text.
         """
         self._time = time
         self._model = Model("", timezone=tz)
-        self._inputs = None if inputs is None else tuple(inputs)
+        self._inputs = chosen(inputs)
         with table(reference, self._inputs, self._model, time=time) as rows:
-            self._definition = rows.definition
-            self._kinds = {name: column.kind for name, column in rows.inputs.items()}
-            days, hours = self._days(rows)
-        if not days:
+            check_inputs(self._inputs, rows)
+            self._known, self._definition, self._said = rows.known, rows.definition, rows.said
+            read, span = self._days(rows), rows.span
+        if span is None:
             msg = f"no row of the reference has a time in {time!r}"
             raise UsageError(msg, hint="name the column that says when each row was: time='ts'")
-        self._count = len(days)
-        self._detector = Detector([day for _, day in days.items()])
-        self._usual = learn(hours)
+        self._span = span
+        self._midnights = list(read.days)
+        self._values = together(list(read.values.values()))
+        self._detector = Detector(list(read.days.values()))
+        self._usual = learn(read.hours)
         self._fed: dict[int, Day] = {}
 
     def check(self, window: Source) -> Answer:
@@ -80,59 +84,95 @@ class DriftDetector:
         Raises:
             EmptyFile: The table has no rows.
         """
-        days, hours, notes = self._read(window)
-        return self._answer(days, hours, notes)
+        read = self._read(window)
+        return self._answer(read, read.days)
 
     def feed(self, rows: Source) -> Answer:
         """Add the rows of further days to those that were fed before, and say whether the last one has drifted.
 
         A day that comes once more takes the place of what was known of it.
         """
-        days, hours, notes = self._read(rows)
-        self._fed = dict(sorted((self._fed | days).items())[-LENGTHS[-1] :])
-        return self._answer(self._fed, hours, notes)
+        read = self._read(rows)
+        self._fed = dict(sorted((self._fed | read.days).items())[-LENGTHS[-1] :])
+        return self._answer(read, self._fed)
 
-    def _read(self, rows: Source) -> tuple[dict[int, Day], list[DayByHour], dict[str, str]]:
-        """Return the days of a table, whole and by hour, and what is special about its columns."""
-        with table(rows, self._inputs, self._model, time=self._time) as found:
-            notes: dict[str, str] = {}
-            texts = texts_of(self._definition)
-            for name, column in list(found.inputs.items()):
-                is_number = isinstance(self._definition.features.get(name), Scale)
-                is_other = column.kind == "VARCHAR" if is_number else name in texts and is_number_type(column.kind)
-                if name not in self._kinds:
-                    notes[name] = "is a new column"
-                elif is_other or is_time_type(self._kinds[name]) != is_time_type(column.kind):
-                    notes[name] = f"{TYPE_CHANGED} from {self._kinds[name]} to {column.kind}"
-                else:
-                    continue
-                del found.inputs[name]
-            notes |= {name: "vanished" for name in self._kinds if name not in found.inputs and name not in notes}
+    def _read(self, rows: Source) -> _Read:
+        with table(rows, self._inputs, self._model, time=self._time, known=self._known) as found:
+            kinds = self._known.kinds
+            notes = types_changed(kinds, found)
+            notes |= {name: "is a new column" for name in found.inputs if name not in kinds}
+            found.inputs = {name: column for name, column in found.inputs.items() if name not in notes}
+            notes |= {name: VANISHED for name in kinds if name not in found.inputs and name not in notes}
             found.definition = Definition(self._definition.features)
-            return *self._days(found), notes
+            return replace(self._days(found), notes=notes, said=found.said)
 
-    def _days(self, rows: RowEvidence) -> tuple[dict[int, Day], list[DayByHour]]:
+    def _days(self, rows: TableRows) -> _Read:
         zone = self._model.timezone
         days: dict[int, Day] = {}
+        values: dict[int, Mapping[str, ColumnValues]] = {}
         for midnight, state in rows.profile_by_day(None):
             found = profiles(state, self._definition)
-            inputs = {name: profile for name, profile in found.items() if name not in {SCORE, PREDICTION}}
+            inputs = {name: profile for name, profile in found.items() if name not in LABELS}
             days[midnight] = Day(inputs, moment(midnight, zone).weekday())
+            values[midnight] = columns_of(state)
         hours = by_hour(rows.profile(None, bucket_seconds=bucket_seconds(zone)), self._definition, zone)
-        return days, hours
+        return _Read(days, hours, values, rows.span)
+
+    def _unusual(self, last: Mapping[str, ColumnValues]) -> dict[str, str]:
+        """Return the features that had no value in the reference, or but one, and on the last day have another."""
+        measured = sources_of(self._definition)  # of texts: in a language that no other has is no constant
+        said = {APPEARED: is_new, STARTED_TO_VARY: is_varying}
+        return {
+            name: note
+            for note, is_so in said.items()
+            for name in sorted(so_of(self._values, last, is_so))
+            if name in self._definition.features and name not in measured
+        }
 
     def _unjudged(self, notes: Mapping[str, str]) -> list[str]:
         """Return the features that the detector knows too little of."""
         source = sources_of(self._definition)
-        known = {*self._detector.names, SCORE, PREDICTION}
+        known = {*self._detector.names, *LABELS}
         return [
             n for n in self._definition.features if n not in known and source.get(n, n.removesuffix(AGE)) not in notes
         ]
 
-    def _answer(self, days: Mapping[int, Day], hours: Sequence[DayByHour], notes: Mapping[str, str]) -> Answer:
+    def _answer(self, read: _Read, days: Mapping[int, Day]) -> Answer:
+        notes = {**read.notes, **self._unusual(read.values.get(max(days, default=0), {}))}
         drifts = self._detector.judge(list(days.values())) if days else []
-        gross = judge(self._usual, hours[-1]) if hours else []
-        zone = self._model.timezone
+        gross = judge(self._usual, read.hours[-1]) if read.hours else []
         last = list(days.values())[-1].profiles.values() if days else ()
-        rows = max((profile.effective_rows for profile in last), default=0.0)
-        return drifted(Judged(drifts, gross, notes, self._unjudged(notes), self._count, list(days), rows, zone))
+        return drifted(
+            Judged(
+                [one for one in drifts if one.feature not in notes],
+                [one for one in gross if one.feature not in notes],
+                notes,
+                self._unjudged(notes),
+                (self._span, self._midnights),
+                (read.span, list(days)),
+                max((profile.effective_rows for profile in last), default=0.0),
+                self._model.timezone,
+                (*(f"the reference: {one}" for one in self._said), *read.said),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a table.
+
+    Attributes:
+        days: By midnight.
+        hours: By day.
+        values: What the values of each feature are like, by midnight.
+        span: From the first to just after the last row; None without any time.
+        notes: What is special about its columns.
+        said: What is odd about them and the rows, in words.
+    """
+
+    days: dict[int, Day]
+    hours: list[DayByHour]
+    values: Mapping[int, Mapping[str, ColumnValues]]
+    span: Window | None
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+    said: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ from setpoint.project.splits import (
     recorded_rightness,
     split_of,
 )
-from setpoint.project.tables import Columns
+from setpoint.project.tables import Columns, chosen
 from setpoint.store.engines.duck import connect
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Mapped, Source, create_views
@@ -104,7 +104,7 @@ def evaluate(
         >>> evaluate(after, train=before, outcome="late", time="at").headline
         'sanity check: no leak found in 1 input and 300 test rows; quality unknown'
     """
-    asked = Asked(columns, _tuple(inputs), _tuple(entities) or (), observed or {}, tz or "UTC")
+    asked = Asked(columns, chosen(inputs), chosen(entities, "entities") or (), observed or {}, tz or "UTC")
     with closing(connect()) as connection:
         if store is None:
             if model:
@@ -119,10 +119,6 @@ def evaluate(
             window = Window.parse(over, now=evidence.as_of, zone=declared.timezone) if isinstance(over, str) else over
             found = _production(evidence, files, window)
             return _judged(files, estimator, found)
-
-
-def _tuple(names: Columns) -> tuple[str, ...] | None:
-    return None if names is None else tuple(names)
 
 
 def _training(train: Source | None, model: Model | None) -> Source:

@@ -16,9 +16,11 @@ from setpoint.core.errors import UsageError
 from setpoint.core.model import Model, OutcomeKind, Task
 from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
+from setpoint.store.defining import is_nested_type
 from setpoint.store.engines.duck import quoted, rows
 from setpoint.store.files import ROLES, Mapped, check_columns
 from setpoint.store.task_sql import columns_of
+from setpoint.store.times import is_time_type
 
 _SAMPLE = 10_000
 _COHORT_VALUES = range(2, 21)
@@ -79,7 +81,7 @@ class ColumnFacts:
     @property
     def is_time(self) -> bool:
         """Whether the column is a time by type."""
-        return self.kind.startswith("TIMESTAMP") or self.kind == "DATE"
+        return is_time_type(self.kind)
 
 
 _NUMBER_TYPES = {
@@ -307,7 +309,9 @@ def _is_neither(outcome: ColumnFacts) -> bool:
 
 def _why_left_out(fact: ColumnFacts) -> str:
     if fact.kind != "VARCHAR" or fact.distinct <= _DIFFERENT * (fact.rows - fact.nulls):
-        return "nested" if _is_nested(fact) else "an identifier that stands more than once"
+        if is_nested_type(fact.kind):
+            return "nested"
+        return "an identifier that stands more than once" if fact.rows else "an identifier, by its name"
     first = "the first " if fact.rows == _SAMPLE else ""
     return f"{fact.distinct:,} different texts in {first}{fact.rows:,} rows"
 
@@ -373,8 +377,8 @@ _SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
     "score": lambda fact: fact.is_probability,
     "scores": lambda fact: fact.kind.startswith(("MAP", "STRUCT")),
     "ranking": lambda fact: fact.kind.endswith("[]"),
-    "judge": lambda fact: not fact.is_time and not _is_nested(fact),
-    "outcome": lambda fact: not fact.is_time and (fact.is_number or _is_nested(fact) or fact.distinct <= _FEW),
+    "judge": lambda fact: not fact.is_time and not is_nested_type(fact.kind),
+    "outcome": lambda fact: not fact.is_time and (fact.is_number or is_nested_type(fact.kind) or fact.distinct <= _FEW),
     "revision": lambda fact: fact.is_number,
     "retracted": lambda fact: fact.kind == "BOOLEAN",
     "latency_seconds": _is_amount,
@@ -394,11 +398,7 @@ def _is_input(fact: ColumnFacts) -> bool:
     """Whether an unnamed column is a feature: not nested, and not text that is different in every row."""
     is_text = fact.kind == "VARCHAR"
     is_different = is_text and fact.rows > _FEW and fact.distinct > _DIFFERENT * (fact.rows - fact.nulls)
-    return not (_is_nested(fact) or is_different)
-
-
-def _is_nested(fact: ColumnFacts) -> bool:
-    return fact.kind.startswith(("STRUCT", "MAP", "BLOB")) or fact.kind.endswith("[]")
+    return not (is_nested_type(fact.kind) or is_different)
 
 
 _DIFFERENT = 0.9

@@ -26,13 +26,13 @@ from setpoint.store.files import (
     create_views,
     files_of,
     load_history,
-    shifted_times,
 )
 from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, check_name
 from setpoint.store.retention import Collected, collect
 from setpoint.store.shipper import Shipment
+from setpoint.store.times import shifted_times
 
 
 def ship_if_free(store: Path) -> Shipment | None:

@@ -26,7 +26,7 @@ from setpoint.project.guess import (
     warnings,
 )
 from setpoint.project.log import FileSource, Log
-from setpoint.project.tables import Columns
+from setpoint.project.tables import Columns, chosen
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.evidence import RowEvidence
@@ -37,8 +37,8 @@ from setpoint.store.files import (
     check_columns,
     create_views,
     load,
-    shifted_times,
 )
+from setpoint.store.times import shifted_times
 
 
 def read(
@@ -105,11 +105,11 @@ def _read(
     if isinstance(model, Model):
         facts = {column: _declared_text(fact, column, model, types) for column, fact in facts.items()}
     given = {**columns, **({"outcome": ""} if outcomes is not None else {}), **_judge(columns, model)}
-    chosen = tuple(inputs) if inputs is not None else None
+    named = chosen(inputs)
     declared = model.features if isinstance(model, Model) else ()
     texts = [feature.name for feature in declared if feature.kind == "text"]
-    mapped = guess(facts, given, chosen, texts, with_texts=True)
-    if "observed_at" in mapped.inputs and chosen is None and "outcome" in mapped.roles:
+    mapped = guess(facts, given, named, texts, with_texts=True)
+    if "observed_at" in mapped.inputs and named is None and "outcome" in mapped.roles:
         mapped = guess(facts, {**given, "observed_at": "observed_at"}, None, texts, with_texts=True)
     notes += [f"columns: {said(mapped, given)}"] if said(mapped, given) else []
     types = mend(connection, "raw_predictions", types, facts, mapped)

@@ -8,10 +8,9 @@ from setpoint.answers.diff import Reference
 from setpoint.answers.sides import Side, side_of_states
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
-from setpoint.inputs.drift import TYPE_CHANGED
-from setpoint.project.tables import Columns, table
+from setpoint.core.window import days_in_words
+from setpoint.project.tables import Columns, Known, check_inputs, chosen, table, types_changed
 from setpoint.store.ages import AGE, NO_AGE
-from setpoint.store.defining import is_number_type
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
 from setpoint.store.measures import Definition, Scale
@@ -48,15 +47,18 @@ def save_profile(
         ...     print(setpoint.diff(f"{folder}/train.profile", now).headline)
         1 of 1 features changed beyond chance: weekday mean 3 → 2.5
     """
-    chosen = tuple(inputs) if inputs is not None else None
-    with table(source, chosen, Model(name="", timezone=tz), time=time) as rows:
+    named = chosen(inputs)
+    with table(source, named, Model(name="", timezone=tz), time=time) as rows:
+        check_inputs(named, rows)
         days = rows.profile_by_day(None) if time else [(0, rows.profile(None))]
         if not days:
             msg = f"no row has a time in {time!r}"
             raise UsageError(msg, hint="name the column that says when each row was")
-        kinds = {name: column.kind for name, column in rows.inputs.items()}
         name = Path(source).name if isinstance(source, str | Path) else "the reference table"
-        saved = SavedProfile(name, tz, bool(time), kinds, Definition(rows.definition.features), days)
+        known, definition = rows.known, Definition(rows.definition.features)
+        reach = days_in_words(rows.span, [midnight for midnight, _ in days]) if rows.span else ""
+        odd = tuple(sorted(known.aside)), rows.said, reach
+        saved = SavedProfile(name, tz, bool(time), dict(known.kinds), definition, days, *odd)
     saved.write(Path(path))
     return saved
 
@@ -66,11 +68,17 @@ def is_profile_file(source: object) -> bool:
     return isinstance(source, str | Path) and Path(source).suffix == PROFILE_ENDING
 
 
+def saved_columns(saved: SavedProfile) -> Known:
+    """Return what the columns of a profile are, for later tables."""
+    return Known(saved.kinds, saved.aside)
+
+
 def saved_side(saved: SavedProfile) -> Side:
     """Return a profile as the reference of a comparison."""
     if not saved.is_timed:
         return Side.of(saved.name, saved.days[0][1], saved.definition)
-    return side_of_states(saved.name, saved.days, saved.definition, saved.zone)
+    named = f"{saved.name}, {saved.reach}" if saved.reach else saved.name
+    return side_of_states(named, saved.days, saved.definition, saved.zone)
 
 
 def saved_reference(path: Path, evidence: RowEvidence) -> Reference:
@@ -89,15 +97,13 @@ def saved_reference(path: Path, evidence: RowEvidence) -> Reference:
 
 def comparable(saved: SavedProfile, evidence: RowEvidence) -> tuple[Definition, dict[str, str]]:
     """Return how the columns of a profile are binned in other rows, and those whose type changed, in words."""
-    features, retyped = dict(saved.definition.features), dict[str, str]()
-    for name, column in evidence.inputs.items():
-        kind = saved.kinds.get(name)
-        if kind is not None and is_number_type(kind) != is_number_type(column.kind):
-            retyped[name] = f"{TYPE_CHANGED} from {kind} to {column.kind}"
-            if isinstance(features.get(name), Scale):
-                features.pop(name)  # a text is in no bin
-            for part in PARTS:
-                features.pop(part_of(name, part), None)
+    features, retyped = dict(saved.definition.features), types_changed(saved.kinds, evidence)
+    for name in list(retyped):
+        if isinstance(features.get(name), Scale):
+            features.pop(name)  # a text is in no bin
+        for part in (f"{name}{AGE}", *(part_of(name, part) for part in PARTS)):
+            if features.pop(part, None) is not None:
+                retyped[part] = retyped[name]
     if saved.is_timed != evidence.is_timed:
         for name in [name for name in features if name.endswith(AGE)]:
             retyped[name] = NO_AGE

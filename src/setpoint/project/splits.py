@@ -23,8 +23,9 @@ from setpoint.project.init import Looked, guessed_task, positive_value
 from setpoint.stats.special import FloatArray
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
+from setpoint.store.files import ROLES, Mapped, Source, check_columns, load
 from setpoint.store.task_sql import class_text, gains, grade
+from setpoint.store.times import time_sql
 
 TRAIN, TEST = "evaluate_train", "evaluate_test"
 MOST_ROWS = 300_000

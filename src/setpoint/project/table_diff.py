@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.diff import compared
 from setpoint.answers.sides import Side, Sides
-from setpoint.inputs.drift import TYPE_CHANGED
-from setpoint.project.saved_profiles import comparable, is_profile_file, saved_side
-from setpoint.project.tables import Columns, table
-from setpoint.store.defining import is_number_type
+from setpoint.project.saved_profiles import comparable, is_profile_file, saved_columns, saved_side
+from setpoint.project.tables import NO_TYPE, Columns, TableRows, check_inputs, chosen, table, types_changed
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source
-from setpoint.store.measures import Definition
+from setpoint.store.measures import Column, Definition
 from setpoint.store.profile_file import SavedProfile
 from setpoint.store.profiling import query_profile
 from setpoint.store.states import StateTable
@@ -39,10 +38,11 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
         >>> diff_tables(train, now).headline
         '1 of 1 features changed beyond chance: weekday mean 3 → 2.5'
     """
-    chosen = tuple(inputs) if inputs is not None else None
+    named = chosen(inputs)
     if is_profile_file(reference):
-        return _since_profile(SavedProfile.read(Path(str(reference))), current, chosen)
-    with table(reference, chosen) as before, table(current, chosen) as after:
+        return _since_profile(SavedProfile.read(Path(str(reference))), current, named)
+    with table(reference, named) as before, table(current, named, known=before.known) as after:
+        check_inputs(named, before, after)
         retyped = _retyped(before, after)
         shared = before.definition
         new = {name: column for name, column in after.profiled.items() if name not in before.profiled}
@@ -52,29 +52,36 @@ def diff_tables(reference: Source, current: Source, *, inputs: Columns = None) -
             Side.of("the reference table", _profile(before, shared), shared),
             Side.of("the current table", _profile(after, shared), shared),
             retyped=retyped,
+            said=_said(before.said, after.said),
         )
         return compared(after, sides)
 
 
-def _retyped(before: RowEvidence, after: RowEvidence) -> dict[str, str]:
-    """Return the columns that are numbers in one table and text in the other; both are then read as text."""
-    found: dict[str, str] = {}
-    for name, column in before.inputs.items():
-        other = after.inputs.get(name)
-        if other is not None and is_number_type(column.kind) != is_number_type(other.kind):
-            found[name] = f"{TYPE_CHANGED} from {column.kind} to {other.kind}"
-            before.inputs[name], after.inputs[name] = (
-                replace(one, kind="VARCHAR", is_text=False) for one in (column, other)
-            )
+def _retyped(before: TableRows, after: TableRows) -> dict[str, str]:
+    """Return the columns of another type in the later table, in words; both are then read as text."""
+    found = types_changed(before.kinds, after)
+    for name, kind in before.kinds.items():
+        if name in found:
+            for side in (before, after):
+                side.inputs[name] = replace(side.inputs[name], kind="VARCHAR", is_text=False)
+        elif kind == NO_TYPE and name in after.inputs:
+            other = after.inputs[name].kind
+            before.inputs[name] = Column(f"CAST(NULL AS {other})", other)
     return found
+
+
+def _said(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
+    """Return what is odd about two tables; what is left out of the earlier one is out of the later one too."""
+    return (*(f"the reference: {one}" for one in before), *(f"the current table: {one}" for one in after))
 
 
 def _profile(evidence: RowEvidence, definition: Definition) -> StateTable:
     return query_profile(evidence.connection, definition, evidence.profiled, is_weighted=False)
 
 
-def _since_profile(saved: SavedProfile, current: Source, chosen: tuple[str, ...] | None) -> Answer:
-    with table(current, chosen) as after:
+def _since_profile(saved: SavedProfile, current: Source, named: tuple[str, ...] | None) -> Answer:
+    with table(current, named, known=saved_columns(saved)) as after:
         definition, retyped = comparable(saved, after)
         side = Side.of("the current table", _profile(after, definition), definition)
-        return compared(after, Sides(saved_side(saved), side, retyped=retyped))
+        said = _said(saved.said, after.said)
+        return compared(after, Sides(saved_side(saved), side, retyped=retyped, said=said))

@@ -40,8 +40,9 @@ from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
 from setpoint.store.engines.duck import connect, literal, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, check_columns, load, time_sql
+from setpoint.store.files import ROLES, Mapped, Source, check_columns, load
 from setpoint.store.task_sql import class_text
+from setpoint.store.times import time_sql
 
 _YES_AND_NO = 2
 ON_TRAINING_ROWS = "unknown: measured on training rows"

@@ -230,7 +230,7 @@ def quantile_from_value_bins(
         return Estimate.unknown("no rows in this window")
     low, high = _bounded_edges(index, counts, (minimum, maximum), (center, scale))
     bin_at, inside = _position(counts, ranks.middle)
-    value = float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside)
+    value = _between(low[bin_at], high[bin_at], inside)
     return _with_interval(value, low, high, counts, ranks)
 
 
@@ -267,7 +267,13 @@ def values_from_value_bins(
         return []
     low, high = _bounded_edges(index, counts, ends, (center, scale))
     positions = [_position(counts, probability * total) for probability in probabilities]
-    return [float(low[bin_at] + (high[bin_at] - low[bin_at]) * inside) for bin_at, inside in positions]
+    return [_between(low[bin_at], high[bin_at], inside) for bin_at, inside in positions]
+
+
+def _between(low: float, high: float, inside: float) -> float:
+    """Return the number that lies this far between two; their difference may be beyond the largest double."""
+    step = (high / 2.0 - low / 2.0) * inside
+    return float(low + step + step)
 
 
 def _bounded_edges(

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from setpoint.store.files import time_sql
 from setpoint.store.measures import Column
+from setpoint.store.times import is_time_type, time_sql
 
 AGE = " (age in days)"
 """What the name of an age ends on."""
 
 NO_AGE = "is a time, and only one side knows when its rows were predicted: no age to hold against another"
-
-
-def is_time_type(kind: str) -> bool:
-    """Return whether an SQL type holds times.
-
-    Example:
-        >>> is_time_type("DATE"), is_time_type("TIMESTAMP WITH TIME ZONE"), is_time_type("VARCHAR")
-        (True, True, False)
-    """
-    return kind == "DATE" or kind.startswith("TIMESTAMP")
 
 
 def aged(

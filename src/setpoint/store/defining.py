@@ -88,7 +88,17 @@ def is_number_type(kind: str) -> bool:
         >>> is_number_type("DECIMAL(18,3)"), is_number_type("VARCHAR")
         (True, False)
     """
-    return kind in _NUMERIC or kind.startswith("DECIMAL")
+    return kind in _NUMERIC or (kind.startswith("DECIMAL") and not kind.endswith("]"))
+
+
+def is_nested_type(kind: str) -> bool:
+    """Return whether an SQL type holds several values, or bytes.
+
+    Example:
+        >>> is_nested_type("DOUBLE[]"), is_nested_type("STRUCT(a INTEGER)"), is_nested_type("VARCHAR")
+        (True, True, False)
+    """
+    return kind.startswith(("STRUCT", "MAP", "BLOB")) or kind.endswith("]")
 
 
 _NUMERIC = {

@@ -16,7 +16,7 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
 from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
-from setpoint.store.ages import aged, is_time_type
+from setpoint.store.ages import aged
 from setpoint.store.answers_by_bin import Sums, query_answers_by_bin
 from setpoint.store.arrivals import query_arrivals
 from setpoint.store.cohort_sql import cohort_sql
@@ -30,6 +30,7 @@ from setpoint.store.money import MONEY, query_money
 from setpoint.store.primitives import finite, local_day, printed
 from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
+from setpoint.store.times import is_time_type
 
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
 SCORE, PREDICTION = "$score", "$prediction"

@@ -11,7 +11,6 @@ from typing import Protocol, cast, runtime_checkable
 
 import duckdb
 
-from setpoint.core.clock import time_zone
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
@@ -21,6 +20,7 @@ from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
+from setpoint.store.times import ZONED, time_sql
 
 ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
@@ -186,13 +186,16 @@ def _load_object(connection: duckdb.DuckDBPyConnection, source: ArrowTable, name
     is_pandas = type(source).__module__.partition(".")[0] == "pandas"
     try:
         connection.register(f"{name}_object", source if is_pandas else _Stream(source))
-        connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT * FROM {quoted(name + '_object')}")
+        types = _types(connection, quoted(f"{name}_object"))
+        connection.execute(
+            f"CREATE TABLE {quoted(name)} AS SELECT *{_replaced(_as_texts(types))} FROM {quoted(name + '_object')}"
+        )
     except duckdb.Error as error:
         if not len(getattr(source, "columns", " ")):
             msg = "no rows in the table: it has no columns"
             raise EmptyFile(msg, hint="check the filter that made it") from error
         msg = f"cannot read the table: {str(error).splitlines()[0]}"
-        raise UsageError(msg, hint="a column without any type, such as one of nulls only, must be given one") from error
+        raise UsageError(msg) from error
 
 
 def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: str, *, names_files: bool) -> None:
@@ -224,17 +227,26 @@ def _plain_types(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], li
         msg = "not every line is a JSON object"  # then DuckDB makes one column `json` of the whole file
         raise duckdb.InvalidInputException(msg)
     replaced = {name: f"{quoted(name)} ->> '$'" for name, kind in types.items() if kind == "JSON"}
-    replaced |= {name: f"CAST({quoted(name)} AS VARCHAR)" for name, kind in types.items() if kind == '"NULL"'}
+    replaced |= _as_texts(types)
     times = [name for name, kind in types.items() if kind == "TIMESTAMP"]
     if times:
         # DuckDB 1.5 reads 02:00+02:00 as midnight, and does not say that this is UTC.
         spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in times)
-        zoned = ", ".join(f"bool_or(regexp_matches({quoted(name)}, {literal(_ZONED)}))" for name in times)
+        zoned = ", ".join(f"bool_or(regexp_matches({quoted(name)}, {literal(ZONED)}))" for name in times)
         found = rows(connection, f"SELECT {zoned} FROM read_json([{listed}], columns={{{spec}}})")[0]
         replaced |= {
             name: f"{quoted(name)} AT TIME ZONE 'UTC'" for name, is_zoned in zip(times, found, strict=True) if is_zoned
         }
-    return f" REPLACE ({', '.join(f'{sql} AS {quoted(name)}' for name, sql in replaced.items())})" if replaced else ""
+    return _replaced(replaced)
+
+
+def _as_texts(types: Mapping[str, str]) -> dict[str, str]:
+    """Return what makes texts of columns without a type, which have no value: of a table's DuckDB reads none."""
+    return {name: "CAST(NULL AS VARCHAR)" for name, kind in types.items() if kind == '"NULL"'}
+
+
+def _replaced(columns: Mapping[str, str]) -> str:
+    return f" REPLACE ({', '.join(f'{sql} AS {quoted(name)}' for name, sql in columns.items())})" if columns else ""
 
 
 def _types(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
@@ -334,44 +346,6 @@ def check_columns(wanted: Mapping[str, str], types: Mapping[str, str]) -> None:
             hint = f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(list(types)[:20])}"
             msg = f"no column {column!r} for {role}"
             raise ColumnError(msg, hint=hint)
-
-
-def time_sql(column: str, kind: str, zone: str) -> str:
-    """Return SQL that reads a column as a time; a time without a zone is local to `zone`.
-
-    Raises:
-        ColumnError: The type cannot be a time.
-    """
-    time_zone(zone)
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return column
-    if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return f"(CAST({column} AS TIMESTAMP) AT TIME ZONE {literal(zone)})"
-    if kind == "VARCHAR":
-        zoned = f"regexp_matches({column}, {literal(_ZONED)})"
-        local = f"(TRY_CAST({column} AS TIMESTAMP) AT TIME ZONE {literal(zone)})"
-        return f"CASE WHEN {zoned} THEN TRY_CAST({column} AS TIMESTAMPTZ) ELSE {local} END"
-    if kind in _WHOLE or kind == "DOUBLE":
-        micros = " ".join(f"WHEN abs({column}) < {limit} THEN {column} * {factor}" for limit, factor in _EPOCHS)
-        return f"TRY(make_timestamptz(CAST(CASE {micros} ELSE {column} // 1000 END AS BIGINT)))"
-    msg = f"column {column} has type {kind}, which is no time"
-    raise ColumnError(msg, hint="name another column with time=")
-
-
-_ZONED = "[:T ][0-9.]+ ?(Z|[+-][0-9][0-9]:?[0-9]*)$"  # the day of 2026-01-31 is no offset
-_WHOLE = ("BIGINT", "INTEGER", "UBIGINT", "UINTEGER", "HUGEINT")
-# Seconds, milliseconds, microseconds, else nanoseconds: told apart by size for years 1973 to 5000.
-_EPOCHS = (("1e11", "1000000"), ("1e14", "1000"), ("1e17", "1"))
-
-
-def shifted_times(connection: duckdb.DuckDBPyConnection, name: str, column: str, kind: str, zone: str) -> int:
-    """Count local times that do not exist in a zone: the hour that daylight saving skips."""
-    if not (kind.startswith("TIMESTAMP") and kind != "TIMESTAMP WITH TIME ZONE"):
-        return 0
-    local = f"CAST({quoted(column)} AS TIMESTAMP)"
-    back = f"(({local} AT TIME ZONE {literal(zone)}) AT TIME ZONE {literal(zone)})"
-    sql = f"SELECT count(*) FROM {quoted(name)} WHERE {back} <> {local}"
-    return cast("int", rows(connection, sql)[0][0])
 
 
 def create_views(

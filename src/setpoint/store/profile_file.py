@@ -28,6 +28,9 @@ class SavedProfile:
         kinds: SQL type of each column.
         definition: How each is binned.
         days: The state of each day by its midnight, oldest first.
+        aside: Columns that are no input: identifiers, nested ones, the time of the rows.
+        said: What is odd about the columns and the rows, in words.
+        reach: How many days the rows are of, in words; empty without times.
     """
 
     name: str
@@ -36,12 +39,17 @@ class SavedProfile:
     kinds: dict[str, str]
     definition: Definition
     days: list[tuple[int, StateTable]]
+    aside: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    reach: str = ""
 
     def write(self, path: Path) -> int:
         """Write it, and return how many bytes that took."""
         features = stored_features(self.definition)
         days = [(midnight, state.encode()) for midnight, state in self.days]
-        content = msgspec.msgpack.encode(_Stored(self.name, self.zone, self.is_timed, self.kinds, features, days))
+        odd = self.aside, self.said, self.reach
+        stored = _Stored(self.name, self.zone, self.is_timed, self.kinds, features, days, *odd)
+        content = msgspec.msgpack.encode(stored)
         return path.write_bytes(_MAGIC + zlib.compress(content, 9))
 
     @classmethod
@@ -61,9 +69,9 @@ class SavedProfile:
             msg = f"{path.name} is no profile, or of another version"
             raise UsageError(msg, hint="make it anew: setpoint profile FILE") from error
         days = [(midnight, StateTable.decode(PROFILE, state)) for midnight, state in stored.days]
-        return cls(
-            stored.name, stored.zone, stored.is_timed, stored.kinds, Definition(features_of(stored.features)), days
-        )
+        definition = Definition(features_of(stored.features))
+        odd = stored.aside, stored.said, stored.reach
+        return cls(stored.name, stored.zone, stored.is_timed, stored.kinds, definition, days, *odd)
 
 
 class _Stored(msgspec.Struct):
@@ -73,3 +81,6 @@ class _Stored(msgspec.Struct):
     kinds: dict[str, str]
     features: StoredFeatures
     days: list[tuple[int, bytes]]
+    aside: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    reach: str = ""
