@@ -123,7 +123,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 
     Every prediction counts here, kept or not; a batch-scoring run has a row even when it had none.
     `latency_bins` counts floor(32·log2 seconds), `score_bins` floor(32·logit score), `missing` the
-    rows in which a feature had no value.
+    rows in which a feature had no value, `unsent` copies of requests that a shadow was too slow for.
     """
 
     process: str
@@ -138,6 +138,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     errors: int = 0
     not_kept: int = 0
     dropped: int = 0
+    unsent: int = 0
     compute_seconds: float | None = None
     latency_bins: dict[int, int] | None = None
     score_bins: dict[int, int] | None = None

@@ -129,6 +129,12 @@ class RoutePlan:
         return self.route.cascade is None and limits.is_uncapped and limits.timeout_seconds is None
 
     @cached_property
+    def candidates(self) -> frozenset[str]:
+        """The versions that are held against the stable one."""
+        cheap = () if self.route.cascade is None else (self.route.cascade.cheap,)
+        return frozenset({*dict(self.route.shares), *cheap}) - {self.route.stable}
+
+    @cached_property
     def salted(self) -> Hash:
         """The hash that the units of this plan are put into."""
         return _salted(self.salt)

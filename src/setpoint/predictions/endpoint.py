@@ -31,7 +31,7 @@ from setpoint.store.layout import Layout
 Version = Callable[[Mapping[str, Value]], object]
 """Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one."""
 
-_TIMED_THREADS = 32
+_TIMED_THREADS, _TELL_SECONDS = 32, 5.0
 
 
 class _Request(msgspec.Struct):
@@ -104,6 +104,8 @@ class Endpoint:
         self._turns = Turns(versions, accept)
         self._is_score = is_score
         self._timed: ThreadPoolExecutor | None = None
+        self._unsent: dict[str, int] = {}
+        self._tell_at = 0.0
 
     def predict(self, inputs: Mapping[str, Value], **details: Unpack[RowDetails]) -> Reply:
         """Return an answer, and record it.
@@ -166,9 +168,17 @@ class Endpoint:
         drawn = name if unit is None else str(unit)
         return _Request(plan, name, drawn, details, arm_of(plan, drawn), started)
 
-    def close(self) -> bool:
+    def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
-        return self.shadows.wait() and self.recorder.close()
+        is_done = self.shadows.wait(timeout)
+        self._tell_unsent()
+        return self.recorder.close() and is_done
+
+    def _tell_unsent(self) -> None:
+        """Count the copies that found the queue of the shadows full, a few seconds' at once."""
+        self._tell_at = time.monotonic() + _TELL_SECONDS
+        for version in list(self._unsent):
+            self.recorder.note_unsent(version, self._unsent.pop(version, 0))
 
     def _ask(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
         function = self._versions[version]
@@ -200,9 +210,9 @@ class Endpoint:
         chosen = (arm.version,) if route.cascade is None else (route.cascade.cheap, route.cascade.expensive)
         reply.is_fallback = served.version not in chosen
         event = self._event(inputs, served, request, name)
-        event.role = "stable" if served.version == route.stable else "candidate"
+        event.role = "candidate" if served.version in request.plan.candidates else "stable"
         event.latency_seconds = reply.latency_seconds
-        if len(request.details) > 2:  # noqa: PLR2004 — a unit and a key are in it already
+        if not _DRAWN.issuperset(request.details):
             add_details(event, request.details)
         self._record(event, served.calls)
         for stage in stages:
@@ -214,7 +224,10 @@ class Endpoint:
             raise next((error for error in errors if not isinstance(error, Refused)), served.error)
         if route.shadows or route.cascade is not None:
             for version in self._copied_to(request, served.version):
-                self.shadows.submit(partial(self._copy, version, dict(inputs), request))
+                if not self.shadows.submit(partial(self._copy, version, dict(inputs), request)):
+                    self._unsent[version] = self._unsent.get(version, 0) + 1
+            if self._unsent and time.monotonic() >= self._tell_at:
+                self._tell_unsent()
         return reply
 
     def _copy(self, version: str, inputs: Mapping[str, Value], request: _Request) -> None:
@@ -291,3 +304,4 @@ def _since(request: _Request) -> float:
 
 
 _NOTHING = Reply()
+_DRAWN = {"unit", "key"}  # what an event has already

@@ -207,7 +207,7 @@ class Recorder:
             self.note_failure(error)
             return []
         if not rows and (run := details.get("run_id")) is not None:
-            self._note_empty_run(run)
+            self._tally(run_id=run)  # without rows nothing else would say that it came
         recorded: list[str] = []
         for row, answer, number, name in zip(rows, answers, numbers, names, strict=True):
             of_row = {} if name is None else {"key": str(name)}
@@ -215,14 +215,16 @@ class Recorder:
             recorded.append(self.record(row, prediction=answer, **cast("RowDetails", {**details, **of_row, **told})))
         return recorded
 
-    def _note_empty_run(self, run_id: str) -> None:
-        """Say that a batch-scoring run came: without rows nothing else would."""
-        now = self.now()
+    def note_unsent(self, version: str, count: int) -> None:
+        """Count copies of requests that a version in shadow was too slow for. Never raises."""
+        self._tally(version=version, role="shadow", endpoint=self.endpoint, unsent=count)
+
+    def _tally(self, **counted: str | int | None) -> None:
+        """Count something of this moment that no row tells."""
+        now, spool = self.now(), self.spool
         bucket = now - now % QUARTER_HOUR
-        spool = self.spool
-        spool.put(
-            self.model, Tally(process=spool.process, sequence=0, bucket_at=bucket, recorded_at=now, run_id=run_id)
-        )
+        tally = Tally(process=spool.process, sequence=0, bucket_at=bucket, recorded_at=now, **counted)  # pyright: ignore[reportArgumentType] — fields of a Tally
+        spool.put(self.model, tally)
 
     @contextmanager
     def measure(self, inputs: Mapping[str, Value] | None = None, **details: Unpack[RowDetails]) -> Generator[Measured]:

@@ -330,7 +330,7 @@ def query_traffic(
     return StateTable.of(TRAFFIC, found)
 
 
-_TOTALS = ("requests", "errors", "not_kept", "dropped", "compute_seconds")
+_TOTALS = ("requests", "errors", "not_kept", "dropped", "unsent", "compute_seconds")
 
 
 def tallies_of_rows(window: Window | None = None) -> str:
@@ -355,7 +355,7 @@ def tallies_of_rows(window: Window | None = None) -> str:
         f"WITH counted AS MATERIALIZED ({rows_sql}), t AS (SELECT {who}, count(*) AS requests, count(error) AS errors,"
         f" sum(compute_seconds) AS compute_seconds FROM counted GROUP BY {who})"
         " SELECT t.*, NULL::VARCHAR AS run_id, CAST(0 AS BIGINT) AS not_kept, CAST(0 AS BIGINT) AS dropped,"
-        " l.latency_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing"
+        " CAST(0 AS BIGINT) AS unsent, l.latency_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing"
         f" FROM t LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {score} AS s ON {on.format('s')}"
     )
 

@@ -1,0 +1,133 @@
+"""Which version gets which share of the units, and does it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.core.clock import text as time_text
+from setpoint.core.events import STAGE
+from setpoint.core.metric import number
+from setpoint.core.route_plan import RoutePlan
+from setpoint.core.verdict import Verdict
+from setpoint.core.window import Window
+from setpoint.predictions.meter import latency
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.states import StateTable
+
+COLUMNS = (
+    "version", "role", "planned_ratio", "requests", "actual_ratio", "errors", "unsent", "latency_p95_seconds",
+)  # fmt: skip
+_SHOWN = ("version", "role", "planned", "requests", "got", "errors", "unsent", "P95")
+HISTORY_COLUMNS = ("generation", "published_at", "route")
+
+
+def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
+    """Return the plan in force, beside what each version did since it was published.
+
+    Args:
+        evidence: The model's states.
+        plans: Every plan of the model, oldest first; the last is in force.
+    """
+    zone, now = evidence.model.timezone, evidence.as_of
+    plan = plans[-1] if plans else None
+    since = plan.published_at if plan else None
+    window = None if since is None else Window(min(since, now), now)
+    rows = _rows(plan, evidence.traffic(window))
+    history = Table(
+        "plans", HISTORY_COLUMNS, [(one.generation, time_text(one.published_at, zone), told(one)) for one in plans]
+    )
+    lines = [_line(row) for row in rows]
+    if plan is None:
+        headline = "no route is published: the first version of each endpoint answers all"
+    else:
+        headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
+    known = {row[0] for row in rows if row[2] is not None or row[1] in {"shadow", STAGE}}
+    strange = [str(row[0] or "(no name)") for row in rows if plan and row[0] not in known and row[3]]
+    because = [
+        f"{', '.join(strange)} answered and has no share: it is an older plan's, or somebody records it directly"
+    ]
+    return Answer(
+        "route",
+        evidence.model.name,
+        Verdict.WARNING if strange else Verdict.OK,
+        headline,
+        tuple(because if strange else ()),
+        (),
+        now,
+        zone,
+        (Table("versions", COLUMNS, rows, _SHOWN, lines), history),
+    )
+
+
+def told(plan: RoutePlan) -> str:
+    """Return a plan in words.
+
+    Example:
+        >>> from setpoint.core.route_plan import Route
+        >>> told(RoutePlan("m", 3, Route("canary", (("v13", 0.05), ("v12", 0.95)), stable="v12")))
+        'canary: v13 5.0 %, v12 95.0 %'
+    """
+    one = plan.route
+    said = f"{one.strategy}: " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shares)
+    if one.cascade is not None:
+        sure = f"{one.cascade.at_least:g}"
+        said = f"cascade: {one.cascade.cheap}, below a confidence of {sure} {one.cascade.expensive}"
+    if one.shadows:
+        said += "; in shadow " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shadows)
+    return said + (f"; falls back to {', '.join(one.fallback)}" if one.fallback else "")
+
+
+def _rows(plan: RoutePlan | None, traffic: StateTable) -> list[tuple[Cell, ...]]:
+    """Return a row for each version and role that is planned, or was seen."""
+    planned: dict[tuple[str | None, str], float | None] = {}
+    if plan is not None:
+        planned |= {(arm.version, arm.role): arm.share for arm in plan.arms}
+        planned |= {(name, "shadow"): share for name, share in plan.route.shadows}
+    seen = zip(traffic.key("version"), traffic.key("role"), strict=True)
+    for version, role in seen:
+        planned.setdefault((version if version is None else str(version), str(role or "stable")), None)
+    asked = traffic.without(role="shadow").without(role=STAGE).only(measure="requests").total("amount")
+    found: list[tuple[Cell, ...]] = []
+    for (version, role), share in sorted(
+        planned.items(), key=lambda item: (_ORDER.get(item[0][1], 0), str(item[0][0]))
+    ):
+        mine = traffic.only(version=version)
+        mine = (
+            mine.without(role="shadow").without(role=STAGE).without(role="candidate")
+            if role == "stable"
+            else mine.only(role=role)
+        )
+        requests, errors, unsent = (
+            int(mine.only(measure=name).total("amount")) for name in ("requests", "errors", "unsent")
+        )
+        found.append(
+            (
+                version,
+                role,
+                share,
+                requests,
+                requests / asked if asked else None,
+                errors,
+                unsent,
+                latency(mine, 0.95).value,
+            )
+        )
+    return found
+
+
+_ORDER = {"stable": 0, "candidate": 1, STAGE: 2, "shadow": 3}
+
+
+def _line(row: tuple[Cell, ...]) -> tuple[str, ...]:
+    version, role, planned, requests, actual, errors, unsent, p95 = row
+    return (
+        str(version or "(no name)"),
+        str(role),
+        "" if planned is None else number(float(planned), "share"),
+        f"{requests:,}",
+        "" if actual is None else number(float(actual), "share"),
+        f"{errors:,}",
+        f"{unsent:,}" if unsent else "",
+        "" if p95 is None else number(float(p95), "seconds"),
+    )

@@ -1,0 +1,78 @@
+"""The answer about a route says what is planned beside what was done, and who answers without being planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from setpoint import Endpoint
+from setpoint.cli import app, commands
+from setpoint.core.verdict import Verdict
+from setpoint.project.plan import apply, plan
+from setpoint.project.routes import route_of
+from setpoint.store.layout import Layout
+from setpoint.store.route_file import read_plan
+
+MODEL = """
+name: fraud
+route:
+  strategy: canary
+  versions: {v2: 0.25, v1: 0.75}
+  stable: v1
+  shadow: {v3: 0.5}
+  fallback: [v0]
+  limits: {timeout: 2s, attempts: 2, breaker_pause: 500ms}
+"""
+
+
+def project(folder: Path, text: str = MODEL) -> Path:
+    (folder / "models").mkdir(exist_ok=True)
+    (folder / "setpoint.yaml").write_text("store: ./store\n")
+    (folder / "models" / "fraud.yaml").write_text(text.replace("500ms", "0.5s"))
+    return folder
+
+
+def test_a_declared_route_is_published_once_and_when_it_changes(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    layout = Layout.open(tmp_path / "store")
+    first = read_plan(layout.route("fraud"))
+    assert first is not None
+    assert (first.generation, first.route.limits.timeout_seconds, first.route.limits.breaker_seconds) == (1, 2.0, 0.5)
+    apply(tmp_path)
+    assert read_plan(layout.route("fraud")) == first
+    changed = project(tmp_path, MODEL.replace("0.25", "0.5").replace("0.75", "0.5"))
+    assert any("route.versions.v2" in line for line in plan(changed).text().splitlines())
+    apply(changed)
+    second = read_plan(layout.route("fraud"))
+    assert second is not None
+    assert (second.generation, second.salt) == (2, first.salt)
+
+
+def test_what_is_planned_stands_beside_what_was_done(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    store = tmp_path / "store"
+    versions = {name: (lambda inputs: float(str(inputs["x"]))) for name in ("v1", "v2", "v3", "v0")}
+    endpoint = Endpoint(store, "fraud", versions)
+    for n in range(400):
+        endpoint.predict({"x": n}, unit=f"user-{n}")
+        endpoint.shadows.wait()
+    endpoint.recorder.record({"x": 1.0}, version="v9", role="stable")
+    assert endpoint.close()
+    answer = route_of(store)
+    assert "canary: v2 25.0 %, v1 75.0 %; in shadow v3 50.0 %; falls back to v0; generation 1" in answer.headline
+    found = {(row[0], row[1]): row for row in answer.table("versions").rows}
+    assert found["v1", "stable"][2] == 0.75
+    assert sum(int(str(found[one][3])) for one in (("v1", "stable"), ("v2", "candidate"))) == 400
+    assert 150 < int(str(found["v3", "shadow"][3])) < 250
+    assert answer.verdict is Verdict.WARNING
+    assert "v9 answered and has no share" in answer.because[0]
+
+
+def test_the_command_shows_it(tmp_path: Path) -> None:
+    assert commands
+    apply(project(tmp_path))
+    result = CliRunner().invoke(app, ["route", "fraud", "--store", str(tmp_path / "store")])
+    assert result.exit_code == 0
+    assert "v2" in result.stdout
+    assert "25.0 %" in result.stdout

@@ -1,0 +1,342 @@
+"""An endpoint gives the answer of the version that the plan says, and every way out of a failure is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from setpoint import Endpoint, Recorder, Reply
+from setpoint.control.loop import tick
+from setpoint.control.route_plans import publish
+from setpoint.core.errors import Refused, UsageError
+from setpoint.core.model import Model, Rates
+from setpoint.core.route_plan import Cascade, Limits, Route
+from setpoint.predictions.endpoint import Version
+from setpoint.project.log import open_log
+from setpoint.store.layout import Layout
+from setpoint.store.snapshot import Snapshot
+from setpoint.testing import temporary_store
+
+Row = tuple[object, ...]
+
+
+def constant(answer: object) -> Version:
+    return lambda _: answer
+
+
+def failing(error: Exception) -> Version:
+    def fail(_: Mapping[str, object]) -> object:
+        raise error
+
+    return fail
+
+
+@contextmanager
+def serving(
+    route: Route | None,
+    versions: Mapping[str, Version],
+    *,
+    model: Model | None = None,
+    accept: Callable[[Reply], bool] | None = None,
+) -> Generator[tuple[Endpoint, Layout]]:
+    with temporary_store(model or Model("m")) as (layout, spool):
+        if route is not None:
+            publish(layout, "m", route)
+        yield Endpoint(layout, "m", versions, recorder=Recorder(layout, "m", spool=spool), accept=accept), layout
+
+
+def rows(endpoint: Endpoint, layout: Layout, columns: str = "version, role, prediction, error") -> list[Row]:
+    """Return the recorded rows, the roots first."""
+    assert endpoint.close()
+    with Snapshot(layout, "m") as snapshot:
+        sql = f"SELECT {columns} FROM predictions ORDER BY root_id, parent_id IS NOT NULL, prediction_id"
+        return snapshot.connection.execute(sql).fetchall()
+
+
+SINGLE = Route("single", (("v1", 1.0),), stable="v1")
+FALLBACK = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",))
+
+
+def test_units_keep_their_version_and_its_share_is_recorded() -> None:
+    route = Route("canary", (("v2", 0.3), ("v1", 0.7)), stable="v1")
+    with serving(route, {"v1": constant(1.0), "v2": constant(2.0)}) as (endpoint, layout):
+        for _ in range(2):
+            for n in range(200):
+                reply = endpoint.predict({"x": 1.0}, unit=f"user-{n}", key=f"k{n}")
+                assert reply.prediction == {"v1": 1.0, "v2": 2.0}[reply.version]
+        found = rows(endpoint, layout, "unit, version, role, assignment_probability, prediction, key")
+    by_unit: dict[object, set[object]] = {}
+    for unit, version, role, share, prediction, key in found:
+        by_unit.setdefault(unit, set()).add(version)
+        expected = ("candidate", 0.3, 2.0) if version == "v2" else ("stable", 0.7, 1.0)
+        assert (role, share, prediction) == expected
+        assert key == str(unit).replace("user-", "k")
+    assert all(len(seen) == 1 for seen in by_unit.values())
+    assert Counter(next(iter(seen)) for seen in by_unit.values())["v2"] == pytest.approx(60, abs=25)
+
+
+def test_without_a_unit_each_request_is_drawn_on_its_own() -> None:
+    route = Route("ab", (("v2", 0.5), ("v1", 0.5)), stable="v1")
+    with serving(route, {"v1": constant(1.0), "v2": constant(2.0)}) as (endpoint, _):
+        found = Counter(endpoint.predict({}).version for _ in range(400))
+        assert 130 < found["v1"] < 270
+
+
+def test_without_a_plan_the_first_version_answers() -> None:
+    with serving(None, {"v1": constant("spam"), "v2": constant("ham")}) as (endpoint, layout):
+        reply = endpoint.predict({"text": "hi"})
+        assert (reply.prediction, reply.version, reply.is_fallback) == ("spam", "v1", False)
+        assert rows(endpoint, layout) == [("v1", "stable", "spam", None)]
+    with temporary_store() as (layout, _), pytest.raises(UsageError, match="without a version"):
+        Endpoint(layout, "m", {})
+
+
+def test_a_version_may_tell_more_than_its_answer() -> None:
+    told = {"prediction": True, "score": 0.75, "calls": [{"provider": "p", "input_tokens": 3, "cost_nano_usd": 5}]}
+    with serving(SINGLE, {"v1": constant(told)}) as (endpoint, layout):
+        reply = endpoint.predict({}, source="etl-4", trace_id="t")
+        assert (reply.prediction, reply.score) == (True, 0.75)
+        columns = "prediction_id, prediction, score, source, trace_id, latency_seconds > 0, compute_seconds > 0"
+        assert rows(endpoint, layout, columns) == [(reply.prediction_id, 1.0, 0.75, "etl-4", "t", True, True)]
+        with Snapshot(layout, "m") as snapshot:
+            calls = snapshot.connection.execute(
+                "SELECT prediction_id, input_tokens, cost_nano_usd FROM calls"
+            ).fetchall()
+        assert calls == [(reply.prediction_id, 3, 5)]
+
+
+def test_what_the_version_raises_is_raised_and_recorded() -> None:
+    with serving(SINGLE, {"v1": failing(KeyError("amount"))}) as (endpoint, layout):
+        with pytest.raises(KeyError, match="amount"):
+            endpoint.predict({})
+        assert rows(endpoint, layout) == [("v1", "stable", None, "KeyError")]
+
+
+def test_a_version_that_fails_is_recorded_under_the_answer_of_another() -> None:
+    with serving(FALLBACK, {"v1": failing(OSError()), "v0": constant(0.0)}) as (endpoint, layout):
+        reply = endpoint.predict({"x": 1.0}, unit="u")
+        assert (reply.version, reply.prediction, reply.is_fallback) == ("v0", 0.0, True)
+        # Who answered in another's place was not drawn: no share, so it is no evidence.
+        assert rows(endpoint, layout, "version, role, error, assignment_probability, parent_id") == [
+            ("v0", "stable", None, None, None),
+            ("v1", "stage", "OSError", 1.0, reply.prediction_id),
+        ]
+        tick(layout)
+        with open_log(layout.root) as log:
+            counts = {row[0]: (row[1], row[6]) for row in log.status("m").table("metrics").rows}
+        assert counts["error_ratio"] == (0.0, 1)
+
+
+def test_when_all_fail_the_first_error_is_told() -> None:
+    with serving(FALLBACK, {"v1": failing(OSError("gone")), "v0": failing(ValueError())}) as (endpoint, layout):
+        with pytest.raises(OSError, match="gone"):
+            endpoint.predict({})
+        assert rows(endpoint, layout) == [("v0", "stable", None, "ValueError"), ("v1", "stage", None, "OSError")]
+
+
+def test_retries_stay_within_their_budget() -> None:
+    calls: list[int] = []
+
+    def flaky(_: Mapping[str, object]) -> float:
+        calls.append(1)
+        if len(calls) % 2:
+            raise OSError
+        return 1.0
+
+    route = Route("single", (("v1", 1.0),), stable="v1", limits=Limits(attempts=2))
+    with serving(route, {"v1": flaky}) as (endpoint, _):
+        assert [endpoint.predict({}).prediction for _ in range(5)] == [1.0] * 5
+        assert len(calls) == 10
+    always = Route("single", (("v1", 1.0),), stable="v1", limits=Limits(attempts=5, breaker_failures=0))
+    calls.clear()
+    with serving(always, {"v1": lambda inputs: calls.append(1) or failing(OSError("down"))(inputs)}) as (endpoint, _):
+        for _ in range(200):
+            with pytest.raises(OSError, match="down"):
+                endpoint.predict({})
+    assert len(calls) <= 200 + 10 + 0.1 * 200  # ten at the start, then a tenth of the requests
+
+
+def test_a_breaker_opens_and_one_request_tries_again() -> None:
+    calls: list[int] = []
+    is_well = False
+
+    def sick(_: Mapping[str, object]) -> float:
+        calls.append(1)
+        if is_well:
+            return 1.0
+        raise OSError
+
+    limits = Limits(breaker_failures=3, breaker_seconds=0.0)
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": sick, "v0": constant(0.0)}) as (endpoint, layout):
+        closed = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=Limits(breaker_failures=3))
+        publish(layout, "m", closed)
+        endpoint.router._look_at = 0.0
+        for _ in range(10):
+            assert endpoint.predict({}).version == "v0"
+        assert len(calls) == 3
+        errors = Counter(row[3] for row in rows(endpoint, layout) if row[1] == "stage")
+        assert errors == {"OSError": 3, "breaker open": 7}
+    calls.clear()
+    with serving(route, {"v1": sick, "v0": constant(0.0)}) as (endpoint, _):
+        for _ in range(5):
+            endpoint.predict({})
+        is_well = True
+        assert endpoint.predict({}).version == "v1"
+        assert endpoint.predict({}).version == "v1"
+
+
+def test_a_breaker_without_a_fallback_refuses() -> None:
+    route = Route("single", (("v1", 1.0),), stable="v1", limits=Limits(breaker_failures=1))
+    with serving(route, {"v1": failing(OSError("down"))}) as (endpoint, layout):
+        with pytest.raises(OSError, match="down"):
+            endpoint.predict({})
+        with pytest.raises(Refused, match="breaker open"):
+            endpoint.predict({})
+        assert [row[3] for row in rows(endpoint, layout)] == ["OSError", "breaker open"]
+
+
+def test_a_cost_cap_goes_on_with_the_next_version() -> None:
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=Limits(usd_per_hour=0.05))
+    dear = constant({"prediction": 1.0, "calls": [{"cost_nano_usd": 20_000_000}]})
+    with serving(route, {"v1": dear, "v0": constant({"prediction": 0.0})}) as (endpoint, _):
+        assert [endpoint.predict({}).version for _ in range(6)] == ["v1"] * 3 + ["v0"] * 3
+
+
+def test_too_many_at_once_go_on_with_the_next_version() -> None:
+    inside, leave = threading.Semaphore(0), threading.Event()
+
+    def slow(_: Mapping[str, object]) -> float:
+        inside.release()
+        leave.wait()
+        return 1.0
+
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=Limits(concurrent=2))
+    with serving(route, {"v1": slow, "v0": constant(0.0)}) as (endpoint, _):
+        threads = [threading.Thread(target=endpoint.predict, args=({},)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+            inside.acquire()
+        assert endpoint.predict({}).version == "v0"
+        leave.set()
+        for thread in threads:
+            thread.join()
+        assert endpoint.predict({}).version == "v1"
+
+
+def test_a_version_that_hangs_is_not_waited_for() -> None:
+    leave = threading.Event()
+    limits = Limits(timeout_seconds=0.05)
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": lambda _: leave.wait(), "v0": constant(0.0)}) as (endpoint, layout):
+        assert endpoint.predict({}).version == "v0"
+        leave.set()
+        assert rows(endpoint, layout)[1] == ("v1", "stage", None, "TimeoutError")
+
+
+CASCADE = Route("cascade", (("small", 1.0),), stable="large", cascade=Cascade("small", "large", 0.8))
+
+
+@pytest.mark.parametrize(("score", "version"), [(0.9, "small"), (0.1, "small"), (0.6, "large")])
+def test_a_cascade_asks_the_expensive_version_for_hard_cases(score: float, version: str) -> None:
+    versions = {"small": constant({"score": score, "prediction": 1.0}), "large": constant({"score": 0.99})}
+    with serving(CASCADE, versions) as (endpoint, layout):
+        reply = endpoint.predict({})
+        assert (reply.version, reply.is_fallback) == (version, False)
+        found = rows(endpoint, layout, "version, role, score, parent_id")
+        if version == "small":
+            assert found == [("small", "candidate", score, None)]
+        else:
+            assert found == [("large", "stable", 0.99, None), ("small", "stage", score, reply.prediction_id)]
+
+
+def test_a_cascade_without_a_confidence_takes_no_cheap_answer() -> None:
+    with serving(CASCADE, {"small": constant("yes"), "large": constant("no")}) as (endpoint, _):
+        assert endpoint.predict({}).version == "large"
+    with serving(CASCADE, {"small": constant("yes"), "large": constant("no")}, accept=lambda _: True) as (endpoint, _):
+        assert endpoint.predict({}).version == "small"
+
+
+def test_a_cheap_answer_is_better_than_none() -> None:
+    versions = {"small": constant({"score": 0.5}), "large": failing(OSError())}
+    with serving(CASCADE, versions) as (endpoint, layout):
+        assert endpoint.predict({}).version == "small"
+        assert rows(endpoint, layout) == [("small", "candidate", None, None), ("large", "stage", None, "OSError")]
+
+
+def test_cheap_answers_are_audited_in_shadow() -> None:
+    cascade = Cascade("small", "large", 0.8, audit=0.2)
+    route = Route("cascade", (("small", 1.0),), stable="large", cascade=cascade)
+    with serving(route, {"small": constant({"score": 0.9}), "large": constant({"score": 0.99})}) as (endpoint, layout):
+        for _ in range(300):
+            assert endpoint.predict({}).version == "small"
+            endpoint.shadows.wait()
+        found = Counter((row[0], row[1]) for row in rows(endpoint, layout))
+        assert found["small", "candidate"] == 300
+        assert 30 < found["large", "shadow"] < 95
+
+
+def test_a_shadow_never_answers_and_never_fails_the_request() -> None:
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0), ("v3", 1.0)))
+    versions = {"v1": constant(1.0), "v2": constant(2.0), "v3": failing(OSError())}
+    with serving(route, versions, model=Model("m", rates=Rates(per_prediction_usd=0.01))) as (endpoint, layout):
+        inputs: dict[str, object] = {"x": 1.0}
+        reply = endpoint.predict(inputs, unit="u")
+        inputs["x"] = 2.0  # what the caller does with it afterwards is no matter
+        assert reply.prediction == 1.0
+        found = rows(endpoint, layout, "version, role, prediction, error, parent_id, inputs.x")
+        assert found[0] == ("v1", "stable", 1.0, None, None, 1.0)
+        assert set(found[1:]) == {
+            ("v2", "shadow", 2.0, None, reply.prediction_id, 1.0),
+            ("v3", "shadow", None, "OSError", reply.prediction_id, 1.0),
+        }
+        tick(layout)
+        with open_log(layout.root) as log:
+            lines = {row[0]: row[1] for row in log.cost("m").table("lines").rows}
+        assert (lines["predictions"], lines["shadow"]) == (0.01, 0.02)
+
+
+def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
+    leave = threading.Event()
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": lambda _: leave.wait()}) as (endpoint, layout):
+        for _ in range(500):
+            assert endpoint.predict({}).prediction == 1.0
+        assert endpoint.shadows.dropped > 400
+        leave.set()
+        assert endpoint.close()
+        with Snapshot(layout, "m") as snapshot:
+            unsent = snapshot.connection.execute("SELECT sum(unsent) FROM tallies WHERE version = 'v2'").fetchone()
+        assert unsent == (endpoint.shadows.dropped,)
+
+
+def test_coroutines_answer_as_functions_do() -> None:
+    async def answer(inputs: Mapping[str, object]) -> float:
+        await asyncio.sleep(0)
+        return float(str(inputs["x"]))
+
+    async def fail(_: Mapping[str, object]) -> float:
+        raise OSError
+
+    async def serve(endpoint: Endpoint) -> list[Reply]:
+        return await asyncio.gather(*(endpoint.predict_async({"x": n}, unit=str(n)) for n in range(20)))
+
+    with serving(FALLBACK, {"v1": answer, "v0": constant(0.0)}) as (endpoint, _):
+        assert [reply.prediction for reply in asyncio.run(serve(endpoint))] == [float(n) for n in range(20)]
+        with pytest.raises(UsageError, match="asynchronous"):
+            Endpoint(endpoint.recorder.layout, "m", {"v1": answer}, recorder=endpoint.recorder).predict({"x": 1.0})
+    with serving(FALLBACK, {"v1": fail, "v0": constant(0.0)}) as (endpoint, layout):
+        assert {reply.version for reply in asyncio.run(serve(endpoint))} == {"v0"}
+        assert len(rows(endpoint, layout)) == 40
+
+
+def test_an_answer_of_numpy_is_a_plain_number() -> None:
+    numpy = pytest.importorskip("numpy")
+    with serving(SINGLE, {"v1": constant(numpy.float32(0.5))}) as (endpoint, layout):
+        assert endpoint.predict({}).prediction == 0.5
+        assert rows(endpoint, layout) == [("v1", "stable", 0.5, None)]
