@@ -275,8 +275,8 @@ def _table(found: Sequence[FeatureChange], shown_items: ShownItems, days: int) -
 
 def _budgets_in_words(sides: Sides, shown: ShownItems) -> list[str]:
     """Return how the budget of false alarms was spent, and that of what rankings show."""
-    said = [_budget_in_words(list(sides.drifts.values()), "feature", BUDGET)]
-    return said + ([_budget_in_words(shown.drifts, "exposure measure", EXPOSURE_BUDGET)] if shown.drifts else [])
+    spent = (list(sides.drifts.values()), "feature", BUDGET), (shown.drifts, "exposure measure", EXPOSURE_BUDGET)
+    return [_budget_in_words(drifts, noun, budget) for drifts, noun, budget in spent if drifts]
 
 
 def _budget_in_words(drifts: Sequence[Drift], noun: str, budget: float) -> str:

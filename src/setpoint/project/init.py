@@ -342,7 +342,7 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     guesses = [Guess(f"features.{c}", kind, _feature_reason(looked.facts[c])) for c, kind in kinds.items()]
     used = {*looked.mapped.roles.values(), *kinds}
     guesses += [
-        Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}{_FREE if fact.is_text else ''}")
+        Guess(f"left out {column}", fact.kind, f"taken for no input, {_values(fact)}{_watched(fact)}")
         for column, fact in looked.facts.items()
         if column not in used
     ]
@@ -373,12 +373,18 @@ def described(looked: Looked, name: str, task: Task, tz: str) -> tuple[Model, li
     return model, guesses
 
 
-_FREE = "; free text is kept and watched when it is declared: kind: text"
+def _watched(fact: ColumnFacts) -> str:
+    """Return what it takes to watch a column that is taken for no input; nothing for others."""
+    if fact.is_text:
+        return "; free text is kept and watched when it is declared: kind: text"
+    return "; it is watched by its age when it is declared: kind: time" if fact.is_time else ""
 
 
 def _kind(fact: ColumnFacts) -> FeatureKind | None:
-    if fact.is_time or fact.nulls == fact.rows:
+    if fact.nulls == fact.rows:
         return None
+    if fact.is_time:
+        return "time"
     if fact.is_number:
         return "numeric"
     if fact.is_text:
