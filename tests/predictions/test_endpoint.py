@@ -17,6 +17,7 @@ from setpoint.core.errors import Refused, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.endpoint import Version
+from setpoint.predictions.shadows import QUEUE, WORKERS
 from setpoint.project.log import open_log
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
@@ -307,12 +308,14 @@ def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
     with serving(route, {"v1": constant(1.0), "v2": lambda _: leave.wait()}) as (endpoint, layout):
         for _ in range(500):
             assert endpoint.predict({}).prediction == 1.0
-        assert endpoint.shadows.dropped > 400
+        assert not endpoint.shadows.has_room
         leave.set()
         assert endpoint.close()
         with Snapshot(layout, "m") as snapshot:
-            unsent = snapshot.connection.execute("SELECT sum(unsent) FROM tallies WHERE version = 'v2'").fetchone()
-        assert unsent == (endpoint.shadows.dropped,)
+            told = "SELECT sum(unsent), sum(requests) FROM tallies WHERE version = 'v2'"
+            unsent, sent = snapshot.connection.execute(told).fetchall()[0]
+        assert unsent + sent == 500
+        assert sent == WORKERS + QUEUE
 
 
 def test_coroutines_answer_as_functions_do() -> None:

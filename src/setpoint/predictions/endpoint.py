@@ -224,7 +224,11 @@ class Endpoint:
             raise next((error for error in errors if not isinstance(error, Refused)), served.error)
         if route.shadows or route.cascade is not None:
             for version in self._copied_to(request, served.version):
-                if not self.shadows.submit(partial(self._copy, version, dict(inputs), request)):
+                # Looked at first: of a shadow that hangs nothing is copied.
+                is_sent = self.shadows.has_room and self.shadows.submit(
+                    partial(self._copy, version, dict(inputs), request)
+                )
+                if not is_sent:
                     self._unsent[version] = self._unsent.get(version, 0) + 1
             if self._unsent and time.monotonic() >= self._tell_at:
                 self._tell_unsent()

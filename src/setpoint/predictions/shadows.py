@@ -18,12 +18,9 @@ class Shadows:
 
     Shadow work that hangs holds a thread; once all do, the queue fills and the rest is dropped.
 
-    Attributes:
-        dropped: How much was dropped in all.
     """
 
     def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
-        self.dropped = 0
         self._workers, self._limit = workers, queue
         self._reset()
         os.register_at_fork(after_in_child=self._reset)
@@ -36,11 +33,15 @@ class Shadows:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the queue takes more."""
+        return len(self._waiting) < self._limit
+
     def submit(self, work: Callable[[], None]) -> bool:
         """Queue work; return whether there was room."""
         with self._lock:
-            if len(self._waiting) >= self._limit:
-                self.dropped += 1
+            if not self.has_room:
                 return False
             self._waiting.append(work)
             self._busy += 1
