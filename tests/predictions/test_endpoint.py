@@ -315,7 +315,7 @@ def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
             told = "SELECT sum(unsent), sum(requests) FROM tallies WHERE version = 'v2'"
             unsent, sent = snapshot.connection.execute(told).fetchall()[0]
         assert unsent + sent == 500
-        assert sent == WORKERS + QUEUE
+        assert QUEUE <= sent <= QUEUE + WORKERS
 
 
 def test_coroutines_answer_as_functions_do() -> None:

@@ -129,6 +129,11 @@ class RoutePlan:
         return self.route.cascade is None and limits.is_uncapped and limits.timeout_seconds is None
 
     @cached_property
+    def has_copies(self) -> bool:
+        """Whether any request is also sent to a version whose answer nobody gets."""
+        return bool(self.route.shadows) or (self.route.cascade is not None and self.route.cascade.audit > 0.0)
+
+    @cached_property
     def candidates(self) -> frozenset[str]:
         """The versions that are held against the stable one."""
         cheap = () if self.route.cascade is None else (self.route.cascade.cheap,)

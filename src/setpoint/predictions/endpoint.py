@@ -21,7 +21,7 @@ from setpoint.core.events import STAGE, Prediction
 from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
 from setpoint.predictions.details import RowDetails, add_details
 from setpoint.predictions.recorder import Recorder
-from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value
 from setpoint.predictions.shadows import Shadows
@@ -43,7 +43,8 @@ class _Request(msgspec.Struct):
         drawn: What its buckets are drawn by: its unit, or itself when it has none.
         details: What the caller said of it.
         arm: The version that is to answer.
-        started: When it began, by the performance counter.
+        at: When it came, microseconds.
+        started: The same by the performance counter.
     """
 
     plan: RoutePlan
@@ -51,6 +52,7 @@ class _Request(msgspec.Struct):
     drawn: str
     details: RowDetails
     arm: Arm
+    at: int
     started: float
 
 
@@ -128,7 +130,8 @@ class Endpoint:
             except Exception as error:  # theirs: it is told to the turns
                 failed = error
             else:
-                return self._told(request, inputs, [Attempt(version, reply, None, _since(request), reply.calls)])
+                seconds = time.perf_counter() - request.started
+                return self._told(request, inputs, [Attempt(version, reply, None, seconds, reply.calls)])
         asking = self._turns.attempts(route, version)
         try:
             version = next(asking)
@@ -162,11 +165,11 @@ class Endpoint:
             return self._told(request, inputs, cast("list[Attempt]", stop.value))
 
     def _request(self, details: RowDetails) -> _Request:
-        started = time.perf_counter()
+        started, now = time.perf_counter(), self.recorder.now()
         plan, unit = self.router.plan(), details.get("unit")
-        name = details.get("prediction_id") or self.recorder.new_id()
+        name = details.get("prediction_id") or self.recorder.spool.make_id(now)
         drawn = name if unit is None else str(unit)
-        return _Request(plan, name, drawn, details, arm_of(plan, drawn), started)
+        return _Request(plan, name, drawn, details, arm_of(plan, drawn), now, started)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
@@ -188,6 +191,8 @@ class Endpoint:
             if self._timed is None:
                 self._timed = ThreadPoolExecutor(_TIMED_THREADS, thread_name_prefix="setpoint-timed")
             result = self._timed.submit(function, inputs).result(timeout_seconds)
+        if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
+            return Reply(result)
         if inspect.iscoroutine(result):
             result.close()
             msg = f"version {version} is asynchronous"
@@ -203,26 +208,29 @@ class Endpoint:
 
     def _told(self, request: _Request, inputs: Mapping[str, Value], attempts: list[Attempt]) -> Reply:
         """Record a request and send its copies; return the caller's reply, or raise what the version raised."""
-        *stages, served = attempts
-        route, arm, name = request.plan.route, request.arm, request.prediction_id
+        served, arm, name = attempts[-1], request.arm, request.prediction_id
         reply = served.reply or Reply()
-        reply.version, reply.prediction_id, reply.latency_seconds = served.version, name, _since(request)
-        chosen = (arm.version,) if route.cascade is None else (route.cascade.cheap, route.cascade.expensive)
-        reply.is_fallback = served.version not in chosen
+        seconds = time.perf_counter() - request.started
+        reply.version, reply.prediction_id, reply.latency_seconds = served.version, name, seconds
         event = self._event(inputs, served, request, name)
-        event.role = "candidate" if served.version in request.plan.candidates else "stable"
-        event.latency_seconds = reply.latency_seconds
+        event.latency_seconds = seconds
+        if served.version == arm.version:
+            event.role = arm.role
+        else:
+            event.role = "candidate" if served.version in request.plan.candidates else "stable"
+            cascade = request.plan.route.cascade
+            reply.is_fallback = cascade is None or served.version != cascade.expensive
         if not _DRAWN.issuperset(request.details):
             add_details(event, request.details)
         self._record(event, served.calls)
-        for stage in stages:
+        for stage in attempts[:-1]:
             event = self._event(inputs, stage, request, self.recorder.new_id())
             event.role = STAGE
             self._record(event, stage.calls)
         if served.error is not None:
             errors = [one.error for one in attempts if one.error is not None]
             raise next((error for error in errors if not isinstance(error, Refused)), served.error)
-        if route.shadows or route.cascade is not None:
+        if request.plan.has_copies:
             for version in self._copied_to(request, served.version):
                 # Looked at first: of a shadow that hangs nothing is copied.
                 is_sent = self.shadows.has_room and self.shadows.submit(
@@ -249,21 +257,16 @@ class Endpoint:
 
     def _event(self, inputs: Mapping[str, Value], attempt: Attempt, request: _Request, name: str) -> Prediction:
         """Return a version's turn as it is recorded: as a root, or as a row under one when its name is another."""
-        reply, root, details, now = (
-            attempt.reply or _NOTHING,
-            request.prediction_id,
-            request.details,
-            self.recorder.now(),
-        )
-        arm = request.arm
+        reply, root = attempt.reply or _NOTHING, request.prediction_id
+        details, arm = request.details, request.arm
         event = Prediction(
             prediction_id=name,
             root_id=root,
             parent_id=None if name == root else root,
             key=details.get("key") if name == root else None,
             unit=details.get("unit"),
-            predicted_at=now,
-            recorded_at=now,
+            predicted_at=request.at,
+            recorded_at=request.at,
             version=attempt.version,
             endpoint=self.recorder.endpoint,
             # What answered in another's place was not drawn: it is no evidence for who was.
@@ -301,10 +304,6 @@ class Endpoint:
 def _is_audited(request: _Request, cascade: Cascade) -> bool:
     """Return whether a cheap answer is among those that the expensive version gives an answer to as well."""
     return cascade.audit > 0.0 and bucket(request.plan.salted, request.prediction_id) < cascade.audit * BUCKETS
-
-
-def _since(request: _Request) -> float:
-    return time.perf_counter() - request.started
 
 
 _NOTHING = Reply()

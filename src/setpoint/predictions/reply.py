@@ -12,7 +12,8 @@ from setpoint.predictions.rows import Value
 Billed = Mapping[str, float | str | None]
 """Fields of `core.events.Call` that a version knows of a call, such as `input_tokens`."""
 
-_PLAIN = {float, int, bool, str}
+PLAIN = {float, int, bool, str}
+"""Types of answers that are what they are."""
 
 
 class Reply(msgspec.Struct):
@@ -56,8 +57,6 @@ class Reply(msgspec.Struct):
             >>> Reply.of({"score": 0.7, "prediction": True}).score, Reply.of(0.7, is_score=True).score
             (0.7, 0.7)
         """
-        if type(result) in _PLAIN and not is_score:  # most of them, and nothing to look at
-            return cls(result)
         if isinstance(result, Reply):
             return result
         if isinstance(result, Mapping):
