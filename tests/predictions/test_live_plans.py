@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from bench.routing import plans_under_load
+
 from setpoint.control.route_plans import publish
 from setpoint.core.route_plan import Limits, Route
 from setpoint.store.layout import Layout
