@@ -1,0 +1,201 @@
+"""A version that another server answers: plain JSON, Open Inference Protocol 2, MLflow, or an OpenAI-compatible chat.
+
+Connections are kept open, one a thread. What goes wrong has a kind, so that errors can be counted by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from setpoint.core.errors import SetpointError, UsageError
+from setpoint.core.usage import token_fields
+from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.rows import Value
+
+Protocol = Literal["json", "open_inference", "mlflow", "chat"]
+_OK = range(200, 300)
+
+
+class UpstreamError(SetpointError):
+    """A server did not answer as it should.
+
+    Attributes:
+        kind: `timeout`, `unreachable`, `closed early`, `status 500` or the like, `not JSON`, `no answer in it`.
+        calls: What it may bill all the same; without a cost, which is unknown.
+    """
+
+    def __init__(self, kind: str, detail: str, calls: Sequence[Billed] = ()) -> None:
+        """Keep the kind apart, so that errors can be counted by it."""
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.calls = calls
+
+
+class Upstream:
+    """A version at an address.
+
+    Args:
+        url: Where requests go, whole: `http://host:8000/predict`.
+        protocol: How they are put: `json` sends the inputs as an object; `open_inference` and `mlflow` as one row;
+            `chat` as messages.
+        headers: Sent with each request, such as an authorization.
+        timeout_seconds: How long the server may take for anything.
+        chat_model: `chat`: the model to ask for.
+        prompt: `chat`: the template of the message; fields of the inputs in braces. Without it the inputs hold
+            `messages`. Its hash is recorded as the prompt's version.
+        provider: `chat`: what price lists call it; the address's host when left out.
+
+    Raises:
+        UsageError: The address is none of HTTP's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        protocol: Protocol = "json",
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = 30.0,
+        chat_model: str = "",
+        prompt: str = "",
+        provider: str = "",
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = f"not an address: {url!r}"
+            raise UsageError(msg, hint="write it whole: http://127.0.0.1:8000/predict")
+        self._connect: Callable[..., http.client.HTTPConnection] = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        self._host, self._port = parts.hostname, parts.port
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {"content-type": "application/json", **(headers or {})}
+        self._timeout_seconds = timeout_seconds
+        self._protocol: Protocol = protocol
+        self._chat_model, self._prompt = chat_model, prompt
+        self._provider = provider or parts.hostname
+        self._open = threading.local()
+
+    def __call__(self, inputs: Mapping[str, Value]) -> Reply:
+        """Return the server's answer.
+
+        Raises:
+            UpstreamError: There is none.
+        """
+        match self._protocol:
+            case "json":
+                return Reply.of(self._posted(inputs))
+            case "mlflow":
+                return self._first("predictions", {"dataframe_records": [inputs]})
+            case "open_inference":
+                return self._inferred(inputs)
+            case "chat":
+                return self._chatted(inputs)
+
+    @property
+    def prompt_version(self) -> str:
+        """A hash of the prompt's template; empty without one."""
+        return hashlib.sha256(self._prompt.encode()).hexdigest()[:12] if self._prompt else ""
+
+    def _first(self, field: str, body: Mapping[str, object]) -> Reply:
+        found = self._posted(body)
+        rows = cast("Mapping[str, object]", found).get(field) if isinstance(found, Mapping) else None
+        if not isinstance(rows, list) or not rows:
+            raise UpstreamError("no answer in it", f"a list of `{field}` was expected")
+        return Reply.of(cast("list[object]", rows)[0])
+
+    def _inferred(self, inputs: Mapping[str, Value]) -> Reply:
+        tensors = [
+            {"name": name, "shape": [1], "datatype": _datatype(value), "data": [value]}
+            for name, value in inputs.items()
+            if value is not None
+        ]
+        found = self._posted({"inputs": tensors})
+        outputs = cast("Mapping[str, object]", found).get("outputs") if isinstance(found, Mapping) else None
+        if not isinstance(outputs, list) or not outputs:
+            raise UpstreamError("no answer in it", "a list of `outputs` was expected")
+        told: dict[str, object] = {}
+        for output in cast("list[Mapping[str, object]]", outputs):
+            data = cast("list[object]", output.get("data") or [None])
+            told[str(output.get("name"))] = data[0]
+        return Reply.of(told if told.keys() <= {"prediction", "score"} else next(iter(told.values())))
+
+    def _chatted(self, inputs: Mapping[str, Value]) -> Reply:
+        started = time.perf_counter()
+        messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        call: dict[str, float | str | None] = {"provider": self._provider, "provider_model": self._chat_model}
+        try:
+            found = self._posted({"model": self._chat_model, "messages": messages})
+        except UpstreamError as error:
+            call |= {"error": error.kind, "latency_seconds": time.perf_counter() - started}
+            raise UpstreamError(error.kind, error.message, [call]) from error
+        told = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+        usage = told.get("usage")
+        call |= {"provider_model": str(told.get("model") or self._chat_model)}
+        call |= {"latency_seconds": time.perf_counter() - started}
+        call |= token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
+        try:
+            choices = cast("list[Mapping[str, Mapping[str, str]]]", told["choices"])
+            text = str(choices[0]["message"]["content"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise UpstreamError("no answer in it", "a list of `choices` was expected", [call]) from error
+        return Reply(prediction=text, text=text, calls=[call])
+
+    def _posted(self, body: object) -> object:
+        """Send a request and return the JSON of its answer; once more when a connection that was kept is closed."""
+        content = json.dumps(body, default=str).encode()
+        was_kept = getattr(self._open, "connection", None) is not None
+        try:
+            return self._asked(content)
+        except UpstreamError as error:
+            if not was_kept or error.kind != "closed early":
+                raise
+            return self._asked(content)
+
+    def _asked(self, content: bytes) -> object:
+        connection = self._connection()
+        try:
+            connection.request("POST", self._path, content, self._headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except TimeoutError as error:
+            self._forget()
+            raise UpstreamError("timeout", f"{self._timeout_seconds:g} s") from error
+        except (http.client.HTTPException, ConnectionError) as error:
+            self._forget()
+            is_refused = isinstance(error, ConnectionRefusedError)
+            raise UpstreamError("unreachable" if is_refused else "closed early", str(error)) from error
+        except OSError as error:
+            self._forget()
+            raise UpstreamError("unreachable", str(error)) from error
+        if response.status not in _OK:
+            raise UpstreamError(f"status {response.status}", answer[:200].decode(errors="replace"))
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise UpstreamError("not JSON", answer[:200].decode(errors="replace")) from error
+
+    def _connection(self) -> http.client.HTTPConnection:
+        kept = getattr(self._open, "connection", None)
+        if kept is None:
+            kept = self._open.connection = self._connect(self._host, self._port, timeout=self._timeout_seconds)
+        return cast("http.client.HTTPConnection", kept)
+
+    def _forget(self) -> None:
+        self._connection().close()
+        self._open.connection = None
+
+
+def _datatype(value: Value) -> str:
+    if isinstance(value, bool):
+        return "BOOL"
+    if isinstance(value, int):
+        return "INT64"
+    return "FP64" if isinstance(value, float) else "BYTES"
