@@ -85,6 +85,7 @@ class Recorder:
         self._policies = {f.name: f.policy for f in declared.features if f.policy != "keep"}
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
+        self._prices = self.layout.price_book()
 
     def record(
         self,
@@ -375,21 +376,22 @@ class Recorder:
 
         Args:
             prediction_id: The prediction it was made for.
-            cost_nano_usd: Its price in billionths of a dollar; None when unknown.
-            **fields: Further fields of `core.events.Call`, such as `input_tokens`.
+            cost_nano_usd: What was billed, in billionths of a dollar; when left out, what the price book says.
+            **fields: Further fields of `core.events.Call`, such as `provider_model` and `input_tokens`.
         """
         try:
             now = self._now()
             fields = {"called_at": now, "recorded_at": now, **fields}
-            self.spool.put(
-                self.model,
-                Call(
-                    call_id=self.spool.make_id(now),
-                    prediction_id=prediction_id,
-                    cost_nano_usd=cost_nano_usd,
-                    **fields,  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
-                ),
+            call = Call(
+                call_id=self.spool.make_id(now),
+                prediction_id=prediction_id,
+                cost_nano_usd=cost_nano_usd,
+                **fields,  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
             )
+            if cost_nano_usd is None:
+                priced = self._prices.cost(call)
+                call.cost_nano_usd, call.price_id = priced.nano_usd, priced.price_id
+            self.spool.put(self.model, call)
         except Exception as error:  # as in `record`
             self.note_failure(error)
 
