@@ -1,13 +1,14 @@
-"""What providers charge: price check and reprice."""
+"""What providers charge: price check, import, reprice and schema."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from setpoint.cli import price
-from setpoint.cli.options import Json, ModelName, Store, chosen_store, show
+from setpoint.cli.options import Json, ModelName, Store, chosen_store, say, show
 
 
 @price.command("check")
@@ -25,6 +26,25 @@ def check(
     show(check_prices(path, model), as_json=json)
 
 
+@price.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A price list in the form of LiteLLM's.")],
+    since: Annotated[str, typer.Option("--since", help="From when on its prices are paid (UTC).")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Models whose name fits, such as 'gpt-5*'; repeatable.")
+    ] = None,
+) -> None:
+    """Print a public price list as entries for prices.yaml; what cannot be read is named."""
+    from setpoint.core.clock import parse_time
+    from setpoint.declare.write import prices_yaml
+    from setpoint.project.price_book import import_prices
+
+    found = import_prices(file, since=parse_time(since), only=only or ())
+    for line in found.lines:
+        say(line)
+    print(prices_yaml(found.prices), end="")
+
+
 @price.command("reprice")
 def reprice(
     model: ModelName,
@@ -40,3 +60,13 @@ def reprice(
     start = None if since is None else parse_time(since, layout.model(model).timezone)
     done = reprice_calls(layout, layout.model(model).name, since=start)
     print("\n".join(one.text for one in done) or "nothing to change")
+
+
+@price.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of prices.yaml, for editors."""
+    import json
+
+    from setpoint.declare.json_schema import prices_schema
+
+    print(json.dumps(prices_schema(), indent=2))

@@ -9,8 +9,9 @@ from pathlib import Path
 from setpoint.answers.answer import Answer
 from setpoint.answers.prices import price_check
 from setpoint.core.clock import text
-from setpoint.core.errors import StoreBusy
+from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.prices import PriceBook
+from setpoint.declare.price_list import PriceList, read_price_list
 from setpoint.declare.prices import gaps
 from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.project.log import Log, open_log
@@ -107,6 +108,20 @@ def check_prices(store: Path, model: str = "") -> Answer:
     """
     with open_log(store) as log:
         return price_check(_evidences(log, [model] if model else log.models()), Layout.open(store).price_book(), model)
+
+
+def import_prices(file: Path, *, since: int, only: Sequence[str] = ()) -> PriceList:
+    """Read the file of a public price list; see `read_price_list`.
+
+    Raises:
+        UsageError: The file cannot be read, or is no such list.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file} cannot be read: {error}"
+        raise UsageError(msg, hint="name a price list in the form of LiteLLM's") from error
+    return read_price_list(text, since=since, only=only)
 
 
 def _evidences(log: Log, models: Sequence[str]) -> Iterator[RowEvidence]:
