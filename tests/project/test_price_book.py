@@ -161,6 +161,18 @@ def test_negative_tokens_are_unknown_and_the_event_is_kept(tmp_path: Path) -> No
     assert check_prices(tmp_path / "store").table("unpriced").rows[0][-1] == "input_tokens is negative: -4"
 
 
+def test_what_a_provider_reports_is_priced_by_its_classes_and_garbage_is_unknown(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    layout = recorded(tmp_path, calls=0)
+    recorder = Recorder(layout, "chat")
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    for told in (usage, {}, {"prompt_tokens": "many"}, [3], "none"):
+        recorder.call("p", provider="openai", provider_model="mini", usage=told)  # pyright: ignore[reportArgumentType]
+        wait(layout, 1)
+    assert recorder.close()
+    assert costs(layout) == [450_000, None, None, None, None]
+
+
 def test_a_process_that_still_has_the_old_book_is_corrected_by_the_next_tick(tmp_path: Path) -> None:
     apply(project(tmp_path))
     layout = Layout.open(tmp_path / "store")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from setpoint.core.clock import moment
+from setpoint.core.clock import DAY, moment
 from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.core.prices import STANDARD, USD, Price
@@ -78,8 +78,8 @@ def prices_yaml(prices: Iterable[Price]) -> str:
         {
             "provider": one.provider,
             "model": one.model,
-            "since": None if one.since is None else moment(one.since).isoformat(),
-            "until": None if one.until is None else moment(one.until).isoformat(),
+            "since": None if one.since is None else _when(one.since),
+            "until": None if one.until is None else _when(one.until),
             "tier": None if one.tier == STANDARD else one.tier,
             "above_input_tokens": one.above_input_tokens or None,
             "currency": None if one.currency == USD else one.currency,
@@ -90,6 +90,10 @@ def prices_yaml(prices: Iterable[Price]) -> str:
         for one in prices
     ]
     return "".join(f"{line}\n" for line in _Writer({}).mapping({"prices": told}, "", ""))
+
+
+def _when(at: int) -> str:
+    return moment(at).isoformat() if at % DAY else moment(at).date().isoformat()
 
 
 def with_contract(text: str, contract: Contract, file: str) -> str:
@@ -195,6 +199,8 @@ def _rates(model: Model) -> object:
             "per_compute_second_usd": one.per_compute_second_usd,
             "per_month_usd": one.per_month_usd,
             "per_outcome_usd": one.per_outcome_usd,
+            "per_idle_hour_usd": one.per_idle_hour_usd,
+            "capacity": one.capacity,
         }
         for one in model.rates.periods
     ]
