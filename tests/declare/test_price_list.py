@@ -96,7 +96,7 @@ def test_what_is_understood_becomes_prices_and_what_is_not_is_named() -> None:
 def test_the_yaml_that_is_written_says_the_same_prices() -> None:
     prices = read_price_list(json.dumps(LIST), since=SINCE).prices
     again = load_prices(prices_yaml(prices))
-    assert again.price_ids == PriceBook(tuple(prices)).price_ids
+    assert again.in_force == PriceBook(tuple(prices)).in_force
 
 
 def test_a_call_costs_what_the_list_says() -> None:

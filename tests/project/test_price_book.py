@@ -84,7 +84,7 @@ def test_what_was_billed_is_not_looked_up(tmp_path: Path) -> None:
     apply(project(tmp_path))
     layout = recorded(tmp_path, cost_nano_usd=7, price_id="invoice 7")
     apply(project(tmp_path, PRICES.replace("0.25", "0.5")))
-    assert reprice(layout, "chat") == []
+    assert reprice(layout, "chat", layout.price_book()) == []
     assert costs(layout) == [7] * 4
 
 
@@ -101,7 +101,7 @@ def test_a_call_without_a_price_is_found_and_apply_prices_it(tmp_path: Path) -> 
     assert costs(layout) == [450_000] * 4
     assert check_prices(tmp_path / "store").exit_code == 0
     assert apply(project(tmp_path)).is_empty
-    assert reprice(layout, "chat") == []
+    assert reprice(layout, "chat", layout.price_book()) == []
 
 
 def test_a_price_that_was_wrong_is_corrected_by_rows_that_are_added(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_price_that_was_wrong_is_corrected_by_rows_that_are_added(tmp_path: Pa
     assert apply(later).repriced == ("chat: openai/mini: 4 calls priced anew ($0.0018 before, $0.0022 now)",)
 
     assert (costs(layout), added(layout)) == ([550_000] * 4, 4)
-    assert reprice(layout, "chat") == []
+    assert reprice(layout, "chat", layout.price_book()) == []
     tick(layout)
     assert added(layout) == 4
     with open_log(tmp_path / "store") as log:
@@ -135,11 +135,29 @@ def test_a_price_that_was_wrong_is_corrected_by_rows_that_are_added(tmp_path: Pa
     assert (costs(layout), added(layout)) == ([450_000] * 4, 8)
 
 
+def test_a_price_that_was_entered_late_or_ended_early_holds_for_the_calls_of_its_time(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    layout = recorded(tmp_path)
+    entry = PRICES.replace("prices:\n", "")
+    late = entry.replace("2026-01-01", "2026-03-01T02:00").replace("0.25", "0.5")
+    assert "openai/mini is paid otherwise from 2026-03-01 02:00" in plan(project(tmp_path, PRICES + late)).text()
+    apply(project(tmp_path, PRICES + late))
+    assert costs(layout) == [450_000, 450_000, 700_000, 700_000]
+    long = entry.replace("since: 2026-01-01", "above_input_tokens: 999").replace("0.25", "1")
+    assert len(apply(project(tmp_path, PRICES + late + long)).repriced) == 1
+    assert costs(layout) == [1_200_000] * 4
+    apply(project(tmp_path, PRICES + late + long.replace("999", "1000")))
+    assert costs(layout) == [450_000, 450_000, 700_000, 700_000]
+    assert reprice(layout, "chat", layout.price_book()) == []
+
+
 def test_only_calls_since_a_time_are_priced_anew(tmp_path: Path) -> None:
     layout = recorded(tmp_path)
     apply(project(tmp_path, "prices: []\n"))
     layout.put_prices(plan(project(tmp_path)).prices.book)
-    assert [one.calls for one in reprice(layout, "chat", since=micros(START + timedelta(hours=2)))] == [2]
+    assert [
+        one.calls for one in reprice(layout, "chat", layout.price_book(), since=micros(START + timedelta(hours=2)))
+    ] == [2]
     assert costs(layout) == [None, None, 450_000, 450_000]
 
 
@@ -149,7 +167,7 @@ def test_a_price_that_the_book_no_longer_has_is_kept_and_said(tmp_path: Path) ->
     done = apply(project(tmp_path, PRICES.replace("model: mini", "model: maxi")))
     assert done.repriced == ()
     assert costs(layout) == [450_000] * 4
-    assert [one.text for one in reprice(layout, "chat")] == [
+    assert [one.text for one in reprice(layout, "chat", layout.price_book())] == [
         "openai/mini: 4 calls kept at a price that the book no longer has"
     ]
 

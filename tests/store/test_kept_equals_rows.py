@@ -141,7 +141,7 @@ def test_calls_that_are_priced_anew_are_in_states_as_in_rows(name: str) -> None:
         totals: list[float] = []
         for book in (PriceBook((first,)), PriceBook((dearer,)), PriceBook((dearer,)), PriceBook((first,))):
             layout.put_prices(book)
-            assert reprice(layout, "m") or book.prices == (dearer,)
+            assert reprice(layout, "m", book) or book.prices == (dearer,)
             compare(layout, windows)
             tick(layout)
             compare(layout, windows)

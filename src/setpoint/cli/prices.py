@@ -58,7 +58,7 @@ def reprice(
 
     layout = Layout.open(chosen_store(store))
     start = None if since is None else parse_time(since, layout.model(model).timezone)
-    done = reprice_calls(layout, layout.model(model).name, since=start)
+    done = reprice_calls(layout, layout.model(model).name, layout.price_book(), since=start)
     print("\n".join(one.text for one in done) or "nothing to change")
 
 

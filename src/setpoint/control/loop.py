@@ -12,6 +12,7 @@ from setpoint.control.checks import CHECKS, Check
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model
+from setpoint.core.prices import PriceBook
 from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
@@ -66,9 +67,10 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
         except StoreBusy:
             done.shipment = None
         now = layout.clock.now()
+        book = layout.price_book()
         for name in layout.models():
             model = layout.model(name)
-            done.repriced += [(name, one) for one in _reprice(layout, name) if one.calls]
+            done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
             with (
                 Summaries.reading(layout.summaries(name)) as summaries,
                 closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
@@ -85,9 +87,9 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
     return done
 
 
-def _reprice(layout: Layout, model: str) -> list[Repriced]:
+def _reprice(layout: Layout, model: str, book: PriceBook) -> list[Repriced]:
     try:
-        return reprice(layout, model)
+        return reprice(layout, model, book)
     except StoreBusy:  # as with new versions: the next tick does it
         return []
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 
 from setpoint.core.clock import text
 from setpoint.core.events import Call
@@ -112,6 +113,23 @@ class _Period:
     rates: tuple[tuple[float, Decimal, str], ...]
     """From when on, dollars a unit of its currency, and the identifier of the price at this rate."""
 
+    def holds_at(self, time: float) -> bool:
+        return self.start <= time < self.end
+
+    def rate_at(self, time: float) -> tuple[float, Decimal, str] | None:
+        return next((one for one in reversed(self.rates) if one[0] <= time), None)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The calls that a price holds for: made in `[start, end)`, with `above` < input tokens <= `upto`."""
+
+    price_id: str
+    start: float
+    end: float
+    above: float
+    upto: float
+
 
 @dataclass(frozen=True)
 class PriceBook:
@@ -146,15 +164,16 @@ class PriceBook:
         return found
 
     @cached_property
-    def price_ids(self) -> frozenset[str]:
-        """The identifier of each price at each rate of exchange: another amount has another one."""
-        return frozenset(
-            identifier
-            for providers in self._by_model.values()
-            for periods in providers.values()
-            for period in periods
-            for _, _, identifier in period.rates
-        )
+    def in_force(self) -> dict[str, list[InForce]]:
+        """When and for which calls each price holds, by provider and model."""
+        found: dict[str, list[InForce]] = {}
+        for model, providers in self._by_model.items():
+            for provider, periods in providers.items():
+                of_tier: dict[str, list[_Period]] = {}
+                for period in periods:
+                    of_tier.setdefault(period.price.tier, []).append(period)
+                found[f"{provider}/{model}"] = [one for several in of_tier.values() for one in _in_force(several)]
+        return found
 
     def cost(self, call: Call) -> Priced:
         """Return what a call costs by its time, tier, size and tokens, exact and rounded once; never raises.
@@ -168,7 +187,7 @@ class PriceBook:
         if period is None:
             return Priced(unknown=why)
         price = period.price
-        rate = next((one for one in reversed(period.rates) if one[0] <= call.called_at), None)
+        rate = period.rate_at(call.called_at)
         if rate is None:
             return Priced(unknown=f"{price.subject}: no rate of {price.currency} to USD at {text(call.called_at)} UTC")
         amount, why = _amount(price, counts, call.compute_seconds)
@@ -184,23 +203,14 @@ class PriceBook:
             >>> PriceBook((Price("a", "b", since=7),)).changed_from(PriceBook())
             {'a/b': 7}
         """
-        old, new = before._ends(), self._ends()
         found: dict[str, int | None] = {}
-        for name in sorted({*old, *new}):
-            mine, theirs = new.get(name, {}), old.get(name, {})
-            ends = [(mine.get(one, one[0]), theirs.get(one, one[0])) for one in {*mine, *theirs}]
-            moved = [min(pair) for pair in ends if pair[0] != pair[1]]
-            if moved:
-                found[name] = None if math.isinf(min(moved)) else int(min(moved))
+        for name in sorted({*self.in_force, *before.in_force}):
+            new, old = self.in_force.get(name, []), before.in_force.get(name, [])
+            times = sorted({time for one in (*new, *old) for time in (one.start, one.end)})
+            first = next((time for time in times if _paid_at(new, time) != _paid_at(old, time)), None)
+            if first is not None:
+                found[name] = None if math.isinf(first) else int(first)
         return found
-
-    def _ends(self) -> dict[str, dict[tuple[float, str], float]]:
-        """Return by provider and model until when each price holds, by its start and its identifier."""
-        return {
-            f"{provider}/{model}": {(max(p.start, at), name): p.end for p in periods for at, _, name in p.rates}
-            for model, providers in self._by_model.items()
-            for provider, periods in providers.items()
-        }
 
     def _period(self, call: Call, input_tokens: int) -> tuple[_Period | None, str]:
         """Return the price that holds for a call, or why none does."""
@@ -218,7 +228,7 @@ class PriceBook:
         if not of_tier:
             known = ", ".join(sorted({one.price.tier for one in found}))
             return None, f"{provider}/{call.provider_model} has no price of tier {tier}; it has {known}"
-        in_time = [one for one in of_tier if one.start <= call.called_at < one.end]
+        in_time = [one for one in of_tier if one.holds_at(call.called_at)]
         if not in_time:
             return None, f"{provider}/{call.provider_model} has no price at this time; {_times(of_tier)}"
         fitting = [one for one in in_time if not 0 < one.price.above_input_tokens >= input_tokens]
@@ -241,6 +251,23 @@ def with_ends(prices: Iterable[Price]) -> list[tuple[Price, float]]:
         next_start = _start(after.since) if after is not None and after.key == price.key else math.inf
         ends.append((price, next_start if price.until is None else price.until))
     return ends
+
+
+def _in_force(periods: Sequence[_Period]) -> list[InForce]:
+    """Return what holds when, of one model and tier: of several sizes the largest that a call exceeds."""
+    times = sorted({time for one in periods for time in (one.start, one.end, *(rate[0] for rate in one.rates))})
+    found: list[InForce] = []
+    for start, end in pairwise(times):
+        held = [(one.price.above_input_tokens or -1, one.rate_at(start)) for one in periods if one.holds_at(start)]
+        held.sort(key=lambda one: one[0])
+        for (above, rate), (upto, _) in pairwise([*held, (math.inf, None)]):
+            if rate is not None:
+                found.append(InForce(rate[2], start, end, above, upto))
+    return found
+
+
+def _paid_at(prices: Sequence[InForce], time: float) -> set[tuple[str, float, float]]:
+    return {(one.price_id, one.above, one.upto) for one in prices if one.start <= time < one.end}
 
 
 def _start(since: int | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from setpoint.core.events import Call
 from setpoint.core.prices import PriceBook
@@ -20,7 +21,7 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
     Raises:
         TypeError: A field that calls do not have.
     """
-    reported = token_fields(usage) if isinstance(usage, Mapping) else {}  # an upstream may answer anything
+    reported = token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
     call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
     if call.cost_nano_usd is None:
         priced = book.cost(call)

@@ -14,7 +14,7 @@ import msgspec
 from setpoint.core.events import Call
 from setpoint.core.metric import counted
 from setpoint.core.money import NANO
-from setpoint.core.prices import TOKEN_CLASSES, PriceBook
+from setpoint.core.prices import INPUT_CLASSES, TOKEN_CLASSES, PriceBook
 from setpoint.store.engines.duck import at, literal
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
@@ -28,7 +28,8 @@ _COLUMNS = (
     *(f"{name}_tokens" for name in TOKEN_CLASSES),
     *("compute_seconds", "price_id", "cost_nano_usd"),
 )
-_OURS = "regexp_matches(price_id, '#[0-9a-f]{8}$')"  # what a caller said it cost is not for us to change
+_FAR = 1 << 60
+_OURS = "regexp_matches(c.price_id, '#[0-9a-f]{8}$')"  # what a caller said it cost is not for us to change
 
 
 @dataclass(slots=True)
@@ -66,22 +67,23 @@ def recorded_calls(connection: duckdb.DuckDBPyConnection, where: str) -> Iterato
 
     Args:
         connection: Where `calls` is a view.
-        where: SQL of which.
+        where: SQL of which, of a call `c`.
     """
-    found = connection.execute(f"SELECT epoch_us(called_at), {', '.join(_COLUMNS)} FROM calls WHERE {where}")
+    found = connection.execute(f"SELECT epoch_us(called_at), {', '.join(_COLUMNS)} FROM calls AS c WHERE {where}")
     while several := found.fetchmany(_READ_AT_ONCE):
         for called_at, *values in several:
             yield Call(**dict(zip(_COLUMNS, values, strict=True)), called_at=called_at, recorded_at=called_at)
 
 
-def reprice(layout: Layout, model: str, *, since: int | None = None) -> list[Repriced]:
-    """Add what the price book in force says of calls without a price, or at one that it no longer has.
+def reprice(layout: Layout, model: str, book: PriceBook, *, since: int | None = None) -> list[Repriced]:
+    """Add what a price book says of calls without a price, or at one that does not hold for them.
 
     The rows of a call then add up to its price of now; a second time there is nothing to add.
 
     Args:
         layout: The store.
         model: The model whose calls they are.
+        book: The prices.
         since: Only calls made from then on, microseconds.
 
     Returns:
@@ -90,21 +92,15 @@ def reprice(layout: Layout, model: str, *, since: int | None = None) -> list[Rep
     Raises:
         StoreBusy: Another process ships.
     """
-    book = layout.price_book()
     if not book.prices:
         return []
-    sold = ", ".join(literal(name) for name in sorted({price.model for price in book.prices}))
-    known = ", ".join(literal(name) for name in sorted(book.price_ids))
-    where = f"((cost_nano_usd IS NULL AND provider_model IN ({sold})) OR ({_OURS} AND price_id NOT IN ({known})))"
-    if since is not None:
-        where += f" AND called_at >= {at(since)}"
     done: dict[str, Repriced] = {}
     with layout.lease(LEASE), Snapshot(layout, model, tables=("calls",)) as snapshot, TemporaryDirectory() as folder:
         lake = LakeTable(layout.lake(model, "calls"))
         path = Path(folder) / "adjustments.ndjson"
         now = layout.clock.now()
         with path.open("wb") as file:
-            for call in recorded_calls(snapshot.connection, where):
+            for call in recorded_calls(snapshot.connection, _doubtful(book, since)):
                 adjustment = _adjustment(call, book, done, now, lake.ship + 1)
                 if adjustment is not None:
                     file.write(msgspec.json.encode(adjustment) + b"\n")
@@ -115,13 +111,34 @@ def reprice(layout: Layout, model: str, *, since: int | None = None) -> list[Rep
     return sorted(done.values(), key=lambda one: one.subject)
 
 
+def _doubtful(book: PriceBook, since: int | None) -> str:
+    """Return SQL of the calls that may cost another amount than they say: few, so that to look often costs little."""
+    sold = ", ".join(literal(name) for name in sorted({price.model for price in book.prices}))
+    tokens = " + ".join(f"coalesce({name}_tokens, 0)" for name in INPUT_CLASSES)
+    held = ", ".join(
+        f"({literal(one.price_id)}, {', '.join(map(_clamped, (one.start, one.end, one.above, one.upto)))})"
+        for several in book.in_force.values()
+        for one in several
+    )
+    is_held = (
+        f"EXISTS (SELECT 1 FROM (VALUES {held}) AS h(price_id, start, until, above, upto) WHERE h.price_id = c.price_id"
+        f" AND epoch_us(called_at) >= start AND epoch_us(called_at) < until AND {tokens} > above AND {tokens} <= upto)"
+    )
+    where = f"((cost_nano_usd IS NULL AND provider_model IN ({sold})) OR ({_OURS} AND NOT {is_held}))"
+    return where if since is None else f"{where} AND called_at >= {at(since)}"
+
+
+def _clamped(number: float) -> str:
+    return str(round(min(max(number, -_FAR), _FAR)))
+
+
 def _adjustment(call: Call, book: PriceBook, done: dict[str, Repriced], now: int, ship: int) -> Call | None:
     """Return the row that makes a call cost what the book says, and count it; None when it does already."""
     priced = book.cost(call)
     before = call.cost_nano_usd
-    if priced.nano_usd is None and before is None:
+    if priced.nano_usd == before:  # also when both are unknown
         return None
-    subject = f"{call.provider}/{call.provider_model}"
+    subject = "/".join(name for name in (call.provider, call.provider_model) if name)
     told = done.setdefault(subject, Repriced(subject))
     if priced.nano_usd is None:
         told.kept += 1

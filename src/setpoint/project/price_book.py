@@ -13,7 +13,7 @@ from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.prices import PriceBook
 from setpoint.declare.price_list import PriceList, read_price_list
 from setpoint.declare.prices import gaps
-from setpoint.predictions.pricing import Repriced, reprice
+from setpoint.predictions.pricing import reprice
 from setpoint.project.log import Log, open_log
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence
@@ -89,14 +89,11 @@ def price_changes(layout: Layout, plan: BookPlan) -> list[tuple[str, str, str, i
 
 def reprice_all(layout: Layout) -> list[str]:
     """Price what has no price yet, or another one now, in every model; what was done in words."""
+    book = layout.price_book()
     try:
-        return said([(model, one) for model in layout.models() for one in reprice(layout, model)])
+        done = [(model, one) for model in layout.models() for one in reprice(layout, model, book)]
     except StoreBusy:
         return ["another process ships: the next `setpoint tick` prices the calls anew"]
-
-
-def said(done: Sequence[tuple[str, Repriced]]) -> list[str]:
-    """Return what became of the calls of each model, in words."""
     return [f"{model}: {one.text}" for model, one in done if one.calls]
 
 
