@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from setpoint.answers.embedding_drift import embedding_drift
     from setpoint.connect.asgi import SetpointMiddleware
     from setpoint.connect.estimator import wrap
+    from setpoint.connect.upstream import Upstream
     from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
     from setpoint.core.errors import SetpointError, StoreError, UsageError
     from setpoint.core.model import (
@@ -68,6 +69,7 @@ _HOMES = {
     "StoreError": "core.errors",
     "Success": "core.model",
     "Task": "core.model",
+    "Upstream": "connect.upstream",
     "UsageError": "core.errors",
     "Verdict": "core.verdict",
     "Window": "core.window",
@@ -122,6 +124,7 @@ __all__ = [
     "StoreError",
     "Success",
     "Task",
+    "Upstream",
     "UsageError",
     "Verdict",
     "Window",

@@ -14,6 +14,7 @@ import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
+from setpoint.core.errors import DeclarationError
 from setpoint.core.metric import number
 from setpoint.core.model import Model, Rates
 from setpoint.predictions.recorder import Recorder
@@ -274,6 +275,24 @@ def test_a_monthly_cost_of_predictions_without_times_is_unknown() -> None:
     answer = setpoint.read(pl.DataFrame({"score": [0.2, 0.9] * 20, "outcome": [0, 1] * 20}), model=model).cost()
     assert lines(answer) == {"monthly": None}
     assert "no times" in str(metric(answer, "cost_per_prediction_usd")[1])
+
+
+@pytest.mark.parametrize("per_second", [None, 0.001])
+def test_idle_capacity_is_what_was_there_and_not_used(tmp_path: Path, per_second: float | None) -> None:
+    rates = Rates(per_idle_hour_usd=3.0, capacity=2.0, per_compute_second_usd=per_second)
+    layout = store(tmp_path / "store", Model("m", rates=rates), rows_of(24, compute=0.5), until=START + DAY)
+    told = lines(cost(layout))
+    used = 24 * 0.5
+    assert told["idle"] == pytest.approx(3.0 * (48 - used / 3600))
+    assert told.get("compute") == (None if per_second is None else pytest.approx(0.001 * used))
+
+
+def test_nobody_knows_what_was_idle_when_compute_is_not_told(tmp_path: Path) -> None:
+    model = Model("m", rates=Rates(per_idle_hour_usd=3.0, capacity=2.0))
+    layout = store(tmp_path / "store", model, rows_of(24), until=START + DAY)
+    assert lines(cost(layout)) == {"idle": None}
+    with pytest.raises(DeclarationError, match="expected both or neither"):
+        Rates(capacity=2.0)
 
 
 def failed(n: int) -> str | None:

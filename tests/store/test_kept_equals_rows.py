@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.model import Cohort, Model, OutcomeKind, Rates, Silence, Success, Task
+from setpoint.core.prices import Price, PriceBook
 from setpoint.core.window import Window
+from setpoint.predictions.pricing import reprice
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.evidence import SCORE, RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -111,6 +114,42 @@ def test_numbers_from_states_equal_numbers_from_rows(name: str) -> None:
         whole = Window(start, layout.clock.now() // HOUR * HOUR)
         kept = compare(layout, [whole, Window(start + DAY, start + 3 * DAY)])
         assert not kept.news
+
+
+@pytest.mark.parametrize("name", ["plain", "sampled"])
+def test_calls_that_are_priced_anew_are_in_states_as_in_rows(name: str) -> None:
+    first = Price("openai", "mini", per_million_tokens={"input": Decimal(2)})
+    dearer = Price("openai", "mini", per_million_tokens={"input": Decimal(3)})
+    rng = random.Random(7)
+    with temporary_store(MODELS[name], replay_now=START) as (layout, spool):
+        assert isinstance(layout.clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        for hour in range(40):
+            layout.clock.set(START + hour * HOUR)
+            for _ in range(rng.randrange(4)):
+                role = rng.choice([None, "shadow"])
+                done = recorder.record({"country": "de", "amount": 40.0}, score=0.9, role=role)
+                for attempt in (1, 2):
+                    called = rng.choice(["mini", "other"])
+                    tokens = rng.randrange(1000)
+                    recorder.call(done, attempt=attempt, provider="openai", provider_model=called, input_tokens=tokens)
+                recorder.outcome(1, prediction_id=done)
+        layout.clock.set(START + 41 * HOUR)
+        windows = [Window(START, START + 41 * HOUR), Window(START + 7 * HOUR, START + 20 * HOUR)]
+        spool.close()
+        tick(layout)
+        totals: list[float] = []
+        for book in (PriceBook((first,)), PriceBook((dearer,)), PriceBook((dearer,)), PriceBook((first,))):
+            layout.put_prices(book)
+            assert reprice(layout, "m", book) or book.prices == (dearer,)
+            compare(layout, windows)
+            tick(layout)
+            compare(layout, windows)
+            with Snapshot(layout, "m") as snapshot:
+                rows = RowEvidence(snapshot.connection, layout.model("m"), snapshot.columns, layout.clock.now())
+                totals.append(rows.spending(windows[0]).total("usd"))
+        assert totals == pytest.approx([totals[0], 1.5 * totals[0], 1.5 * totals[0], totals[0]])
+        assert totals[0] > 0
 
 
 def test_states_alone_answer_without_opening_the_event_log() -> None:

@@ -113,8 +113,8 @@ def _stretch(
     """
     known = arrival(roots)
     without = {False: 0, True: 0}
-    is_by_second = rates.per_compute_second_usd is not None
-    if is_by_second and roots.total("unpriced"):
+    is_by_second = rates.per_compute_second_usd is not None or rates.per_idle_hour_usd is not None
+    if is_by_second and (roots.total("unpriced") or rates.per_compute_second_usd is None):
         without |= count_without_compute(evidence, window)
     made: list[Usage] = []
     for is_shadow, part in enumerate((counted_rows.without(role="shadow"), counted_rows.only(role="shadow"))):

@@ -30,6 +30,8 @@ dataset = typer.Typer(help="Predictions that may be trained on, as files that ca
 app.add_typer(dataset, name="dataset")
 contract = typer.Typer(help="What inputs promise, in the notations of others.", no_args_is_help=True)
 app.add_typer(contract, name="contract")
+price = typer.Typer(help="What providers charge, and which calls nobody has a price for.", no_args_is_help=True)
+app.add_typer(price, name="price")
 
 
 def main() -> None:

@@ -1,5 +1,27 @@
 """Registers every command group."""
 
-from setpoint.cli import contracts, datasets, declarations, demos, evaluation, keeping, profiles, questions, routes
+from setpoint.cli import (
+    contracts,
+    datasets,
+    declarations,
+    demos,
+    evaluation,
+    keeping,
+    prices,
+    profiles,
+    questions,
+    routes,
+)
 
-__all__ = ["contracts", "datasets", "declarations", "demos", "evaluation", "keeping", "profiles", "questions", "routes"]
+__all__ = [
+    "contracts",
+    "datasets",
+    "declarations",
+    "demos",
+    "evaluation",
+    "keeping",
+    "prices",
+    "profiles",
+    "questions",
+    "routes",
+]

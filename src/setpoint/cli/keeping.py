@@ -32,6 +32,8 @@ def tick(store: Store = None) -> None:
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
     for model, version in done.versions:
         say(f"{model}: new version in traffic: {version}")
+    for model, repriced in done.repriced:
+        say(f"{model}: {repriced.text}")
     for finding in done.findings:
         say(f"{finding.model}: {finding.state} {finding.kind}: {finding.said}")
 

@@ -10,6 +10,7 @@ import http.client
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ class UpstreamError(SetpointError):
         calls: What it may bill all the same; without a cost, which is unknown.
     """
 
-    def __init__(self, kind: str, detail: str, calls: Sequence[Billed] = ()) -> None:
+    def __init__(self, *, kind: str, detail: str, calls: Sequence[Billed] = ()) -> None:
         """Keep the kind apart, so that errors can be counted by it."""
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
@@ -40,6 +41,9 @@ class UpstreamError(SetpointError):
 
 class Upstream:
     """A version at an address.
+
+    Attributes:
+        close: Closes the connections of all threads; done when nobody holds the version any more.
 
     Args:
         url: Where requests go, whole: `http://host:8000/predict`.
@@ -82,6 +86,8 @@ class Upstream:
         self._chat_model, self._prompt = chat_model, prompt
         self._provider = provider or parts.hostname
         self._open = threading.local()
+        self._kept: set[http.client.HTTPConnection] = set()
+        self.close = weakref.finalize(self, _close, self._kept)
 
     def __call__(self, inputs: Mapping[str, Value]) -> Reply:
         """Return the server's answer.
@@ -108,7 +114,7 @@ class Upstream:
         found = self._posted(body)
         rows = cast("Mapping[str, object]", found).get(field) if isinstance(found, Mapping) else None
         if not isinstance(rows, list) or not rows:
-            raise UpstreamError("no answer in it", f"a list of `{field}` was expected")
+            raise UpstreamError(kind="no answer in it", detail=f"a list of `{field}` was expected")
         return Reply.of(cast("list[object]", rows)[0])
 
     def _inferred(self, inputs: Mapping[str, Value]) -> Reply:
@@ -120,7 +126,7 @@ class Upstream:
         found = self._posted({"inputs": tensors})
         outputs = cast("Mapping[str, object]", found).get("outputs") if isinstance(found, Mapping) else None
         if not isinstance(outputs, list) or not outputs:
-            raise UpstreamError("no answer in it", "a list of `outputs` was expected")
+            raise UpstreamError(kind="no answer in it", detail="a list of `outputs` was expected")
         told: dict[str, object] = {}
         for output in cast("list[Mapping[str, object]]", outputs):
             data = cast("list[object]", output.get("data") or [None])
@@ -135,8 +141,8 @@ class Upstream:
             found = self._posted({"model": self._chat_model, "messages": messages})
         except UpstreamError as error:
             call |= {"error": error.kind, "latency_seconds": time.perf_counter() - started}
-            raise UpstreamError(error.kind, error.message, [call]) from error
-        told = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+            raise UpstreamError(kind=error.kind, detail=error.message, calls=[call]) from error
+        told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
         usage = told.get("usage")
         call |= {"provider_model": str(told.get("model") or self._chat_model)}
         call |= {"latency_seconds": time.perf_counter() - started}
@@ -145,7 +151,9 @@ class Upstream:
             choices = cast("list[Mapping[str, Mapping[str, str]]]", told["choices"])
             text = str(choices[0]["message"]["content"])
         except (KeyError, IndexError, TypeError) as error:
-            raise UpstreamError("no answer in it", "a list of `choices` was expected", [call]) from error
+            raise UpstreamError(
+                kind="no answer in it", detail="a list of `choices` was expected", calls=[call]
+            ) from error
         return Reply(prediction=text, text=text, calls=[call])
 
     def _posted(self, body: object) -> object:
@@ -167,30 +175,38 @@ class Upstream:
             answer = response.read()
         except TimeoutError as error:
             self._forget()
-            raise UpstreamError("timeout", f"{self._timeout_seconds:g} s") from error
+            raise UpstreamError(kind="timeout", detail=f"{self._timeout_seconds:g} s") from error
         except (http.client.HTTPException, ConnectionError) as error:
             self._forget()
             is_refused = isinstance(error, ConnectionRefusedError)
-            raise UpstreamError("unreachable" if is_refused else "closed early", str(error)) from error
+            raise UpstreamError(kind="unreachable" if is_refused else "closed early", detail=str(error)) from error
         except OSError as error:
             self._forget()
-            raise UpstreamError("unreachable", str(error)) from error
+            raise UpstreamError(kind="unreachable", detail=str(error)) from error
         if response.status not in _OK:
-            raise UpstreamError(f"status {response.status}", answer[:200].decode(errors="replace"))
+            raise UpstreamError(kind=f"status {response.status}", detail=answer[:200].decode(errors="replace"))
         try:
             return json.loads(answer)
         except ValueError as error:
-            raise UpstreamError("not JSON", answer[:200].decode(errors="replace")) from error
+            raise UpstreamError(kind="not JSON", detail=answer[:200].decode(errors="replace")) from error
 
     def _connection(self) -> http.client.HTTPConnection:
         kept = getattr(self._open, "connection", None)
         if kept is None:
             kept = self._open.connection = self._connect(self._host, self._port, timeout=self._timeout_seconds)
+            self._kept.add(kept)
         return cast("http.client.HTTPConnection", kept)
 
     def _forget(self) -> None:
-        self._connection().close()
+        connection = self._connection()
+        connection.close()
+        self._kept.discard(connection)
         self._open.connection = None
+
+
+def _close(connections: set[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def _datatype(value: Value) -> str:

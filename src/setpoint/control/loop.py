@@ -12,6 +12,8 @@ from setpoint.control.checks import CHECKS, Check
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model
+from setpoint.core.prices import PriceBook
+from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.findings import write_findings
@@ -35,12 +37,14 @@ class Tick:
         buckets: Hours that were closed or recomputed.
         findings: Rows that were added to the findings.
         versions: Model and version of each that was seen for the first time, and is now a change.
+        repriced: Model and what became of its calls that had no price, or cost another amount now.
     """
 
     shipment: Shipment | None = None
     buckets: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
     versions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
 def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
@@ -63,8 +67,10 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
         except StoreBusy:
             done.shipment = None
         now = layout.clock.now()
+        book = layout.price_book()
         for name in layout.models():
             model = layout.model(name)
+            done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
             with (
                 Summaries.reading(layout.summaries(name)) as summaries,
                 closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
@@ -79,6 +85,13 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
             done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
             done.buckets += refresh(layout, model, now, notes=evidence.notes)
     return done
+
+
+def _reprice(layout: Layout, model: str, book: PriceBook) -> list[Repriced]:
+    try:
+        return reprice(layout, model, book)
+    except StoreBusy:  # as with new versions: the next tick does it
+        return []
 
 
 def _note_versions(layout: Layout, model: Model, evidence: RowEvidence) -> list[str]:

@@ -78,8 +78,11 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     """One billed attempt inside a prediction. `cost_nano_usd` null means unknown, never free.
 
     Tokens are in disjoint classes, as they are priced: `input_tokens` leaves out what was read from
-    or written to a cache, `output_tokens` leaves out reasoning. `purpose` is `judge` for a call that
-    graded the answer: it is no part of what the answer cost.
+    or written to a cache, audio and images, `output_tokens` leaves out reasoning, audio and images;
+    `cached_write_1h_tokens` are kept for an hour, `cached_write_tokens` as long as the provider does
+    unasked. `purpose` is `judge` for a call that graded the answer: it is no part of what the answer
+    cost. A row with `adjusts` is no attempt: it adds `cost_nano_usd` to that of an earlier one, whose
+    price has changed since.
     """
 
     call_id: str
@@ -94,10 +97,17 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     input_tokens: int | None = None
     cached_read_tokens: int | None = None
     cached_write_tokens: int | None = None
+    cached_write_1h_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
     reasoning_tokens: int | None = None
     output_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    output_image_tokens: int | None = None
+    compute_seconds: float | None = None
     price_id: str | None = None
     cost_nano_usd: int | None = None
+    adjusts: str | None = None
     latency_seconds: float | None = None
     error: str | None = None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 NANO = 1_000_000_000
+
+# No product of a count, a price and a rate of exchange has as many digits: all is exact until the one rounding.
+EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 
 
 def nano_usd(amount: Decimal | float | str) -> int:
@@ -15,4 +18,4 @@ def nano_usd(amount: Decimal | float | str) -> int:
         2500
     """
     exact = amount if isinstance(amount, Decimal) else Decimal(str(amount))
-    return int((exact * NANO).to_integral_value(ROUND_HALF_EVEN))
+    return int(EXACT.multiply(exact, Decimal(NANO)).to_integral_value(ROUND_HALF_EVEN))

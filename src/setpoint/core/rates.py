@@ -21,6 +21,8 @@ class Rates:
         per_compute_second_usd: Cost of one second of compute.
         per_month_usd: Fixed cost of a month.
         per_outcome_usd: Cost of learning one outcome.
+        per_idle_hour_usd: Cost of an hour of capacity in which nothing was computed.
+        capacity: How much compute there is at a time, such as 2 for two machines; it goes with the price of idleness.
         since: From when on they are paid, microseconds, at a quarter of an hour: that is how tallies count.
             None: since ever.
         earlier: What was paid until then.
@@ -30,6 +32,8 @@ class Rates:
     per_compute_second_usd: float | None = None
     per_month_usd: float | None = None
     per_outcome_usd: float | None = None
+    per_idle_hour_usd: float | None = None
+    capacity: float | None = None
     since: int | None = None
     earlier: Rates | None = None
 
@@ -38,6 +42,9 @@ class Rates:
         if self.since is not None and self.since % QUARTER_HOUR:
             msg = f"rates since {text(self.since)}, expected a whole quarter of an hour"
             raise DeclarationError(msg, hint="predictions are counted by the quarter of an hour: move the date")
+        if (self.capacity is None) != (self.per_idle_hour_usd is None):
+            msg = "one of capacity and per_idle_hour_usd, expected both or neither"
+            raise DeclarationError(msg, hint="what is idle is what of the capacity was not used")
         before = self.earlier
         if before is not None and (self.since is None or (before.since is not None and before.since >= self.since)):
             msg = "rates that are not later than the ones before them"
@@ -46,7 +53,8 @@ class Rates:
     @property
     def paid(self) -> tuple[float | None, ...]:
         """The prices, without their date."""
-        return (self.per_prediction_usd, self.per_compute_second_usd, self.per_month_usd, self.per_outcome_usd)
+        rows = (self.per_prediction_usd, self.per_compute_second_usd)
+        return (*rows, self.per_month_usd, self.per_outcome_usd, self.per_idle_hour_usd, self.capacity)
 
     @property
     def is_paid(self) -> bool:

@@ -28,6 +28,7 @@ _EXPECTED = {
     "list_type": "a list",
     "finite_number": "a finite number",
     "string_too_short": "text that is not empty",
+    "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
     "string_pattern_mismatch": NAME_RULE,

@@ -1,4 +1,4 @@
-"""Reading a project: `setpoint.yaml`, `defaults.yaml` beside it, and one file a model.
+"""Reading a project: `setpoint.yaml`, `defaults.yaml` and `prices.yaml` beside it, and one file a model.
 
 `defaults.yaml` merges beneath every model: mappings at every depth, all else is replaced; a key that a model
 sets to nothing (`owner:`) takes its default back.
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from setpoint.declare.bars import impossible_bars
 from setpoint.declare.contract import contract_problems
 from setpoint.declare.explain import explain
+from setpoint.declare.prices import PricesDeclaration, price_problems
 from setpoint.declare.problems import Problem, Problems, declaration_error
 from setpoint.declare.schema import ModelDeclaration, ProjectDeclaration
 from setpoint.declare.source import Source, fail, read_source, read_text
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from setpoint.core.model import Model
+    from setpoint.core.prices import PriceBook
 
 PROJECT_FILE = "setpoint.yaml"
 DEFAULTS_FILE = "defaults.yaml"
+PRICES_FILE = "prices.yaml"
 MODELS_FOLDER = "models"
 
 _Declaration = TypeVar("_Declaration", bound=BaseModel)
@@ -39,11 +42,13 @@ class Project:
         store: The store's path, resolved against the folder, or its URL as written.
         models: The declared models by name, in order of name.
         files: Every file that was read, to watch or to show.
+        prices: The price book; None when no file declares one.
     """
 
     store: str
     models: Mapping[str, Model]
     files: tuple[Path, ...]
+    prices: PriceBook | None = None
 
 
 def load_project(folder: Path) -> Project:
@@ -63,6 +68,7 @@ def load_project(folder: Path) -> Project:
     """
     problems: list[Problem] = []
     models: dict[str, Model] = {}
+    prices = None
     try:
         project = _project(folder)
         models_folder = _models_folder(folder, project)
@@ -72,6 +78,12 @@ def load_project(folder: Path) -> Project:
             files.append(folder / DEFAULTS_FILE)
             try:
                 defaults = _defaults(folder / DEFAULTS_FILE)
+            except Problems as found:
+                problems.extend(found.problems)
+        if (folder / PRICES_FILE).exists():
+            files.append(folder / PRICES_FILE)
+            try:
+                prices = _prices(read_source(folder / PRICES_FILE))
             except Problems as found:
                 problems.extend(found.problems)
         for path in _model_files(models_folder):
@@ -85,7 +97,7 @@ def load_project(folder: Path) -> Project:
     else:
         if not problems:
             store = project.store if "://" in project.store else str(folder / project.store)
-            return Project(store, models, tuple(files))
+            return Project(store, models, tuple(files), prices)
     raise declaration_error(problems) from None
 
 
@@ -131,6 +143,33 @@ def load_text(text: str, name: str, file: str = "") -> Model:
         return _model(read_text(text, file or f"{name}.yaml"), name)
     except Problems as found:
         raise declaration_error(found.problems) from None
+
+
+def load_prices(text: str, file: str = PRICES_FILE) -> PriceBook:
+    """Read a price book that is not in a file.
+
+    Args:
+        text: The YAML text.
+        file: What errors call the text.
+
+    Raises:
+        DeclarationError: The text does not hold; the error tells all problems.
+
+    Example:
+        >>> load_prices("prices: [{provider: own, model: v3, per_compute_second: 0.002}]").prices[0].subject
+        'own/v3'
+    """
+    try:
+        return _prices(read_text(text, file))
+    except Problems as found:
+        raise declaration_error(found.problems) from None
+
+
+def _prices(source: Source) -> PriceBook:
+    book = _validated(PricesDeclaration, source).to_core()
+    if found := price_problems(book, source):
+        raise Problems(found)
+    return book
 
 
 def _project(folder: Path) -> ProjectDeclaration:

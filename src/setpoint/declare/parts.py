@@ -251,6 +251,10 @@ class RatesDeclaration(Part):
     """Fixed cost of a month."""
     per_outcome_usd: Usd | None = None
     """Cost of learning one outcome, such as a human label."""
+    per_idle_hour_usd: Usd | None = None
+    """Cost of an hour of capacity in which nothing was computed; what was, is paid by per_compute_second_usd."""
+    capacity: Annotated[float, Field(gt=0)] | None = None
+    """How much compute there is at a time, such as 2 for two machines."""
 
     def to_core(self, zone: str, earlier: Rates | None) -> Rates:
         """Return the core noun."""

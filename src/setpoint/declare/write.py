@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from setpoint.core.clock import moment
+from setpoint.core.clock import DAY, moment
 from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
+from setpoint.core.prices import STANDARD, USD, Price
 from setpoint.declare.contract import told_contract
 from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
 from setpoint.declare.spellings import FIRST, SIZES, duration_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SCHEMA_FILE = "../model.schema.json"
 
@@ -63,6 +64,37 @@ def contract_yaml(contract: Contract) -> str:
         <BLANKLINE>
     """
     return "\n".join([*_Writer({}).mapping({"contract": told_contract(contract)}, "", ""), ""])
+
+
+def prices_yaml(prices: Iterable[Price]) -> str:
+    """Return prices as the YAML of a price book.
+
+    Example:
+        >>> from decimal import Decimal
+        >>> print(prices_yaml([Price("own", "v3", per_request=Decimal("0.01"))]), end="")
+        prices:
+          - {provider: own, model: v3, per_request: 0.01}
+    """
+    told = [
+        {
+            "provider": one.provider,
+            "model": one.model,
+            "since": None if one.since is None else _when(one.since),
+            "until": None if one.until is None else _when(one.until),
+            "tier": None if one.tier == STANDARD else one.tier,
+            "above_input_tokens": one.above_input_tokens or None,
+            "currency": None if one.currency == USD else one.currency,
+            "per_million_tokens": {name: float(amount) for name, amount in one.per_million_tokens.items()} or None,
+            "per_request": None if one.per_request is None else float(one.per_request),
+            "per_compute_second": None if one.per_compute_second is None else float(one.per_compute_second),
+        }
+        for one in prices
+    ]
+    return "".join(f"{line}\n" for line in _Writer({}).mapping({"prices": told}, "", ""))
+
+
+def _when(at: int) -> str:
+    return moment(at).isoformat() if at % DAY else moment(at).date().isoformat()
 
 
 def with_contract(text: str, contract: Contract, file: str) -> str:
@@ -169,6 +201,8 @@ def _rates(model: Model) -> object:
             "per_compute_second_usd": one.per_compute_second_usd,
             "per_month_usd": one.per_month_usd,
             "per_outcome_usd": one.per_outcome_usd,
+            "per_idle_hour_usd": one.per_idle_hour_usd,
+            "capacity": one.capacity,
         }
         for one in model.rates.periods
     ]

@@ -19,6 +19,7 @@ import msgspec
 from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE, Prediction
 from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
+from setpoint.predictions.calls import known_usd
 from setpoint.predictions.details import RowDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
@@ -103,7 +104,7 @@ class Endpoint:
         self.router = Router(self.recorder.layout, model, versions)
         self.shadows = Shadows()
         self._versions = dict(versions)
-        self._turns = Turns(versions, accept)
+        self._turns = Turns(versions, self._cost_usd, accept)
         self._is_score = is_score
         self._timed: ThreadPoolExecutor | None = None
         self._unsent: dict[str, int] = {}
@@ -170,6 +171,13 @@ class Endpoint:
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
         drawn = name if unit is None else str(unit)
         return _Request(plan, name, drawn, details, arm_of(plan, drawn), now, started)
+
+    def _cost_usd(self, calls: Sequence[Billed]) -> float:
+        try:
+            return known_usd(self.recorder.prices, calls, self.recorder.now())
+        except Exception as error:  # a call that cannot be read has no known cost, and must not cost the answer
+            self.recorder.note_failure(error)
+            return 0.0
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
@@ -279,8 +287,7 @@ class Endpoint:
             text=reply.text,
         )
         if attempt.error is not None:
-            error = attempt.error
-            event.error = error.message if isinstance(error, Refused) else type(error).__name__
+            event.error = _kind(attempt.error)
         if reply.scores is not None or reply.ranking is not None:
             add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
@@ -304,6 +311,13 @@ class Endpoint:
 def _is_audited(request: _Request, cascade: Cascade) -> bool:
     """Return whether a cheap answer is among those that the expensive version gives an answer to as well."""
     return cascade.audit > 0.0 and bucket(request.plan.salted, request.prediction_id) < cascade.audit * BUCKETS
+
+
+def _kind(error: Exception) -> str:
+    """Return what errors are counted by: what the error calls its kind, else its class."""
+    if isinstance(error, Refused):
+        return error.message
+    return str(getattr(error, "kind", "")) or type(error).__name__
 
 
 _NOTHING = Reply()

@@ -19,10 +19,11 @@ from setpoint.core.clock import QUARTER_HOUR
 from setpoint.core.contract_closure import Checked, ContractCheck
 from setpoint.core.contract_faults import SEPARATOR
 from setpoint.core.errors import UsageError
-from setpoint.core.events import Call, Change, InputValue, Outcome, Prediction, Quarantined, Tally
+from setpoint.core.events import Change, InputValue, Outcome, Prediction, Quarantined, Tally
 from setpoint.core.expression import compile_predicate, parse
 from setpoint.core.ids import keeps
 from setpoint.core.model import Model
+from setpoint.predictions.calls import priced_call
 from setpoint.predictions.details import Details, Moment, RowDetails, add_details, to_micros
 from setpoint.predictions.measured import Measured
 from setpoint.predictions.protection import Protection
@@ -84,6 +85,7 @@ class Recorder:
         self._protection = Protection(declared)
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
+        self.prices = self.layout.price_book()
 
     def record(
         self,
@@ -367,26 +369,27 @@ class Recorder:
         except Exception as error:  # as in `record`
             self._refuse(error, {"key": key, "prediction_id": prediction_id, "outcome": outcome}, "outcomes")
 
-    def call(self, prediction_id: str, *, cost_nano_usd: int | None = None, **fields: float | str | None) -> None:
+    def call(
+        self,
+        prediction_id: str,
+        *,
+        cost_nano_usd: int | None = None,
+        usage: Mapping[str, object] | None = None,
+        **fields: float | str | None,
+    ) -> None:
         """Record one billed attempt of a prediction; a cost that is not known stays unknown.
 
         Args:
             prediction_id: The prediction it was made for.
-            cost_nano_usd: Its price in billionths of a dollar; None when unknown.
-            **fields: Further fields of `core.events.Call`, such as `input_tokens`.
+            cost_nano_usd: What was billed, in billionths of a dollar; when left out, what the price book says.
+            usage: What the provider reported, as it did: the tokens of each class; see `core.usage.token_fields`.
+            **fields: Further fields of `core.events.Call`, such as `provider_model` and `input_tokens`.
         """
         try:
             now = self.now()
-            fields = {"called_at": now, "recorded_at": now, **fields}
-            self.spool.put(
-                self.model,
-                Call(
-                    call_id=self.spool.make_id(now),
-                    prediction_id=prediction_id,
-                    cost_nano_usd=cost_nano_usd,
-                    **fields,  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
-                ),
-            )
+            told = {"call_id": self.spool.make_id(now), "prediction_id": prediction_id, "cost_nano_usd": cost_nano_usd}
+            told |= {"called_at": now, "recorded_at": now, **fields}
+            self.spool.put(self.model, priced_call(self.prices, usage, told))
         except Exception as error:  # as in `record`
             self.note_failure(error)
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from setpoint.core.clock import DAY
+from setpoint.core.clock import DAY, MICROS
 from setpoint.core.metric import Metric, counted
 from setpoint.core.model import Model, Task
 from setpoint.core.rates import Rates
@@ -26,8 +26,8 @@ class CostLine:
     """One line of the bill.
 
     Attributes:
-        name: `calls`, `retries`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`, `uncosted`, or
-            the name of a kind of outcome that costs something.
+        name: `calls`, `retries`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`, `idle`,
+            `uncosted`, or the name of a kind of outcome that costs something.
         at_least_usd: What is known of the amount: all of it, or the part of it that has a price.
         rows: What was billed.
         unpriced: How many of them have no known price.
@@ -138,7 +138,7 @@ def bill(spending: StateTable, stretches: Sequence[Stretch]) -> list[CostLine]:
         is_timed = all(lived for _, lived in monthly)
         why = "" if is_timed else "a monthly cost is declared and the predictions have no times"
         lines.append(CostLine("monthly", usd, 1, unknown=why, is_shared=True))
-    return [*lines, *_uncosted(lines, stretches)]
+    return [*lines, *_idle(stretches), *_uncosted(lines, stretches)]
 
 
 def graded(model: Model, arrived: Mapping[str, Came]) -> list[CostLine]:
@@ -179,6 +179,25 @@ def _computed(name: str, billed: _Billed) -> list[CostLine]:
     why = f"{counted(missing, noun)} without compute_seconds, which a rate is declared for" if missing else ""
     usd = sum(price * used.compute_seconds for price, used in each)
     return [CostLine(name, usd, sum(used.predictions for _, used in each), missing, why)]
+
+
+def _idle(stretches: Sequence[Stretch]) -> list[CostLine]:
+    """Return the line of the capacity in which nothing was computed: what is declared less what predictions used."""
+    priced = [(price, one) for one in stretches if (price := one.rates.per_idle_hour_usd) is not None]
+    if not priced:
+        return []
+    usd, why = 0.0, ""
+    for price, one in priced:
+        missing = one.asked.without_compute + one.shadow.without_compute
+        if one.lived is None:
+            why = "a price of idle capacity is declared and the predictions have no times"
+        elif missing:
+            why = f"{counted(missing, 'prediction')} without compute_seconds, so nobody knows what was idle"
+        else:
+            there = (one.rates.capacity or 0.0) * one.lived.length / MICROS
+            used = one.asked.compute_seconds + one.shadow.compute_seconds
+            usd += price * max(there - used, 0.0) / 3600
+    return [CostLine("idle", usd, 1, unknown=why, is_shared=True)]
 
 
 def _shadow(calls: StateTable, billed: _Billed) -> list[CostLine]:

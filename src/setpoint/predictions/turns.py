@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TypeVar, cast
 
 import msgspec
 
 from setpoint.core.errors import Refused
-from setpoint.core.money import NANO
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.gate import Gate, RetryBudget
 from setpoint.predictions.reply import Billed, Reply
@@ -42,12 +41,19 @@ class Turns:
 
     Args:
         versions: All that may be asked.
+        cost_usd: What calls cost together, as far as that is known.
         accept: Whether a cascade takes a cheap answer; by its confidence when None.
     """
 
-    def __init__(self, versions: Iterable[str], accept: Callable[[Reply], bool] | None = None) -> None:
+    def __init__(
+        self,
+        versions: Iterable[str],
+        cost_usd: Callable[[Sequence[Billed]], float],
+        accept: Callable[[Reply], bool] | None = None,
+    ) -> None:
         self._gates = {name: Gate() for name in versions}
         self._budget = RetryBudget()
+        self._cost_usd = cost_usd
         self._accept = accept
 
     def is_quiet(self, version: str) -> bool:
@@ -110,12 +116,7 @@ class Turns:
             finally:  # also when the caller is interrupted: who was let in must leave
                 found.seconds += time.perf_counter() - started
                 found.calls = (*found.calls, *billed)
-                gate.leave(limits, failed=found.reply is None, usd=_known_usd(billed))
+                gate.leave(limits, failed=found.reply is None, usd=self._cost_usd(billed) if billed else 0.0)
             if found.reply is not None:
                 break
         return found
-
-
-def _known_usd(calls: Sequence[Mapping[str, float | str | None]]) -> float:
-    """Return what calls cost, as far as that is known."""
-    return sum(cast("int", call.get("cost_nano_usd") or 0) for call in calls) / NANO

@@ -26,6 +26,7 @@ from setpoint.predictions.recorder import spool_of
 from setpoint.project.bands import with_edges
 from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
+from setpoint.project.price_book import PRICE, BookPlan, planned_prices, price_changes, reprice_all
 from setpoint.project.pricing import repricing_text, with_history
 from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features, unseen_units
@@ -33,7 +34,7 @@ from setpoint.store.layout import Layout
 from setpoint.store.retyping import Retyping, retype, survey
 from setpoint.store.summaries import basis
 
-CONFIG, PRICE = "config", "price"
+CONFIG = "config"
 _KEY_OF = {"expectations": "quality"}
 _NOTED = 12
 _UNSET = "not set"
@@ -152,16 +153,21 @@ class Plan:
         store: The store's folder.
         makes_store: Whether there is none yet.
         models: Each model that is declared or in force, by name.
+        prices: The price book.
+        repriced: Once it is applied: which calls were priced anew, in words.
     """
 
     store: Path
     makes_store: bool
     models: tuple[ModelPlan, ...]
+    prices: BookPlan
+    repriced: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether applying changes nothing."""
-        return not self.makes_store and not any(model.is_changed for model in self.models)
+        is_changed = self.prices.is_changed or any(model.is_changed for model in self.models)
+        return not self.makes_store and not is_changed
 
     def text(self, *, storage: bool = True) -> str:
         """Return the plan in lines, with or without what it takes on disk."""
@@ -170,6 +176,7 @@ class Plan:
             lines += model.lines
             if storage and model.storage is not None:
                 lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
+        lines += [*self.prices.lines, *self.repriced]
         return "\n".join([*lines, "nothing to change"] if self.is_empty else lines)
 
     def check_history(self) -> None:
@@ -227,7 +234,8 @@ def plan(folder: Path) -> Plan:
         for name, model in in_force.items()
         if name not in project.models
     ]
-    return Plan(root, layout is None, tuple(sorted([*found, *dropped], key=lambda one: one.model.name)))
+    models = tuple(sorted([*found, *dropped], key=lambda one: one.model.name))
+    return Plan(root, layout is None, models, planned_prices(layout, project.prices))
 
 
 def apply(folder: Path, *, lose_history: bool = False) -> Plan:
@@ -254,7 +262,9 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         return found
     layout = Layout.create(found.store)
     _retype(layout, [one.model for one in found.models if one.retypings])
-    spool = spool_of(layout)
+    changes = price_changes(layout, found.prices)
+    if found.prices.is_changed:
+        layout.put_prices(found.prices.book)
     for one in found.models:
         if not one.is_changed:
             continue
@@ -263,23 +273,25 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         ):
             publish(layout, one.model.name, one.model.route)  # before it is declared: after a crash it is done again
         layout.declare(one.model)
+        changes += [(one.model.name, *told) for told in _changes(one, layout.clock.now())]
+    spool = spool_of(layout)
+    for model, kind, subject, started_at, note in changes:
         now = layout.clock.now()
-        for kind, subject, started_at, note in _changes(one, now):
-            change = Change(
-                change_id=spool.make_id(now),
-                kind=kind,
-                subject=subject,
-                started_at=started_at,
-                recorded_at=now,
-                note=note,
-                author="setpoint apply",
-            )
-            spool.put(one.model.name, change)
+        change = Change(
+            change_id=spool.make_id(now),
+            kind=kind,
+            subject=subject,
+            started_at=started_at,
+            recorded_at=now,
+            note=note,
+            author="setpoint apply",
+        )
+        spool.put(model, change)
     if not spool.flush():
         why = spool.last_error or "timed out"
         msg = f"the declarations are in force, but the change could not be recorded: {why}"
         raise StoreError(msg, hint="check the disk of the store")
-    return found
+    return replace(found, repriced=tuple(reprice_all(layout))) if found.prices.is_changed else found
 
 
 def _changes(one: ModelPlan, now: int) -> list[tuple[str, str, int, str]]:

@@ -7,6 +7,7 @@ STORE/summaries/MODEL.db         states of hours and days: derived, may be delet
 STORE/models/MODEL.json          the declaration in force
 STORE/routes/MODEL.json          the route plan in force
 STORE/routes/MODEL.ndjson        every plan that was, one a line
+STORE/prices.json                the price book in force
 STORE/locks/NAME                 leases, held by the kernel for a living process
 """
 
@@ -34,9 +35,11 @@ from setpoint.core.errors import (
     UsageError,
 )
 from setpoint.core.model import NAME_PATTERN, NAME_RULE, Model
+from setpoint.core.prices import PriceBook
 
 FORMAT = 1
 _MARKER = "setpoint-store.json"
+_PRICES = "prices.json"
 _ODD_LETTERS = frozenset("%#?")
 _NAME = re.compile(NAME_PATTERN)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -162,6 +165,26 @@ class Layout:
             path = self.root / "models" / f"{check_name(model.name)}.json"
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, msgspec.json.encode(model))
+
+    def price_book(self) -> PriceBook:
+        """Return the price book in force; one without prices when none is.
+
+        Raises:
+            StoreError: Its file is damaged.
+        """
+        path = self.root / _PRICES
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=PriceBook)
+        except (FileNotFoundError, NotADirectoryError):
+            return PriceBook()
+        except msgspec.MsgspecError as error:
+            msg = f"{path} is damaged: {error}"
+            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+
+    def put_prices(self, book: PriceBook) -> None:
+        """Put a price book in force."""
+        with writing(self.root):
+            write_atomically(self.root / _PRICES, msgspec.json.encode(book))
 
     def model(self, name: str) -> Model:
         """Return the declaration in force, or an undeclared model that has events.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import duckdb
 
 from setpoint.core.model import Model, Task
+from setpoint.core.prices import INPUT_CLASSES, OUTPUT_CLASSES
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import Row, at, literal, rows
 from setpoint.store.matching import Matching, examples, family_costs
@@ -393,7 +394,7 @@ def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *,
     return StateTable.of(SPENDING, found)
 
 
-_TOKENS = (("input_tokens", "cached_read_tokens", "cached_write_tokens"), ("output_tokens", "reasoning_tokens"))
+_TOKENS = tuple([f"{name}_tokens" for name in classes] for classes in (INPUT_CLASSES, OUTPUT_CLASSES))
 
 
 def _joined_spending(connection: duckdb.DuckDBPyConnection, window: Window | None, bucket_seconds: int) -> list[Row]:

@@ -32,7 +32,8 @@ class Snapshot:
     """A connection on which `predictions`, `outcomes`, `calls`, `tallies`, `changes` and `quarantine` are views.
 
     The views have the fixed columns of their table, `inputs` once a row had some, and `ship` (null in
-    the spool). Use it as a context manager.
+    the spool). A row of `calls` is an attempt at its latest price: adjustments are in it. Use it as a
+    context manager.
 
     Attributes:
         connection: Where the views are.
@@ -116,7 +117,11 @@ class Snapshot:
             parts.append(f"SELECT *, NULL::BIGINT AS {SHIP} FROM ({select_segments(table, uris, columns)})")
         known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
         union = " UNION ALL BY NAME ".join(parts)
-        rows(self.connection, f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
+        if table == "calls":
+            rows(self.connection, f"CREATE VIEW call_rows AS SELECT * FROM ({union}){known}")
+            rows(self.connection, f"CREATE VIEW calls AS {_SETTLED_CALLS}")
+        else:
+            rows(self.connection, f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
         self.ships[table] = lake.ship
         if lake.version is not None:
             self.versions[table] = lake.version
@@ -130,6 +135,19 @@ class Snapshot:
             return segment.uri
         return fitting(segment, header, columns, Path(self._copies.enter_context(TemporaryDirectory())))[0]
 
+
+# Adjustments are never spooled. An adjusted call came, for those who ask what is new, with its last adjustment.
+_SETTLED_CALLS = f"""
+SELECT c.* REPLACE (
+    CASE WHEN a.adjusts IS NULL THEN c.cost_nano_usd ELSE coalesce(c.cost_nano_usd, 0) + a.nano END AS cost_nano_usd,
+    coalesce(a.price_id, c.price_id) AS price_id,
+    CASE WHEN c.{SHIP} IS NOT NULL THEN greatest(c.{SHIP}, a.last) END AS {SHIP})
+FROM call_rows AS c LEFT JOIN (
+    SELECT adjusts, CAST(sum(cost_nano_usd) AS BIGINT) AS nano, arg_max(price_id, {SHIP}) AS price_id,
+        max({SHIP}) AS last
+    FROM call_rows WHERE adjusts IS NOT NULL AND {SHIP} IS NOT NULL GROUP BY adjusts
+) AS a ON a.adjusts = c.call_id
+WHERE c.adjusts IS NULL"""
 
 _BY_PREDICTED_AT = ("predictions", "unkept", "tallies")
 

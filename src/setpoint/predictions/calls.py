@@ -1,0 +1,42 @@
+"""A billed attempt as it is recorded: its tokens by class, and its price by the book in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from setpoint.core.events import Call
+from setpoint.core.money import NANO
+from setpoint.core.prices import PriceBook
+from setpoint.core.usage import token_fields
+
+
+def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) -> Call:
+    """Return a call, priced unless its cost is known.
+
+    Args:
+        book: What providers charge.
+        usage: What the provider reported; what is no mapping is left out.
+        fields: The fields of the call, which go before what was reported.
+
+    Raises:
+        TypeError: A field that calls do not have.
+    """
+    reported = token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
+    call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
+    if call.cost_nano_usd is None:
+        priced = book.cost(call)
+        call.cost_nano_usd, call.price_id = priced.nano_usd, priced.price_id
+    return call
+
+
+def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -> float:
+    """Return what calls cost together, as far as that is known.
+
+    Args:
+        book: What providers charge.
+        calls: The fields of each that are known.
+        at: When they were made, microseconds.
+    """
+    nobody = {"call_id": "", "prediction_id": "", "called_at": at, "recorded_at": at}
+    return sum(priced_call(book, call.get("usage"), {**nobody, **call}).cost_nano_usd or 0 for call in calls) / NANO

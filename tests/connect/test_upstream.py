@@ -1,0 +1,195 @@
+"""A version at an address: real servers on loopback, and every way in which they may not answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+
+import pytest
+
+from setpoint import Endpoint, Recorder, Upstream, UsageError
+from setpoint.connect.upstream import Protocol, UpstreamError
+from setpoint.control.route_plans import publish
+from setpoint.core.route_plan import Route
+from setpoint.store.snapshot import Snapshot
+from setpoint.testing import temporary_store
+
+Answer = Callable[[BaseHTTPRequestHandler, Mapping[str, object]], None]
+
+
+@contextmanager
+def serving(answer: Answer) -> Generator[tuple[str, list[Mapping[str, object]]]]:
+    """Serve on a free port; yield the address and what was asked."""
+    asked: list[Mapping[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            asked.append({"path": self.path, "client": self.client_address, "body": body})
+            answer(self, body)
+
+        def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def told(content: object, status: int = 200) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        handler.send_response(status)
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def test_plain_json_over_one_connection() -> None:
+    with serving(told({"prediction": True, "score": 0.75})) as (url, asked):
+        upstream = Upstream(f"{url}/predict?v=2", headers={"x-key": "k"})
+        replies = [upstream({"amount": 3.0, "country": "de"}) for _ in range(3)]
+        assert [(reply.prediction, reply.score) for reply in replies] == [(True, 0.75)] * 3
+        assert asked[0]["path"] == "/predict?v=2"
+        assert asked[0]["body"] == {"amount": 3.0, "country": "de"}
+        assert len({one["client"] for one in asked}) == 1
+
+
+def test_mlflow_and_open_inference() -> None:
+    with serving(told({"predictions": [0.25]})) as (url, asked):
+        assert Upstream(f"{url}/invocations", protocol="mlflow")({"x": 1.0}).prediction == 0.25
+        assert asked[0]["body"] == {"dataframe_records": [{"x": 1.0}]}
+    outputs = [{"name": "prediction", "data": ["spam"]}, {"name": "score", "data": [0.9]}]
+    with serving(told({"outputs": outputs})) as (url, asked):
+        upstream = Upstream(f"{url}/v2/models/m/infer", protocol="open_inference")
+        reply = upstream({"x": 1.0, "n": 2, "new": True, "text": "hi", "gone": None})
+        assert (reply.prediction, reply.score) == ("spam", 0.9)
+        tensors = cast("list[Mapping[str, object]]", cast("Mapping[str, object]", asked[0]["body"])["inputs"])
+        assert [(one["name"], one["datatype"]) for one in tensors] == [
+            ("x", "FP64"),
+            ("n", "INT64"),
+            ("new", "BOOL"),
+            ("text", "BYTES"),
+        ]
+    with serving(told({"outputs": [{"name": "y", "data": [7]}]})) as (url, _):
+        assert Upstream(url, protocol="open_inference")({"x": 1.0}).prediction == 7
+
+
+CHAT = {
+    "model": "small-2026-11-01",
+    "choices": [{"message": {"role": "assistant", "content": "spam"}}],
+    "usage": {
+        "prompt_tokens": 20,
+        "completion_tokens": 3,
+        "total_tokens": 23,
+        "prompt_tokens_details": {"cached_tokens": 16},
+    },
+}
+
+
+def test_a_chat_tells_what_it_is_billed_for_and_by_which_model() -> None:
+    with serving(told(CHAT)) as (url, asked):
+        upstream = Upstream(
+            f"{url}/v1/chat/completions", protocol="chat", chat_model="small", prompt="Spam? {text}", provider="p"
+        )
+        reply = upstream({"text": "win money"})
+        assert reply.text == reply.prediction == "spam"
+        assert len(upstream.prompt_version) == 12
+        call = dict(reply.calls[0])
+        assert float(cast("float", call.pop("latency_seconds"))) > 0
+        assert call == {
+            "provider": "p",
+            "provider_model": "small-2026-11-01",
+            "input_tokens": 4,
+            "cached_read_tokens": 16,
+            "output_tokens": 3,
+        }
+        assert asked[0]["body"] == {"model": "small", "messages": [{"role": "user", "content": "Spam? win money"}]}
+
+
+def hang(_: BaseHTTPRequestHandler, __: Mapping[str, object]) -> None:
+    threading.Event().wait(2.0)
+
+
+def close(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    handler.send_response(200)
+    handler.send_header("content-length", "100")
+    handler.end_headers()
+    handler.wfile.write(b"{")
+    handler.close_connection = True
+
+
+FAULTS: list[tuple[Protocol, Answer, str]] = [
+    ("json", told({"error": "no"}, 500), "status 500"),
+    ("json", told(b"<html>"), "not JSON"),
+    ("json", hang, "timeout"),
+    ("json", close, "closed early"),
+    ("mlflow", told([1.0]), "no answer in it"),
+    ("mlflow", told({"predictions": []}), "no answer in it"),
+    ("open_inference", told({"outputs": []}), "no answer in it"),
+    ("chat", told({"choices": []}), "no answer in it"),
+    ("chat", told("what?"), "no answer in it"),
+    ("chat", told({"error": "busy"}, 429), "status 429"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "answer", "kind"), FAULTS)
+def test_every_fault_has_a_kind(protocol: Protocol, answer: Answer, kind: str) -> None:
+    with serving(answer) as (url, _):
+        upstream = Upstream(url, protocol=protocol, timeout_seconds=0.2, chat_model="m", prompt="{x}")
+        with pytest.raises(UpstreamError) as found:
+            upstream({"x": 1.0})
+        assert found.value.kind == kind
+        # What a chat may have billed is known to be unknown.
+        assert [call.get("cost_nano_usd") for call in found.value.calls] == ([None] if protocol == "chat" else [])
+
+
+def test_nobody_at_the_address_and_no_address() -> None:
+    with serving(told(1.0)) as (url, _):
+        pass
+    with pytest.raises(UpstreamError, match="unreachable"):
+        Upstream(url)({})
+    with pytest.raises(UsageError, match="not an address"):
+        Upstream("127.0.0.1:80")
+
+
+def test_a_server_that_comes_back_is_found_again() -> None:
+    count = [0]
+
+    def once_each(handler: BaseHTTPRequestHandler, body: Mapping[str, object]) -> None:
+        told(1.0)(handler, body)
+        count[0] += 1
+        handler.close_connection = True  # without saying so: the next request finds a closed connection
+
+    with serving(once_each) as (url, _):
+        upstream = Upstream(url)
+        assert [upstream({}).prediction for _ in range(5)] == [1.0] * 5
+
+
+def test_an_upstream_that_fails_falls_back_and_is_recorded_by_its_kind() -> None:
+    with serving(told({}, 503)) as (url, _), temporary_store() as (layout, spool):
+        publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
+        versions = {"v1": Upstream(url, protocol="chat", chat_model="m", prompt="{x}"), "v0": lambda _: "ham"}
+        endpoint = Endpoint(layout, "m", versions, recorder=Recorder(layout, "m", spool=spool))
+        assert endpoint.predict({"x": 1.0}).prediction == "ham"
+        assert endpoint.close()
+        with Snapshot(layout, "m") as snapshot:
+            stage = "SELECT error, prediction_id FROM predictions WHERE role = 'stage'"
+            error, name = snapshot.connection.execute(stage).fetchall()[0]
+            calls = snapshot.connection.execute("SELECT prediction_id, error, cost_nano_usd FROM calls").fetchall()
+        assert error == "status 503"
+        assert calls == [(name, "status 503", None)]
