@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from setpoint.project.evaluation import evaluate
     from setpoint.project.log import Log
     from setpoint.project.log import open_log as open  # noqa: A004 — `setpoint.open(store)` reads best
+    from setpoint.project.metrics import metrics_app
     from setpoint.project.reading import read
     from setpoint.project.saved_profiles import save_profile
     from setpoint.project.table_diff import diff_tables as diff
@@ -78,6 +79,7 @@ _HOMES = {
     "diff": "project.table_diff:diff_tables",
     "embedding_drift": "answers.embedding_drift",
     "evaluate": "project.evaluation",
+    "metrics_app": "project.metrics",
     "open": "project.log:open_log",
     "read": "project.reading",
     "save_profile": "project.saved_profiles",
@@ -133,6 +135,7 @@ __all__ = [
     "diff",
     "embedding_drift",
     "evaluate",
+    "metrics_app",
     "open",
     "read",
     "save_profile",

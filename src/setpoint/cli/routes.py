@@ -1,4 +1,4 @@
-"""Which version answers whom."""
+"""Which version answers whom, and how much of it there is: route and metrics."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def route(model: ModelName = "", as_of: AsOf = None, store: Store = None, json: 
     path = chosen_store(store)
     ship_if_free(path)
     show(route_of(path, model, as_of=as_of), as_json=json)
+
+
+@app.command()
+def metrics(model: ModelName = "", store: Store = None) -> None:
+    """What was counted of every prediction, as OpenMetrics text for Prometheus and its like."""
+    from setpoint.project.metrics import metrics_text
+
+    print(metrics_text(chosen_store(store), model), end="")

@@ -1,0 +1,149 @@
+"""What was counted of every prediction, as OpenMetrics text for Prometheus and its like: from tallies, never per call.
+
+Counters count since the first prediction that the store knows. Labels are the model, its version, endpoint and role:
+no unit, key or error text, of which there are ever more.
+
+Source: the OpenMetrics specification 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from setpoint.connect.asgi import Receive, Scope, Send
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.states import StateTable
+
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_BINS_PER_OCTAVE = 32
+_OCTAVES = range(-10, 7)
+"""Ends of the buckets of a latency: from 2**-10 seconds, a millisecond, to 64. Each is the end of a tally's bin too."""
+
+_COUNTERS = {
+    "requests": (
+        "setpoint_predictions",
+        "",
+        "Predictions, kept or not; nobody got those with the role stage or shadow.",
+    ),
+    "errors": ("setpoint_errors", "", "Predictions that failed."),
+    "not_kept": ("setpoint_predictions_not_kept", "", "Predictions that are counted and whose row is not stored."),
+    "dropped": ("setpoint_events_dropped", "", "Events that a recorder's full queue refused."),
+    "unsent": ("setpoint_shadow_requests_unsent", "", "Copies of requests that a shadow was too slow for."),
+    "compute_seconds": ("setpoint_compute_seconds", "seconds", "Time that machines were busy with predictions."),
+}
+_SPENT = {
+    "usd": ("setpoint_calls_cost_usd", "usd", "Known cost of billed calls, by line of the bill."),
+    "unpriced": ("setpoint_calls_unpriced", "", "Billed calls of which nobody knows the cost."),
+    "input_tokens": ("setpoint_input_tokens", "", "Tokens sent in billed calls, from caches or not."),
+    "output_tokens": ("setpoint_output_tokens", "", "Tokens answered in billed calls, reasoning included."),
+}
+Labels = tuple[tuple[str, str], ...]
+
+
+def openmetrics(evidences: Iterable[RowEvidence]) -> str:
+    """Return the counters and the latency of models as OpenMetrics text.
+
+    Args:
+        evidences: The states of each model. Each is looked at before the next is asked for.
+    """
+    families: dict[str, list[str]] = {}
+    for evidence in evidences:
+        model = ("model", evidence.model.name)
+        for name, lines in [*_counted(model, evidence.traffic(None)), *_spent(model, evidence.spending(None))]:
+            families.setdefault(name, []).extend(lines)
+    said = {name: (unit, words) for name, unit, words in (*_COUNTERS.values(), *_SPENT.values(), _LATENCY)}
+    text: list[str] = []
+    for name, (unit, words) in said.items():
+        if name in families:
+            kind = "histogram" if name == _LATENCY[0] else "counter"
+            text += [f"# TYPE {name} {kind}", *([f"# UNIT {name} {unit}"] if unit else []), f"# HELP {name} {words}"]
+            text += families[name]
+    return "\n".join([*text, "# EOF", ""])
+
+
+_LATENCY = ("setpoint_latency_seconds", "seconds", "What callers waited for a prediction.")
+
+
+def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str, list[str]]]:
+    """Yield the lines of each family that tallies tell of."""
+    keys = list(dict.fromkeys(zip(*(traffic.key(name) for name in ("version", "endpoint", "role")), strict=True)))
+    for version, endpoint, role in keys:
+        mine = traffic.only(version=version).only(endpoint=endpoint).only(role=role)
+        labels = (model, ("version", _said(version)), ("endpoint", _said(endpoint)), ("role", _said(role) or "stable"))
+        for measure, (name, _, _) in _COUNTERS.items():
+            amount = mine.only(measure=measure).total("amount")
+            if amount or measure in {"requests", "errors"}:
+                yield name, [f"{name}_total{_braces(labels)} {_number(amount)}"]
+        yield _LATENCY[0], list(_histogram(labels, mine.only(measure="latency")))
+
+
+def _histogram(labels: Labels, counted: StateTable) -> Iterator[str]:
+    if not len(counted):
+        return
+    name = _LATENCY[0]
+    index = np.array([int(str(label)) for label in counted.key("bin")], dtype=np.int64)
+    counts = counted.column("amount")
+    for octave in _OCTAVES:
+        below = counts[index < octave * _BINS_PER_OCTAVE].sum()
+        yield f"{name}_bucket{_braces((*labels, ('le', repr(2.0**octave))))} {_number(below)}"
+    total = _number(counts.sum())
+    yield f"{name}_bucket{_braces((*labels, ('le', '+Inf')))} {total}"
+    yield f"{name}_count{_braces(labels)} {total}"
+    # Of the middle of each bin, which is 2.2 % wide.
+    yield f"{name}_sum{_braces(labels)} {_number(float(counts @ 2.0 ** ((index + 0.5) / _BINS_PER_OCTAVE)))}"
+
+
+def _spent(model: tuple[str, str], spending: StateTable) -> Iterator[tuple[str, list[str]]]:
+    keys = dict.fromkeys(zip(spending.key("version"), spending.key("line"), strict=True))
+    for version, line in keys:
+        mine = spending.only(version=version).only(line=line)
+        labels = (model, ("version", _said(version)), ("line", _said(line)))
+        for column, (name, _, _) in _SPENT.items():
+            yield name, [f"{name}_total{_braces(labels)} {_number(mine.total(column))}"]
+
+
+def _said(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _braces(labels: Labels) -> str:
+    """Return labels as they are written; an empty one is none."""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels if value) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+class MetricsApp:
+    """An ASGI app that answers with OpenMetrics text, to be mounted at `/metrics`.
+
+    Args:
+        text: Makes the text; called for every request.
+    """
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        del receive
+        if scope["type"] != "http":
+            return
+        body = self._text().encode()
+        headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def wsgi(self, environ: Mapping[str, object], start_response: Callable[..., object]) -> list[bytes]:
+        """Answer a request of a WSGI server."""
+        del environ
+        body = self._text().encode()
+        start_response("200 OK", [("content-type", CONTENT_TYPE), ("content-length", str(len(body)))])
+        return [body]

@@ -1,0 +1,53 @@
+"""The counters of a store, for Prometheus and its like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from setpoint.connect.openmetrics import MetricsApp, openmetrics
+from setpoint.project.keeping import ship_if_free
+from setpoint.project.log import open_log
+from setpoint.store.evidence import RowEvidence
+
+
+def metrics_text(store: Path, model: str = "") -> str:
+    """Return the counters of a store's models as OpenMetrics text.
+
+    Args:
+        store: The store's folder.
+        model: Only this one; all when empty.
+
+    Raises:
+        StoreMissing: There is no store there.
+        UnknownModel: No model is called so.
+    """
+
+    def evidences() -> Iterator[RowEvidence]:
+        for name in [model] if model else log.models():
+            with log.evidence(name) as evidence:
+                yield evidence
+
+    ship_if_free(store)
+    with open_log(store) as log:
+        return openmetrics(evidences())
+
+
+def metrics_app(store: str | Path) -> MetricsApp:
+    """Return an ASGI app, with a WSGI one in its `wsgi`, that answers with a store's counters.
+
+    Args:
+        store: The store's folder.
+
+    Example:
+        >>> import tempfile
+        >>> from setpoint import Recorder
+        >>> recorder = Recorder(tempfile.mkdtemp() + "/store", "fraud")
+        >>> _ = recorder.record({"amount": 3.0}, version="v1")
+        >>> recorder.close()
+        True
+        >>> body = metrics_app(recorder.layout.root).wsgi({}, lambda status, headers: None)
+        >>> print(body[0].decode().splitlines()[2])
+        setpoint_predictions_total{model="fraud",version="v1",role="stable"} 1
+    """
+    return MetricsApp(lambda: metrics_text(Path(store)))
