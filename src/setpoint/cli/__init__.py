@@ -30,6 +30,8 @@ dataset = typer.Typer(help="Predictions that may be trained on, as files that ca
 app.add_typer(dataset, name="dataset")
 contract = typer.Typer(help="What inputs promise, in the notations of others.", no_args_is_help=True)
 app.add_typer(contract, name="contract")
+cascade = typer.Typer(help="A cheap version first, an expensive one for hard cases.", no_args_is_help=True)
+app.add_typer(cascade, name="cascade")
 
 
 def main() -> None:
