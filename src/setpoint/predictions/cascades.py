@@ -13,10 +13,10 @@ from setpoint.store.versus import Pairs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Losses:
-    """Pairs whose loss is known, oldest first.
+    """Pairs whose loss is known, in the order in which it was.
 
     Attributes:
-        asked_at: When, microseconds.
+        known_at: When the answers and their outcome were known, microseconds.
         confidence: Of the cheap answer; nan where it said none.
         losses: How much better the expensive answer was: 1, 0 or -1.
         cheap_cost: Dollars; nan when unknown.
@@ -24,7 +24,7 @@ class Losses:
         is_agreement: Whether no outcome is known, so that a loss is an answer that differs from the expensive one.
     """
 
-    asked_at: FloatArray
+    known_at: FloatArray
     confidence: FloatArray
     losses: FloatArray
     cheap_cost: FloatArray
@@ -39,10 +39,10 @@ def losses_of(pairs: Pairs) -> Losses:
     if is_agreement:
         losses = pairs.differs
     known = ~np.isnan(losses)
-    asked_at, confidence, cheap_cost, cost = (
-        column[known] for column in (pairs.asked_at, pairs.confidence, pairs.cheap_cost, pairs.cost)
+    known_at, confidence, cheap_cost, cost = (
+        column[known] for column in (pairs.known_at, pairs.confidence, pairs.cheap_cost, pairs.cost)
     )
-    return Losses(asked_at, confidence, losses[known], cheap_cost, cost, is_agreement)
+    return Losses(known_at, confidence, losses[known], cheap_cost, cost, is_agreement)
 
 
 def audit_share(model: Model, versions: tuple[str, str]) -> float:

@@ -104,7 +104,7 @@ def examples(matching: Matching) -> str:
     """Return SQL for every prediction with what is known of its outcome and cost.
 
     Columns: prediction_id, root_id, predicted_at, version, endpoint, role, is_root, unit,
-    assignment_probability, weight, score, sureness, decision, outcome_number, has_outcome, is_success,
+    assignment_probability, weight, score, sureness, decision, outcome_age, outcome_number, has_outcome, is_success,
     cost_usd (null unknown), latency_seconds, error, value_usd, one `cohort_N` a cohort; what `_of_task` adds.
     """
     model = matching.model
@@ -126,7 +126,7 @@ def examples(matching: Matching) -> str:
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
         " p.parent_id IS NULL AS is_root, p.unit, p.assignment_probability,"
         f" {printed(weight())} AS weight, {_score(matching)} AS score, {_sureness(matching)} AS sureness,"
-        f" {_decision(matching)} AS decision,"
+        f" {_decision(matching)} AS decision, {outcome_age(matching)} AS outcome_age,"
         f" {outcome_number(matching)} AS outcome_number, {matching.outcome_alias}.value_usd,"
         f" p.latency_seconds, p.error, {cost} AS cost_usd{of_task}{cohorts} FROM predictions AS p{joins}{where}"
     )

@@ -57,10 +57,10 @@ class Versus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Requests that a cheap and an expensive version both answered, a random share of all, oldest first.
+    """Requests that a cheap and an expensive version both answered, a random share of all, as they became known.
 
     Attributes:
-        asked_at: When, microseconds.
+        known_at: When the answers and their outcome were known, microseconds.
         confidence: Of the cheap answer; nan where it said none.
         cheap_success: Whether the cheap answer was right, 1 or 0; nan where nobody knows yet.
         success: The same of the expensive one.
@@ -69,7 +69,7 @@ class Pairs:
         cost: Dollars of the expensive answer; nan when unknown.
     """
 
-    asked_at: FloatArray
+    known_at: FloatArray
     confidence: FloatArray
     cheap_success: FloatArray
     success: FloatArray
@@ -194,7 +194,7 @@ def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, a
         tolerance = evidence.model.success.tolerance
         differs = "NULL" if tolerance is None else f"CAST({apart} > {tolerance!r} AS DOUBLE)"
     values = {
-        "asked_at": "min(asked_at)",
+        "known_at": "max(known_at)",
         "confidence": f"any_value(sureness) {cheap}",
         "cheap_success": f"any_value(success) {cheap}",
         "success": f"any_value(success) {expensive}",
@@ -207,7 +207,7 @@ def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, a
         f"SELECT request, {selected}, {chance} AS chance FROM ({_pairs(matching, versions, audit)}) GROUP BY request"
     )
     found = evidence.connection.execute(
-        f"SELECT {', '.join(values)} FROM ({pairs}) WHERE {lot} < chance ORDER BY asked_at, request"
+        f"SELECT {', '.join(values)} FROM ({pairs}) WHERE {lot} < chance ORDER BY known_at, request"
     ).fetchnumpy()
     return Pairs(*(np.ma.filled(found[name], np.nan) for name in values))
 
@@ -226,7 +226,9 @@ def _answers(matching: Matching, versions: Versions, cohort: str = "") -> str:
     named = f"SELECT *, {request} AS request, {group} AS cohort FROM ({examples(matching)})"
     return (
         "SELECT request, version, any_value(cohort) AS cohort, coalesce(any_value(unit), request) AS unit,"
-        " min(epoch_us(predicted_at)) AS asked_at, max(weight) AS weight, max(assignment_probability) AS chance,"
+        " min(epoch_us(predicted_at)) AS asked_at,"
+        " max(epoch_us(predicted_at) + coalesce(outcome_age, 0)) AS known_at, max(weight) AS weight,"
+        " max(assignment_probability) AS chance,"
         " bool_or(is_root) AS is_root, coalesce(bool_or(role = 'shadow'), false) AS is_shadow,"
         f" coalesce(bool_or(role = {literal(STAGE)} AND error IS NULL), false) AS is_stage,"
         f" max(CASE WHEN error IS NULL THEN is_success WHEN {came} IS NOT NULL THEN 0.0 END) AS success,"
