@@ -113,6 +113,17 @@ def test_requests_that_both_answered_are_compared_with_each_other(tmp_path: Path
     assert any("both answered" in line for line in answer.because)
 
 
+def test_both_answers_are_of_one_unit_even_where_only_one_says_whose(tmp_path: Path) -> None:
+    found = requests()
+    told = shadowed(found)
+    silent = [{**made, "unit": None} if made["role"] == "shadow" else made for made in told]
+    answers = [
+        store(tmp_path / name, rows, found).worth("v2", over="v1") for name, rows in (("a", told), ("b", silent))
+    ]
+    assert metric(answers[0], "gain") == metric(answers[1], "gain")
+    assert [found_row[4] for found_row in answers[1].table("versions").rows] == [COUNT // 2, COUNT // 2]
+
+
 def test_a_gain_that_is_not_worth_its_cost_is_a_breach(tmp_path: Path) -> None:
     found = requests()
     answer = store(tmp_path / "s", shadowed(found), found).worth("v2", over="v1", value=0.001)

@@ -225,7 +225,7 @@ def _answers(matching: Matching, versions: Versions, cohort: str = "") -> str:
     request = "CAST(row_number() OVER () AS VARCHAR)" if matching.is_joined else "root_id"
     named = f"SELECT *, {request} AS request, {group} AS cohort FROM ({examples(matching)})"
     return (
-        "SELECT request, version, any_value(cohort) AS cohort, coalesce(any_value(unit), request) AS unit,"
+        "SELECT request, version, any_value(cohort) AS cohort, any_value(unit) AS unit,"
         " min(epoch_us(predicted_at)) AS asked_at,"
         " max(epoch_us(predicted_at) + coalesce(outcome_age, 0)) AS known_at, max(weight) AS weight,"
         " max(assignment_probability) AS chance,"
@@ -264,8 +264,11 @@ def _versus(evidence: RowEvidence, answers: str, versions: Versions) -> dict[str
                            ("w", ""))
     ]  # fmt: skip
     numbers = ", ".join(f"CAST({sql} AS DOUBLE) AS c{n}" for n, sql in enumerate([*sums, *counts]))
+    # A copy in shadow may not say whose request it was.
+    whose = "coalesce(max(unit) OVER (PARTITION BY request), request)"
     found = evidence.connection.execute(
-        f"SELECT cohort, {numbers} FROM ({answers}) GROUP BY cohort, unit ORDER BY cohort, unit"
+        f"SELECT cohort, {numbers} FROM (SELECT *, {whose} AS whose FROM ({answers})) GROUP BY cohort, whose"
+        " ORDER BY cohort, whose"
     ).fetchnumpy()
     groups, places = np.unique(np.asarray(found["cohort"], dtype=str), return_inverse=True)
     table = np.column_stack([np.ma.filled(found[f"c{n}"], 0.0) for n in range(12)])
