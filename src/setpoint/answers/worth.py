@@ -105,11 +105,10 @@ def worth(
         raise UsageError(msg, hint="name a declared cohort")
     compared = _compare(evidence, candidate, over, window, "")
     found = compared.by_group.get("")
-    judged = None if found is None or compared.unknown or _too_few(found, compared.names) else _judged(compared, found)
-    if judged is None or found is None:
-        why = compared.unknown or ("no prediction in this window" if found is None else _too_few(found, compared.names))
+    why = compared.unknown or (_too_few(found, compared.names) if found else "no prediction in this window")
+    if why or found is None:
         return _answer(evidence, Verdict.UNKNOWN, f"cannot say: {why}", compared, (why,), ())
-    judged = replace(judged, value_usd=value_usd)
+    judged = _judged(compared, found, value_usd)
     tables = [_metrics_table(judged), _sides_table(judged)]
     if cohort:
         tables.insert(1, _group_table(_compare(evidence, candidate, over, window, cohort), by))
@@ -177,14 +176,14 @@ def _versions_compared(
     return _Compared(versions, found, said, is_fair=False)
 
 
-def _judged(compared: _Compared, found: Versus, level: float = LEVEL) -> Judged:
+def _judged(compared: _Compared, found: Versus, value_usd: float | None = None, level: float = LEVEL) -> Judged:
     """Return what rows say, with what the first version costs besides them."""
     sums = found.sums.copy()
     sums[:, 2] += (compared.overhead_usd or 0.0) * sums[:, 0]
     unpriced = why_unpriced(found, compared.names)
     if compared.overhead_usd is None:
         unpriced = unpriced or "the monthly or labelling cost is unknown"
-    return Judged(compared.names, found, means(sums), None, unpriced, level)
+    return Judged(compared.names, found, means(sums), value_usd, unpriced, level)
 
 
 def _too_few(found: Versus, names: tuple[str, str]) -> str:
@@ -263,7 +262,7 @@ def _group_table(compared: _Compared, by: str) -> Table:
             rows.append((name, *[None] * 6, count, why))
             lines.append((name, "unknown", why, f"{count:,}"))
             continue
-        judged = _judged(compared, found, level)
+        judged = _judged(compared, found, level=level)
         gain, price = judged.gain, judged.per_extra
         ends = (gain.value, gain.low, gain.high, price.value, price.low, price.high)
         rows.append((name, *ends, count, price.reason or None))
