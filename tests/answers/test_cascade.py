@@ -84,6 +84,14 @@ def test_unknown_prices_leave_the_threshold_known(tmp_path: Path) -> None:
     assert metric(answer, "saving_usd")["unknown"] == "1.0 % of 5,000 pairs have no known price"
 
 
+def test_a_cascade_that_costs_more_than_it_saves_is_a_warning(tmp_path: Path) -> None:
+    found = requests(COUNT)
+    rows = [{**made, "cost": 0.004 if made["version"] == "v1" else 0.005} for made in shadowed(found)]
+    answer = store(tmp_path / "s", rows, found).cascade_tune(cheap="v1", expensive="v2", loss=0.02)
+    assert answer.verdict is Verdict.WARNING
+    assert "it costs more than that alone" in answer.headline
+
+
 def test_a_lost_promise_is_one_finding_however_often_one_looks(tmp_path: Path) -> None:
     """From .55 on too many cheap answers are wrong: audited requests show it."""
     found = requests(6000)

@@ -17,7 +17,7 @@ import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import UsageError
-from setpoint.core.model import Cohort, Model, Rates, Task
+from setpoint.core.model import Cohort, Model, Rates, Success, Task
 from setpoint.core.route_plan import Cascade, Route
 from setpoint.core.verdict import Verdict
 from setpoint.predictions.recorder import Recorder
@@ -273,6 +273,25 @@ def test_a_declared_baseline_is_asked_the_same_requests(tmp_path: Path) -> None:
     expected = accuracy(found, "v2") - sum(not one["truth"] for one in found) / COUNT
     assert metric(answer, "gain")["value"] == pytest.approx(expected)
     assert any("the declared baseline" in line for line in answer.because)
+
+
+@pytest.mark.parametrize(
+    ("model", "answers"),
+    [
+        (Model("m", task=Task.MULTICLASS, baseline="no"), {True: "yes", False: "no"}),
+        (Model("m", task=Task.REGRESSION, baseline="2", success=Success(tolerance=0.5)), {True: 9.0, False: 2.0}),
+    ],
+    ids=["classes", "numbers"],
+)
+def test_other_tasks_and_their_baselines(tmp_path: Path, model: Model, answers: dict[bool, object]) -> None:
+    found = requests()
+    rows = [{**made, "prediction": answers[bool(made["prediction"])]} for made in shadowed(found)]
+    truths = [{**one, "truth": answers[one["truth"]]} for one in found]
+    log = store(tmp_path / "s", rows, truths, model)
+    gain = accuracy(found, "v2") - accuracy(found, "v1")
+    assert metric(log.worth("v2", over="v1"), "gain")["value"] == pytest.approx(gain)
+    over_none = accuracy(found, "v1") - sum(not one["truth"] for one in found) / COUNT
+    assert metric(log.worth("v1", over="none"), "gain")["value"] == pytest.approx(over_none)
 
 
 def test_grades_are_of_one_answer_and_pair_nothing(tmp_path: Path) -> None:

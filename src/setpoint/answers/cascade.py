@@ -94,6 +94,8 @@ class _Told:
         if choice.at_least is not None:
             share, saving = metrics["cheap_share"], metrics["saving_ratio"]
             saved = f"saves {_percent(saving)} of its cost" if saving.value is not None else "for an unknown saving"
+            is_dear = saving.high is not None and saving.high <= 0.0
+            saved += ": it costs more than that alone" if is_dear else ""
             headline = (
                 f"{_percent(share)} of requests by {self.cheap}, from a confidence of {choice.at_least:g} on:"
                 f" {promise}, 95 % sure; {saved}"
@@ -103,7 +105,8 @@ class _Told:
                 f" {choice.at_least:g}, audit: {audit or _AUDIT:g}, loss: {self.loss:g}}}"
             )
             unknowns = (f"saving: {saving.unknown}",) if saving.value is None else ()
-            return self._answer(Verdict.OK, headline, (*because, route), unknowns, tables)
+            verdict = Verdict.WARNING if is_dear else Verdict.OK
+            return self._answer(verdict, headline, (*because, route), unknowns, tables)
         if choice.pairs_needed is None:
             headline = f"no answer of {self.cheap} may be taken: {promise} cannot be kept at any confidence"
             return self._answer(Verdict.BREACH, headline, because, (), tables)
