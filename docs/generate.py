@@ -29,6 +29,7 @@ from setpoint.answers import (
     aside,
     business,
     by_task,
+    cascade,
     cohorts,
     contract,
     cost,
@@ -46,6 +47,7 @@ from setpoint.answers import (
     status,
     training_age,
     why,
+    worth,
 )
 from setpoint.answers import quality as quality_answer
 from setpoint.answers.answer import SCHEMA, Answer
@@ -480,6 +482,16 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
             "Where a price is missing: how many predictions have none, and lower bounds.",
         ),
         ("price check", "unpriced", prices.UNPRICED_COLUMNS, "Calls without a price, by model, tier and reason."),
+        ("worth", "metrics", worth.METRIC_COLUMNS, "The gain, what it costs, and the net benefit at `--value`."),
+        (
+            "worth",
+            "by_*NAME*",
+            ("the cohort", *worth.GROUP_COLUMNS),
+            "With `--by`: one row a group; intervals hold for all groups together.",
+        ),
+        ("worth", "versions", worth.SIDE_COLUMNS, "The candidate, and what it is held against."),
+        ("cascade tune", "metrics", cascade.METRIC_COLUMNS, "The threshold, what it takes and loses, what it saves."),
+        ("cascade tune", "curve", cascade.CURVE_COLUMNS, "What is lost at some thresholds; each interval for itself."),
         ("outcomes", "days", outcomes.DAY_COLUMNS, "One row a local day."),
         ("outcomes", "kinds", outcomes.KIND_COLUMNS, "One row a kind of outcome."),
         (

@@ -59,11 +59,8 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
     counted_rows = evidence.traffic(window)
     seen = traffic(counted_rows, window or Window(0, 0))
     requests = seen.requests or round(known.predictions)
-    stretches = [
-        _stretch(evidence, rates, part, *((roots, counted_rows) if part == window else _states(evidence, part)))
-        for rates, part in within(model.rates, window)
-    ]
-    lines = [*bill(evidence.spending(window), stretches), *graded(model, _graded(evidence, window))]
+    stretches = _stretches(evidence, window, roots, counted_rows)
+    lines = _lines(evidence, window, stretches)
     overhead = _overhead(lines, requests)
     error_usd = sum(line.error_usd for line in lines)  # of the same rows, so they err together
     each_usd = error_usd / requests if requests else 0.0
@@ -93,6 +90,26 @@ def cost(evidence: RowEvidence, *, window: Window | None = None, by: str = "") -
         is_silent=is_silent,
         figure=bar_chart([(c.name, c.usd, number(c.usd, "usd")) for c in lines if c.usd is not None], "what was spent"),
     )
+
+
+def shared_cost(evidence: RowEvidence, window: Window | None) -> float | None:
+    """Return the dollars a request that belong to no prediction: monthly, labelling and judging; None when unknown."""
+    roots, counted_rows = _states(evidence, window)
+    requests = traffic(counted_rows, window or Window(0, 0)).requests or round(arrival(roots).predictions)
+    return _overhead(_lines(evidence, window, _stretches(evidence, window, roots, counted_rows)), requests)
+
+
+def _lines(evidence: RowEvidence, window: Window | None, stretches: list[Stretch]) -> list[CostLine]:
+    return [*bill(evidence.spending(window), stretches), *graded(evidence.model, _graded(evidence, window))]
+
+
+def _stretches(
+    evidence: RowEvidence, window: Window | None, roots: StateTable, counted_rows: StateTable
+) -> list[Stretch]:
+    return [
+        _stretch(evidence, rates, part, *((roots, counted_rows) if part == window else _states(evidence, part)))
+        for rates, part in within(evidence.model.rates, window)
+    ]
 
 
 def _states(evidence: RowEvidence, window: Window | None) -> tuple[StateTable, StateTable]:

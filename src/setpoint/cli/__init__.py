@@ -32,6 +32,8 @@ contract = typer.Typer(help="What inputs promise, in the notations of others.", 
 app.add_typer(contract, name="contract")
 price = typer.Typer(help="What providers charge, and which calls nobody has a price for.", no_args_is_help=True)
 app.add_typer(price, name="price")
+cascade = typer.Typer(help="A cheap version first, an expensive one for hard cases.", no_args_is_help=True)
+app.add_typer(cascade, name="cascade")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from setpoint.cli import (
     profiles,
     questions,
     routes,
+    versions,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "profiles",
     "questions",
     "routes",
+    "versions",
 ]

@@ -25,7 +25,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Is this model still working as expected? Without a name: all models, worst first."""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         if not model and len(log.models()) > 1:
             from setpoint.project.overview import overview
 
@@ -55,7 +55,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """What changed in the data between two windows?"""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         answer = log.diff(model, current=current, reference=reference, by=by, explain=explain, as_of=as_of)
         show(answer, as_json=json)
 
@@ -70,7 +70,7 @@ def cost(
     json: Json = False,
 ) -> None:
     """What is our all-in cost per correct prediction?"""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         show(log.cost(model, over=over, by=by, as_of=as_of), as_json=json)
 
 
@@ -90,7 +90,7 @@ def cohorts(
     json: Json = False,
 ) -> None:
     """Who is under-served? Searches cohorts and inputs with few values, and pairs of them."""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         show(log.cohorts(model, over=over, budget=budget, as_of=as_of), as_json=json)
 
 
@@ -104,7 +104,7 @@ def outcomes(
     json: Json = False,
 ) -> None:
     """How complete are the outcomes, and when will they be?"""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         show(log.outcomes(model, over=over, by=by, as_of=as_of), as_json=json)
 
 
@@ -124,7 +124,7 @@ def quality(
     json: Json = False,
 ) -> None:
     """How good is it in detail: where it is acted upon, how honest its scores are, and for whom?"""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         answer = log.quality(model, over=over, by=by, budget=budget, threshold=threshold, as_of=as_of)
         show(answer, as_json=json)
 
@@ -142,11 +142,11 @@ def why(
     json: Json = False,
 ) -> None:
     """Why did a metric change: other rows, or something that happened inside each group of them?"""
-    with _fresh(store) as log:
+    with fresh(store) as log:
         show(log.why(model, metric, current=current, reference=reference, as_of=as_of), as_json=json)
 
 
-def _fresh(store: Path | None) -> Log:
+def fresh(store: Path | None) -> Log:
     """Open the store after shipping what is spooled: no daemon is needed to ask."""
     from setpoint.project.keeping import ship_if_free
     from setpoint.project.log import open_log

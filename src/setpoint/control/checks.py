@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
+from setpoint.control.cascade_checks import CASCADE_LOSS, cascade_loss
 from setpoint.control.cohort_checks import cohort_drift
 from setpoint.control.column_checks import new_inputs, varying_constants
 from setpoint.control.contract_checks import broken_contracts
@@ -258,6 +259,7 @@ CHECKS: dict[str, Check] = {
     COHORT_DRIFT: cohort_drift,
     OUTPUT_DRIFT: output_drift,
     DRIFT_LIMIT: drift_limits,
+    CASCADE_LOSS: cascade_loss,
 }
 
 

@@ -238,6 +238,7 @@ class Model:
         task: What kind of answer it gives.
         positive: Binary: the value of prediction and outcome that means yes, as text; empty when they are 0/1.
         cost_unit: What one unit of work is called: prediction, ticket, session.
+        baseline: What would be answered without a model, as text; empty when nobody said.
         reference: What comparisons start from: a window, as `Window.parse` reads it, or a file of rows such as
             the training data; empty when undeclared.
         timezone: Days, weeks and seasons are local to it.
@@ -256,6 +257,7 @@ class Model:
     positive: str = ""
     success: Success = field(default_factory=Success)
     cost_unit: str = "prediction"
+    baseline: str = ""
     features: tuple[Feature, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     expectations: tuple[Expectation, ...] = ()

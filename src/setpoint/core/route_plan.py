@@ -29,12 +29,14 @@ class Cascade:
         expensive: The one that is asked when the first is not sure enough.
         at_least: The confidence from which the cheap answer is taken, 0 to 1.
         audit: Share of the requests with a cheap answer that are also sent to the expensive version, in shadow.
+        loss: How many more of all answers may be wrong than if the expensive version gave each, 0 to 1.
     """
 
     cheap: str
     expensive: str
     at_least: float
     audit: float = 0.0
+    loss: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,8 @@ def _faults(route: Route) -> Iterator[tuple[str, str]]:
         yield f"stable is {route.stable or 'nothing'}, which has no share", f"name one of {', '.join(shares)}"
     if not 0.0 <= (route.cascade.at_least if route.cascade else 0.0) <= 1.0:
         yield "a cascade takes answers with a confidence of 0 to 1", "write at_least: 0.8"
+    if not 0.0 < (route.cascade.loss if route.cascade else 0.5) < 1.0:
+        yield "a cascade may lose more than 0 and less than 1 of the answers", "write loss: 0.01"
     yield from _misfits(route)
 
 

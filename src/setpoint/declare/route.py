@@ -27,6 +27,8 @@ class CascadeDeclaration(Part):
     """The confidence from which the cheap answer is taken."""
     audit: Share = 0.0
     """Share of the requests with a cheap answer that are also sent to the expensive version, in shadow."""
+    loss: Share = 0.01
+    """How many more of all answers may be wrong than if the expensive version gave each."""
 
 
 class LimitsDeclaration(Part):

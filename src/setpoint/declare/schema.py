@@ -6,6 +6,7 @@ names are enough. Their docstrings are the descriptions in the JSON Schema that 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self, cast
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -101,6 +102,8 @@ class ModelDeclaration(Part):
     """What counts as a correct prediction."""
     cost_unit: Word = "prediction"
     """What one unit of work is called."""
+    baseline: ScalarText = ""
+    """What would be answered without a model, such as 0 or a class: what `setpoint worth --over none` compares with."""
     features: Features = Field(default_factory=list[str])
     """The model's inputs: a list of names, or a mapping from name to kind, importance and policy."""
     contract: ContractDeclaration | None = None
@@ -180,6 +183,19 @@ class ModelDeclaration(Part):
         return self
 
     @model_validator(mode="after")
+    def _baseline_fits_task(self) -> Self:
+        expected = ""
+        if self.task in {"ranking", "generation"}:
+            expected = "none for such a model: give a version called holdout a share"
+        elif self.task == "regression" and not _NUMBER.fullmatch(self.baseline):
+            expected = "a number"
+        elif self.task == "binary" and not self.positive and self.baseline.lower() not in {"0", "1", "true", "false"}:
+            expected = "0 or 1"
+        if self.baseline and expected:
+            refuse(f"found the baseline {self.baseline}, expected {expected}", at=("baseline",))
+        return self
+
+    @model_validator(mode="after")
     def _judge_fits_task(self) -> Self:
         judges = [kind for kind in _outcome_kinds(self.outcomes) if kind.judge]
         if judges and self.task != "generation":
@@ -250,6 +266,7 @@ class ModelDeclaration(Part):
             positive=self.positive,
             success=self.success.to_core(),
             cost_unit=self.cost_unit,
+            baseline=self.baseline,
             features=self._features(),
             contract=self.contract and self.contract.to_core(self.feature_kinds),
             cohorts=self._cohorts(),
@@ -309,6 +326,7 @@ class ProjectDeclaration(Part):
     """The folder of model declarations, relative to this file; models when left out."""
 
 
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SUCCESS = {
     "binary": ("threshold",),
     "regression": ("tolerance",),

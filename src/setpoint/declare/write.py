@@ -156,6 +156,7 @@ def _declared(model: Model) -> dict[str, object]:
         "positive": model.positive,
         "success": _success(model.success),
         "cost_unit": model.cost_unit,
+        "baseline": model.baseline,
         "features": _features(model),
         "contract": told_contract(model.contract),
         "cohorts": [one.name if one == Cohort(one.name, by=one.name) else _cohort(one) for one in model.cohorts],

@@ -14,6 +14,7 @@ from typing import Self, TypeGuard, cast
 import duckdb
 
 from setpoint.answers.answer import Answer
+from setpoint.answers.cascade import tune_cascade
 from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
@@ -22,6 +23,7 @@ from setpoint.answers.quality import quality_in_detail
 from setpoint.answers.references import SKEW, TRAINING, is_name
 from setpoint.answers.status import status
 from setpoint.answers.why import why
+from setpoint.answers.worth import worth
 from setpoint.core.clock import micros, parse_time
 from setpoint.core.contract_closure import ContractCheck
 from setpoint.core.errors import UsageError
@@ -159,6 +161,56 @@ class Log:
         """
         with self._source.evidence(model, as_of) as evidence:
             return cost(evidence, window=_window(evidence, over), by=by)
+
+    def worth(
+        self,
+        candidate: str,
+        *,
+        over: str,
+        model: str = "",
+        value: float | None = None,
+        window: str | Window | None = None,
+        by: str = "",
+        as_of: When = None,
+    ) -> Answer:
+        """Is +X % quality worth +Y % cost?
+
+        Args:
+            candidate: The version in question.
+            over: The version it is held against; `none` for no model: a version called `holdout`, or the baseline.
+            model: Its name; may be left out when there is only one.
+            value: What a correct answer is worth, in dollars.
+            window: Predictions of this window; the last 30 days by default.
+            by: A cohort: also what each of its groups gains.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            found = _window(evidence, window)
+            return worth(evidence, candidate, over=over, value_usd=value, window=found, by=by)
+
+    def cascade_tune(
+        self,
+        model: str = "",
+        *,
+        cheap: str,
+        expensive: str,
+        loss: float = 0.01,
+        window: str | Window | None = None,
+        as_of: When = None,
+    ) -> Answer:
+        """From which confidence on may the cheap version answer, and what does that save?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            cheap: The version that is asked first.
+            expensive: The one that is asked when the first is not sure enough.
+            loss: How many more of all answers may be wrong than if the expensive version gave each, 0 to 1.
+            window: Predictions of this window; the last 30 days by default.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            found = _window(evidence, window)
+            return tune_cascade(evidence, cheap=cheap, expensive=expensive, loss=loss, window=found)
 
     def cohorts(
         self,

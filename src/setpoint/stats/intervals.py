@@ -346,14 +346,38 @@ def ratio_of_means(
         return Estimate.unknown("the denominator is zero: needs at least 1 success")
     x, y = sum_x / n, sum_y / n
     scale = student_t_quantile((1.0 + LEVEL) / 2.0, size - 1.0) ** 2 / (size - 1.0)
-    xx, yy = scale * variance(sum_x, sum_xx, n), scale * variance(sum_y, sum_yy, n)
-    xy = scale * (sum_xy / n - x * y)
-    return _fieller(x / y, (y * y - yy, x * y - xy, x * x - xx))
+    return fieller(
+        (x, y),
+        scale * variance(sum_x, sum_xx, n),
+        scale * variance(sum_y, sum_yy, n),
+        scale * (sum_xy / n - x * y),
+    )
 
 
-def _fieller(value: float, quadratic: tuple[float, float, float]) -> Estimate:
-    """Return the connected part that holds `value` of {r: a * r**2 - 2 * b * r + c <= 0}."""
-    a, b, c = quadratic
+def fieller(means: tuple[float, float], xx: float, yy: float, xy: float) -> Estimate:
+    """Return the ratio of two estimates with Fieller's interval; see `ratio_of_means`.
+
+    Args:
+        means: Numerator and denominator; the denominator is not 0.
+        xx: Variance of the numerator, times the square of the quantile.
+        yy: That of the denominator.
+        xy: Their covariance, times the same.
+
+    Returns:
+        The connected part that holds the ratio of {r: (x - r * y)**2 <= xx - 2 * r * xy + r**2 * yy}; an end that it
+        does not have is None.
+
+    Example:
+        >>> found = fieller((2.0, 4.0), 0.16, 0.64, 0.0)
+        >>> found.value, round(found.low, 3), round(found.high, 3)
+        (0.5, 0.375, 0.667)
+        >>> print(fieller((2.0, 0.1), 0.16, 0.64, 0.0).reason)
+        the denominator cannot be told from zero yet: the ratio has no upper bound
+
+    Source: Fieller (1954), JRSS B 16.
+    """
+    x, y = means
+    value, a, b, c = x / y, y * y - yy, x * y - xy, x * x - xx
     root = math.sqrt(max(b * b - a * c, 0.0))
     if a > 0.0:
         return Estimate(value, min((b - root) / a, value), max((b + root) / a, value))

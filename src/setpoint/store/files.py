@@ -381,6 +381,7 @@ def create_views(
         "observed_at": _time(mapped, types, zone, "observed_at"),
         "parent_id": "NULL::VARCHAR",
         "role": "'stable'",
+        "assignment_probability": "NULL::DOUBLE",
         **{role: f"CAST({_role(mapped, role)} AS VARCHAR)" for role in ("key", "unit", "version", "endpoint", "error")},
         **{role: _number(mapped, types, role) for role in _NUMBERS},
         "prediction": _role(mapped, "prediction", "CAST(NULL AS DOUBLE)"),

@@ -103,9 +103,9 @@ def _roots(matching: Matching) -> str:
 def examples(matching: Matching) -> str:
     """Return SQL for every prediction with what is known of its outcome and cost.
 
-    Columns: prediction_id, root_id, predicted_at, version, endpoint, role, is_root, weight, score,
-    decision, outcome_number, has_outcome, is_success, cost_usd (null unknown), latency_seconds,
-    value_usd, one `cohort_N` a cohort; what `_of_task` adds.
+    Columns: prediction_id, root_id, predicted_at, version, endpoint, role, is_root, unit,
+    assignment_probability, weight, score, sureness, decision, outcome_age, outcome_number, has_outcome, is_success,
+    cost_usd (null unknown), latency_seconds, error, value_usd, one `cohort_N` a cohort; what `_of_task` adds.
     """
     model = matching.model
     where = f" WHERE true{windowed('p.predicted_at', matching.window)}" if matching.window else ""
@@ -124,8 +124,9 @@ def examples(matching: Matching) -> str:
     of_task = "".join(f", {sql} AS {name}" for name, sql in _of_task(matching).items())
     inner = (
         "SELECT p.prediction_id, p.root_id, p.predicted_at, p.version, p.endpoint, p.role,"
-        " p.parent_id IS NULL AS is_root,"
-        f" {printed(weight())} AS weight, {_score(matching)} AS score, {_decision(matching)} AS decision,"
+        " p.parent_id IS NULL AS is_root, p.unit, p.assignment_probability,"
+        f" {printed(weight())} AS weight, {_score(matching)} AS score, {_sureness(matching)} AS sureness,"
+        f" {_decision(matching)} AS decision, {outcome_age(matching)} AS outcome_age,"
         f" {outcome_number(matching)} AS outcome_number, {matching.outcome_alias}.value_usd,"
         f" p.latency_seconds, p.error, {cost} AS cost_usd{of_task}{cohorts} FROM predictions AS p{joins}{where}"
     )
@@ -176,6 +177,14 @@ def _score(matching: Matching) -> str:
     if matching.model.task is not Task.BINARY:
         return "CAST(NULL AS DOUBLE)"
     return "CASE WHEN p.score BETWEEN 0.0 AND 1.0 THEN p.score END"
+
+
+def _sureness(matching: Matching) -> str:
+    """How sure the version is of its answer, 0 to 1, as `predictions.reply.Reply.sureness`: a cascade decides by it."""
+    if matching.model.task is Task.BINARY:
+        return f"greatest({_score(matching)}, 1.0 - {_score(matching)})"
+    told = "coalesce(list_max(map_values(p.scores)), p.score)"
+    return f"CASE WHEN {told} BETWEEN 0.0 AND 1.0 THEN {told} END"
 
 
 def _decision(matching: Matching) -> str:

@@ -1,0 +1,184 @@
+"""From which confidence on a cheap answer may be taken, so that little is lost: a promise, and how it is watched.
+
+A pair is a request that both versions answered. Its loss is how much better the expensive answer was, from -1 to 1, and
+counts when the cheap one is taken. The promise bounds its mean over all requests, taken or passed on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.stats.estimate import LEVEL
+from setpoint.stats.special import FloatArray
+
+RISK = 1.0 - LEVEL
+_BOLDEST = 0.5
+"""The share of its wealth that a bet risks at most on one pair."""
+_STAKES = (0.02, 0.04, 0.08, 0.16, 0.32, 0.5)
+
+# Known before any pair is seen: a threshold that is chosen by looking is promised nothing.
+THRESHOLDS = tuple(np.unique(np.round(1.0 / (1.0 + np.exp(-np.arange(-6.0, 9.25, 0.05))), 4))[::-1].tolist())
+"""Confidences from which a cheap answer may be taken, the safest first: every twentieth of a logit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """Which threshold keeps the promise.
+
+    Attributes:
+        at_least: The lowest confidence that is taken; None when no threshold is known to keep it.
+        pairs: How many it rests on.
+        pairs_needed: About how many would show one; None when there is one, or none is likely to be.
+    """
+
+    at_least: float | None
+    pairs: int
+    pairs_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tightened:
+    """Whether a promise that is kept in production was broken.
+
+    Attributes:
+        broken_by: The pair that showed it; None while nothing does.
+        at_least: The lowest threshold above the present one that keeps the promise; None when none is known to.
+    """
+
+    broken_by: int | None
+    at_least: float | None
+
+
+def tuned(confidence: FloatArray, losses: FloatArray, limit: float) -> Tuned:
+    """Return the lowest threshold whose mean loss is at most `limit`, with a risk of 5 % that it is more.
+
+    Thresholds are tested from the safest down, each with the whole risk, until one fails. Assumes that pairs are alike
+    and independent, as a random share of the requests is; of a test the p-value is exact at any number of them.
+
+    Args:
+        confidence: Of the cheap answer, 0 to 1; nan is never taken. In the order of time, shape (pairs,).
+        losses: How much better the expensive answer was, -1 to 1, same shape.
+        limit: The mean loss over all requests that is allowed, above 0 and below 1.
+
+    Example:
+        >>> sure = np.tile([0.95, 0.6], 2000)
+        >>> lost = np.where(sure < 0.9, np.resize([0, 0, 0, 1.0], 4000), 0.0)
+        >>> tuned(sure, lost, 0.02).at_least  # 0.6 would lose too much
+        0.6106
+        >>> tuned(sure[:200], lost[:200], 0.02)
+        Tuned(at_least=None, pairs=200, pairs_needed=299)
+
+    Source: Angelopoulos, Bates, Candès, Jordan & Lei (2021), "Learn then Test", arXiv 2110.01052, fixed-sequence
+    testing; Waudby-Smith & Ramdas (2024), JRSS B 86, for the betting p-value.
+    """
+    passed: float | None = None
+    for threshold in THRESHOLDS:
+        if p_value(_taken(confidence, losses, threshold), limit) > RISK:
+            break
+        passed = threshold
+    if passed is not None:
+        return Tuned(passed, len(losses))
+    return Tuned(None, len(losses), _pairs_needed(confidence, losses, limit))
+
+
+def tightened(confidence: FloatArray, losses: FloatArray, at_least: float, limit: float) -> Tightened:
+    """Return whether the mean loss of a running cascade is above `limit`, and which higher threshold keeps it below.
+
+    A promise that is kept is called broken in at most 5 % of histories, however often one looks: somebody bets that it
+    is broken, and has won twenty times the stake. A higher threshold is named with the same risk.
+
+    Args:
+        confidence: Of the cheap answer of audited requests, as drawn from all requests; see `tuned`.
+        losses: Of those, in the order of time.
+        at_least: The threshold in force.
+        limit: What is promised.
+
+    Example:
+        >>> sure = np.tile([0.95, 0.6], 2000)
+        >>> lost = np.where(sure < 0.9, np.resize([0, 0, 0, 1.0], 4000), 0.0)
+        >>> tightened(sure, lost, 0.5, 0.02)
+        Tightened(broken_by=51, at_least=0.6106)
+        >>> tightened(sure, lost, 0.9, 0.02)
+        Tightened(broken_by=None, at_least=None)
+
+    Source: Ville (1939); Waudby-Smith & Ramdas (2024), JRSS B 86, for bets on a bounded mean.
+    """
+    wealth = _mixed(_taken(confidence, losses, at_least) - limit, 1.0 + limit)
+    crossed = np.flatnonzero(wealth >= -math.log(RISK))
+    if not len(crossed):
+        return Tightened(None, None)
+    safer: float | None = None
+    for threshold in THRESHOLDS:
+        if threshold <= at_least:
+            break
+        if _mixed(limit - _taken(confidence, losses, threshold), 1.0 - limit).max() < -math.log(RISK):
+            break
+        safer = threshold
+    return Tightened(int(crossed[0]), safer)
+
+
+def p_value(losses: FloatArray, limit: float) -> float:
+    """Return a p-value of the claim that the mean loss is above `limit`.
+
+    Each pair is bet on with a stake that rests on the spread of those before it, as large as pays off most when the
+    claim is just refuted by so many pairs.
+
+    Args:
+        losses: -1 to 1, at least one, shape (pairs,).
+        limit: Above 0 and below 1.
+
+    Example:
+        >>> round(p_value(np.zeros(1000), 0.01), 4), p_value(np.full(1000, 0.02), 0.01)
+        (0.007, 1.0)
+
+    Source: Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by betting", JRSS B 86,
+    section 4: the predictable plug-in, for one side.
+    """
+    place = np.arange(1.0, len(losses) + 1.0)
+    mean = np.cumsum(losses) / (place + 1.0)
+    # The range of a loss is twice that of their numbers, so the spread of before any pair is 4 times 1/4.
+    spread = (1.0 + np.cumsum((losses - mean) ** 2)) / (place + 1.0)
+    before = np.concatenate([[1.0], spread[:-1]])
+    stake = np.minimum(np.sqrt(-2.0 * math.log(RISK) / (len(losses) * before)), _BOLDEST / (1.0 - limit))
+    wealth = np.cumsum(np.log1p(stake * (limit - losses)))
+    return math.exp(-max(float(wealth.max()), 0.0))
+
+
+def _taken(confidence: FloatArray, losses: FloatArray, at_least: float) -> FloatArray:
+    return np.where(confidence >= at_least, losses, 0.0)
+
+
+def _mixed(gains: FloatArray, largest_loss: float, stakes: Sequence[float] = _STAKES) -> FloatArray:
+    """Return the logarithm of what bets of several sizes have won together by each pair."""
+    each = [np.cumsum(np.log1p(stake / largest_loss * gains)) for stake in stakes]
+    return np.logaddexp.reduce(each, axis=0) - math.log(len(stakes))
+
+
+def _pairs_needed(confidence: FloatArray, losses: FloatArray, limit: float) -> int | None:
+    """Return about how many pairs it takes until some threshold passes, should they all be as those there are."""
+    evidence = -math.log(RISK)
+    fewest = _fewest(limit)
+    if len(losses) < fewest:
+        return fewest
+    needed: list[float] = []
+    for threshold in THRESHOLDS:
+        taken = _taken(confidence, losses, threshold)
+        room = limit - float(taken.mean())
+        if room > 0.0 and bool(np.any(confidence >= threshold)):
+            needed.append(2.0 * evidence * float(taken.var()) / room**2)
+    return max(math.ceil(min(needed)), 2 * len(losses)) if needed else None
+
+
+def _fewest(limit: float) -> int:
+    """Return how many pairs without any loss refute that the mean loss is above the limit."""
+    few, many = 0, 1
+    while p_value(np.zeros(many), limit) > RISK:
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if p_value(np.zeros(middle), limit) > RISK else (few, middle)
+    return many
