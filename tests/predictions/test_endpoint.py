@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -336,6 +337,58 @@ def test_coroutines_answer_as_functions_do() -> None:
     with serving(FALLBACK, {"v1": fail, "v0": constant(0.0)}) as (endpoint, layout):
         assert {reply.version for reply in asyncio.run(serve(endpoint))} == {"v0"}
         assert len(rows(endpoint, layout)) == 40
+
+
+def test_coroutines_are_asked_in_shadow_too() -> None:
+    async def answer(_: Mapping[str, object]) -> float:
+        await asyncio.sleep(0)
+        return 2.0
+
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": answer}) as (endpoint, layout):
+        endpoint.predict({})
+        assert rows(endpoint, layout)[1] == ("v2", "shadow", 2.0, None)
+
+
+def test_a_reply_that_a_version_gives_twice_is_told_apart() -> None:
+    shared = Reply(prediction=1.0)
+    with serving(SINGLE, {"v1": constant(shared)}) as (endpoint, _):
+        first, second = endpoint.predict({}), endpoint.predict({})
+        assert first.prediction_id != second.prediction_id
+        assert shared.prediction_id == ""
+
+
+def test_odd_inputs_and_units_cost_no_answer() -> None:
+    with serving(SINGLE, {"v1": constant(1.0)}) as (endpoint, layout):
+        for inputs in (None, 5, ["x"], {"x": object()}):
+            assert endpoint.predict(inputs).prediction == 1.0  # pyright: ignore[reportArgumentType]
+        assert endpoint.predict({}, unit=7, source="s").prediction == 1.0  # pyright: ignore[reportArgumentType]
+        assert ("7",) in rows(endpoint, layout, "unit")
+
+
+def test_a_forked_child_serves_on() -> None:
+    inside, leave = threading.Event(), threading.Event()
+    limits = Limits(timeout_seconds=5.0, concurrent=1)
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits, shadows=(("v2", 1.0),))
+
+    def once(_: Mapping[str, object]) -> float:
+        inside.set()
+        return 1.0 if leave.wait(30.0) else 0.0
+
+    with serving(route, {"v1": once, "v0": constant(0.0), "v2": constant(2.0)}) as (endpoint, layout):
+        waiting = threading.Thread(target=endpoint.predict, args=({},))
+        waiting.start()
+        assert inside.wait(10.0)
+        child = os.fork()
+        if not child:  # the parent's request holds its only place, in the parent
+            leave.set()
+            publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1"))
+            is_well = endpoint.predict({}).version == "v1" and endpoint.close()
+            os._exit(0 if is_well else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        leave.set()
+        waiting.join()
+        assert Counter(row[0] for row in rows(endpoint, layout))["v1"] == 2
 
 
 def test_an_answer_of_numpy_is_a_plain_number() -> None:

@@ -128,7 +128,8 @@ class RoutePlan:
     def is_plain(self) -> bool:
         """Whether a request is asked of one version, once, for as long as it takes, unless that fails."""
         limits = self.route.limits
-        return self.route.cascade is None and limits.is_uncapped and limits.timeout_seconds is None
+        is_waited_for = limits.attempts == 1 and limits.timeout_seconds is None
+        return self.route.cascade is None and limits.is_uncapped and is_waited_for
 
     @cached_property
     def has_copies(self) -> bool:

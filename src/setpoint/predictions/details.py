@@ -14,15 +14,25 @@ from setpoint.core.spelling import class_name
 Moment = datetime | int
 
 
-class Details(TypedDict, total=False):
+class RequestDetails(TypedDict, total=False):
+    """What may be known of a request before anybody answers it."""
+
+    key: str | None
+    unit: str | None
+    feature_version: str | None
+    source: str | None
+    trace_id: str | None
+    run_id: str | None
+    prediction_id: str | None
+
+
+class Details(RequestDetails, total=False):
     """What may be known of a prediction besides its inputs and answer.
 
     Times are zoned datetimes or microseconds since 1970. `compute_seconds` is what the machine was
     busy, `latency_seconds` what the caller waited.
     """
 
-    key: str | None
-    unit: str | None
     version: str | None
     endpoint: str | None
     role: str | None
@@ -32,12 +42,7 @@ class Details(TypedDict, total=False):
     latency_seconds: float | None
     compute_seconds: float | None
     error: str | None
-    feature_version: str | None
-    source: str | None
-    trace_id: str | None
-    run_id: str | None
     predicted_at: Moment | None
-    prediction_id: str | None
 
 
 class RowDetails(Details, total=False):
@@ -52,7 +57,7 @@ class RowDetails(Details, total=False):
     text: str | None
 
 
-def add_details(event: Prediction, details: RowDetails) -> None:
+def add_details(event: Prediction, details: RowDetails | RequestDetails) -> None:
     """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
     for name, value in details.items():
         if value is not None and name != "predicted_at":

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Unpack, cast
+from weakref import ref
 
 import msgspec
 
@@ -20,7 +22,7 @@ from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE, Prediction
 from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
 from setpoint.predictions.calls import known_usd
-from setpoint.predictions.details import RowDetails, add_details
+from setpoint.predictions.details import RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
@@ -51,10 +53,15 @@ class _Request(msgspec.Struct):
     plan: RoutePlan
     prediction_id: str
     drawn: str
-    details: RowDetails
+    details: RequestDetails
     arm: Arm
     at: int
     started: float
+
+    @property
+    def unit(self) -> str | None:
+        """What is randomised, as text; None when each request is drawn on its own."""
+        return None if self.details.get("unit") is None else self.drawn
 
 
 class Endpoint:
@@ -104,19 +111,21 @@ class Endpoint:
         self.router = Router(self.recorder.layout, model, versions)
         self.shadows = Shadows()
         self._versions = dict(versions)
+        self._is_async = {name: _is_async(version) for name, version in versions.items()}
         self._turns = Turns(versions, self._cost_usd, accept)
         self._is_score = is_score
         self._timed: ThreadPoolExecutor | None = None
+        os.register_at_fork(after_in_child=partial(_forget_parent, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
 
-    def predict(self, inputs: Mapping[str, Value], **details: Unpack[RowDetails]) -> Reply:
+    def predict(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it.
 
         Args:
             inputs: Value by feature name.
-            **details: See `RowDetails`. `unit` is what is randomised, such as a user: it always gets the same version;
-                without one each request is drawn on its own. `key` is the join key for outcomes.
+            **details: See `RequestDetails`. `unit` is what is randomised, such as a user: it always gets the same
+                version; without one each request is drawn on its own. `key` is the join key for outcomes.
 
         Raises:
             Exception: What the version raised, when no other is left to ask.
@@ -148,7 +157,7 @@ class Endpoint:
         except StopIteration as stop:
             return self._told(request, inputs, cast("list[Attempt]", stop.value))
 
-    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RowDetails]) -> Reply:
+    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
         request = self._request(details)
         route = request.plan.route
@@ -165,7 +174,7 @@ class Endpoint:
         except StopIteration as stop:
             return self._told(request, inputs, cast("list[Attempt]", stop.value))
 
-    def _request(self, details: RowDetails) -> _Request:
+    def _request(self, details: RequestDetails) -> _Request:
         started, now = time.perf_counter(), self.recorder.now()
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
@@ -178,6 +187,14 @@ class Endpoint:
         except Exception as error:  # a call that cannot be read has no known cost, and must not cost the answer
             self.recorder.note_failure(error)
             return 0.0
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child, which has none of its parent's threads."""
+        self._timed = None
+        self._unsent = {}
+        self.router.forget_parent()
+        self._turns.forget_parent()
+        self.shadows.forget_parent()
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
@@ -209,8 +226,7 @@ class Endpoint:
 
     async def _ask_async(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
         function = self._versions[version]
-        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-        told = function(inputs) if is_async else asyncio.to_thread(function, inputs)
+        told = function(inputs) if self._is_async[version] else asyncio.to_thread(function, inputs)
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
 
@@ -220,41 +236,56 @@ class Endpoint:
         reply = served.reply or Reply()
         seconds = time.perf_counter() - request.started
         reply.version, reply.prediction_id, reply.latency_seconds = served.version, name, seconds
-        event = self._event(inputs, served, request, name)
+        if served.version != arm.version:
+            cascade = request.plan.route.cascade
+            reply.is_fallback = cascade is None or served.version != cascade.expensive
+        try:
+            self._record_all(request, inputs, attempts, seconds)
+            if served.error is None and request.plan.has_copies:
+                self._send_copies(request, inputs, served.version)
+        except Exception as error:  # the answer is there: what goes wrong beside it is counted
+            self.recorder.note_failure(error)
+        if served.error is not None:
+            errors = [one.error for one in attempts if one.error is not None]
+            raise next((error for error in errors if not isinstance(error, Refused)), served.error)
+        return reply
+
+    def _record_all(
+        self, request: _Request, inputs: Mapping[str, Value], attempts: list[Attempt], seconds: float
+    ) -> None:
+        served, arm = attempts[-1], request.arm
+        event = self._event(inputs, served, request, request.prediction_id)
         event.latency_seconds = seconds
         if served.version == arm.version:
             event.role = arm.role
         else:
             event.role = "candidate" if served.version in request.plan.candidates else "stable"
-            cascade = request.plan.route.cascade
-            reply.is_fallback = cascade is None or served.version != cascade.expensive
         if not _DRAWN.issuperset(request.details):
             add_details(event, request.details)
+            event.unit = request.unit
         self._record(event, served.calls)
         for stage in attempts[:-1]:
             event = self._event(inputs, stage, request, self.recorder.new_id())
             event.role = STAGE
             self._record(event, stage.calls)
-        if served.error is not None:
-            errors = [one.error for one in attempts if one.error is not None]
-            raise next((error for error in errors if not isinstance(error, Refused)), served.error)
-        if request.plan.has_copies:
-            for version in self._copied_to(request, served.version):
-                # Looked at first: of a shadow that hangs nothing is copied.
-                is_sent = self.shadows.has_room and self.shadows.submit(
-                    partial(self._copy, version, dict(inputs), request)
-                )
-                if not is_sent:
-                    self._unsent[version] = self._unsent.get(version, 0) + 1
-            if self._unsent and time.monotonic() >= self._tell_at:
-                self._tell_unsent()
-        return reply
+
+    def _send_copies(self, request: _Request, inputs: Mapping[str, Value], served: str) -> None:
+        for version in self._copied_to(request, served):
+            # Looked at first: of a shadow that hangs nothing is copied.
+            is_sent = self.shadows.has_room and self.shadows.submit(partial(self._copy, version, dict(inputs), request))
+            if not is_sent:
+                self._unsent[version] = self._unsent.get(version, 0) + 1
+        if self._unsent and time.monotonic() >= self._tell_at:
+            self._tell_unsent()
 
     def _copy(self, version: str, inputs: Mapping[str, Value], request: _Request) -> None:
         """Ask a version in shadow, and record what it answered or why it did not."""
         found, started = Attempt(version), time.perf_counter()
         try:
-            found.reply = self._ask(version, inputs, None)
+            is_async = self._is_async[version]
+            found.reply = (
+                asyncio.run(self._ask_async(version, inputs, None)) if is_async else self._ask(version, inputs, None)
+            )
             found.calls = found.reply.calls
         except Exception as error:  # theirs: it is what a shadow is there to show
             found.error = error
@@ -272,7 +303,7 @@ class Endpoint:
             root_id=root,
             parent_id=None if name == root else root,
             key=details.get("key") if name == root else None,
-            unit=details.get("unit"),
+            unit=request.unit,
             predicted_at=request.at,
             recorded_at=request.at,
             version=attempt.version,
@@ -306,6 +337,15 @@ class Endpoint:
         cascade = plan.route.cascade
         if cascade is not None and served == cascade.cheap and _is_audited(request, cascade):
             yield cascade.expensive
+
+
+def _is_async(version: Version) -> bool:
+    return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
+
+
+def _forget_parent(endpoint: ref[Endpoint]) -> None:
+    if (alive := endpoint()) is not None:
+        alive.forget_parent()
 
 
 def _is_audited(request: _Request, cascade: Cascade) -> bool:

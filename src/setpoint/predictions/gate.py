@@ -27,6 +27,10 @@ class Gate:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.forget_parent()
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: what is under way in the parent is not under way here."""
         self._lock = threading.Lock()
         self._open_until: float | None = None
         self._is_trying = False

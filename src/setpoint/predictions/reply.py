@@ -58,7 +58,7 @@ class Reply(msgspec.Struct):
             (0.7, 0.7)
         """
         if isinstance(result, Reply):
-            return result
+            return msgspec.structs.replace(result)  # a version may give the same one twice
         if isinstance(result, Mapping):
             told = cast("Mapping[str, Value]", result)
             return cls(**told) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it

@@ -41,10 +41,14 @@ class Router:
         self._look_seconds = look_seconds
         self._plan = RoutePlan(model, 0, Route("single", ((first, 1.0),), stable=first))
         self._seen: tuple[int, int, int] | None = None
+        self._clock: Callable[[], float] = time.monotonic
+        self.forget_parent()
+        self.plan()
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: a thread of the parent may have been looking."""
         self._look_at = 0.0
         self._looking = threading.Lock()
-        self._clock: Callable[[], float] = time.monotonic
-        self.plan()
 
     def plan(self) -> RoutePlan:
         """Return the plan in force. Never raises."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,10 +21,10 @@ class Shadows:
 
     def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
         self._workers, self._limit = workers, queue
-        self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        self.forget_parent()
 
-    def _reset(self) -> None:
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: what is queued stays the parent's, and so do its threads."""
         self._waiting: deque[Callable[[], None]] = deque()
         self._ready = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []

@@ -56,6 +56,11 @@ class Turns:
         self._cost_usd = cost_usd
         self._accept = accept
 
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child."""
+        for gate in self._gates.values():
+            gate.forget_parent()
+
     def is_quiet(self, version: str) -> bool:
         """Return whether nothing is known against a version: its last request was answered."""
         return self._gates[version].is_quiet
