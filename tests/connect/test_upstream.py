@@ -176,7 +176,7 @@ def test_a_server_that_comes_back_is_found_again() -> None:
         handler.close_connection = True  # without saying so: the next request finds a closed connection
 
     with serving(once_each) as (url, _):
-        upstream = Upstream(url)
+        upstream = Upstream(url, timeout_seconds=5.0)
         assert [upstream({}).prediction for _ in range(5)] == [1.0] * 5
 
 
