@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 
 import typer
@@ -38,12 +40,11 @@ app.add_typer(cascade, name="cascade")
 
 def main() -> None:
     """Run the command line; every failure becomes words and an exit code, never a traceback."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends us as it ends any tool, not with exit code 1
     import_module("setpoint.cli.commands")  # registers the commands
 
     try:
-        app()
+        with _ending_with_its_reader():
+            app()
     except SetpointError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
@@ -55,3 +56,17 @@ def main() -> None:
         print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
         print("hint: run it again with SETPOINT_DEBUG=1 and report what it prints", file=sys.stderr)
         raise SystemExit(EXIT_INTERNAL) from None
+
+
+@contextmanager
+def _ending_with_its_reader() -> Generator[None]:
+    """Let `| head` end us as it ends any tool, not with exit code 1; but not who calls us, at a socket of theirs."""
+    if not hasattr(signal, "SIGPIPE"):
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        signal.signal(signal.SIGPIPE, before)
