@@ -69,6 +69,17 @@ def test_what_is_planned_stands_beside_what_was_done(tmp_path: Path) -> None:
     assert "v9 answered and has no share" in answer.because[0]
 
 
+def test_a_plan_that_never_came_into_force_is_not_shown(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    layout = Layout.open(tmp_path / "store")
+    first = layout.route("fraud").read_bytes()
+    apply(project(tmp_path, MODEL.replace("0.25", "0.5").replace("0.75", "0.5")))
+    layout.route("fraud").write_bytes(first)  # as a crash between the history and the plan's file leaves it
+    answer = route_of(tmp_path / "store")
+    assert "generation 1," in answer.headline
+    assert len(answer.table("plans").rows) == 1
+
+
 def test_the_command_shows_it(tmp_path: Path) -> None:
     assert commands
     apply(project(tmp_path))

@@ -6,9 +6,11 @@ import json
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 
+import numpy as np
 import pytest
 
 from setpoint import Endpoint, Recorder, Upstream, UsageError
@@ -89,6 +91,18 @@ def test_mlflow_and_open_inference() -> None:
         assert Upstream(url, protocol="open_inference")({"x": 1.0}).prediction == 7
 
 
+def test_inputs_are_sent_as_json_takes_them() -> None:
+    inputs = {"a": np.float32(0.5), "b": np.int64(3), "c": float("nan"), "d": datetime(2026, 1, 2, tzinfo=UTC)}
+    with serving(told({"outputs": [{"name": "y", "data": [7]}]})) as (url, asked):
+        Upstream(url, protocol="open_inference")(inputs)
+        tensors = cast("list[Mapping[str, object]]", cast("Mapping[str, object]", asked[0]["body"])["inputs"])
+        assert [(one["datatype"], one["data"]) for one in tensors] == [
+            ("FP64", [0.5]),
+            ("INT64", [3]),
+            ("BYTES", ["2026-01-02T00:00:00+00:00"]),
+        ]
+
+
 CHAT = {
     "model": "small-2026-11-01",
     "choices": [{"message": {"role": "assistant", "content": "spam"}}],
@@ -141,6 +155,7 @@ FAULTS: list[tuple[Protocol, Answer, str]] = [
     ("mlflow", told([1.0]), "no answer in it"),
     ("mlflow", told({"predictions": []}), "no answer in it"),
     ("open_inference", told({"outputs": []}), "no answer in it"),
+    ("open_inference", told({"outputs": [1]}), "no answer in it"),
     ("chat", told({"choices": []}), "no answer in it"),
     ("chat", told("what?"), "no answer in it"),
     ("chat", told({"error": "busy"}, 429), "status 429"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -364,6 +366,51 @@ def test_odd_inputs_and_units_cost_no_answer() -> None:
             assert endpoint.predict(inputs).prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert endpoint.predict({}, unit=7, source="s").prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert ("7",) in rows(endpoint, layout, "unit")
+
+
+def test_a_caller_who_leaves_is_no_failure_of_the_version() -> None:
+    async def never(_: Mapping[str, object]) -> float:
+        await asyncio.Event().wait()
+        return 1.0
+
+    async def leave(endpoint: Endpoint) -> None:
+        for _ in range(10):
+            task = asyncio.create_task(endpoint.predict_async({}))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    with serving(SINGLE, {"v1": never}) as (endpoint, layout):
+        asyncio.run(leave(endpoint))
+        assert {row[3] for row in rows(endpoint, layout)} == {"CancelledError"}  # and no breaker opened
+
+
+def test_a_judgement_that_fails_takes_no_cheap_answer() -> None:
+    def fail(_: Reply) -> bool:
+        raise KeyError
+
+    with serving(CASCADE, {"small": constant("yes"), "large": constant("no")}, accept=fail) as (endpoint, _):
+        assert endpoint.predict({}).version == "large"
+        assert endpoint.recorder.spool.failed == 1
+
+
+HANGS = """
+import sys, threading
+from setpoint import Endpoint
+endpoint = Endpoint(sys.argv[1], "m", {"v1": lambda _: threading.Event().wait(), "v0": lambda _: 0.0})
+print(endpoint.predict({}).version)
+endpoint.close()
+"""
+
+
+def test_a_version_that_hangs_does_not_keep_the_process_from_ending() -> None:
+    with temporary_store() as (layout, _):
+        limits = Limits(timeout_seconds=0.05)
+        publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits))
+        command = [sys.executable, "-c", HANGS, str(layout.root)]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert told == "v0\n"
 
 
 def test_a_forked_child_serves_on() -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
@@ -95,6 +97,7 @@ class Upstream:
         Raises:
             UpstreamError: There is none.
         """
+        inputs = {name: _plain(value) for name, value in inputs.items()}
         match self._protocol:
             case "json":
                 return Reply.of(self._posted(inputs))
@@ -127,10 +130,11 @@ class Upstream:
         outputs = cast("Mapping[str, object]", found).get("outputs") if isinstance(found, Mapping) else None
         if not isinstance(outputs, list) or not outputs:
             raise UpstreamError(kind="no answer in it", detail="a list of `outputs` was expected")
-        told: dict[str, object] = {}
-        for output in cast("list[Mapping[str, object]]", outputs):
-            data = cast("list[object]", output.get("data") or [None])
-            told[str(output.get("name"))] = data[0]
+        try:
+            listed = cast("list[Mapping[str, list[Value]]]", outputs)
+            told = {str(output.get("name")): output["data"][0] for output in listed}
+        except (AttributeError, TypeError, LookupError) as error:
+            raise UpstreamError(kind="no answer in it", detail="each output needs its `data`") from error
         return Reply.of(told if told.keys() <= {"prediction", "score"} else next(iter(told.values())))
 
     def _chatted(self, inputs: Mapping[str, Value]) -> Reply:
@@ -158,7 +162,7 @@ class Upstream:
 
     def _posted(self, body: object) -> object:
         """Send a request and return the JSON of its answer; once more when a connection that was kept is closed."""
-        content = json.dumps(body, default=str).encode()
+        content = json.dumps(body).encode()
         was_kept = getattr(self._open, "connection", None) is not None
         try:
             return self._asked(content)
@@ -207,6 +211,16 @@ class Upstream:
 def _close(connections: set[http.client.HTTPConnection]) -> None:
     for connection in connections:
         connection.close()
+
+
+def _plain(value: Value) -> Value:
+    """Return a value as JSON takes it: NumPy's scalars as numbers, times as ISO texts, what is not finite as null."""
+    item = getattr(value, "item", None)
+    if callable(item) and not hasattr(value, "__len__"):
+        value = item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _datatype(value: Value) -> str:

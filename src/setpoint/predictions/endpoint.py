@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Unpack, cast
@@ -34,7 +35,7 @@ from setpoint.store.layout import Layout
 Version = Callable[[Mapping[str, Value]], object]
 """Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one."""
 
-_TIMED_THREADS, _TELL_SECONDS = 32, 5.0
+_TELL_SECONDS = 5.0
 
 
 class _Request(msgspec.Struct):
@@ -112,9 +113,9 @@ class Endpoint:
         self.shadows = Shadows()
         self._versions = dict(versions)
         self._is_async = {name: _is_async(version) for name, version in versions.items()}
-        self._turns = Turns(versions, self._cost_usd, accept)
+        self._accept = accept
+        self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
         self._is_score = is_score
-        self._timed: ThreadPoolExecutor | None = None
         os.register_at_fork(after_in_child=partial(_forget_parent, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
@@ -167,6 +168,9 @@ class Endpoint:
             while True:
                 try:
                     reply = await self._ask_async(version, inputs, route.limits.timeout_seconds)
+                except asyncio.CancelledError as error:  # the caller left: no fault of the version, and told as that
+                    asking.close()
+                    return self._told(request, inputs, [Attempt(version, None, error)])
                 except Exception as error:  # as in `predict`
                     version = asking.throw(error)
                 else:
@@ -188,9 +192,15 @@ class Endpoint:
             self.recorder.note_failure(error)
             return 0.0
 
+    def _is_accepted(self, reply: Reply) -> bool:
+        try:
+            return self._accept is not None and bool(self._accept(reply))
+        except Exception as error:  # who cannot say that an answer will do has not taken it
+            self.recorder.note_failure(error)
+            return False
+
     def forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
-        self._timed = None
         self._unsent = {}
         self.router.forget_parent()
         self._turns.forget_parent()
@@ -210,12 +220,7 @@ class Endpoint:
 
     def _ask(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
         function = self._versions[version]
-        if timeout_seconds is None:
-            result = function(inputs)
-        else:
-            if self._timed is None:
-                self._timed = ThreadPoolExecutor(_TIMED_THREADS, thread_name_prefix="setpoint-timed")
-            result = self._timed.submit(function, inputs).result(timeout_seconds)
+        result = function(inputs) if timeout_seconds is None else _begun(function, inputs).result(timeout_seconds)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
         if inspect.iscoroutine(result):
@@ -226,7 +231,7 @@ class Endpoint:
 
     async def _ask_async(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
         function = self._versions[version]
-        told = function(inputs) if self._is_async[version] else asyncio.to_thread(function, inputs)
+        told = function(inputs) if self._is_async[version] else asyncio.wrap_future(_begun(function, inputs))
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
 
@@ -339,6 +344,23 @@ class Endpoint:
             yield cascade.expensive
 
 
+def _begun(function: Version, inputs: Mapping[str, Value]) -> Future[object]:
+    """Ask a version on a thread of its own; one that hangs does not keep the process from ending, as a pool would."""
+    found: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            result = function(inputs)
+        except BaseException as error:  # it is raised where it is waited for
+            found.set_exception(error)
+        else:
+            found.set_result(result)
+
+    found.set_running_or_notify_cancel()
+    threading.Thread(target=run, name="setpoint-timed", daemon=True).start()
+    return found
+
+
 def _is_async(version: Version) -> bool:
     return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
 
@@ -353,7 +375,7 @@ def _is_audited(request: _Request, cascade: Cascade) -> bool:
     return cascade.audit > 0.0 and bucket(request.plan.salted, request.prediction_id) < cascade.audit * BUCKETS
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: BaseException) -> str:
     """Return what errors are counted by: what the error calls its kind, else its class."""
     if isinstance(error, Refused):
         return error.message

@@ -73,12 +73,12 @@ class Gate:
             return "cost cap reached"
         return ""
 
-    def leave(self, limits: Limits, *, failed: bool, usd: float = 0.0) -> None:
+    def leave(self, limits: Limits, *, failed: bool | None, usd: float = 0.0) -> None:
         """Say how a request ended.
 
         Args:
             limits: Of the plan in force.
-            failed: Whether the version could not answer.
+            failed: Whether the version could not answer; None when the caller left before that was known.
             usd: What it cost, as far as that is known.
         """
         if not failed and not self._failures and limits.is_uncapped:
@@ -88,6 +88,8 @@ class Gate:
             self._is_trying = False
             if usd:
                 self._spend(usd)
+            if failed is None:
+                return
             if not failed:
                 self._failures, self._open_until = 0, None
                 return

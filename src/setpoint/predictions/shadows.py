@@ -16,7 +16,6 @@ class Shadows:
     """A few threads and a short queue: what finds it full is dropped and counted, and the caller never waits.
 
     Shadow work that hangs holds a thread; once all do, the queue fills and the rest is dropped.
-
     """
 
     def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:

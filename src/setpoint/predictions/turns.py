@@ -31,7 +31,7 @@ class Attempt(msgspec.Struct):
 
     version: str
     reply: Reply | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     seconds: float = 0.0
     calls: Sequence[Billed] = ()
 
@@ -121,7 +121,8 @@ class Turns:
             finally:  # also when the caller is interrupted: who was let in must leave
                 found.seconds += time.perf_counter() - started
                 found.calls = (*found.calls, *billed)
-                gate.leave(limits, failed=found.reply is None, usd=self._cost_usd(billed) if billed else 0.0)
+                failed = None if found.reply is None and found.error is None else found.reply is None
+                gate.leave(limits, failed=failed, usd=self._cost_usd(billed) if billed else 0.0)
             if found.reply is not None:
                 break
         return found
