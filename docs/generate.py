@@ -56,7 +56,7 @@ from setpoint.core.finding import Finding
 from setpoint.core.model import Model, Task
 from setpoint.core.verdict import Verdict
 from setpoint.feedback.quality import quality
-from setpoint.predictions.recorder import RowDetails
+from setpoint.predictions.details import RequestDetails, RowDetails
 from setpoint.project import overview
 from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.states import StateTable
@@ -176,6 +176,11 @@ def _python() -> Iterator[str]:
         ("keyword", "type"),
         [(f"`{key}`", f"`{_type(hint)}`") for key, hint in typing.get_type_hints(RowDetails).items()],
     )
+    asked = ", ".join(f"`{key}`" for key in typing.get_type_hints(RequestDetails))
+    yield from [
+        "",
+        *_wrapped(f"`RequestDetails`, those that `Endpoint.predict` takes, is known before anybody answers: {asked}."),
+    ]
 
 
 def _name(name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 — whatever is public

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from setpoint import Endpoint, Recorder, Upstream, UsageError
-from setpoint.connect.upstream import Protocol, UpstreamError
+from setpoint.connect.upstream import Protocol
 from setpoint.control.route_plans import publish
+from setpoint.core.errors import UpstreamError
 from setpoint.core.route_plan import Route
 from setpoint.store.snapshot import Snapshot
 from setpoint.testing import temporary_store

@@ -12,33 +12,18 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-from setpoint.core.errors import SetpointError, UsageError
+from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
-from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.reply import Reply
 from setpoint.predictions.rows import Value
 
 Protocol = Literal["json", "open_inference", "mlflow", "chat"]
 _OK = range(200, 300)
-
-
-class UpstreamError(SetpointError):
-    """A server did not answer as it should.
-
-    Attributes:
-        kind: `timeout`, `unreachable`, `closed early`, `status 500` or the like, `not JSON`, `no answer in it`.
-        calls: What it may bill all the same; without a cost, which is unknown.
-    """
-
-    def __init__(self, *, kind: str, detail: str, calls: Sequence[Billed] = ()) -> None:
-        """Keep the kind apart, so that errors can be counted by it."""
-        super().__init__(f"{kind}: {detail}")
-        self.kind = kind
-        self.calls = calls
 
 
 class Upstream:

@@ -12,6 +12,7 @@ Our exception hierarchy:
     - DeclarationError         a declaration that does not hold, with file, line and key
     - ExpressionError          a condition that does not parse, with its position
   x Refused                    no version may be asked now: a breaker is open, or a cap is reached
+  x UpstreamError              a server that is a version did not answer as it should
   x StoreError                 the store cannot be used as asked; exit code 2
     - StoreMissing             there is no store at this path
     - StoreFormatError         the store was written by a newer Setpoint
@@ -20,6 +21,8 @@ Our exception hierarchy:
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 
 class SetpointError(Exception):
@@ -71,6 +74,21 @@ class ExpressionError(UsageError):
 
 class Refused(SetpointError):
     """No version may be asked now: a breaker is open, or a cap is reached."""
+
+
+class UpstreamError(SetpointError):
+    """A server did not answer as it should.
+
+    Attributes:
+        kind: `timeout`, `unreachable`, `closed early`, `status 500` or the like, `not JSON`, `no answer in it`.
+        calls: What it may bill all the same; without a cost, which is unknown.
+    """
+
+    def __init__(self, *, kind: str, detail: str, calls: Sequence[Mapping[str, float | str | None]] = ()) -> None:
+        """Keep the kind apart, so that errors can be counted by it."""
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.calls = calls
 
 
 class StoreError(SetpointError):

@@ -116,7 +116,7 @@ class Endpoint:
         self._accept = accept
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
         self._is_score = is_score
-        os.register_at_fork(after_in_child=partial(_forget_parent, ref(self)))
+        os.register_at_fork(after_in_child=partial(_after_fork, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
 
@@ -199,7 +199,7 @@ class Endpoint:
             self.recorder.note_failure(error)
             return False
 
-    def forget_parent(self) -> None:
+    def _forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
         self._unsent = {}
         self.router.forget_parent()
@@ -365,9 +365,9 @@ def _is_async(version: Version) -> bool:
     return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
 
 
-def _forget_parent(endpoint: ref[Endpoint]) -> None:
+def _after_fork(endpoint: ref[Endpoint]) -> None:
     if (alive := endpoint()) is not None:
-        alive.forget_parent()
+        alive._forget_parent()
 
 
 def _is_audited(request: _Request, cascade: Cascade) -> bool:
