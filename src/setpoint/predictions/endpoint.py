@@ -116,7 +116,7 @@ class Endpoint:
         self._accept = accept
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
         self._is_score = is_score
-        os.register_at_fork(after_in_child=partial(_after_fork, ref(self)))
+        os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
 
@@ -205,6 +205,11 @@ class Endpoint:
         self.router.forget_parent()
         self._turns.forget_parent()
         self.shadows.forget_parent()
+
+    @staticmethod
+    def _after_fork(endpoint: ref[Endpoint]) -> None:
+        if (alive := endpoint()) is not None:
+            alive._forget_parent()
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
@@ -363,11 +368,6 @@ def _begun(function: Version, inputs: Mapping[str, Value]) -> Future[object]:
 
 def _is_async(version: Version) -> bool:
     return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
-
-
-def _after_fork(endpoint: ref[Endpoint]) -> None:
-    if (alive := endpoint()) is not None:
-        alive._forget_parent()
 
 
 def _is_audited(request: _Request, cascade: Cascade) -> bool:
