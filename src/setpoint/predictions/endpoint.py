@@ -199,7 +199,7 @@ class Endpoint:
             self.recorder.note_failure(error)
             return False
 
-    def _forget_parent(self) -> None:
+    def forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
         self._unsent = {}
         self.router.forget_parent()
@@ -209,7 +209,7 @@ class Endpoint:
     @staticmethod
     def _after_fork(endpoint: ref[Endpoint]) -> None:
         if (alive := endpoint()) is not None:
-            alive._forget_parent()
+            alive.forget_parent()
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
