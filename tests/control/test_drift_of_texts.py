@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.finding import INPUT_DRIFT
@@ -43,5 +45,5 @@ def test_a_language_that_comes_is_a_finding_and_no_text_is_in_the_summaries() ->
             kept = log.diff()
             rows = {row[0]: row for row in kept.table("features").rows}
         place = kept.table("features").columns.index("importance")
-        assert rows["review (length)"][place] == 0.1  # a part has its part of the text's
+        assert rows["review (length)"][place] == pytest.approx(0.5 / 6)  # a part has its part of the text's
         assert b"Katze" not in layout.summaries("m").read_bytes()

@@ -21,14 +21,16 @@ SHARES = 1.0 / np.arange(1, len(WORDS) + 1) ** 1.05
 
 def reviews(
     days: int, seed: int, first: int = 0, *, german: float = 0.0, shouted: float = 0.0, cut: int | None = None,
-    new: float = 0.0, missing: float = 0.0,
+    new: float = 0.0, missing: float = 0.0, turned: float = 0.0,
 ) -> pl.DataFrame:  # fmt: skip
-    """Return days of texts of 5 to 40 words, some of them in German, in capitals, cut or with new words."""
+    """Return days of texts of 5 to 40 words, some of them in German, in capitals, cut, new or with words in order."""
     rng = np.random.default_rng(seed)
     texts: list[str | None] = []
     for length in rng.integers(5, 40, days * PER_DAY):
         words = rng.choice(WORDS, length, p=SHARES / SHARES.sum())
-        kind = rng.random(4)
+        kind = rng.random(5)
+        if kind[4] < turned:
+            words = np.sort(words)
         if kind[0] < german:
             words = rng.choice(GERMAN, length)
         if kind[1] < new:
@@ -46,7 +48,7 @@ def detector() -> setpoint.DriftDetector:
 
 def test_texts_like_those_before_have_not_drifted(detector: setpoint.DriftDetector) -> None:
     answer = detector.check(reviews(1, 2, first=28))
-    assert answer.headline == "no drift in 5 features"
+    assert answer.headline == "no drift in 6 features"
     alarms = [detector.feed(reviews(1, 100 + day, first=28 + day)).verdict for day in range(10)]
     assert alarms.count(setpoint.Verdict.OK) >= 9
 
@@ -59,6 +61,7 @@ def test_texts_like_those_before_have_not_drifted(detector: setpoint.DriftDetect
         ({"cut": 100}, "review (length)"),
         ({"new": 0.03}, "review (new words)"),
         ({"missing": 0.1}, "review (length) missing in"),
+        ({"turned": 0.5}, "review (word pairs)"),
     ],
 )
 def test_a_change_is_named(detector: setpoint.DriftDetector, change: dict[str, float], words: str) -> None:
@@ -69,7 +72,7 @@ def test_a_change_is_named(detector: setpoint.DriftDetector, change: dict[str, f
 
 def test_a_text_that_is_missing_is_one_change(detector: setpoint.DriftDetector) -> None:
     answer = detector.check(reviews(1, 3, first=28, missing=0.1))
-    assert answer.headline.startswith("1 of 5 features drifted")
+    assert answer.headline.startswith("1 of 6 features drifted")
 
 
 def test_a_text_that_becomes_a_number_or_goes_is_said(detector: setpoint.DriftDetector) -> None:

@@ -1,8 +1,9 @@
 """What is measured of free text: its length, capitals, language and words. No text and no word of it is kept.
 
-A text is profiled as five features, each asked the same questions as any other: `review (length)` in characters,
-`review (capitals)`, the share of its letters that are, `review (language)`, `review (words)`, one of its words by hash,
-and `review (new words)`, the share of its words that earlier texts have not.
+A text is profiled as six features, each asked the same questions as any other: `review (length)` in characters,
+`review (capitals)`, the share of its letters that are, `review (language)`, `review (words)` and `review (word pairs)`,
+one of its words and of its pairs of words by hash, and `review (new words)`, the share of its words that earlier texts
+have not. One a text, for rows are independent and the words of a text are not.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 from setpoint.store.engines.duck import literal, quoted, rows
 from setpoint.store.measures import Column, Definition, Vocabulary, Words
 
-LENGTH, CAPITALS, NEW_WORDS, LANGUAGE, WORDS = PARTS = ("length", "capitals", "new words", "language", "words")
+LENGTH, CAPITALS, NEW_WORDS = "length", "capitals", "new words"
+LANGUAGE, WORDS, PAIRS = "language", "words", "word pairs"
+PARTS = (LENGTH, CAPITALS, NEW_WORDS, LANGUAGE, WORDS, PAIRS)
 
 FIRST_WORDS = 32
 """Words of a text that are looked at: more would cost more and say little."""
@@ -48,8 +51,11 @@ _SCRIPTS = (
 )  # fmt: skip
 """Where a script ends, and its name; of the Latin one words tell the language."""
 
+_HASHED = Vocabulary(tuple(f"#{n}" for n in range(_BUCKETS)), ())  # no number: a key may be one, and be forgotten
+
 VOCABULARIES = {
-    WORDS: Vocabulary(tuple(f"#{n}" for n in range(_BUCKETS)), ()),  # no number: a key may be one, and be forgotten
+    WORDS: _HASHED,
+    PAIRS: _HASHED,
     LANGUAGE: Vocabulary((*_COMMON, "Latin", *dict.fromkeys(script for _, script in _SCRIPTS if script), "none"), ()),
 }
 """The values of the parts that are no numbers: all there can be."""
@@ -129,6 +135,7 @@ def measured(texts: Mapping[str, tuple[str, bytes]], source: str, kept: Sequence
         told.append(f"{_new_words(f'places_{n}', _half(f'number_{n}'), known)} AS {called[NEW_WORDS]}")
         drawn = f"places_{n}[1 + number_{n} % nullif(len(places_{n}), 0)]"
         told.append(f"'#' || {drawn} // {_PLACES // _BUCKETS} AS {called[WORDS]}")
+        told.append(f"{_drawn_pair(f'places_{n}', f'number_{n}')} AS {called[PAIRS]}")
     plain = _spaced({f"_{n}": sql for n, (sql, _) in enumerate(texts.values())}, source, kept)
     # Unless it is told to keep what it has read, DuckDB reads once more for each use of it.
     return f"WITH read AS MATERIALIZED (SELECT {', '.join(read)} FROM ({plain})) SELECT {', '.join(told)} FROM read"
@@ -174,6 +181,13 @@ def _half(number: str) -> str:
 def _new_words(places: str, half: str, known: bytes) -> str:
     is_new = f"get_bit(CAST(from_hex({literal(known.hex())}) AS BIT), CAST(place AS INTEGER) + {_PLACES} * {half}) = 0"
     return f"len(list_filter({places}, lambda place: {is_new})) / nullif(len({places}), 0)"
+
+
+def _drawn_pair(places: str, number: str) -> str:
+    """Return SQL of one pair of neighbouring words, by hash; null for a text of fewer than two."""
+    first = f"1 + {number} // 7 % nullif(len({places}) - 1, 0)"
+    both = f"(CAST({places}[{first}] AS INTEGER) * 31 + {places}[1 + {first}]) % {_PLACES}"
+    return f"'#' || ({both}) // {_PLACES // _BUCKETS}"
 
 
 def _capitals(text: str) -> str:
