@@ -54,18 +54,20 @@ def test_a_prediction_keeps_every_detail(made: Made) -> None:
     name = recorder.record(
         inputs, prediction=True, score=0.75, key="k", unit="u", role="stable", latency_seconds=0.5,
         compute_seconds=0.25, error="timeout", feature_version="f1", source="s", trace_id="t", run_id="r",
-        assignment_probability=0.5, predicted_at=at,
+        assignment_probability=0.5, predicted_at=at, queue_seconds=0.125, features_seconds=0.0625, upstream_seconds=2,
+        first_chunk_seconds=1.5,
     )  # fmt: skip
     inputs["amount"] = 99.0  # the caller's own: it was copied
     found = query(
         made,
         "SELECT prediction_id, root_id, key, unit, version, endpoint, role, prediction, score, latency_seconds,"
         " compute_seconds, error, feature_version, source, trace_id, run_id, assignment_probability,"
-        " epoch_us(predicted_at), inputs.amount FROM predictions",
+        " epoch_us(predicted_at), inputs.amount, queue_seconds, features_seconds, upstream_seconds, first_chunk_seconds"
+        " FROM predictions",
     )
     expected = (
         name, name, "k", "u", "v1", "api", "stable", 1.0, 0.75, 0.5, 0.25, "timeout", "f1", "s", "t", "r", 0.5,
-        1_767_312_000_000_000, 12.5,
+        1_767_312_000_000_000, 12.5, 0.125, 0.0625, 2.0, 1.5,
     )  # fmt: skip
     assert found == [expected]
 

@@ -39,6 +39,10 @@ class Prediction(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     latency_seconds: float | None = None
     error: str | None = None
     compute_seconds: float | None = None
+    queue_seconds: float | None = None
+    features_seconds: float | None = None
+    upstream_seconds: float | None = None
+    first_chunk_seconds: float | None = None
     keep_probability: float | None = None
     feature_version: str | None = None
     contract_violations: str | None = None
@@ -80,7 +84,8 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     Tokens are in disjoint classes, as they are priced: `input_tokens` leaves out what was read from
     or written to a cache, audio and images, `output_tokens` leaves out reasoning, audio and images;
     `cached_write_1h_tokens` are kept for an hour, `cached_write_tokens` as long as the provider does
-    unasked. `purpose` is `judge` for a call that graded the answer: it is no part of what the answer
+    unasked. `provider_model` is what the provider says that it was, `requested_model` what was asked for
+    when that is another, `prompt_version` the hash of the prompt's template. `purpose` is `judge` for a call that graded the answer: it is no part of what the answer
     cost. A row with `adjusts` is no attempt: it adds `cost_nano_usd` to that of an earlier one, whose
     price has changed since.
     """
@@ -93,6 +98,8 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     purpose: str | None = None
     provider: str | None = None
     provider_model: str | None = None
+    requested_model: str | None = None
+    prompt_version: str | None = None
     tier: str | None = None
     input_tokens: int | None = None
     cached_read_tokens: int | None = None

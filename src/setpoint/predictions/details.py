@@ -15,7 +15,10 @@ Moment = datetime | int
 
 
 class RequestDetails(TypedDict, total=False):
-    """What may be known of a request before anybody answers it."""
+    """What may be known of a request before anybody answers it.
+
+    `queue_seconds` is what it waited before that, `features_seconds` what it took to compute or fetch its inputs.
+    """
 
     key: str | None
     unit: str | None
@@ -23,6 +26,8 @@ class RequestDetails(TypedDict, total=False):
     source: str | None
     trace_id: str | None
     run_id: str | None
+    queue_seconds: float | None
+    features_seconds: float | None
     prediction_id: str | None
 
 
@@ -30,7 +35,8 @@ class Details(RequestDetails, total=False):
     """What may be known of a prediction besides its inputs and answer.
 
     Times are zoned datetimes or microseconds since 1970. `compute_seconds` is what the machine was
-    busy, `latency_seconds` what the caller waited.
+    busy, `upstream_seconds` what was waited for another server, `latency_seconds` what the caller waited,
+    `first_chunk_seconds` for the first piece of an answer that comes in pieces.
     """
 
     version: str | None
@@ -41,6 +47,8 @@ class Details(RequestDetails, total=False):
     assignment_probability: float | None
     latency_seconds: float | None
     compute_seconds: float | None
+    upstream_seconds: float | None
+    first_chunk_seconds: float | None
     error: str | None
     predicted_at: Moment | None
 
@@ -78,7 +86,18 @@ def _ranking(value: object) -> list[str]:
     return [class_name(item) for item in cast("Iterable[object]", value)]
 
 
-_READERS = {"scores": _scores, "ranking": _ranking}
+def _seconds(value: object) -> float:
+    return float(cast("float", value))
+
+
+_READERS = {
+    "scores": _scores,
+    "ranking": _ranking,
+    "queue_seconds": _seconds,
+    "features_seconds": _seconds,
+    "upstream_seconds": _seconds,
+    "first_chunk_seconds": _seconds,
+}
 
 
 def to_micros(at: Moment) -> int:
