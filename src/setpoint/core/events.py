@@ -84,10 +84,10 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     Tokens are in disjoint classes, as they are priced: `input_tokens` leaves out what was read from
     or written to a cache, audio and images, `output_tokens` leaves out reasoning, audio and images;
     `cached_write_1h_tokens` are kept for an hour, `cached_write_tokens` as long as the provider does
-    unasked. `provider_model` is what the provider says that it was, `requested_model` what was asked for
-    when that is another, `prompt_version` the hash of the prompt's template. `purpose` is `judge` for a call that graded the answer: it is no part of what the answer
-    cost. A row with `adjusts` is no attempt: it adds `cost_nano_usd` to that of an earlier one, whose
-    price has changed since.
+    unasked. `provider_model` is what the provider says that it was, `requested_model` what was asked
+    for when that is another, `prompt_version` the hash of the prompt's template. `purpose` is `judge`
+    for a call that graded the answer: it is no part of what the answer cost. A row with `adjusts` is
+    no attempt: it adds `cost_nano_usd` to that of an earlier one, whose price has changed since.
     """
 
     call_id: str
