@@ -82,7 +82,16 @@ class Upstream:
         Raises:
             UpstreamError: There is none.
         """
-        inputs = {name: _plain(value) for name, value in inputs.items()}
+        started = time.perf_counter()
+        try:
+            reply = self._answered({name: _plain(value) for name, value in inputs.items()})
+        except UpstreamError as error:
+            error.upstream_seconds = time.perf_counter() - started
+            raise
+        reply.upstream_seconds = time.perf_counter() - started
+        return reply
+
+    def _answered(self, inputs: Mapping[str, Value]) -> Reply:
         match self._protocol:
             case "json":
                 return Reply.of(self._posted(inputs))

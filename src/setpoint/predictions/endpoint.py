@@ -38,12 +38,13 @@ Version = Callable[[Mapping[str, Value]], object]
 _TELL_SECONDS = 5.0
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     """One request, and what was drawn for it.
 
     Attributes:
         plan: The plan that it is answered by, whatever is published meanwhile.
         prediction_id: Under which it is recorded.
+        unit: What is randomised, as text; None when each request is drawn on its own.
         drawn: What its buckets are drawn by: its unit, or itself when it has none.
         details: What the caller said of it.
         arm: The version that is to answer.
@@ -53,16 +54,12 @@ class _Request(msgspec.Struct):
 
     plan: RoutePlan
     prediction_id: str
+    unit: str | None
     drawn: str
     details: RequestDetails
     arm: Arm
     at: int
     started: float
-
-    @property
-    def unit(self) -> str | None:
-        """What is randomised, as text; None when each request is drawn on its own."""
-        return None if self.details.get("unit") is None else self.drawn
 
 
 class Endpoint:
@@ -142,7 +139,8 @@ class Endpoint:
                 failed = error
             else:
                 seconds = time.perf_counter() - request.started
-                return self._told(request, inputs, [Attempt(version, reply, None, seconds, reply.calls)])
+                upstream = reply.upstream_seconds or 0.0
+                return self._told(request, inputs, Attempt(version, reply, None, seconds, upstream, reply.calls))
         asking = self._turns.attempts(route, version)
         try:
             version = next(asking)
@@ -156,7 +154,8 @@ class Endpoint:
                 else:
                     version = asking.send(reply)
         except StopIteration as stop:
-            return self._told(request, inputs, cast("list[Attempt]", stop.value))
+            *stages, served = cast("list[Attempt]", stop.value)
+            return self._told(request, inputs, served, stages)
 
     async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
@@ -170,20 +169,23 @@ class Endpoint:
                     reply = await self._ask_async(version, inputs, route.limits.timeout_seconds)
                 except asyncio.CancelledError as error:  # the caller left: no fault of the version, and told as that
                     asking.close()
-                    return self._told(request, inputs, [Attempt(version, None, error)])
+                    return self._told(request, inputs, Attempt(version, None, error))
                 except Exception as error:  # as in `predict`
                     version = asking.throw(error)
                 else:
                     version = asking.send(reply)
         except StopIteration as stop:
-            return self._told(request, inputs, cast("list[Attempt]", stop.value))
+            *stages, served = cast("list[Attempt]", stop.value)
+            return self._told(request, inputs, served, stages)
 
     def _request(self, details: RequestDetails) -> _Request:
         started, now = time.perf_counter(), self.recorder.now()
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
-        drawn = name if unit is None else str(unit)
-        return _Request(plan, name, drawn, details, arm_of(plan, drawn), now, started)
+        if unit is not None:
+            unit = str(unit)
+        drawn = name if unit is None else unit
+        return _Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
 
     def _cost_usd(self, calls: Sequence[Billed]) -> float:
         try:
@@ -240,44 +242,44 @@ class Endpoint:
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
 
-    def _told(self, request: _Request, inputs: Mapping[str, Value], attempts: list[Attempt]) -> Reply:
-        """Record a request and send its copies; return the caller's reply, or raise what the version raised."""
-        served, arm, name = attempts[-1], request.arm, request.prediction_id
-        reply = served.reply or Reply()
-        seconds = time.perf_counter() - request.started
-        reply.version, reply.prediction_id, reply.latency_seconds = served.version, name, seconds
-        if served.version != arm.version:
+    def _told(
+        self, request: _Request, inputs: Mapping[str, Value], served: Attempt, stages: Sequence[Attempt] = ()
+    ) -> Reply:
+        """Record a request and send its copies; return the caller's reply, or raise what the version raised.
+
+        Args:
+            request: The request.
+            inputs: Its inputs.
+            served: Whose answer or error the caller gets.
+            stages: Those who were asked before.
+        """
+        arm, version, reply = request.arm, served.version, served.reply or Reply()
+        role: str = arm.role
+        reply.version, reply.prediction_id = version, request.prediction_id
+        reply.latency_seconds = time.perf_counter() - request.started
+        if version != arm.version:
             cascade = request.plan.route.cascade
-            reply.is_fallback = cascade is None or served.version != cascade.expensive
+            reply.is_fallback = cascade is None or version != cascade.expensive
+            role = "candidate" if version in request.plan.candidates else "stable"
         try:
-            self._record_all(request, inputs, attempts, seconds)
-            if served.error is None and request.plan.has_copies:
-                self._send_copies(request, inputs, served.version)
+            event = self._event(request, inputs, served, reply, role)
+            event.latency_seconds = reply.latency_seconds
+            if not _DRAWN.issuperset(request.details):
+                add_details(event, request.details)
+                event.unit = request.unit
+            self.recorder.record_event(event)
+            if served.calls:
+                self._record_calls(event, served.calls)
+            for stage in stages:
+                self._record_child(request, inputs, stage, STAGE)
+            if request.plan.has_copies and served.error is None:
+                self._send_copies(request, inputs, version)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             self.recorder.note_failure(error)
         if served.error is not None:
-            errors = [one.error for one in attempts if one.error is not None]
+            errors = [one.error for one in (*stages, served) if one.error is not None]
             raise next((error for error in errors if not isinstance(error, Refused)), served.error)
         return reply
-
-    def _record_all(
-        self, request: _Request, inputs: Mapping[str, Value], attempts: list[Attempt], seconds: float
-    ) -> None:
-        served, arm = attempts[-1], request.arm
-        event = self._event(inputs, served, request, request.prediction_id)
-        event.latency_seconds = seconds
-        if served.version == arm.version:
-            event.role = arm.role
-        else:
-            event.role = "candidate" if served.version in request.plan.candidates else "stable"
-        if not _DRAWN.issuperset(request.details):
-            add_details(event, request.details)
-            event.unit = request.unit
-        self._record(event, served.calls)
-        for stage in attempts[:-1]:
-            event = self._event(inputs, stage, request, self.recorder.new_id())
-            event.role = STAGE
-            self._record(event, stage.calls)
 
     def _send_copies(self, request: _Request, inputs: Mapping[str, Value], served: str) -> None:
         for version in self._copied_to(request, served):
@@ -296,45 +298,57 @@ class Endpoint:
             found.reply = (
                 asyncio.run(self._ask_async(version, inputs, None)) if is_async else self._ask(version, inputs, None)
             )
-            found.calls = found.reply.calls
+            found.note(found.reply)
         except Exception as error:  # theirs: it is what a shadow is there to show
             found.error = error
+            found.note(error)
         found.seconds = time.perf_counter() - started
-        event = self._event(inputs, found, request, self.recorder.new_id())
-        event.role, event.assignment_probability = "shadow", None
-        self._record(event, found.calls)
+        self._record_child(request, inputs, found, "shadow")
 
-    def _event(self, inputs: Mapping[str, Value], attempt: Attempt, request: _Request, name: str) -> Prediction:
-        """Return a version's turn as it is recorded: as a root, or as a row under one when its name is another."""
-        reply, root = attempt.reply or _NOTHING, request.prediction_id
-        details, arm = request.details, request.arm
-        event = Prediction(
+    def _event(
+        self, request: _Request, inputs: Mapping[str, Value], attempt: Attempt, reply: Reply, role: str
+    ) -> Prediction:
+        """Return a version's turn as it is recorded for the caller."""
+        arm, name, at, score = request.arm, request.prediction_id, request.at, reply.score
+        event = Prediction(  # of more than 15 keywords Python makes a dictionary first: twice as long in all
             prediction_id=name,
-            root_id=root,
-            parent_id=None if name == root else root,
-            key=details.get("key") if name == root else None,
+            root_id=name,
+            key=request.details.get("key"),
             unit=request.unit,
-            predicted_at=request.at,
-            recorded_at=request.at,
+            predicted_at=at,
+            recorded_at=at,
             version=attempt.version,
             endpoint=self.recorder.endpoint,
+            role=role,
             # What answered in another's place was not drawn: it is no evidence for who was.
             assignment_probability=arm.share if attempt.version == arm.version else None,
             inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
             prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
-            score=reply.confidence if reply.score is None and reply.scores is None else reply.score,
+            score=reply.confidence if score is None and reply.scores is None else score,
             latency_seconds=attempt.seconds,
             compute_seconds=attempt.seconds,
-            text=reply.text,
         )
+        if reply.text is not None:
+            event.text = reply.text
         if attempt.error is not None:
             event.error = _kind(attempt.error)
+        if attempt.upstream_seconds:
+            event.compute_seconds = max(attempt.seconds - attempt.upstream_seconds, 0.0)
+            event.upstream_seconds = attempt.upstream_seconds
         if reply.scores is not None or reply.ranking is not None:
             add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
 
-    def _record(self, event: Prediction, calls: Sequence[Billed]) -> None:
+    def _record_child(self, request: _Request, inputs: Mapping[str, Value], attempt: Attempt, role: str) -> None:
+        """Record a version's turn of which the caller got nothing, under what the caller got."""
+        event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
+        event.prediction_id, event.parent_id, event.key = self.recorder.new_id(), event.root_id, None
+        if role == "shadow":
+            event.assignment_probability = None
         self.recorder.record_event(event)
+        self._record_calls(event, attempt.calls)
+
+    def _record_calls(self, event: Prediction, calls: Sequence[Billed]) -> None:
         for n, call in enumerate(calls):
             self.recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 

@@ -85,6 +85,7 @@ class Recorder:
         self._protection = Protection(declared)
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
+        self._takes_all = self._contract is None and not self._protection.is_needed and self._keep >= 1.0
         self.prices = self.layout.price_book()
 
     def record(
@@ -136,6 +137,9 @@ class Recorder:
 
     def _put(self, event: Prediction) -> None:
         """Hold a prediction against the contract, protect what it may not tell, and queue it."""
+        if self._takes_all and event.text is None:
+            self.spool.put(self.model, event)
+            return
         row = cast("dict[str, Value]", event.inputs)
         if self._contract is not None:
             event.contract_violations = self._broken(self._contract, row)

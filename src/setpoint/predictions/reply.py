@@ -27,6 +27,7 @@ class Reply(msgspec.Struct):
         text: What was generated.
         confidence: How sure the version is, 0 to 1; from the scores when left out. A cascade decides by it.
         calls: What providers billed for it.
+        upstream_seconds: How long another server was waited for.
         version: Which version answered.
         prediction_id: Under which it is recorded; outcomes can name it.
         latency_seconds: What the caller waited.
@@ -40,6 +41,7 @@ class Reply(msgspec.Struct):
     text: str | None = None
     confidence: float | None = None
     calls: Sequence[Billed] = ()
+    upstream_seconds: float | None = None
     version: str = ""
     prediction_id: str = ""
     latency_seconds: float = 0.0
@@ -77,7 +79,7 @@ class Reply(msgspec.Struct):
         return max(self.scores.values()) if self.scores else None
 
 
-_FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls"}
+_FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls", "upstream_seconds"}
 
 
 def _is_scalar(value: object) -> bool:

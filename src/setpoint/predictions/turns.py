@@ -26,6 +26,7 @@ class Attempt(msgspec.Struct):
         reply: What it answered; None when it could not.
         error: Why not.
         seconds: How long that took, all tries together.
+        upstream_seconds: How much of it was waited for another server, as far as that was told.
         calls: What providers billed for it, failed tries too.
     """
 
@@ -33,7 +34,15 @@ class Attempt(msgspec.Struct):
     reply: Reply | None = None
     error: BaseException | None = None
     seconds: float = 0.0
+    upstream_seconds: float = 0.0
     calls: Sequence[Billed] = ()
+
+    def note(self, told: object) -> Sequence[Billed]:
+        """Add what a reply or an error says that a try took; return what it was billed."""
+        billed = cast("Sequence[Billed]", getattr(told, "calls", ()))
+        self.calls = (*self.calls, *billed)
+        self.upstream_seconds += getattr(told, "upstream_seconds", None) or 0.0
+        return billed
 
 
 class Turns:
@@ -115,12 +124,11 @@ class Turns:
             started, billed = time.perf_counter(), cast("Sequence[Billed]", ())
             try:
                 found.reply, found.error = (yield version), None
-                billed = found.reply.calls
+                billed = found.note(found.reply)
             except Exception as error:  # theirs: told once every way out is tried
-                found.error, billed = error, getattr(error, "calls", ())
+                found.error, billed = error, found.note(error)
             finally:  # also when the caller is interrupted: who was let in must leave
                 found.seconds += time.perf_counter() - started
-                found.calls = (*found.calls, *billed)
                 failed = None if found.reply is None and found.error is None else found.reply is None
                 gate.leave(limits, failed=failed, usd=self._cost_usd(billed) if billed else 0.0)
             if found.reply is not None:
