@@ -214,3 +214,38 @@ def test_a_refused_request_is_an_error_and_a_key_is_no_input() -> None:
         assert query(layout.root, "SELECT count(*) FROM quarantine") == [(0,)]
         with Snapshot(layout, "m") as snapshot:
             assert set(snapshot.columns) == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("header", "waits"),
+    [("t={:.3f}", 1.0), ("{:.0f}", 1e3), ("t={:.0f}", 1e6), ("yesterday", 0.0), ("t=12", 0.0), ("t=9{:.0f}", 1.0)],
+)
+def test_what_a_proxy_says_of_the_queue_is_a_part_of_the_latency(header: str, waits: float) -> None:
+    async def app(scope: object, receive: object, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
+        del scope, receive
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        del message
+
+    async def receive() -> MutableMapping[str, object]:
+        return {"type": "http.request", "body": b"{}"}
+
+    with temporary_store() as (layout, spool):
+        recorder = Recorder(layout, "m", spool=spool)
+        middleware = SetpointMiddleware(app, recorder)  # pyright: ignore[reportArgumentType] — plain ASGI
+        said = header.format((time.time() - 5.0) * waits).encode()
+        scope: dict[str, object] = {
+            "type": "http", "method": "POST", "path": "/predict", "headers": [(b"x-request-start", said)],
+        }  # fmt: skip
+        anyio.run(middleware, scope, receive, send)
+        recorder.close()
+        with Snapshot(layout, "m") as snapshot:
+            found = snapshot.connection.execute("SELECT queue_seconds, latency_seconds FROM predictions").fetchall()
+    queued, latency = found[0]
+    if waits and not header.startswith("t=9"):
+        assert 4.9 < queued < 60.0
+        assert queued < latency
+    else:
+        assert queued is None

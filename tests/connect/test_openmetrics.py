@@ -69,7 +69,14 @@ def test_counts_are_those_of_the_tallies(tmp_path: Path) -> None:
     assert found['setpoint_errors_total{model="m",version="v1",role="stage"}'] == 10
     assert found['setpoint_predictions_total{model="m",version="v\\"0\\n",role="stable"}'] == 10
     assert found['setpoint_calls_cost_usd_total{model="m",version="v1",line="calls"}'] == 0.15
-    assert found['setpoint_input_tokens_total{model="m",version="v1",line="calls"}'] == 300
+    assert found['setpoint_tokens_total{model="m",version="v1",role="stable",class="input"}'] == 300
+    assert found['setpoint_tokens_total{model="m",version="v1",role="stable",class="output"}'] == 60
+    assert found['setpoint_errors_by_kind_total{model="m",version="v1",role="stage",kind="OSError"}'] == 10
+    latency = found['setpoint_latency_part_seconds_total{model="other",role="stable",part="latency"}']
+    assert latency == pytest.approx(3.1)
+    machine = 'setpoint_machine_seconds_total{model="other",role="stable",of='
+    used, had = found[f'{machine}"cpu"}}'], found[f'{machine}"cpu_limit"}}']
+    assert 0.0 < used <= had
     other = 'setpoint_latency_seconds_bucket{model="other",role="stable",le='
     assert [found[f'{other}"{end}"}}'] for end in ("0.0625", "0.125", "2.0", "4.0", "+Inf")] == [0, 1, 1, 2, 2]
     assert abs(found['setpoint_latency_seconds_sum{model="other",role="stable"}'] - 3.1) < 0.05

@@ -56,6 +56,8 @@ ODDITIES: dict[str, Oddity] = {
     "no latency": _set(latency_seconds=None),
     "latency of nothing": _set(latency_seconds=0),
     "compute": _set(compute_seconds=math.inf),
+    "an upstream": _set(upstream_seconds=0.5, queue_seconds=math.inf),
+    "a first chunk": _set(first_chunk_seconds=0.25, features_seconds=-1.0),
     "an error": _set(error="timeout"),
     "another version": _set(version="v2"),
     "a text answer": _set(prediction="yes"),
@@ -108,9 +110,12 @@ def admitted(oddity: Oddity, share: float, model: Model) -> tuple[dict[str, list
 
 
 def _rounded(tally: dict[str, object]) -> dict[str, object]:
-    compute = tally["compute_seconds"]
-    sorted_ = {name: sorted(one.items()) if isinstance(one, dict) else one for name, one in tally.items()}
-    return {**sorted_, "compute_seconds": round(compute, 9) if isinstance(compute, float) else compute}
+    def rounded(value: object) -> object:
+        if isinstance(value, dict):
+            return sorted((key, rounded(one)) for key, one in value.items())
+        return round(value, 9) if isinstance(value, float) else value
+
+    return {name: rounded(value) for name, value in tally.items()}
 
 
 @pytest.mark.parametrize("share", [0.002, 0.3, 1.0])

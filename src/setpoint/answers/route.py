@@ -84,7 +84,8 @@ def _rows(plan: RoutePlan | None, traffic: StateTable) -> list[tuple[Cell, ...]]
     if plan is not None:
         planned |= {(arm.version, arm.role): arm.share for arm in plan.arms}
         planned |= {(name, "shadow"): share for name, share in plan.route.shadows}
-    seen = zip(traffic.key("version"), traffic.key("role"), strict=True)
+    counted = traffic.without(measure="tokens")  # of a row that was not kept nobody knows the version
+    seen = zip(counted.key("version"), counted.key("role"), strict=True)
     for version, role in seen:
         planned.setdefault((version if version is None else str(version), str(role or "stable")), None)
     asked = traffic.without(role="shadow").without(role=STAGE).only(measure="requests").total("amount")

@@ -72,7 +72,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
     cohort = cohort_of(by, model)
     state = evidence.quality(now, cohort=cohort)
     roots = (overall(state) if cohort else state).only(is_root=True)
-    seen = traffic(evidence.traffic(now), _observed(evidence, now))
+    seen = traffic(evidence.traffic(now), observed(evidence, now))
     tokens = tokens_per_request(evidence.spending(now), seen.requests)
     known = arrival(roots)
     metrics = quality(roots, model, outcome_shift=evidence.definition.outcome_shift)
@@ -119,7 +119,7 @@ def _windows(evidence: RowEvidence, window: Window | None) -> tuple[Window | Non
     return window, rest if rest.length and not evidence.model.expectations else None
 
 
-def _observed(evidence: RowEvidence, window: Window | None) -> Window:
+def observed(evidence: RowEvidence, window: Window | None) -> Window:
     """Return the part of a window that has been lived: a rate is over that, by the quarters of an hour counted."""
     span = evidence.span
     if window is None or span is None:

@@ -75,6 +75,20 @@ def cost(
 
 
 @app.command()
+def meter(
+    model: ModelName = "",
+    over: Over = None,
+    by: By = "",
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Where does the time go, what failed, what was used, and do slow answers fare worse?"""
+    with fresh(store) as log:
+        show(log.meter(model, over=over, by=by, as_of=as_of), as_json=json)
+
+
+@app.command()
 def cohorts(
     model: ModelName = "",
     over: Over = None,

@@ -33,6 +33,7 @@ class SetpointMiddleware:
     400 or more is an error such as `http 422`; so is a request whose body is empty or no JSON: `no JSON`.
     Bodies over 1 MB and bodies that are JSON but no object are recorded without inputs. The app's answer
     is never changed or delayed otherwise, whatever goes wrong here; so what breaks a contract is noted only.
+    A proxy's header `x-request-start` says how long a request was queued, which is a part of its latency.
 
     Args:
         app: The ASGI app.
@@ -71,6 +72,7 @@ class SetpointMiddleware:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(self._recorder.new_id(), receive, send)
+        queued = _queue_seconds(scope)
         started = time.perf_counter()
         error: str | None = None
         try:
@@ -80,7 +82,7 @@ class SetpointMiddleware:
             raise
         finally:
             try:
-                self._record(exchange, time.perf_counter() - started, error)
+                self._record(exchange, time.perf_counter() - started, queued, error)
             except Exception as failure:  # the app's answer stands, whatever goes wrong here
                 self._recorder.note_failure(failure)
 
@@ -94,7 +96,7 @@ class SetpointMiddleware:
 
         return forward
 
-    def _record(self, exchange: _Exchange, seconds: float, error: str | None) -> None:
+    def _record(self, exchange: _Exchange, seconds: float, queued: float | None, error: str | None) -> None:
         asked = _json(exchange.request)
         inputs = _fields(asked)
         answer = _fields(_json(exchange.response))
@@ -104,7 +106,8 @@ class SetpointMiddleware:
             error = "no JSON"
         details: Details = {
             "prediction_id": exchange.prediction_id,
-            "latency_seconds": seconds,
+            "latency_seconds": seconds + (queued or 0.0),
+            "queue_seconds": queued,
             "error": error,
         }
         for role in ("key", "unit"):
@@ -165,6 +168,25 @@ class _Body:
             if not self.is_cut:
                 self.content.extend(part)
 
+
+def _queue_seconds(scope: Scope) -> float | None:
+    """Return how long a request was queued, by what the proxy says when it came; None when that cannot be.
+
+    Proxies write seconds, milliseconds or microseconds since 1970, with or without `t=`.
+    """
+    for name, value in cast("list[tuple[bytes, bytes]]", scope.get("headers", [])):
+        if name.lower() == b"x-request-start":
+            try:
+                at = float(value.removeprefix(b"t="))
+            except ValueError:
+                return None
+            now = time.time()
+            waited = (now - at / scale for scale in (1.0, 1e3, 1e6))
+            return next((seconds for seconds in waited if 0.0 <= seconds < _LONGEST_QUEUE_SECONDS), None)
+    return None
+
+
+_LONGEST_QUEUE_SECONDS = 3600.0
 
 _NO_JSON = object()
 

@@ -36,9 +36,15 @@ _COUNTERS = {
 _SPENT = {
     "usd": ("setpoint_calls_cost_usd", "usd", "Known cost of billed calls, by line of the bill."),
     "unpriced": ("setpoint_calls_unpriced", "", "Billed calls of which nobody knows the cost."),
-    "input_tokens": ("setpoint_input_tokens", "", "Tokens sent in billed calls, from caches or not."),
-    "output_tokens": ("setpoint_output_tokens", "", "Tokens answered in billed calls, reasoning included."),
 }
+_LABELLED = {
+    "error_kind": ("setpoint_errors_by_kind", "", "Predictions that failed, by what they failed of.", "kind"),
+    "tokens": ("setpoint_tokens", "", "Tokens of billed calls, each in one class.", "class"),
+    "seconds": ("setpoint_latency_part_seconds", "seconds", "Where callers' waiting went; latency is all.", "part"),
+    "machine_seconds": ("setpoint_machine_seconds", "seconds", "Time used of a machine, and what there was.", "of"),
+}
+_KINDS = 20
+"""Kinds of errors with a line of their own, the most frequent ones; the rest is `other`."""
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -53,22 +59,29 @@ def openmetrics(evidences: Iterable[RowEvidence]) -> str:
         model = ("model", evidence.model.name)
         for name, lines in [*_counted(model, evidence.traffic(None)), *_spent(model, evidence.spending(None))]:
             families.setdefault(name, []).extend(lines)
-    said = {name: (unit, words) for name, unit, words in (*_COUNTERS.values(), *_SPENT.values(), _LATENCY)}
+    labelled = [one[:3] for one in _LABELLED.values()]
+    known = (*_COUNTERS.values(), *labelled, *_SPENT.values(), *_HISTOGRAMS.values())
+    said = {name: (unit, words) for name, unit, words in known}
     text: list[str] = []
     for name, (unit, words) in said.items():
-        if name in families:
-            kind = "histogram" if name == _LATENCY[0] else "counter"
+        if families.get(name):
+            kind = "histogram" if name in _IN_BUCKETS else "counter"
             text += [f"# TYPE {name} {kind}", *([f"# UNIT {name} {unit}"] if unit else []), f"# HELP {name} {words}"]
             text += families[name]
     return "\n".join([*text, "# EOF", ""])
 
 
-_LATENCY = ("setpoint_latency_seconds", "seconds", "What callers waited for a prediction.")
+_HISTOGRAMS = {
+    "latency": ("setpoint_latency_seconds", "seconds", "What callers waited for a prediction."),
+    "first_chunk": ("setpoint_first_chunk_seconds", "seconds", "What callers waited for the first piece of an answer."),
+}
+_IN_BUCKETS = {name for name, _, _ in _HISTOGRAMS.values()}
 
 
 def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str, list[str]]]:
     """Yield the lines of each family that tallies tell of."""
-    keys = list(dict.fromkeys(zip(*(traffic.key(name) for name in ("version", "endpoint", "role")), strict=True)))
+    whose = (traffic.key(name) for name in ("version", "endpoint", "role"))
+    keys = list(dict.fromkeys(zip(*whose, strict=True)))
     for version, endpoint, role in keys:
         mine = traffic.only(version=version).only(endpoint=endpoint).only(role=role)
         labels = (model, ("version", _said(version)), ("endpoint", _said(endpoint)), ("role", _said(role) or "stable"))
@@ -76,13 +89,26 @@ def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str,
             amount = mine.only(measure=measure).total("amount")
             if amount or measure in {"requests", "errors"}:
                 yield name, [f"{name}_total{_braces(labels)} {_number(amount)}"]
-        yield _LATENCY[0], list(_histogram(labels, mine.only(measure="latency")))
+        for measure, (name, _, _, label) in _LABELLED.items():
+            yield name, list(_by_label(name, labels, label, mine.only(measure=measure)))
+        for measure, (name, _, _) in _HISTOGRAMS.items():
+            if len(counted := mine.only(measure=measure)):
+                yield name, list(_histogram(name, labels, counted))
 
 
-def _histogram(labels: Labels, counted: StateTable) -> Iterator[str]:
-    if not len(counted):
-        return
-    name = _LATENCY[0]
+def _by_label(name: str, labels: Labels, label: str, counted: StateTable) -> Iterator[str]:
+    """Yield a line for each of the largest counts, and one for the rest."""
+    told: dict[str, float] = {}
+    for key, amount in sorted(
+        zip(counted.key("feature"), counted.column("amount").tolist(), strict=True), key=lambda one: -one[1]
+    ):
+        kind = str(key) if len(told) < _KINDS or str(key) in told else "other"
+        told[kind] = told.get(kind, 0.0) + amount
+    for kind, amount in told.items():
+        yield f"{name}_total{_braces((*labels, (label, kind)))} {_number(amount)}"
+
+
+def _histogram(name: str, labels: Labels, counted: StateTable) -> Iterator[str]:
     index = np.array([int(str(label)) for label in counted.key("bin")], dtype=np.int64)
     counts = counted.column("amount")
     for octave in _OCTAVES:

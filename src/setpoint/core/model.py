@@ -247,6 +247,7 @@ class Model:
         contract: What the inputs promise; None when nothing.
         route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
+        flops_per_request: Floating-point operations of one prediction; None when nobody said.
     """
 
     name: str
@@ -277,6 +278,7 @@ class Model:
     free_text: Policy = "drop"
     contract: Contract | None = None
     route: Route | None = None
+    flops_per_request: float | None = None
 
     def __post_init__(self) -> None:
         """Take a task that is spelled as a text.

@@ -126,6 +126,8 @@ class ModelDeclaration(Part):
     """What the absence of an outcome means."""
     rates: RatesHistory = RatesDeclaration()
     """Flat cost rates; a list of them, oldest first and each with its date, tells what was paid when."""
+    flops_per_request: Annotated[float, Field(gt=0)] | None = None
+    """Floating-point operations that one prediction takes; `setpoint meter` says how many a second that makes."""
     route: RouteDeclaration | None = None
     """Which versions answer, and for which share of the units; `setpoint apply` publishes it."""
     schedule: ScheduleDeclaration | None = None
@@ -288,6 +290,7 @@ class ModelDeclaration(Part):
             keep_where=self.keep_where,
             free_text=self.free_text,
             route=self.route and self.route.to_core(),
+            flops_per_request=self.flops_per_request,
         )
 
     def _rates(self) -> Rates:

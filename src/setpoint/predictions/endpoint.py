@@ -267,6 +267,7 @@ class Endpoint:
             if not _DRAWN.issuperset(request.details):
                 add_details(event, request.details)
                 event.unit = request.unit
+                event.latency_seconds += (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
             self.recorder.record_event(event)
             if served.calls:
                 self._record_calls(event, served.calls)

@@ -10,6 +10,7 @@ import numpy as np
 from setpoint.core.clock import MICROS
 from setpoint.core.events import STAGE
 from setpoint.core.metric import Metric
+from setpoint.core.model import Model
 from setpoint.core.window import Window
 from setpoint.stats import bins, intervals
 from setpoint.stats.estimate import Estimate
@@ -60,16 +61,66 @@ def traffic(state: StateTable, window: Window) -> Traffic:
     )
 
 
-def latency(state: StateTable, probability: float) -> Metric:
-    """Return a latency quantile; its interval includes the width of the bins (2.2 %)."""
-    counted = state.only(measure="latency")
+PARTS = ("queue", "features", "model", "upstream", "overhead")
+"""Where the time of a request goes: waiting for its turn, getting its inputs, computing, waiting for another server."""
+
+
+def latency_parts(state: StateTable) -> dict[str, float]:
+    """Return the mean seconds of each part of a latency; empty when no latency was recorded.
+
+    The overhead is what is left; it is 0 where parts ran side by side and take more than the whole.
+    """
+    rows = _total(state, "latency")
+    if not rows:
+        return {}
+    seconds = state.only(measure="seconds")
+    found = {part: seconds.only(feature=part).total("amount") / rows for part in ("queue", "features", "upstream")}
+    found["model"] = _total(state, "compute_seconds") / rows
+    found["overhead"] = max(seconds.only(feature="latency").total("amount") / rows - sum(found.values()), 0.0)
+    return {part: found[part] for part in PARTS}
+
+
+def machine_metrics(state: StateTable, model: Model) -> tuple[Metric, ...]:
+    """Return how busy the processors and graphics cards of the serving processes were, and what they made of it.
+
+    Utilisation is what a process used of all that it may use, the mean of the processes; of a card it is that of all
+    who use it. The rate of operations is what is declared of a request, over the time that was computed.
+
+    Args:
+        state: The traffic state.
+        model: The declaration.
+    """
+    had = state.only(measure="machine_seconds")
+    found: list[Metric] = []
+    for name, what in (("cpu", "no process told its processor time"), ("gpu", "no process saw a graphics card")):
+        used, limit = (had.only(feature=of).total("amount") for of in (name, f"{name}_limit"))
+        value = min(used / limit, 1.0) if limit else None
+        why = "" if limit else what
+        found.append(Metric(f"{name}_utilisation", value, None, None, "share", "none", 0, why))
+    return (*found, _operations(state, model))
+
+
+def _operations(state: StateTable, model: Model) -> Metric:
+    name, unit = "effective_flops_per_second", "per_second"
+    if model.flops_per_request is None:
+        return Metric(name, None, None, None, unit, "higher", 0, "flops_per_request is not declared")
+    requests, compute = int(_total(state, "requests")), _total(state, "compute_seconds")
+    if not compute:
+        return Metric(name, None, None, None, unit, "higher", requests, "no compute time was recorded")
+    return Metric(name, model.flops_per_request * requests / compute, None, None, unit, "higher", requests)
+
+
+def latency(state: StateTable, probability: float, measure: str = "latency") -> Metric:
+    """Return a quantile of the latency, or of `first_chunk`; its interval includes the width of the bins (2.2 %)."""
+    counted = state.only(measure=measure)
     index = np.array([int(cast("str", key)) for key in counted.key("bin")], dtype=np.int64)
     order, place = np.unique(index, return_inverse=True)
     counts = np.bincount(place, weights=counted.column("amount"), minlength=len(order)).astype(np.float64)
-    name = f"latency_p{round(probability * 100)}_seconds"
+    name = f"{measure}_p{round(probability * 100)}_seconds"
     rows = int(counts.sum())
     if not rows:
-        return Metric(name, None, None, None, "seconds", "lower", 0, "no latency was recorded")
+        why = "no latency was recorded" if measure == "latency" else "no answer came in pieces"
+        return Metric(name, None, None, None, "seconds", "lower", 0, why)
     found = bins.quantile_from_log_bins(order, counts, probability)
     return Metric(name, found.value, found.low, found.high, "seconds", "lower", rows, found.reason)
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeGuard, cast
 
-import duckdb
-
 from setpoint.answers.answer import Answer
 from setpoint.answers.cascade import tune_cascade
 from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
+from setpoint.answers.meter import meter
 from setpoint.answers.outcomes import outcomes
 from setpoint.answers.quality import quality_in_detail
 from setpoint.answers.references import SKEW, TRAINING, is_name
@@ -33,13 +32,11 @@ from setpoint.core.window import Window
 from setpoint.project.contracts import check_kept, check_table, contract_of
 from setpoint.project.saved_profiles import is_profile_file, saved_reference
 from setpoint.project.tables import reference_rows
-from setpoint.store.engines.duck import at, cursor
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.files import Source
+from setpoint.store.files import Source, known_at
 from setpoint.store.frozen import read_frozen, with_frozen
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
-from setpoint.store.matching import NEVER
 from setpoint.store.summaries import Summaries
 
 When = str | int | datetime | None
@@ -232,6 +229,25 @@ class Log:
         with self._source.evidence(model, as_of) as evidence:
             return cohorts(evidence, window=_window(evidence, over), budget=budget)
 
+    def meter(
+        self,
+        model: str = "",
+        *,
+        over: str | Window | None = None,
+        by: str = "",
+        as_of: When = None,
+    ) -> Answer:
+        """Where does the time go, what failed, what was used, and do slow answers fare worse?
+
+        Args:
+            model: Its name; may be left out when there is only one.
+            over: The window; the last seven days by default.
+            by: `endpoint`, `version` or a cohort, within which latency is held against success.
+            as_of: Answer as if it were this time.
+        """
+        with self._source.evidence(model, as_of) as evidence:
+            return meter(evidence, window=_window(evidence, over), by=by)
+
     def outcomes(
         self,
         model: str = "",
@@ -404,7 +420,7 @@ class FileSource:
             raise UsageError(msg, hint="name the column: time='ts', or leave as_of out")
         now = _as_of(as_of, whole.model.timezone, whole.span.end)
         # Of its own: bins, the span and all else that evidence finds once depend on what was there.
-        with closing(_known_at(whole.connection, now)) as connection:
+        with closing(known_at(whole.connection, now)) as connection:
             yield RowEvidence(connection, whole.model, whole.inputs, now, is_joined=whole.is_joined, is_recorded=False)
 
     def close(self) -> None:
@@ -465,26 +481,3 @@ def _window(evidence: RowEvidence, value: str | Window | None) -> Window | None:
         msg = f"a window cannot be {type(value).__name__}: {value!r}"
         raise UsageError(msg, hint='write it as a text: "7d", "last week" or "2026-03-01..2026-03-08"')
     return Window.parse(value, now=evidence.as_of, zone=evidence.model.timezone)
-
-
-def _known_at(connection: duckdb.DuckDBPyConnection, as_of: int) -> duckdb.DuckDBPyConnection:
-    """Return a second connection to the views of `create_views`, on which what came later is not there.
-
-    Close it; the first one still sees everything. An outcome without a time of its own counts whenever
-    its prediction does.
-    """
-    found = cursor(connection)
-    late = f"observed_at > {at(as_of)}"
-    hidden = ", ".join(f"CASE WHEN {late} THEN NULL ELSE {column} END AS {column}" for column in _OF_OUTCOME)
-    found.execute(
-        f"CREATE TEMP VIEW predictions AS SELECT * REPLACE ({hidden}) FROM memory.main.predictions"
-        f" WHERE predicted_at < {at(as_of)}"
-    )
-    found.execute(
-        "CREATE TEMP VIEW outcomes AS SELECT * FROM memory.main.outcomes"
-        f" WHERE recorded_at <= {at(as_of)} OR recorded_at = {NEVER}"
-    )
-    return found
-
-
-_OF_OUTCOME = ("outcome", "value_usd")

@@ -14,7 +14,7 @@ from typing import cast
 from setpoint.core.events import TABLE_OF, Event, InputValue, Outcome, Prediction, Unkept
 from setpoint.core.model import Model, Task
 from setpoint.core.spelling import class_name, outcome_words
-from setpoint.store.counting import Counting
+from setpoint.store.counting import Counting, has_parts
 from setpoint.store.kinds import Misfit, cast_value, declared_types
 from setpoint.store.runs import RUN_ROWS, Run, run_of
 from setpoint.store.shapes import (
@@ -92,7 +92,8 @@ class Admission:
     def _admit_run(self, events: list[Event], batches: Batches, *, is_kept: bool) -> bool:
         """Admit events that look alike at once; False, with nothing done, when they are to be looked at one by one."""
         try:
-            run = run_of(cast("list[Prediction]", events)) if type(events[0]) is Prediction else None
+            is_run = type(events[0]) is Prediction and not any(map(has_parts, cast("list[Prediction]", events)))
+            run = run_of(cast("list[Prediction]", events)) if is_run else None
         except Exception:  # an odd value may raise anything: one by one, its row alone is put aside
             run = None
         if (

@@ -15,6 +15,8 @@ from setpoint.store.runs import Run
 LATENCY_BINS_PER_OCTAVE = 32
 SCORE_BINS_PER_LOGIT = 32
 SCORE_BIN_LIMIT = 640
+ERROR_KINDS, OTHER_ERRORS = 32, "other"
+_KIND_LETTERS = 100
 _LOWEST_SCORE = 1e-8  # its logit is -18: well inside the limit of 20, where `score_bin` clips
 _Bin = TypeVar("_Bin", int, str)
 
@@ -29,9 +31,19 @@ class Counts:
     errors: int = 0
     not_kept: int = 0
     compute_seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
     latency_bins: dict[int, int] = field(default_factory=dict[int, int])
+    first_chunk_bins: dict[int, int] = field(default_factory=dict[int, int])
     score_bins: dict[int, int] = field(default_factory=dict[int, int])
     missing: dict[str, int] = field(default_factory=dict[str, int])
+    error_kinds: dict[str, int] = field(default_factory=dict[str, int])
+
+    def note_error(self, error: str, rows: int = 1) -> None:
+        """Count failed rows by what they are called; what comes after the first few dozen kinds is `other`."""
+        kind = error[:_KIND_LETTERS]
+        if kind not in self.error_kinds and len(self.error_kinds) >= ERROR_KINDS:
+            kind = OTHER_ERRORS
+        self.error_kinds[kind] = self.error_kinds.get(kind, 0) + rows
 
 
 class Counting:
@@ -58,6 +70,7 @@ class Counting:
         counts.requests += 1
         if event.error is not None:
             counts.errors += 1
+            counts.note_error(event.error)
         if not kept:
             counts.not_kept += 1
         compute, latency = event.compute_seconds, event.latency_seconds
@@ -67,6 +80,8 @@ class Counting:
             index = latency_bin(latency)
             bins = counts.latency_bins
             bins[index] = bins.get(index, 0) + 1
+            counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + latency
+        _add_parts(counts, event)
         score = event.score
         if score is not None and not isinstance(score, str) and 0.0 <= score <= 1.0:
             index = score_bin(score)
@@ -82,9 +97,13 @@ class Counting:
         if counts is None:
             counts = self._counts[key] = Counts()
         counts.requests += run.rows
-        counts.errors += run.errors
+        counts.errors += len(run.errors)
         counts.not_kept += 0 if kept else run.rows
         counts.compute_seconds += sum(run.compute)
+        if run.latencies:
+            counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + sum(run.latencies)
+        for error, rows in Counter(run.errors).items():
+            counts.note_error(error, rows)
         _add(counts.latency_bins, latency_bins(run.latencies))
         _add(counts.score_bins, score_bins(run.scores))
         _add(counts.missing, run.missing)
@@ -109,15 +128,42 @@ class Counting:
                 errors=counts.errors,
                 not_kept=counts.not_kept,
                 compute_seconds=counts.compute_seconds or None,
+                seconds=counts.seconds or None,
                 latency_bins=counts.latency_bins or None,
+                first_chunk_bins=counts.first_chunk_bins or None,
                 score_bins=counts.score_bins or None,
                 missing=counts.missing or None,
+                error_kinds=counts.error_kinds or None,
             )
             for (version, endpoint, role, run_id, bucket), counts in taken.items()
         ]
         if tallies:
             tallies[0].dropped = dropped
         return tallies
+
+
+def has_parts(event: Prediction) -> bool:
+    """Return whether more is known of what a prediction took than its latency and compute."""
+    return (
+        event.upstream_seconds is not None
+        or event.queue_seconds is not None
+        or event.features_seconds is not None
+        or event.first_chunk_seconds is not None
+    )
+
+
+def _add_parts(counts: Counts, event: Prediction) -> None:
+    """Add the parts of a latency; one that is no finite number above zero is left out."""
+    if not has_parts(event):
+        return
+    told = (("queue", event.queue_seconds), ("features", event.features_seconds), ("upstream", event.upstream_seconds))
+    for part, seconds in told:
+        if isinstance(seconds, float) and 0.0 < seconds < math.inf:
+            counts.seconds[part] = counts.seconds.get(part, 0.0) + seconds
+    first = event.first_chunk_seconds
+    if isinstance(first, float) and 0.0 <= first < math.inf:
+        index = latency_bin(first)
+        counts.first_chunk_bins[index] = counts.first_chunk_bins.get(index, 0) + 1
 
 
 def _add(counts: dict[_Bin, int], found: Mapping[_Bin, int]) -> None:

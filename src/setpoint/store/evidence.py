@@ -206,7 +206,11 @@ class RowEvidence:
         """
         wide = _EVER if window is None else window.widened(QUARTER_HOUR)
         tallies = "tallies" if self.is_recorded else f"({measures.tallies_of_rows(window)})"
-        return measures.query_traffic(self.connection, wide, tallies=tallies, bucket_seconds=bucket_seconds)
+        counted = measures.query_traffic(self.connection, wide, tallies=tallies, bucket_seconds=bucket_seconds)
+        if not self.is_recorded:
+            return counted
+        tokens = measures.query_tokens(self.connection, wide, bucket_seconds=bucket_seconds)
+        return merge(counted.kind, [counted, tokens])
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""

@@ -16,7 +16,7 @@ from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.defining import is_number_type
-from setpoint.store.engines.duck import literal, quoted, rows
+from setpoint.store.engines.duck import at, cursor, literal, quoted, rows
 from setpoint.store.matching import NEVER
 from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
@@ -473,3 +473,26 @@ def _number(mapped: Mapped, types: Mapping[str, str], role: str) -> str:
 def _texts(mapped: Mapped, types: Mapping[str, str]) -> dict[str, str]:
     """Return the text columns of roles that ask for a number, by role."""
     return {role: mapped.roles[role] for role in _NUMBERS if types.get(mapped.roles.get(role, "")) == "VARCHAR"}
+
+
+def known_at(connection: duckdb.DuckDBPyConnection, as_of: int) -> duckdb.DuckDBPyConnection:
+    """Return a second connection to the views of `create_views`, on which what came later is not there.
+
+    Close it; the first one still sees everything. An outcome without a time of its own counts whenever
+    its prediction does.
+    """
+    found = cursor(connection)
+    late = f"observed_at > {at(as_of)}"
+    hidden = ", ".join(f"CASE WHEN {late} THEN NULL ELSE {column} END AS {column}" for column in _OF_OUTCOME)
+    found.execute(
+        f"CREATE TEMP VIEW predictions AS SELECT * REPLACE ({hidden}) FROM memory.main.predictions"
+        f" WHERE predicted_at < {at(as_of)}"
+    )
+    found.execute(
+        "CREATE TEMP VIEW outcomes AS SELECT * FROM memory.main.outcomes"
+        f" WHERE recorded_at <= {at(as_of)} OR recorded_at = {NEVER}"
+    )
+    return found
+
+
+_OF_OUTCOME = ("outcome", "value_usd")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import duckdb
 
 from setpoint.core.model import Model, Task
-from setpoint.core.prices import INPUT_CLASSES, OUTPUT_CLASSES
+from setpoint.core.prices import INPUT_CLASSES, OUTPUT_CLASSES, TOKEN_CLASSES
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import Row, at, literal, rows
 from setpoint.store.matching import Matching, examples, family_costs
@@ -319,8 +319,12 @@ def query_traffic(
         found += [(*row[:4], measure, None, 0, amount) for measure, amount in zip(_TOTALS, row[4:], strict=True)]
     for measure, column, key in (
         ("latency", "latency_bins", "NULL, entry.key"),
+        ("first_chunk", "first_chunk_bins", "NULL, entry.key"),
         ("score", "score_bins", "NULL, entry.key"),
         ("missing", "missing", "entry.key, 0"),
+        ("seconds", "seconds", "entry.key, 0"),
+        ("machine_seconds", "machine_seconds", "entry.key, 0"),
+        ("error_kind", "error_kinds", "entry.key, 0"),
     ):
         found += rows(
             connection,
@@ -329,6 +333,24 @@ def query_traffic(
             f" GROUP BY {who}, entry.key",
         )
     return StateTable.of(TRAFFIC, found)
+
+
+def query_tokens(connection: duckdb.DuckDBPyConnection, window: Window, *, bucket_seconds: int = 0) -> StateTable:
+    """Return the tokens of each class in the calls of a window, as a part of its traffic: calls are never sampled."""
+    who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, p.role"
+    sums = ", ".join(f"sum(c.{name}_tokens)" for name in TOKEN_CLASSES)
+    found = rows(
+        connection,
+        f"SELECT {who}, {sums} FROM calls AS c LEFT JOIN predictions AS p ON p.prediction_id = c.prediction_id"
+        f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)} GROUP BY ALL",
+    )
+    told = [
+        (*row[:4], "tokens", name, 0, amount)
+        for row in found
+        for name, amount in zip(TOKEN_CLASSES, row[4:], strict=True)
+        if amount
+    ]
+    return StateTable.of(TRAFFIC, told)
 
 
 _TOTALS = ("requests", "errors", "not_kept", "dropped", "unsent", "compute_seconds")
@@ -343,6 +365,7 @@ def tallies_of_rows(window: Window | None = None) -> str:
     scores = f"CASE WHEN score BETWEEN 0.0 AND 1.0 THEN {printed(score_bin('score'))} END"
     rows_sql = (
         f"SELECT make_timestamptz({quarter}) AS bucket_at, version, endpoint, role, error, compute_seconds,"
+        " latency_seconds, left(error, 100) AS error_kind,"
         f" {bins} AS latency, {scores} AS score FROM predictions {where}"
     )
     histogram = (
@@ -351,13 +374,17 @@ def tallies_of_rows(window: Window | None = None) -> str:
     )
     on = " AND ".join(f"{{0}}.{c} IS NOT DISTINCT FROM t.{c}" for c in who.split(", "))
     latency = histogram.format(who=who, name="latency_bins", value="latency")
+    kinds = histogram.format(who=who, name="error_kinds", value="error_kind")
     score = histogram.format(who=who, name="score_bins", value="score")
     return (
         f"WITH counted AS MATERIALIZED ({rows_sql}), t AS (SELECT {who}, count(*) AS requests, count(error) AS errors,"
-        f" sum(compute_seconds) AS compute_seconds FROM counted GROUP BY {who})"
+        " sum(compute_seconds) AS compute_seconds, CASE WHEN count(latency_seconds) > 0"
+        f" THEN MAP {{'latency': sum(latency_seconds)}} END AS seconds FROM counted GROUP BY {who})"
         " SELECT t.*, NULL::VARCHAR AS run_id, CAST(0 AS BIGINT) AS not_kept, CAST(0 AS BIGINT) AS dropped,"
-        " CAST(0 AS BIGINT) AS unsent, l.latency_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing"
-        f" FROM t LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {score} AS s ON {on.format('s')}"
+        " CAST(0 AS BIGINT) AS unsent, NULL::MAP(VARCHAR, DOUBLE) AS machine_seconds, l.latency_bins,"
+        " NULL::MAP(BIGINT, BIGINT) AS first_chunk_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing,"
+        f" k.error_kinds FROM t LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {score} AS s"
+        f" ON {on.format('s')} LEFT JOIN {kinds} AS k ON {on.format('k')}"
     )
 
 

@@ -47,7 +47,7 @@ class Run(NamedTuple):
         types: Column type a feature; None for one without a value.
         missing: How many rows lack a value, by feature; none where all have one.
         answers: The Python types of their predictions.
-        errors: How many failed.
+        errors: What those that failed are counted by.
         scores: The scores.
         latencies: The latencies, in seconds.
         compute: The compute times, in seconds.
@@ -59,7 +59,7 @@ class Run(NamedTuple):
     types: Types
     missing: dict[str, int]
     answers: frozenset[type]
-    errors: int
+    errors: Sequence[str]
     scores: Sequence[float]
     latencies: Sequence[float]
     compute: Sequence[float]
@@ -106,7 +106,7 @@ def run_of(events: Sequence[Prediction]) -> Run | None:
         bucket * QUARTER_HOUR,
         *found,
         frozenset(map(type, answers)),
-        sum(event.error is not None for event in events),
+        [event.error for event in events if event.error is not None],
         scores,
         latencies,
         compute,

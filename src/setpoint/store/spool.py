@@ -23,6 +23,7 @@ from setpoint.store.admission import Admission, Item
 from setpoint.store.counting import Counting
 from setpoint.store.exits import watch
 from setpoint.store.layout import Layout
+from setpoint.store.machine import Machine
 from setpoint.store.segments import SegmentWriter, new_header
 from setpoint.store.shapes import (
     simplify,
@@ -225,6 +226,7 @@ class _ModelFiles:
         self._spool = spool
         self._model = model
         self._files: dict[str, _File] = {}
+        self._machine = Machine()
         self._tally_sequence = 0
         self._tallied_at = time.monotonic()
         self._admission = Admission(_declared(spool.layout, model), self.counting, self._quarantined)
@@ -265,6 +267,7 @@ class _ModelFiles:
         recorded_at = self._spool.layout.clock.now()
         tallies = self.counting.drain(self._spool.process, self._tally_sequence, recorded_at)
         if tallies:
+            tallies[0].machine_seconds = self._machine.look()
             file = self._file("tallies")
             file.pending.append(_encoded([*tallies]))
             self._append_pending("tallies", file, now)

@@ -29,7 +29,7 @@ from setpoint.store.states import StateKind, StateTable, merge
 Grain = Literal["bucket", "day", "week"]
 # Raise it when a state's columns, its bins or this file's tables change: states are then made anew where there
 # are rows, and carried over where there are none. New bins need a new name of the kind: old ones do not fit them.
-_VERSION = 9
+_VERSION = 10
 _OLDEST = 8
 CARRIED = "carried over"
 _SCHEMA = f"""
