@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
     from setpoint.declare.contract_pydantic import contract_from_pydantic
+    from setpoint.predictions.cache import cached
     from setpoint.predictions.endpoint import Endpoint
     from setpoint.predictions.recorder import Recorder
     from setpoint.predictions.reply import Reply
@@ -74,6 +75,7 @@ _HOMES = {
     "UsageError": "core.errors",
     "Verdict": "core.verdict",
     "Window": "core.window",
+    "cached": "predictions.cache",
     "check": "project.contracts:check_table",
     "contract_from_pydantic": "declare.contract_pydantic",
     "diff": "project.table_diff:diff_tables",
@@ -130,6 +132,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Window",
+    "cached",
     "check",
     "contract_from_pydantic",
     "diff",

@@ -86,8 +86,9 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     `cached_write_1h_tokens` are kept for an hour, `cached_write_tokens` as long as the provider does
     unasked. `provider_model` is what the provider says that it was, `requested_model` what was asked
     for when that is another, `prompt_version` the hash of the prompt's template. `purpose` is `judge`
-    for a call that graded the answer: it is no part of what the answer cost. A row with `adjusts` is
-    no attempt: it adds `cost_nano_usd` to that of an earlier one, whose price has changed since.
+    for a call that graded the answer, which is no part of what the answer cost, and `cache` for one that
+    was spared because the answer was known. A row with `adjusts` is no attempt: it adds `cost_nano_usd`
+    to that of an earlier one, whose price has changed since.
     """
 
     call_id: str
@@ -199,6 +200,9 @@ Event = Prediction | Unkept | Call | Outcome | Tally | Change | Quarantined
 
 # What a person may say was changed; `version` and `config` are also written by Setpoint itself.
 CHANGE_KINDS = ("deploy", "config", "feature", "price", "prompt", "policy", "promotion", "holiday", "schema", "version")
+
+CACHE = "cache"
+"""Purpose of a call that was none: the answer was known from before."""
 
 STAGE = "stage"
 """Role of a row whose answer the caller did not get: a cascade went on to the next version, or the version failed."""

@@ -26,8 +26,8 @@ class CostLine:
     """One line of the bill.
 
     Attributes:
-        name: `calls`, `retries`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`, `idle`,
-            `uncosted`, or the name of a kind of outcome that costs something.
+        name: `calls`, `retries`, `cached`, `judging`, `predictions`, `compute`, `shadow`, `outcomes`, `monthly`,
+            `idle`, `uncosted`, or the name of a kind of outcome that costs something.
         at_least_usd: What is known of the amount: all of it, or the part of it that has a price.
         rows: What was billed.
         unpriced: How many of them have no known price.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from setpoint.core.events import CACHE
 from setpoint.core.model import Model, Task
 from setpoint.core.prices import INPUT_CLASSES, OUTPUT_CLASSES, TOKEN_CLASSES
 from setpoint.core.window import Window
@@ -408,6 +409,7 @@ def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *,
     who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, {role} AS role"
     line = (
         f"CASE WHEN c.purpose = 'judge' THEN 'judging' WHEN {role} = 'shadow' THEN 'shadow'"
+        f" WHEN c.purpose = {literal(CACHE)} THEN 'cached'"
         " WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
     )
     tokens = ", ".join(" + ".join(f"coalesce(sum(c.{name}), 0)" for name in names) for names in _TOKENS)
