@@ -40,7 +40,7 @@ class Counts:
 
     def note_error(self, error: str, rows: int = 1) -> None:
         """Count failed rows by what they are called; what comes after the first few dozen kinds is `other`."""
-        kind = error[:_KIND_LETTERS]
+        kind = str(error)[:_KIND_LETTERS]  # what a caller calls an error may be no text; the row is judged elsewhere
         if kind not in self.error_kinds and len(self.error_kinds) >= ERROR_KINDS:
             kind = OTHER_ERRORS
         self.error_kinds[kind] = self.error_kinds.get(kind, 0) + rows
@@ -102,7 +102,7 @@ class Counting:
         counts.compute_seconds += sum(run.compute)
         if run.latencies:
             counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + sum(run.latencies)
-        for error, rows in Counter(run.errors).items():
+        for error, rows in Counter(map(str, run.errors)).items():
             counts.note_error(error, rows)
         _add(counts.latency_bins, latency_bins(run.latencies))
         _add(counts.score_bins, score_bins(run.scores))
