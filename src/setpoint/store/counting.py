@@ -38,9 +38,8 @@ class Counts:
     missing: dict[str, int] = field(default_factory=dict[str, int])
     error_kinds: dict[str, int] = field(default_factory=dict[str, int])
 
-    def note_error(self, error: str, rows: int = 1) -> None:
+    def note_error(self, kind: str, rows: int = 1) -> None:
         """Count failed rows by what they are called; what comes after the first few dozen kinds is `other`."""
-        kind = str(error)[:_KIND_LETTERS]  # what a caller calls an error may be no text; the row is judged elsewhere
         if kind not in self.error_kinds and len(self.error_kinds) >= ERROR_KINDS:
             kind = OTHER_ERRORS
         self.error_kinds[kind] = self.error_kinds.get(kind, 0) + rows
@@ -70,7 +69,7 @@ class Counting:
         counts.requests += 1
         if event.error is not None:
             counts.errors += 1
-            counts.note_error(event.error)
+            counts.note_error(_kind(event.error))
         if not kept:
             counts.not_kept += 1
         compute, latency = event.compute_seconds, event.latency_seconds
@@ -102,8 +101,8 @@ class Counting:
         counts.compute_seconds += sum(run.compute)
         if run.latencies:
             counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + sum(run.latencies)
-        for error, rows in Counter(map(str, run.errors)).items():
-            counts.note_error(error, rows)
+        for kind, rows in Counter(map(_kind, run.errors)).items():
+            counts.note_error(kind, rows)
         _add(counts.latency_bins, latency_bins(run.latencies))
         _add(counts.score_bins, score_bins(run.scores))
         _add(counts.missing, run.missing)
@@ -140,6 +139,12 @@ class Counting:
         if tallies:
             tallies[0].dropped = dropped
         return tallies
+
+
+def _kind(error: object) -> str:
+    """Return what an error is counted by; a caller may have given any object."""
+    told = error if isinstance(error, str) else type(error).__name__
+    return told[:_KIND_LETTERS].encode(errors="replace").decode()
 
 
 def has_parts(event: Prediction) -> bool:
