@@ -104,11 +104,17 @@ def served(folder: Path, versions: Mapping[str, Any], test: pl.DataFrame) -> tup
     return folder, replies
 
 
-def regime(folder: Path, name: str, train: pl.DataFrame, test: pl.DataFrame, sentences: Sentences) -> list[tuple[str, ...]]:
+def regime(
+    folder: Path, name: str, train: pl.DataFrame, test: pl.DataFrame, sentences: Sentences
+) -> list[tuple[str, ...]]:
     """Return what each promise allows after training on some texts, beside what the truth would."""
-    words = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=30.0, max_iter=300))
+    words = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=30.0, max_iter=300)
+    )
     words.fit(train["text"].to_list(), train["category"].to_list())
-    meanings = LogisticRegression(C=30.0, max_iter=1000).fit(sentences.of_all(train["text"].to_list()), train["category"].to_list())
+    meanings = LogisticRegression(C=30.0, max_iter=1000).fit(
+        sentences.of_all(train["text"].to_list()), train["category"].to_list()
+    )
     versions = {"small": partial(small, words), "large": partial(large, sentences, meanings)}
     store, replies = served(folder, versions, test)
     log = setpoint.open(store)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from setpoint.answers.embedding_drift import embedding_drift
     from setpoint.connect.asgi import SetpointMiddleware
     from setpoint.connect.estimator import wrap
+    from setpoint.connect.model_file import ModelFile
     from setpoint.connect.upstream import Upstream
     from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
     from setpoint.core.errors import SetpointError, StoreError, UsageError
@@ -60,6 +61,7 @@ _HOMES = {
     "Feature": "core.model",
     "Log": "project.log",
     "Model": "core.model",
+    "ModelFile": "connect.model_file",
     "OnViolation": "core.contract",
     "Owner": "core.model",
     "Rates": "core.rates",
@@ -117,6 +119,7 @@ __all__ = [
     "Feature",
     "Log",
     "Model",
+    "ModelFile",
     "OnViolation",
     "Owner",
     "Rates",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -17,7 +18,7 @@ from setpoint import Endpoint, Recorder, Upstream, UsageError
 from setpoint.connect.upstream import Protocol
 from setpoint.control.route_plans import publish
 from setpoint.core.errors import UpstreamError
-from setpoint.core.route_plan import Route
+from setpoint.core.route_plan import Limits, Route
 from setpoint.store.snapshot import Snapshot
 from setpoint.testing import temporary_store
 
@@ -69,6 +70,21 @@ def test_plain_json_over_one_connection() -> None:
         assert [(reply.prediction, reply.score) for reply in replies] == [(True, 0.75)] * 3
         assert asked[0]["path"] == "/predict?v=2"
         assert asked[0]["body"] == {"amount": 3.0, "country": "de"}
+        assert len({one["client"] for one in asked}) == 1
+
+
+def test_connections_are_kept_where_threads_ask() -> None:
+    async def ask(endpoint: Endpoint) -> None:
+        for _ in range(30):
+            assert (await endpoint.predict_async({"x": 1.0})).prediction is True
+
+    with temporary_store() as (layout, _), serving(told({"prediction": True})) as (url, asked):
+        publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1", limits=Limits(timeout_seconds=30.0)))
+        endpoint = Endpoint(layout, "m", {"v1": Upstream(url)})
+        asyncio.run(ask(endpoint))
+        for _ in range(30):
+            assert endpoint.predict({"x": 1.0}).prediction is True
+        assert endpoint.close()
         assert len({one["client"] for one in asked}) == 1
 
 

@@ -33,7 +33,7 @@ def constant(answer: object) -> Version:
     return lambda _: answer
 
 
-def failing(error: Exception) -> Version:
+def failing(error: Exception) -> Callable[[Mapping[str, object]], object]:
     def fail(_: Mapping[str, object]) -> object:
         raise error
 

@@ -16,13 +16,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from setpoint.connect.loading import load_estimator
 from setpoint.core.clock import parse_time
 from setpoint.core.errors import ColumnError, DeclarationError, EmptyFile, StoreReadOnly, UsageError
 from setpoint.core.model import Cohort, Task
 from setpoint.core.verdict import Verdict
 from setpoint.declare.load import load_model, load_project
 from setpoint.project.contracts import check_table
-from setpoint.project.fitted import load_estimator
 from setpoint.project.init import Draft, Given, draft, write
 from setpoint.project.training import ON_TRAINING_ROWS, draft_trained
 

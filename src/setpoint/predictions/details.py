@@ -14,20 +14,25 @@ from setpoint.core.spelling import class_name
 Moment = datetime | int
 
 
-class RequestDetails(TypedDict, total=False):
-    """What may be known of a request before anybody answers it.
+class BatchDetails(TypedDict, total=False):
+    """What may be known of requests before anybody answers them, alike for all of a batch.
 
-    `queue_seconds` is what it waited before that, `features_seconds` what it took to compute or fetch its inputs.
+    `queue_seconds` is what they waited before that, `features_seconds` what it took to compute or fetch their inputs.
     """
 
-    key: str | None
-    unit: str | None
     feature_version: str | None
     source: str | None
     trace_id: str | None
     run_id: str | None
     queue_seconds: float | None
     features_seconds: float | None
+
+
+class RequestDetails(BatchDetails, total=False):
+    """What may be known of a request before anybody answers it."""
+
+    key: str | None
+    unit: str | None
     prediction_id: str | None
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Unpack, cast
+from typing import TypeAlias, Unpack, cast
 from weakref import ref
 
 import msgspec
@@ -22,18 +20,20 @@ import msgspec
 from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE, Prediction
 from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
+from setpoint.predictions.batches import Answer, Batches, TakesMany
 from setpoint.predictions.calls import known_usd
-from setpoint.predictions.details import RequestDetails, add_details
+from setpoint.predictions.details import BatchDetails, RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
-from setpoint.predictions.rows import Value
+from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
-from setpoint.predictions.turns import Attempt, Turns
+from setpoint.predictions.threads import Threads
+from setpoint.predictions.turns import Attempt, Turns, billed, error_of
 from setpoint.store.layout import Layout
 
-Version = Callable[[Mapping[str, Value]], object]
-"""Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one."""
+Version: TypeAlias = "Callable[[Mapping[str, Value]], object] | Endpoint"
+"""Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one; or another endpoint."""
 
 _TELL_SECONDS = 5.0
 
@@ -72,13 +72,13 @@ class Endpoint:
     Args:
         store: The store's folder; made when it is not there.
         model: The model's name.
-        versions: By name, what answers: a function of the inputs, or a coroutine function. The first one answers all
-            while no route was published.
+        versions: By name, what answers: a function of the inputs, a coroutine function, or the endpoint of another
+            model. The first one answers all while no route was published.
         is_score: Whether plain numbers are scores rather than predictions.
         accept: Of a cascade: whether a cheap answer is taken; by its confidence when left out.
 
     Raises:
-        UsageError: There is no version.
+        UsageError: There is no version, or one is an endpoint that asks this model.
         StoreError: The store cannot be opened. Only construction raises.
 
     Example:
@@ -109,10 +109,14 @@ class Endpoint:
         self.router = Router(self.recorder.layout, model, versions)
         self.shadows = Shadows()
         self._versions = dict(versions)
+        self._models = self._own_models(model)
+        self._threads = {name: Threads() for name in versions}
         self._is_async = {name: _is_async(version) for name, version in versions.items()}
         self._accept = accept
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
         self._is_score = is_score
+        together = [name for name, version in versions.items() if _takes_many(version)]
+        self._batches = Batches(self._turns, together, ask=self._ask, ask_many=self._ask_many, told=self._told)
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
@@ -134,7 +138,7 @@ class Endpoint:
         failed: Exception | None = None
         if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
             try:
-                reply = self._ask(version, inputs, None)
+                reply = self._ask(request, version, inputs, None)
             except Exception as error:  # theirs: it is told to the turns
                 failed = error
             else:
@@ -148,7 +152,7 @@ class Endpoint:
                 version = asking.throw(failed)
             while True:
                 try:
-                    reply = self._ask(version, inputs, route.limits.timeout_seconds)
+                    reply = self._ask(request, version, inputs, route.limits.timeout_seconds)
                 except Exception as error:  # as above
                     version = asking.throw(error)
                 else:
@@ -166,7 +170,7 @@ class Endpoint:
             version = next(asking)
             while True:
                 try:
-                    reply = await self._ask_async(version, inputs, route.limits.timeout_seconds)
+                    reply = await self._ask_async(request, version, inputs, route.limits.timeout_seconds)
                 except asyncio.CancelledError as error:  # the caller left: no fault of the version, and told as that
                     asking.close()
                     return self._told(request, inputs, Attempt(version, None, error))
@@ -177,6 +181,55 @@ class Endpoint:
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
+
+    def predict_many(
+        self,
+        inputs: Mapping[str, Iterable[Value]] | object,
+        *,
+        units: Iterable[str] | None = None,
+        keys: Iterable[str] | None = None,
+        **details: Unpack[BatchDetails],
+    ) -> list[Reply]:
+        """Return an answer for each row, and record them as `predict` does, each routed by its own unit.
+
+        A version with a method `predict_many`, as a `ModelFile` has, is asked once for all of its rows: it takes a
+        list of inputs by name and returns as many answers, or an error in the place of one. When it raises instead,
+        it is asked for each row alone. Any other version is asked for one row after another.
+
+        Args:
+            inputs: Columns by feature name, rows, or a polars, pandas or Arrow table.
+            units: What is randomised, in order; without them each row is drawn on its own.
+            keys: The join keys for outcomes, in order.
+            **details: Shared by all rows. A batch-scoring job passes `run_id`.
+
+        Returns:
+            A reply for each row. One that no version answered has its `error` and no prediction, and nothing is raised.
+
+        Raises:
+            UsageError: What was given are no rows, or not as many units or keys.
+        """
+        try:
+            rows = list(rows_of(inputs))
+            columns = zip(rows, column(units, len(rows)), column(keys, len(rows)), strict=True)
+        except Exception as error:
+            msg = f"not the rows of a batch: {error}"
+            raise UsageError(msg, hint="pass columns of equal length, or a table") from error
+        if not rows:
+            self.recorder.record_many({}, **details)  # that a run came, and had none
+        return self._batches.replies(
+            (self._request({**details, "unit": unit, "key": None if key is None else str(key)}), row)  # pyright: ignore[reportArgumentType] — a unit becomes text
+            for row, unit, key in columns
+        )
+
+    def _own_models(self, model: str) -> frozenset[tuple[Path, str]]:
+        """Return the models that are recorded for a request, this one and those of endpoints behind it."""
+        own = self.recorder.layout.root.resolve(), model
+        inner_ones = [version._models for version in self._versions.values() if isinstance(version, Endpoint)]  # noqa: SLF001 — of this class
+        inner = frozenset[tuple[Path, str]]().union(*inner_ones)
+        if own in inner:
+            msg = f"an endpoint of {model} with a version that asks {model}"
+            raise UsageError(msg, hint="put the versions of one model behind one endpoint")
+        return inner | {own}
 
     def _request(self, details: RequestDetails) -> _Request:
         started, now = time.perf_counter(), self.recorder.now()
@@ -206,6 +259,8 @@ class Endpoint:
         self._unsent = {}
         self.router.forget_parent()
         self._turns.forget_parent()
+        for threads in self._threads.values():
+            threads.forget_parent()
         self.shadows.forget_parent()
 
     @staticmethod
@@ -225,9 +280,16 @@ class Endpoint:
         for version in list(self._unsent):
             self.recorder.note_unsent(version, self._unsent.pop(version, 0))
 
-    def _ask(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
+    def _ask(
+        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
+    ) -> Reply:
         function = self._versions[version]
-        result = function(inputs) if timeout_seconds is None else _begun(function, inputs).result(timeout_seconds)
+        if isinstance(function, Endpoint):
+            function = partial(function.predict, **_passed_on(request))
+        if timeout_seconds is None:
+            result = function(inputs)
+        else:
+            result = self._threads[version].begin(partial(function, inputs)).result(timeout_seconds)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
         if inspect.iscoroutine(result):
@@ -236,11 +298,26 @@ class Endpoint:
             raise UsageError(msg, hint="await endpoint.predict_async(...)")
         return Reply.of(result, is_score=self._is_score)
 
-    async def _ask_async(self, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
+    async def _ask_async(
+        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
+    ) -> Reply:
         function = self._versions[version]
-        told = function(inputs) if self._is_async[version] else asyncio.wrap_future(_begun(function, inputs))
+        if isinstance(function, Endpoint):
+            told: object = function.predict_async(inputs, **_passed_on(request))
+        elif self._is_async[version]:
+            told = function(inputs)
+        else:
+            told = asyncio.wrap_future(self._threads[version].begin(partial(function, inputs)))
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
+
+    def _ask_many(
+        self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
+    ) -> list[Answer]:
+        ask = partial(cast("TakesMany", self._versions[version]).predict_many, rows)
+        found = ask() if timeout_seconds is None else self._threads[version].begin(ask).result(timeout_seconds)
+        answers = cast("Iterable[object]", found)
+        return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
 
     def _told(
         self, request: _Request, inputs: Mapping[str, Value], served: Attempt, stages: Sequence[Attempt] = ()
@@ -278,8 +355,9 @@ class Endpoint:
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             self.recorder.note_failure(error)
         if served.error is not None:
-            errors = [one.error for one in (*stages, served) if one.error is not None]
-            raise next((error for error in errors if not isinstance(error, Refused)), served.error)
+            raise error_of((*stages, served), served.error)
+        if stages or reply.calls is not served.calls:
+            reply.calls = billed((*stages, served))
         return reply
 
     def _send_copies(self, request: _Request, inputs: Mapping[str, Value], served: str) -> None:
@@ -297,7 +375,9 @@ class Endpoint:
         try:
             is_async = self._is_async[version]
             found.reply = (
-                asyncio.run(self._ask_async(version, inputs, None)) if is_async else self._ask(version, inputs, None)
+                asyncio.run(self._ask_async(request, version, inputs, None))
+                if is_async
+                else self._ask(request, version, inputs, None)
             )
             found.note(found.reply)
         except Exception as error:  # theirs: it is what a shadow is there to show
@@ -364,24 +444,22 @@ class Endpoint:
             yield cascade.expensive
 
 
-def _begun(function: Version, inputs: Mapping[str, Value]) -> Future[object]:
-    """Ask a version on a thread of its own; one that hangs does not keep the process from ending, as a pool would."""
-    found: Future[object] = Future()
+def _passed_on(request: _Request) -> RequestDetails:
+    """Return what an endpoint that is asked as a version is told; its rows share a trace with the one that asks."""
+    if request.details.get("trace_id") is None:
+        request.details["trace_id"] = request.prediction_id
+    passed = {name: value for name, value in request.details.items() if name in _PASSED_ON}
+    return cast("RequestDetails", passed)
 
-    def run() -> None:
-        try:
-            result = function(inputs)
-        except BaseException as error:  # it is raised where it is waited for
-            found.set_exception(error)
-        else:
-            found.set_result(result)
 
-    found.set_running_or_notify_cancel()
-    threading.Thread(target=run, name="setpoint-timed", daemon=True).start()
-    return found
+def _takes_many(version: Version) -> bool:
+    """Return whether a version is asked for several rows at once; an endpoint is not, as each row has its own unit."""
+    return not isinstance(version, Endpoint) and callable(getattr(version, "predict_many", None))
 
 
 def _is_async(version: Version) -> bool:
+    if isinstance(version, Endpoint):
+        return True
     return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
 
 
@@ -399,3 +477,4 @@ def _kind(error: BaseException) -> str:
 
 _NOTHING = Reply()
 _DRAWN = {"unit", "key"}  # what an event has already
+_PASSED_ON = {"feature_version", "key", "run_id", "source", "trace_id", "unit"}

@@ -32,6 +32,7 @@ class Reply(msgspec.Struct):
         prediction_id: Under which it is recorded; outcomes can name it.
         latency_seconds: What the caller waited.
         is_fallback: Whether the version that should have answered could not.
+        error: Of a row of a batch: why no version answered it; empty when one did.
     """
 
     prediction: Value = None
@@ -46,6 +47,7 @@ class Reply(msgspec.Struct):
     prediction_id: str = ""
     latency_seconds: float = 0.0
     is_fallback: bool = False
+    error: str = ""
 
     @classmethod
     def of(cls, result: object, *, is_score: bool = False) -> Reply:
@@ -60,7 +62,8 @@ class Reply(msgspec.Struct):
             (0.7, 0.7)
         """
         if isinstance(result, Reply):
-            return msgspec.structs.replace(result)  # a version may give the same one twice
+            # A copy, as a version may give the same one twice; who fell back for whom inside it is another's affair.
+            return msgspec.structs.replace(result, is_fallback=False)
         if isinstance(result, Mapping):
             told = cast("Mapping[str, Value]", result)
             return cls(**told) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it

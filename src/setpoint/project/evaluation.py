@@ -12,6 +12,7 @@ import numpy as np
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.evaluation import Evaluated, evaluation
+from setpoint.connect.loading import load_estimator
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import Metric
 from setpoint.core.model import Model, Task
@@ -29,7 +30,7 @@ from setpoint.feedback.evaluation import (
 )
 from setpoint.feedback.leaks import Split, split_leaks
 from setpoint.feedback.quality import quality
-from setpoint.project.fitted import Fitted, Floats, load_estimator, word
+from setpoint.project.fitted import Fitted, Floats, word
 from setpoint.project.keeping import ship_if_free
 from setpoint.project.log import When, open_log
 from setpoint.project.splits import (

@@ -9,10 +9,11 @@ from typing import Any, cast
 import duckdb
 import numpy as np
 
+from setpoint.connect.loading import Estimator
 from setpoint.core.errors import UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import Feature, Model
-from setpoint.project.fitted import Estimator, Floats
+from setpoint.project.fitted import Floats
 from setpoint.stats.explained import explained_share
 from setpoint.store.engines.duck import quoted, rows
 

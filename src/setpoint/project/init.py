@@ -13,6 +13,7 @@ from typing import cast
 
 import duckdb
 
+from setpoint.connect.loading import load_estimator
 from setpoint.core.clock import time_zone
 from setpoint.core.errors import StoreReadOnly, UsageError
 from setpoint.core.metric import counted
@@ -22,7 +23,6 @@ from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import read_source
 from setpoint.declare.write import to_yaml
-from setpoint.project.fitted import load_estimator
 from setpoint.project.guess import (
     ColumnFacts,
     check_roles,

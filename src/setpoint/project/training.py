@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from setpoint.connect.loading import Estimator, load_estimator
 from setpoint.core.clock import DAY, MICROS, moment
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import ColumnError, UsageError
@@ -18,7 +19,7 @@ from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.window import Window
 from setpoint.feedback.expectation import worse_end
-from setpoint.project.fitted import Columns, Estimator, Fitted, Floats, load_estimator, word
+from setpoint.project.fitted import Columns, Fitted, Floats, word
 from setpoint.project.guess import guess, look_at, mend
 from setpoint.project.importance import Importance, shares_of
 from setpoint.project.init import (

@@ -1,0 +1,65 @@
+"""Runs a version on other threads than the caller's: for coroutines, and where an answer is not waited for forever."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+LIMIT = 64
+"""Threads of one version, at most: as many requests of it are under way, and the others wait for one of them."""
+
+
+class Threads:
+    """The threads of one version: what hangs holds one of its own, and none of another version.
+
+    An idle one is used again, so that what a version keeps for each thread, such as a connection, is kept. None keeps
+    the process from ending, as those of `ThreadPoolExecutor` do.
+    """
+
+    def __init__(self, *, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self.forget_parent()
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child, which has none of its parent's threads."""
+        self._waiting: deque[tuple[Future[object], Callable[[], object]]] = deque()
+        self._ready = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._count = self._busy = 0
+
+    def begin(self, work: Callable[[], object]) -> Future[object]:
+        """Return what work will give; it is left out if that is cancelled before a thread is free."""
+        found: Future[object] = Future()
+        with self._lock:
+            self._waiting.append((found, work))
+            self._busy += 1
+            is_new = self._count < min(self._busy, self._limit)
+            self._count += is_new
+        if is_new:
+            threading.Thread(target=self._run, name="setpoint-version", daemon=True).start()
+        self._ready.release()
+        return found
+
+    def _run(self) -> None:
+        while True:
+            self._ready.acquire()
+            found, work = self._waiting.popleft()
+            if found.set_running_or_notify_cancel():
+                try:
+                    result = work()
+                except BaseException as error:  # noqa: BLE001 — it is raised where it is waited for
+                    self._leave()
+                    found.set_exception(error)
+                else:
+                    self._leave()
+                    found.set_result(result)
+                    del result
+            else:
+                self._leave()
+            del found, work  # an idle thread keeps nothing alive
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._busy -= 1

@@ -1,0 +1,66 @@
+"""Versions on threads: as few as are needed, no more than the limit, and none that another version waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+from setpoint import Endpoint, Reply
+from setpoint.control.route_plans import publish
+from setpoint.core.route_plan import Limits, Route
+from setpoint.predictions.threads import LIMIT, Threads
+from setpoint.testing import temporary_store
+
+
+def test_an_idle_thread_is_used_again() -> None:
+    threads = Threads()
+    names = {threads.begin(threading.get_ident).result() for _ in range(50)}
+    assert len(names) == 1
+
+
+def test_no_more_threads_than_the_limit_and_all_are_answered() -> None:
+    seen: set[int] = set()
+
+    def answer(inputs: Mapping[str, object]) -> object:
+        seen.add(threading.get_ident())
+        return inputs["x"]
+
+    async def serve(endpoint: Endpoint) -> list[Reply]:
+        return await asyncio.gather(*(endpoint.predict_async({"x": n}) for n in range(1000)))
+
+    with temporary_store() as (layout, _):
+        endpoint = Endpoint(layout, "m", {"v1": answer})
+        assert [reply.prediction for reply in asyncio.run(serve(endpoint))] == list(range(1000))
+        assert len(seen) <= LIMIT
+        assert endpoint.close()
+
+
+def test_a_version_that_hangs_holds_up_no_other() -> None:
+    leave = threading.Event()
+
+    async def serve(endpoint: Endpoint) -> list[Reply]:
+        return await asyncio.gather(*(endpoint.predict_async({}) for _ in range(3 * LIMIT)))
+
+    with temporary_store() as (layout, _):
+        limits = Limits(timeout_seconds=0.2, breaker_failures=0)
+        publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits))
+        endpoint = Endpoint(layout, "m", {"v1": lambda _: leave.wait(), "v0": lambda _: 0.0})
+        assert {reply.version for reply in asyncio.run(serve(endpoint))} == {"v0"}
+        leave.set()
+        publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1"))
+        endpoint.router._look_at = 0.0
+        assert asyncio.run(endpoint.predict_async({})).version == "v1"  # its threads are free again
+        assert endpoint.close()
+
+
+def test_what_was_cancelled_before_its_turn_is_not_done() -> None:
+    threads, leave, done = Threads(limit=1), threading.Event(), list[int]()
+    first = threads.begin(leave.wait)
+    second = threads.begin(lambda: done.append(1))
+    third = threads.begin(lambda: done.append(2))
+    assert second.cancel()
+    leave.set()
+    assert first.result()
+    third.result()
+    assert done == [2]
