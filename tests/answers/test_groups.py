@@ -162,3 +162,24 @@ def test_explain_lists_every_answer_and_the_limit_they_share() -> None:
     assert "1.0 % of any false alarm" in answer.because[-1]
     with pytest.raises(KeyError, match="answers"):
         log.diff(current=WINDOWS["current"], reference=WINDOWS["reference"]).table("answers")
+
+
+def test_a_version_in_shadow_is_judged_by_the_outcomes_of_what_the_caller_got(tmp_path: Path) -> None:
+    with replay(tmp_path, Model("m"), START, START + DAY) as (recorder, _):
+        for n in range(400):
+            at, name = START + n * HOUR // 20, f"r{n}"
+            answer = {"predicted_at": at, "prediction_id": name, "version": "v1"}
+            recorder.record({"x": 1.0}, prediction=n % 2 == 0, **answer)  # pyright: ignore[reportArgumentType] — details
+            copy = {
+                "predicted_at": at,
+                "prediction_id": f"{name}s",
+                "parent_id": name,
+                "root_id": name,
+                "role": "shadow",
+            }
+            recorder.record({"x": 1.0}, prediction=n % 4 == 0, version="v2", **copy)  # pyright: ignore[reportArgumentType] — as above
+            recorder.outcome(n % 4 == 0, prediction_id=name, observed_at=at)
+    table = setpoint.open(tmp_path / "store").status("m", by="version").table("by_version")
+    found = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    assert {name: row["predictions"] for name, row in found.items()} == {"v1": 400, "v2": 400}
+    assert {name: row["value"] for name, row in found.items()} == {"v1": 0.75, "v2": 1.0}

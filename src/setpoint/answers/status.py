@@ -10,7 +10,7 @@ from setpoint.answers.aside import aside_lines, aside_tables
 from setpoint.answers.equal_age import by_group, equal_age, old_enough
 from setpoint.answers.estimates import estimate_tables
 from setpoint.answers.groups import FIXED, cohort_of, groups, never_met, overall
-from setpoint.answers.held_against import held_against, metric_of
+from setpoint.answers.held_against import held_against
 from setpoint.answers.proxy_rates import ProxyRate, proxy_rates
 from setpoint.answers.training_age import training_age
 from setpoint.charts.intervals import IntervalRow, interval_chart
@@ -28,6 +28,7 @@ from setpoint.feedback.quality import (
     judge,
     odd_outcome_words,
     quality,
+    quality_metric,
     shown_first,
 )
 from setpoint.predictions.meter import Traffic, traffic
@@ -380,7 +381,7 @@ def _group_table(
     lines: list[tuple[str, ...]] = []
     for name, part in parts:
         known = shares[name]
-        metric = metric_of(evidence, part, first)
+        metric = quality_metric(part, evidence.model, first, outcome_shift=evidence.definition.outcome_shift)
         rows.append((name, known.predictions, known.share, age and age / MICROS, *_row(metric, "", None)[:7]))
         share = "" if known.share is None else number(known.share, "share")
         lines.append((name, number(known.predictions, "rows"), share, metric.text()))
