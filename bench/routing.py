@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import setpoint
 from bench.recording import inputs, median_microseconds, spans
 from bench.table import table
 from setpoint import Endpoint, Recorder
@@ -98,8 +99,8 @@ def p99_microseconds(endpoint: Endpoint, count: int = 2_000) -> float:
     return statistics.quantiles(waited, n=100)[98]
 
 
-def shadow_ratios(folder: Path) -> dict[str, float]:
-    """Return the caller's P99 with a sick shadow over that without one."""
+def shadow_ratios(folder: Path) -> dict[str, tuple[float, int]]:
+    """Return the caller's P99 with a sick shadow over that without one, and how many copies were dropped and counted."""
 
     def model(_: object) -> float:
         return sum(range(10_000)) * 0.0  # some hundred microseconds, as a small tree ensemble takes
@@ -110,7 +111,7 @@ def shadow_ratios(folder: Path) -> dict[str, float]:
     leave = threading.Event()
     plain = Route("single", (("v1", 1.0),), stable="v1")
     shadowed = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
-    found: dict[str, float] = {}
+    found: dict[str, tuple[float, int]] = {}
     for name, shadow in {"hangs": lambda _: leave.wait(), "always fails": fail}.items():
         endpoints: list[Endpoint] = []
         for kind, route in {"plain": plain, "shadowed": shadowed}.items():
@@ -118,10 +119,12 @@ def shadow_ratios(folder: Path) -> dict[str, float]:
             publish(layout, "m", route)
             endpoints.append(Endpoint(layout, "m", {"v1": model, "v2": shadow}))
         pairs = [[p99_microseconds(endpoint) for endpoint in endpoints] for _ in range(9)]
-        found[name] = statistics.median(b / a for a, b in pairs)
         leave.set()
         for endpoint in endpoints:
             endpoint.close()
+        with setpoint.open(folder / f"{name}-shadowed".replace(" ", "-")) as log, log.evidence("m") as evidence:
+            dropped = evidence.traffic(None).only(measure="unsent").total("amount")
+        found[name] = statistics.median(b / a for a, b in pairs), round(dropped)
     return found
 
 

@@ -28,6 +28,7 @@ from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
+from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
 from setpoint.predictions.threads import Threads
 from setpoint.predictions.turns import Attempt, Turns, billed, error_of
 from setpoint.store.layout import Layout
@@ -117,6 +118,7 @@ class Endpoint:
         self._is_score = is_score
         together = [name for name, version in versions.items() if _takes_many(version)]
         self._batches = Batches(self._turns, together, ask=self._ask, ask_many=self._ask_many, told=self._told)
+        self._streams = Streams(self._turns, begin=self._begin, ask=self._ask, told=self._told)
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
         self._unsent: dict[str, int] = {}
         self._tell_at = 0.0
@@ -220,6 +222,44 @@ class Endpoint:
             (self._request({**details, "unit": unit, "key": None if key is None else str(key)}), row)  # pyright: ignore[reportArgumentType] — a unit becomes text
             for row, unit, key in columns
         )
+
+    def stream(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Stream:
+        """Return an answer in pieces, and record it at its end, whichever that is.
+
+        A version gives pieces when it is a generator function, or has a method `stream` as an `Upstream` has; what
+        it returns is the whole `Reply`. Any other is one piece. Before the first piece a route's fallback is asked
+        as in `predict`; after it an error is raised, and what came is recorded with it. A route's timeout is how
+        long each piece is waited for. Nothing is asked before the first piece is.
+
+        Args:
+            inputs: Value by feature name.
+            **details: See `predict`.
+
+        Example:
+            >>> import tempfile
+            >>> def count(inputs):
+            ...     yield from ("one", " two")
+            >>> endpoint = Endpoint(tempfile.mkdtemp() + "/store", "counter", {"v1": count})
+            >>> stream = endpoint.stream({"to": 2})
+            >>> list(stream), stream.reply.text
+            (['one', ' two'], 'one two')
+            >>> endpoint.close()
+            True
+        """
+        request = self._request(details)
+        return Stream(request.prediction_id, self._streams.pieces(request, inputs))
+
+    def _begin(
+        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
+    ) -> Pieces:
+        function = self._versions[version]
+        if isinstance(function, Endpoint):
+            return pieces_of(function.stream(inputs, **_passed_on(request)), next)
+        pull = next if timeout_seconds is None else partial(self._pull, version, timeout_seconds)
+        return pieces_of(getattr(function, "stream", function)(inputs), pull, is_score=self._is_score)
+
+    def _pull(self, version: str, timeout_seconds: float, coming: Iterator[object]) -> object:
+        return self._threads[version].begin(partial(next, coming)).result(timeout_seconds)
 
     def _own_models(self, model: str) -> frozenset[tuple[Path, str]]:
         """Return the models that are recorded for a request, this one and those of endpoints behind it."""
@@ -413,6 +453,8 @@ class Endpoint:
             event.text = reply.text
         if attempt.error is not None:
             event.error = _kind(attempt.error)
+        if attempt.first_chunk_seconds is not None:
+            event.first_chunk_seconds = attempt.first_chunk_seconds
         if attempt.upstream_seconds:
             event.compute_seconds = max(attempt.seconds - attempt.upstream_seconds, 0.0)
             event.upstream_seconds = attempt.upstream_seconds

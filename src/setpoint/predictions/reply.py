@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -64,6 +64,13 @@ class Reply(msgspec.Struct):
         if isinstance(result, Reply):
             # A copy, as a version may give the same one twice; who fell back for whom inside it is another's affair.
             return msgspec.structs.replace(result, is_fallback=False)
+        if isinstance(result, Generator):  # a version that gives its answer in pieces, asked for the whole
+            pieces: list[str] = []
+            while True:
+                try:
+                    pieces.append(str(next(cast("Iterator[object]", result))))
+                except StopIteration as stop:
+                    return cls.of(stop.value, is_score=is_score).with_text(pieces)
         if isinstance(result, Mapping):
             told = cast("Mapping[str, Value]", result)
             return cls(**told) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it
@@ -71,6 +78,14 @@ class Reply(msgspec.Struct):
         if is_score and isinstance(plain, float | int):
             return cls(score=float(plain))
         return cls(prediction=plain)
+
+    def with_text(self, pieces: Sequence[str]) -> Reply:
+        """Return it with what came in pieces as its text, and as its prediction unless it has one."""
+        if self.text is None and pieces:
+            self.text = "".join(pieces)
+        if self.prediction is None and self.score is None:
+            self.prediction = self.text
+        return self
 
     @property
     def sureness(self) -> float | None:

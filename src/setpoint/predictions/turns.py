@@ -29,6 +29,7 @@ class Attempt(msgspec.Struct):
         seconds: How long that took, all tries together.
         upstream_seconds: How much of it was waited for another server, as far as that was told.
         calls: What providers billed for it, failed tries too.
+        first_chunk_seconds: When the first piece of its answer came, since the request did; None without pieces.
     """
 
     version: str
@@ -37,6 +38,7 @@ class Attempt(msgspec.Struct):
     seconds: float = 0.0
     upstream_seconds: float = 0.0
     calls: Sequence[Billed] = ()
+    first_chunk_seconds: float | None = None
 
     def note(self, told: object) -> Sequence[Billed]:
         """Add what a reply or an error says that a try took; return what it was billed."""
