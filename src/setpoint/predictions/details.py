@@ -14,11 +14,8 @@ from setpoint.core.spelling import class_name
 Moment = datetime | int
 
 
-class RequestDetails(TypedDict, total=False):
-    """What may be known of a request before anybody answers it.
-
-    `queue_seconds` is what it waited before that, `features_seconds` what it took to compute or fetch its inputs.
-    """
+class CallerDetails(TypedDict, total=False):
+    """Whose request it is."""
 
     key: str | None
     unit: str | None
@@ -26,6 +23,14 @@ class RequestDetails(TypedDict, total=False):
     source: str | None
     trace_id: str | None
     run_id: str | None
+
+
+class RequestDetails(CallerDetails, total=False):
+    """What may be known of a request before anybody answers it.
+
+    `queue_seconds` is what it waited before that, `features_seconds` what it took to compute or fetch its inputs.
+    """
+
     queue_seconds: float | None
     features_seconds: float | None
     prediction_id: str | None
