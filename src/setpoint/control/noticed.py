@@ -97,7 +97,7 @@ _PROVIDER_MODELS = _Told(
     "version",
     "concat_ws('/', provider, provider_model)",
     "concat_ws('/', provider, coalesce(requested_model, provider_model))",
-    "provider_model IS NOT NULL AND error IS NULL AND adjusts IS NULL",
+    "provider_model IS NOT NULL AND error IS NULL AND adjusts IS NULL AND purpose IS DISTINCT FROM 'cache'",
     "answers for {group}; before that {before} did",
 )
 _PROMPTS = _Told(
