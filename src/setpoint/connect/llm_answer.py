@@ -146,9 +146,11 @@ def is_usage_alone(piece: object) -> bool:
 
 def field(body: object, name: str) -> object:
     """Return a field of an SDK's object or of plain JSON; None where there is none."""
-    if isinstance(body, Mapping):
-        return cast("Mapping[str, object]", body).get(name)
-    return cast("object", getattr(body, name, None))
+    # Where the SDKs' models keep what they hold: to ask one for a field that it lacks takes ten times as long.
+    for held in (body, getattr(body, "__dict__", None), getattr(body, "__pydantic_extra__", None)):
+        if isinstance(held, dict) and name in held:
+            return cast("dict[str, object]", held)[name]
+    return None
 
 
 def _listed(body: object, name: str) -> Iterator[object]:
