@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from setpoint.answers.answer import Answer
     from setpoint.answers.embedding_drift import embedding_drift
     from setpoint.connect.asgi import SetpointMiddleware
-    from setpoint.connect.estimator import wrap
     from setpoint.connect.model_file import ModelFile
     from setpoint.connect.upstream import Upstream
+    from setpoint.connect.wrap import wrap
     from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
     from setpoint.core.errors import SetpointError, StoreError, UsageError
     from setpoint.core.model import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from setpoint.core.verdict import Verdict
     from setpoint.core.window import Window
     from setpoint.declare.contract_pydantic import contract_from_pydantic
+    from setpoint.predictions.around import details
     from setpoint.predictions.cache import cached
     from setpoint.predictions.endpoint import Endpoint
     from setpoint.predictions.recorder import Recorder
@@ -80,6 +81,7 @@ _HOMES = {
     "cached": "predictions.cache",
     "check": "project.contracts:check_table",
     "contract_from_pydantic": "declare.contract_pydantic",
+    "details": "predictions.around",
     "diff": "project.table_diff:diff_tables",
     "embedding_drift": "answers.embedding_drift",
     "evaluate": "project.evaluation",
@@ -87,7 +89,7 @@ _HOMES = {
     "open": "project.log:open_log",
     "read": "project.reading",
     "save_profile": "project.saved_profiles",
-    "wrap": "connect.estimator",
+    "wrap": "connect.wrap",
 }
 
 
@@ -138,6 +140,7 @@ __all__ = [
     "cached",
     "check",
     "contract_from_pydantic",
+    "details",
     "diff",
     "embedding_drift",
     "evaluate",

@@ -112,7 +112,8 @@ def test_a_group_that_is_not_declared_is_refused_with_those_that_are(ask: str) -
     log = setpoint.read(frame(), cohorts=["country"])
     with pytest.raises(UsageError, match="cannot group by 'region'") as caught:
         getattr(log, ask)(by="region")
-    assert caught.value.hint == f"known here: version, endpoint, {'day, ' if ask == 'cost' else ''}country"
+    day = "day, " if ask == "cost" else ""
+    assert caught.value.hint == f"known here: version, endpoint, {day}version_family, version_age, country"
 
 
 def test_tokens_a_request_are_those_of_calls_and_retries_and_of_no_shadow(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from setpoint.connect.estimator import wrap
+from setpoint.connect.wrap import wrap
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import cast
 
 import numpy as np
 import pytest
+from tests.connect.servers import Answer, serving, told
 
 from setpoint import Endpoint, Recorder, Upstream, UsageError
 from setpoint.connect.upstream import Protocol
@@ -21,46 +20,6 @@ from setpoint.core.errors import UpstreamError
 from setpoint.core.route_plan import Limits, Route
 from setpoint.store.snapshot import Snapshot
 from setpoint.testing import temporary_store
-
-Answer = Callable[[BaseHTTPRequestHandler, Mapping[str, object]], None]
-
-
-@contextmanager
-def serving(answer: Answer) -> Generator[tuple[str, list[Mapping[str, object]]]]:
-    """Serve on a free port; yield the address and what was asked."""
-    asked: list[Mapping[str, object]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked.append({"path": self.path, "client": self.client_address, "body": body})
-            answer(self, body)
-
-        def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def told(content: object, status: int = 200) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        handler.send_response(status)
-        handler.send_header("content-length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
 
 
 def test_plain_json_over_one_connection() -> None:
@@ -145,6 +104,8 @@ def test_a_chat_tells_what_it_is_billed_for_and_by_which_model() -> None:
         assert call == {
             "provider": "p",
             "provider_model": "small-2026-11-01",
+            "requested_model": "small",
+            "prompt_version": upstream.prompt_version,
             "input_tokens": 4,
             "cached_read_tokens": 16,
             "output_tokens": 3,

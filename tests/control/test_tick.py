@@ -168,7 +168,7 @@ def test_a_second_tick_changes_nothing() -> None:
         assert len(found) == len(FAULTS)
         version = LakeTable(layout.lake("m", "findings")).ship
         again = tick(layout)
-        assert (again.findings, again.buckets, again.versions) == ([], 0, [])
+        assert (again.findings, again.buckets, again.noticed) == ([], 0, [])
         assert again.shipment is not None
         assert again.shipment.rows == 0
         assert read_findings(layout, "m") == found
@@ -243,13 +243,13 @@ def test_a_new_version_in_traffic_is_noted_once_and_a_declared_one_is_not() -> N
         recorder.record({"x": 1.0}, version="declared")
         recorder.record({"x": 1.0})
         spool.flush()
-        assert tick(layout).versions == [("m", "v1")]
+        assert [(name, one.subject) for name, one in tick(layout).noticed] == [("m", "v1")]
         clock.set(START + 3 * HOUR)
         for _ in range(5):
             recorder.record({"x": 1.0}, version="v2")
         spool.close()
-        assert tick(layout).versions == [("m", "v2")]
-        assert tick(layout).versions == []
+        assert [(name, one.subject) for name, one in tick(layout).noticed] == [("m", "v2")]
+        assert tick(layout).noticed == []
         with Snapshot(layout, "m") as snapshot:
             rows = snapshot.connection.execute(
                 "SELECT kind, subject, epoch_us(started_at), note FROM changes ORDER BY started_at, subject"

@@ -46,14 +46,18 @@ def test_anthropic_counts_its_cache_beside_the_input_and_tells_writes_of_an_hour
         "cache_creation_input_tokens": 32_435,
         "cache_creation": {"ephemeral_5m_input_tokens": 32_000, "ephemeral_1h_input_tokens": 435},
         "output_tokens": 5120,
+        "output_tokens_details": {"thinking_tokens": 5000},
     }
     assert token_fields(usage) == {
         "input_tokens": 10,
         "cached_read_tokens": 66_360,
         "cached_write_tokens": 32_000,
         "cached_write_1h_tokens": 435,
-        "output_tokens": 5120,
+        "output_tokens": 120,
+        "reasoning_tokens": 5000,
     }
+    uncached = {name: usage[name] for name in ("input_tokens", "output_tokens", "output_tokens_details")}
+    assert token_fields(uncached) == {"input_tokens": 10, "output_tokens": 120, "reasoning_tokens": 5000}
 
 
 def test_litellm_14849_cached_tokens_of_gemini_are_not_billed_twice() -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 
 from setpoint.connect.asgi import SetpointMiddleware
-from setpoint.connect.estimator import wrap
+from setpoint.connect.wrap import wrap
 from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
 from setpoint.core.errors import NaiveTimestamp
 from setpoint.core.model import Feature, Model

@@ -238,7 +238,7 @@ def _because(evidence: RowEvidence, sides: Sides) -> tuple[str, ...]:
     if any(side.is_weighted for side in both):
         lines.append("counts of rows are estimates: each row that was kept counts as 1 / its keep_probability")
     zone = evidence.model.timezone
-    for change in sides.changes[:4]:
+    for change in sides.changes[-4:]:
         expected = f", expected to move {change.expected}" if change.expected else ""
         lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}{expected}".rstrip())
     return (*lines, *sides.said, *aside_lines(evidence))

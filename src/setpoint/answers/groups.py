@@ -1,4 +1,4 @@
-"""The groups of a quality state: by version, by endpoint, by a cohort or by local day."""
+"""The groups of a quality state: by version, its family or its age, by endpoint, by a cohort or by local day."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from setpoint.core.model import Model
 from setpoint.core.window import Window
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable, merge
+from setpoint.store.version_cohorts import VERSION_COHORTS
 
 FIXED = ("version", "endpoint")
 BY_DAY = "day"
@@ -22,14 +23,15 @@ def cohort_of(by: str, model: Model, *others: str) -> str:
         *others: Further words that are allowed here, such as `day`.
 
     Raises:
-        UsageError: `by` is neither `version`, `endpoint`, a declared cohort nor one of the others.
+        UsageError: `by` is neither `version`, `endpoint`, one of `VERSION_COHORTS`, a declared cohort nor one of
+            the others.
     """
     if not by or by in {*FIXED, *others}:
         return ""
-    declared = [cohort.name for cohort in model.cohorts]
-    if by not in declared:
+    known = [*VERSION_COHORTS, *(cohort.name for cohort in model.cohorts)]
+    if by not in known:
         msg = f"cannot group by {by!r}"
-        raise UsageError(msg, hint=f"known here: {', '.join([*FIXED, *others, *declared])}")
+        raise UsageError(msg, hint=f"known here: {', '.join([*FIXED, *others, *known])}")
     return by
 
 
@@ -41,14 +43,14 @@ def overall(state: StateTable) -> StateTable:
 def groups(state: StateTable, by: str) -> list[tuple[str, StateTable]]:
     """Return each group's name and state, largest first.
 
-    By endpoint and by cohort only root rows count, the ones a caller got; by version all rows do, so
-    a shadow version is judged too.
+    By endpoint and by cohort only root rows count, the ones a caller got; by version, its family or its
+    age all rows do, so a shadow version is judged too.
 
     Args:
         state: A quality state; by a cohort, one that is split by it.
         by: `version`, `endpoint` or the cohort.
     """
-    chosen = state if by == "version" else state.only(is_root=True)
+    chosen = state if by in {"version", *VERSION_COHORTS} else state.only(is_root=True)
     column = by if by in FIXED else "cohort_value"
     values = set(chosen.key(column))
     found = [(str(value) if value is not None else "(none)", chosen.only(**{column: value})) for value in values]

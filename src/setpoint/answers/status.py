@@ -262,7 +262,7 @@ def _because(
     lines += [f"expectation: {source}" for source in sorted(sources)]
     if not evidence.model.expectations and any(j.bar for j in judged):
         lines.append("no expectation is declared: the end of the data is held against what came before")
-    for change in evidence.changes(now)[:3]:
+    for change in evidence.changes(now)[-3:]:
         lines.append(f"changed {time_text(change.started_at, zone)}: {change.kind} {change.subject}".rstrip())
     return tuple(lines)
 

@@ -23,6 +23,7 @@ from setpoint.predictions.cascades import audit_share
 from setpoint.stats.estimate import LEVEL
 from setpoint.stats.worth import means
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.version_cohorts import VERSION_COHORTS
 from setpoint.store.versus import (
     HOLDOUT,
     Versus,
@@ -100,7 +101,7 @@ def worth(
         raise UsageError(msg, hint="write --value 0.40")
     window = window_of_rows(evidence, window)
     cohort = cohort_of(by, evidence.model, "") if by else ""
-    if by and not cohort:
+    if by and (not cohort or cohort in VERSION_COHORTS):
         msg = f"cannot split what a version is worth by {by}"
         raise UsageError(msg, hint="name a declared cohort")
     compared = _compare(evidence, candidate, over, window, "")

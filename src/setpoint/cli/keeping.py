@@ -30,8 +30,8 @@ def tick(store: Store = None) -> None:
     shipped = f"{counted(done.shipment.rows, 'row')} shipped" if done.shipment else "another process ships"
     noticed = counted(len(done.findings), "new finding")
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
-    for model, version in done.versions:
-        say(f"{model}: new version in traffic: {version}")
+    for model, one in done.noticed:
+        say(f"{model}: new {one.kind} in traffic: {one.subject}")
     for model, repriced in done.repriced:
         say(f"{model}: {repriced.text}")
     for finding in done.findings:

@@ -20,8 +20,12 @@ Store = Annotated[
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Answer as if it were this time (ISO 8601).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Over = Annotated[str | None, typer.Option("--over", help='The window: 7d, "last week", or START..END.')]
-By = Annotated[str, typer.Option("--by", help="One row a group: endpoint, version, or a cohort.")]
-ByOrDay = Annotated[str, typer.Option("--by", help="One row a group: endpoint, version, day, or a cohort.")]
+By = Annotated[
+    str, typer.Option("--by", help="One row a group: endpoint, version, version_family, version_age, or a cohort.")
+]
+ByOrDay = Annotated[
+    str, typer.Option("--by", help="One row a group: endpoint, version, version_family, version_age, day, or a cohort.")
+]
 
 
 def chosen_store(store: Path | None) -> Path:

@@ -55,27 +55,8 @@ class _Wrapped:
             self._recorder.note_failure(error)
 
 
-def wrap(estimator: Estimator, recorder: Recorder) -> Estimator:
-    """Return an estimator whose `predict` and `predict_proba` are recorded; all else is unchanged.
-
-    What breaks a contract is noted only, as the estimator gets its rows as they came.
-
-    Args:
-        estimator: Anything with one of the two methods. It is not changed.
-        recorder: Where its predictions go.
-
-    Example:
-        >>> import tempfile
-        >>> import numpy as np
-        >>> class Half:
-        ...     def predict_proba(self, table):
-        ...         return np.full((len(table), 2), 0.5)
-        >>> recorder = Recorder(tempfile.mkdtemp() + "/store", model="half", version="1")
-        >>> wrap(Half(), recorder).predict_proba(np.zeros((3, 2))).shape
-        (3, 2)
-        >>> recorder.flush()
-        True
-    """
+def recorded_estimator(estimator: Estimator, recorder: Recorder) -> Estimator:
+    """Return an estimator whose `predict` and `predict_proba` are recorded; see `wrap`."""
     say_only_noted(recorder.declared, "wrap")
     return cast("Estimator", _Wrapped(estimator, recorder))
 

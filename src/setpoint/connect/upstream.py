@@ -5,7 +5,6 @@ Connections are kept open, one a thread. What goes wrong has a kind, so that err
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import math
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
+from setpoint.predictions.calls import answered_model, prompt_version
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.rows import Value
 
@@ -104,8 +104,8 @@ class Upstream:
 
     @property
     def prompt_version(self) -> str:
-        """A hash of the prompt's template; empty without one."""
-        return hashlib.sha256(self._prompt.encode()).hexdigest()[:12] if self._prompt else ""
+        """By what the prompt's template is known; empty without one."""
+        return prompt_version(self._prompt) or ""
 
     def _first(self, field: str, body: Mapping[str, object]) -> Reply:
         found = self._posted(body)
@@ -135,6 +135,7 @@ class Upstream:
         started = time.perf_counter()
         messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
         call: dict[str, float | str | None] = {"provider": self._provider, "provider_model": self._chat_model}
+        call |= {"prompt_version": prompt_version(self._prompt)}
         try:
             found = self._posted({"model": self._chat_model, "messages": messages})
         except UpstreamError as error:
@@ -142,7 +143,7 @@ class Upstream:
             raise UpstreamError(kind=error.kind, detail=error.message, calls=[call]) from error
         told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
         usage = told.get("usage")
-        call |= {"provider_model": str(told.get("model") or self._chat_model)}
+        call |= answered_model(self._chat_model, told.get("model"))
         call |= {"latency_seconds": time.perf_counter() - started}
         call |= token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
         try:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import cast
 
 from setpoint.control.checks import CHECKS, Check
+from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
-from setpoint.core.model import Model
 from setpoint.core.prices import PriceBook
 from setpoint.predictions.pricing import Repriced, reprice
-from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.findings import write_findings
 from setpoint.store.kept import KeptEvidence
-from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE as SHIPPING
@@ -36,14 +32,14 @@ class Tick:
         shipment: What was shipped; None when another process ships.
         buckets: Hours that were closed or recomputed.
         findings: Rows that were added to the findings.
-        versions: Model and version of each that was seen for the first time, and is now a change.
+        noticed: Model and what was new in its traffic, and is now a change.
         repriced: Model and what became of its calls that had no price, or cost another amount now.
     """
 
     shipment: Shipment | None = None
     buckets: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
-    versions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    noticed: list[tuple[str, Noticed]] = field(default_factory=list[tuple[str, Noticed]])
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
@@ -75,7 +71,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
                 Summaries.reading(layout.summaries(name)) as summaries,
                 closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
             ):
-                done.versions += [(name, version) for version in _note_versions(layout, model, evidence)]
+                done.noticed += [(name, one) for one in _note_changes(layout, evidence)]
                 found = [
                     finding
                     for check in checks.values()
@@ -94,34 +90,14 @@ def _reprice(layout: Layout, model: str, book: PriceBook) -> list[Repriced]:
         return []
 
 
-def _note_versions(layout: Layout, model: Model, evidence: RowEvidence) -> list[str]:
-    """Write a change for each version in traffic that none names yet."""
-    seen = rows(
-        evidence.connection,
-        "SELECT version, min(epoch_us(predicted_at)), min(epoch_us(recorded_at)) FROM predictions"
-        " WHERE version IS NOT NULL AND version NOT IN"
-        " (SELECT subject FROM changes WHERE kind = 'version' AND subject IS NOT NULL)"
-        " GROUP BY version ORDER BY 2",
-    )
-    if not seen:
+def _note_changes(layout: Layout, evidence: RowEvidence) -> list[Noticed]:
+    """Write a change for each version, provider's model and prompt in traffic that none names yet."""
+    noticed = unnoted(evidence)
+    if not noticed:
         return []
     try:
         with layout.lease(SHIPPING):
-            _write_versions(layout, model, evidence, cast("list[tuple[str, int, int]]", seen))
+            note(layout, evidence, noticed)
     except StoreBusy:  # whoever ships would write into the same table: the next tick notes them
         return []
-    return [cast("str", row[0]) for row in seen]
-
-
-def _write_versions(layout: Layout, model: Model, evidence: RowEvidence, seen: list[tuple[str, int, int]]) -> None:
-    lake = LakeTable(layout.lake(model.name, "changes"))
-    values: list[str] = []
-    for version, first, recorded in seen:
-        name = hashlib.blake2b(f"{model.name}/{version}".encode(), digest_size=15).hexdigest()
-        values.append(
-            f"({literal(name)}, 'version', {literal(version)}, make_timestamptz({first}), NULL::TIMESTAMPTZ,"
-            f" make_timestamptz({recorded}), NULL::VARCHAR, 'first seen in traffic', 'setpoint',"
-            f" CAST(make_timestamptz({recorded}) AS DATE), {lake.ship + 1}::BIGINT)"
-        )
-    names = "change_id, kind, subject, started_at, ended_at, recorded_at, expected, note, author, day, ship"
-    lake.append(evidence.connection.sql(f"SELECT * FROM (VALUES {', '.join(values)}) AS seen({names})"), {})
+    return noticed

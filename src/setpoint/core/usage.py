@@ -45,7 +45,7 @@ def _openai(usage: _Block) -> dict[str, int]:
     cached = _count(sent, "cached_tokens")
     if cached is None:
         cached = _count(usage, "cache_read_input_tokens", "prompt_cache_hit_tokens")
-    reasoning = _count(answered, "reasoning_tokens")
+    reasoning = _count(answered, "reasoning_tokens", "thinking_tokens")
     total = _count(usage, "total_tokens")
     beside = prompt is not None and completion is not None and total == prompt + completion + (reasoning or 0)
     if completion is not None and reasoning and beside:  # xAI: the total says that reasoning is no part of the answer
@@ -68,12 +68,14 @@ def _openai(usage: _Block) -> dict[str, int]:
 
 
 def _anthropic(usage: _Block) -> dict[str, int]:
+    thought = _count(_block(usage, "output_tokens_details"), "thinking_tokens")
     return _fields(
         {
             "input": _count(usage, "input_tokens"),
             "cached_read": _count(usage, "cache_read_input_tokens"),
             **_written(usage, _EMPTY),
-            "output": _count(usage, "output_tokens"),
+            "output": _less(_count(usage, "output_tokens"), thought),
+            "reasoning": thought,
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -40,3 +41,28 @@ def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -
     """
     nobody = {"call_id": "", "prediction_id": "", "called_at": at, "recorded_at": at}
     return sum(priced_call(book, call.get("usage"), {**nobody, **call}).cost_nano_usd or 0 for call in calls) / NANO
+
+
+def prompt_version(template: str) -> str | None:
+    """Return by what a prompt's template is known in `calls`: a hash of it, so that no text is kept; None without one.
+
+    Example:
+        >>> prompt_version("Is this spam? {text}")
+        '8a55653c98bb'
+    """
+    return hashlib.sha256(template.encode()).hexdigest()[:12] if template else None
+
+
+def answered_model(asked: str, reported: object) -> dict[str, str | None]:
+    """Return the fields of a call that say which model it was.
+
+    Args:
+        asked: The model that was asked for.
+        reported: The one that the answer names; when it names none it counts as the one that was asked for.
+
+    Example:
+        >>> answered_model("small", "small-2026-11-01")
+        {'provider_model': 'small-2026-11-01', 'requested_model': 'small'}
+    """
+    model = reported if isinstance(reported, str) and reported else asked
+    return {"provider_model": model, "requested_model": None if model == asked else asked}

@@ -14,25 +14,35 @@ from setpoint.core.spelling import class_name
 Moment = datetime | int
 
 
-class BatchDetails(TypedDict, total=False):
-    """What may be known of requests before anybody answers them, alike for all of a batch.
-
-    `queue_seconds` is what they waited before that, `features_seconds` what it took to compute or fetch their inputs.
-    """
+class SharedDetails(TypedDict, total=False):
+    """What requests may have in common."""
 
     feature_version: str | None
     source: str | None
     trace_id: str | None
     run_id: str | None
+
+
+class CallerDetails(SharedDetails, total=False):
+    """Whose request it is."""
+
+    key: str | None
+    unit: str | None
+
+
+class BatchDetails(SharedDetails, total=False):
+    """What may be known of requests before anybody answers them, alike for all of a batch.
+
+    `queue_seconds` is what they waited before that, `features_seconds` what it took to compute or fetch their inputs.
+    """
+
     queue_seconds: float | None
     features_seconds: float | None
 
 
-class RequestDetails(BatchDetails, total=False):
+class RequestDetails(CallerDetails, BatchDetails, total=False):
     """What may be known of a request before anybody answers it."""
 
-    key: str | None
-    unit: str | None
     prediction_id: str | None
 
 

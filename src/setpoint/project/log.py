@@ -94,7 +94,7 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             over: The window, such as `7d` or `2013-09-01..2013-10-01`.
-            by: `endpoint`, `version` or a cohort.
+            by: `endpoint`, `version`, `version_family`, `version_age` or a cohort.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
@@ -118,7 +118,7 @@ class Log:
             reference: The earlier one; rows to compare with, a file or a table; or by name: `training` (what is
                 declared), `last-year` (52 weeks before), `same-weekdays` (of the four weeks before) or
                 `version:NAME` (of the same time). The declared reference by default, else the same length just before.
-            by: `endpoint`, `version` or a cohort: also what changed inside each group.
+            by: `endpoint`, `version`, `version_family`, `version_age` or a cohort: also what changed inside each group.
             explain: Also every answer about every feature, and how the budget of false alarms was spent.
             as_of: Answer as if it were this time.
         """
@@ -153,7 +153,7 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             over: The window; the last 30 days by default.
-            by: `endpoint`, `version`, a cohort or `day`.
+            by: `endpoint`, `version`, `version_family`, `version_age`, a cohort or `day`.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
@@ -261,7 +261,8 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             over: Predictions of this window; the last 30 days by default.
-            by: `endpoint`, `version` or a cohort: also how long the outcomes of each group take.
+            by: `endpoint`, `version`, `version_family`, `version_age` or a cohort: also how long the outcomes of
+                each group take.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
@@ -282,7 +283,7 @@ class Log:
         Args:
             model: Its name; may be left out when there is only one.
             over: The window; the last 30 days by default.
-            by: `endpoint`, `version`, a cohort or `day`: the same for each group.
+            by: `endpoint`, `version`, `version_family`, `version_age`, a cohort or `day`: the same for each group.
             budget: Share of predictions that can be acted on, the highest scores; between 0 and 1.
             threshold: Score from which on a prediction is acted upon; without a budget the declared one, else 0.5.
             as_of: Answer as if it were this time.

@@ -31,6 +31,7 @@ from setpoint.store.primitives import finite, local_day, printed
 from setpoint.store.profiling import query_cohort_profiles, query_profile
 from setpoint.store.states import StateTable, merge
 from setpoint.store.times import is_time_type
+from setpoint.store.version_cohorts import VERSION_COHORTS, find_version_starts, version_cohort_sql
 
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
 SCORE, PREDICTION = "$score", "$prediction"
@@ -110,7 +111,7 @@ class RowEvidence:
 
         From rows: states know only what is known now.
         """
-        matching = replace(self.matching(window), within=within)
+        matching = replace(self.matching(window, cohort), within=within)
         return measures.query_quality(self.connection, matching, self.definition, cohorts=(cohort,))[cohort]
 
     def arrivals(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
@@ -121,12 +122,12 @@ class RowEvidence:
         self, window: Window | None, cohorts: Sequence[str], *, time: str = ""
     ) -> dict[str, StateTable]:
         """Return the arrivals states of several cohorts in one query."""
-        return query_arrivals(self.connection, self.matching(window), cohorts=cohorts, time=time)
+        return query_arrivals(self.connection, self.matching(window, *cohorts), cohorts=cohorts, time=time)
 
     def qualities(self, window: Window | None, cohorts: Sequence[str], *, time: str = "") -> dict[str, StateTable]:
         """Return the quality states of several cohorts in one query; see `profiles_by_cohort`."""
         return measures.query_quality(
-            self.connection, self.matching(window), self.definition, cohorts=cohorts, time=time
+            self.connection, self.matching(window, *cohorts), self.definition, cohorts=cohorts, time=time
         )
 
     def money(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
@@ -139,7 +140,7 @@ class RowEvidence:
         """Return the money states of several cohorts in one query."""
         if not self._has_values:
             return {name: StateTable.of(MONEY, []) for name in cohorts}
-        return query_money(self.connection, self.matching(window), cohorts=cohorts, time=time)
+        return query_money(self.connection, self.matching(window, *cohorts), cohorts=cohorts, time=time)
 
     def exposure(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return how often each item of a ranking was shown in a window; see `quality`."""
@@ -249,7 +250,7 @@ class RowEvidence:
             self.connection,
             self.definition,
             self.profiled,
-            {name: (self.cohorts[name], told[name]) for name in cohorts},
+            {name: (self._value_of(name), told[name]) for name in cohorts},
             where=_roots(window),
             time=time,
         )
@@ -293,10 +294,16 @@ class RowEvidence:
         """Return when the last outcome was learned of."""
         return cast("int | None", rows(self.connection, "SELECT max(epoch_us(recorded_at)) FROM outcomes")[0][0])
 
-    def matching(self, window: Window | None) -> Matching:
-        """Return what examples of a window are made from."""
+    def matching(self, window: Window | None, *others: str) -> Matching:
+        """Return what examples of a window are made from: with the declared cohorts, and others that are asked for."""
+        of_versions = [(name, self._value_of(name)) for name in VERSION_COHORTS if name in others]
         return Matching(
-            self.model, self._types, self.as_of, window, cohorts=self._cohorts, **cast("Any", self._shortcuts)
+            self.model,
+            self._types,
+            self.as_of,
+            window,
+            cohorts=(*self._cohorts, *of_versions),
+            **cast("Any", self._shortcuts),
         )
 
     @property
@@ -327,7 +334,7 @@ class RowEvidence:
 
     def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
         """Return the values of a cohort that profiles tell apart: its most frequent ones, at most `COHORT_VALUES`."""
-        value = f"CAST({self.cohorts[cohort]} AS VARCHAR)"
+        value = f"CAST({self._value_of(cohort)} AS VARCHAR)"
         found = rows(
             self.connection,
             f"SELECT {value} AS v, count(*) AS n FROM predictions AS p WHERE {_roots(window)} AND v IS NOT NULL"
@@ -380,6 +387,15 @@ class RowEvidence:
         if tells_new(self.model):
             find_first_sights(self.connection)
         return tuple((cohort.name, self._cohort_sql(cohort)) for cohort in self.model.cohorts)
+
+    def _value_of(self, cohort: str) -> str:
+        """Return SQL for the value of a cohort of any kind; a declared one goes before one that a version makes."""
+        return self.cohorts[cohort] if cohort in self.cohorts else self._of_versions[cohort]
+
+    @cached_property
+    def _of_versions(self) -> dict[str, str]:
+        find_version_starts(self.connection)
+        return {name: version_cohort_sql(name) for name in VERSION_COHORTS}
 
     def _cohort_sql(self, cohort: Cohort) -> str:
         return cohort_sql(cohort, self.column_and_kind, self.column(cohort.by), self.model.timezone)

@@ -25,6 +25,7 @@ from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Kept, Progress, Summaries
+from setpoint.store.version_cohorts import VERSION_COHORTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -198,9 +199,11 @@ class KeptEvidence(RowEvidence):
         )
 
     def told_apart(self, cohort: str, window: Window | None = None) -> tuple[str, ...]:
-        """Return the values of a cohort that profiles tell apart: as frozen with the states."""
+        """Return the values of a cohort that profiles tell apart: as frozen with the states, where there are any."""
         progress = self.progress
-        return super().told_apart(cohort, window) if progress is None else progress.told_apart.get(cohort, ())
+        if progress is None or cohort in VERSION_COHORTS:
+            return super().told_apart(cohort, window)
+        return progress.told_apart.get(cohort, ())
 
     def arrivals(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return when the outcomes of a window arrived."""
@@ -252,7 +255,7 @@ class KeptEvidence(RowEvidence):
     def quality_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the quality state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(quality_kind(self.model).name, window)
-        days = self._local_days(window)
+        days = self._local_days(window, cohort)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
         kept = Kept(quality_kind(self.model), cohort)
@@ -261,7 +264,7 @@ class KeptEvidence(RowEvidence):
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(ARRIVALS.name, window)
-        days = self._local_days(window)
+        days = self._local_days(window, cohort)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
         return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
@@ -275,7 +278,7 @@ class KeptEvidence(RowEvidence):
             return super().profile_by_day(window, definition=definition)
         self._refuse_what_was_let_go(window)
         self._refuse_what_was_not_kept(PROFILE.name, window)
-        days = self._local_days(window)
+        days = self._local_days(window, cohort)
         if days is None:
             return super().profile_by_day(window, cohort=cohort)
         return self._filled(Kept(PROFILE, cohort), days, lambda day: self.profile(day, cohort=cohort))
@@ -314,10 +317,10 @@ class KeptEvidence(RowEvidence):
         found = ((m, kept_days.get(m) if m in whole else state_of(day)) for m, day in days)
         return [(midnight, state) for midnight, state in found if state is not None and len(state)]
 
-    def _local_days(self, window: Window | None) -> list[tuple[int, Window]] | None:
+    def _local_days(self, window: Window | None, cohort: str = "") -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""
         span = window or self.span
-        if self.progress is None or span is None:
+        if self.progress is None or span is None or cohort in VERSION_COHORTS:
             return None
         zone = self.model.timezone
         days: list[tuple[int, Window]] = []
@@ -342,6 +345,9 @@ class KeptEvidence(RowEvidence):
         """
         progress, summaries = self.progress, self._summaries
         self._refuse_what_was_let_go(window)
+        if kept.cohort in VERSION_COHORTS:  # by which no state is kept
+            self._refuse_without_rows(window, f"by {kept.cohort}")
+            return query(window, seconds)
         span = window or self.span
         is_split_otherwise = bool(seconds) and (seconds != self._bucket or kept.is_by_day)
         if progress is None or summaries is None or span is None or is_split_otherwise:

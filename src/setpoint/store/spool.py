@@ -148,11 +148,16 @@ class Spool:
         return len(self._queue)
 
     def _start(self) -> None:
-        with self._lock:
+        # Who waited here in a finalizer, while this very thread starts the writer, would wait forever.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if self._thread is None:
                 self._closing = False
                 self._thread = threading.Thread(target=self._run, name="setpoint-spool", daemon=True)
                 self._thread.start()
+        finally:
+            self._lock.release()
 
     def _run(self) -> None:
         while not self._closing:
