@@ -77,22 +77,20 @@ def test_a_trace_of_the_callers_is_kept() -> None:
         assert select(layout, "inner", joined) == expected
 
 
-def test_what_failed_inside_was_billed_all_the_same() -> None:
+def test_an_inner_endpoint_that_fails_is_fallen_back_from_by_the_kind_of_its_error() -> None:
     def fail(_: Mapping[str, object]) -> object:
         raise UpstreamError(kind="status 500", detail="", calls=[CALL])
 
     with temporary_store() as (layout, _):
-        limits = Limits(attempts=2)
-        publish(layout, "inner", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits))
         publish(layout, "outer", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
-        inner = Endpoint(layout, "inner", {"v1": fail, "v0": fail})
+        inner = Endpoint(layout, "inner", {"v1": fail})
         outer = Endpoint(layout, "outer", {"v1": inner, "v0": lambda _: 0.0})
-        assert outer.predict({}).version == "v0"
+        reply = outer.predict({})
+        assert (reply.version, reply.is_fallback, reply.calls) == ("v0", True, [CALL])
         assert outer.close()
-        told = "SELECT sum(cost_nano_usd), count(*) FROM calls"
-        assert select(layout, "inner", told) == [(20, 4)]
-        assert select(layout, "outer", told) == [(20, 4)]
         assert select(layout, "outer", "SELECT error FROM predictions WHERE role = 'stage'") == [("status 500",)]
+        for model in ("inner", "outer"):
+            assert select(layout, model, "SELECT sum(cost_nano_usd), count(*) FROM calls") == [(5, 1)]
 
 
 def test_an_inner_endpoint_is_asked_in_shadow_too() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Mapping
 
+import pytest
+
 from setpoint import Endpoint, Reply
 from setpoint.control.route_plans import publish
 from setpoint.core.route_plan import Limits, Route
@@ -60,6 +62,8 @@ def test_what_was_cancelled_before_its_turn_is_not_done() -> None:
     second = threads.begin(lambda: done.append(1))
     third = threads.begin(lambda: done.append(2))
     assert second.cancel()
+    with pytest.raises(TimeoutError):
+        threads.result(lambda: done.append(3), 0.01)
     leave.set()
     assert first.result()
     third.result()

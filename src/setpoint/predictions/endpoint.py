@@ -30,7 +30,7 @@ from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
 from setpoint.predictions.threads import Threads
-from setpoint.predictions.turns import Attempt, Turns, billed, error_of
+from setpoint.predictions.turns import Attempt, Turns, billed
 from setpoint.store.layout import Layout
 
 Version: TypeAlias = "Callable[[Mapping[str, Value]], object] | Endpoint"
@@ -329,7 +329,7 @@ class Endpoint:
         if timeout_seconds is None:
             result = function(inputs)
         else:
-            result = self._threads[version].begin(partial(function, inputs)).result(timeout_seconds)
+            result = self._threads[version].result(partial(function, inputs), timeout_seconds)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
         if inspect.iscoroutine(result):
@@ -355,7 +355,7 @@ class Endpoint:
         self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
     ) -> list[Answer]:
         ask = partial(cast("TakesMany", self._versions[version]).predict_many, rows)
-        found = ask() if timeout_seconds is None else self._threads[version].begin(ask).result(timeout_seconds)
+        found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
         answers = cast("Iterable[object]", found)
         return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
 
@@ -395,7 +395,8 @@ class Endpoint:
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             self.recorder.note_failure(error)
         if served.error is not None:
-            raise error_of((*stages, served), served.error)
+            errors = [one.error for one in (*stages, served) if one.error is not None]
+            raise next((error for error in errors if not isinstance(error, Refused)), served.error)
         if stages or reply.calls is not served.calls:
             reply.calls = billed((*stages, served))
         return reply

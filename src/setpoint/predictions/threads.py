@@ -42,6 +42,18 @@ class Threads:
         self._ready.release()
         return found
 
+    def result(self, work: Callable[[], object], timeout_seconds: float) -> object:
+        """Return what work gives.
+
+        Raises:
+            TimeoutError: Not in time; if it was not begun, it never is.
+        """
+        found = self.begin(work)
+        try:
+            return found.result(timeout_seconds)
+        finally:
+            found.cancel()
+
     def _run(self) -> None:
         while True:
             self._ready.acquire()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import suppress
 from typing import TypeVar, cast
 
 import msgspec
@@ -51,21 +50,6 @@ class Attempt(msgspec.Struct):
 def billed(attempts: Iterable[Attempt]) -> list[Billed]:
     """Return what providers billed for a request, whoever answered it."""
     return [call for one in attempts for call in one.calls]
-
-
-def error_of(attempts: Sequence[Attempt], last: BaseException) -> BaseException:
-    """Return what the caller is told when no version answered: the first error that is no refusal, and what was billed.
-
-    Args:
-        attempts: Every version's turn.
-        last: The error of the last one.
-    """
-    errors = [one.error for one in attempts if one.error is not None]
-    found = next((error for error in errors if not isinstance(error, Refused)), last)
-    if calls := billed(attempts):
-        with suppress(AttributeError):  # an error without room for it
-            found.calls = calls  # pyright: ignore[reportAttributeAccessIssue] — as an UpstreamError has them
-    return found
 
 
 class Turns:

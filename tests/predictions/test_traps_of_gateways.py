@@ -1,0 +1,235 @@
+"""Safety controls that silently did nothing in other products, each named after the thread that tells of it.
+
+As a user does it: routes are declared and applied, versions are asked through an endpoint, and what came of it is
+what `setpoint route` and `setpoint cost` say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from setpoint import Endpoint, SetpointError
+from setpoint.cli import app, commands
+
+assert commands  # importing it registers the commands
+
+Inputs = Mapping[str, object]
+
+
+class Service:
+    """A folder with declarations, and what runs beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "models").mkdir()
+        (folder / "setpoint.yaml").write_text("store: ./store\n")
+
+    def invoke(self, *words: str) -> Result:
+        return CliRunner().invoke(app, list(words), catch_exceptions=True)
+
+    def route(self, text: str) -> Result:
+        (self.folder / "models" / "m.yaml").write_text(f"name: m\nroute:\n  {text}\n")
+        return self.invoke("apply", str(self.folder))
+
+    def applied(self, text: str) -> None:
+        done = self.route(text)
+        assert done.exception is None, done.output
+
+    def endpoint(self, **versions: object) -> Endpoint:
+        return Endpoint(self.folder / "store", "m", versions)  # pyright: ignore[reportArgumentType] — functions, by name
+
+    def answer(self, *words: str) -> dict[str, list[dict[str, object]]]:
+        done = self.invoke(*words, "m", "--json", "--store", str(self.folder / "store"))
+        return json.loads(done.stdout)["tables"]
+
+    def told(self) -> dict[object, dict[str, object]]:
+        return {row["version"]: row for row in self.answer("route")["versions"]}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return Service(tmp_path)
+
+
+def one(_: Inputs) -> float:
+    return 1.0
+
+
+def two(_: Inputs) -> float:
+    return 2.0
+
+
+def follow(endpoint: Endpoint, generation: int) -> None:
+    """Ask until the plan is in force: at most 20 ms."""
+    while endpoint.router.plan().generation < generation:
+        pass
+
+
+def test_kserve_5335_and_4074_a_weight_that_was_ignored(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.1, v1: 0.9}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+    found = Counter(endpoint.predict({}, unit=f"user-{n}").version for n in range(3000))
+    assert endpoint.close()
+    assert 230 < found["v2"] < 370
+    told = service.told()
+    assert told["v2"]["planned_ratio"] == 0.1
+    assert told["v2"]["requests"] == found["v2"]
+    for versions in ("{v2: 0.1, v1: 0.8}", "{v2: 0, v1: 1}", "{v2: -0.1, v1: 1.1}", "{v2: 0.00001, v1: 0.99999}"):
+        refused = service.route(f"{{strategy: canary, versions: {versions}, stable: v1}}")
+        assert refused.exception is not None, versions
+
+
+class Refusing(OSError):
+    calls = ({"provider": "p", "provider_model": "small"},)  # billed, and nobody knows how much
+
+
+def refusing(_: Inputs) -> object:
+    raise Refusing
+
+
+def large(_: Inputs) -> object:
+    call = {"provider": "p", "provider_model": "large", "cost_nano_usd": 20_000_000}
+    return {"prediction": 1.0, "calls": [call]}
+
+
+def test_litellm_8810_and_21023_a_cost_of_nothing_after_a_fallback(service: Service) -> None:
+    service.applied("{strategy: fallback, versions: {v1: 1}, stable: v1, fallback: [v0], limits: {usd_per_hour: 0.05}}")
+    endpoint = service.endpoint(v1=refusing, v0=large)
+    for _ in range(3):
+        assert endpoint.predict({}).prediction == 1.0
+    with pytest.raises((Refusing, SetpointError)):  # the cap counts what the fallback costs
+        endpoint.predict({})
+    assert endpoint.close()
+    lines = {row["line"]: row for row in service.answer("cost")["lines"]}
+    assert lines["calls"]["usd"] is None  # the failed try has a price that nobody knows, which is not 0
+    assert lines["calls"]["at_least_usd"] == pytest.approx(0.06)
+
+
+def test_argo_4841_a_canary_keeps_a_weight_after_the_abort(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+    assert {endpoint.predict({}, unit=str(n)).version for n in range(50)} == {"v1", "v2"}
+    service.applied("{strategy: single, versions: {v1: 1}, stable: v1}")
+    follow(endpoint, 2)
+    assert {endpoint.predict({}, unit=str(n)).version for n in range(2000)} == {"v1"}
+    assert endpoint.close()
+    assert service.told()["v1"]["planned_ratio"] == 1.0
+    assert service.told()["v2"]["planned_ratio"] in {None, 0.0}
+
+
+def test_argo_2726_stickiness_mixes_the_arms(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.2, v1: 0.8}, stable: v1}")
+    units = [f"user-{n}" for n in range(500)]
+    first, second = service.endpoint(v1=one, v2=two), service.endpoint(v1=one, v2=two)
+    before = [first.predict({}, unit=unit).version for unit in units]
+    assert [second.predict({}, unit=unit).version for unit in units] == before
+    service.applied("{strategy: canary, versions: {v2: 0.6, v1: 0.4}, stable: v1}")
+    follow(first, 2)
+    after = [first.predict({}, unit=unit).version for unit in units]
+    assert all(later == "v2" for earlier, later in zip(before, after, strict=True) if earlier == "v2")
+    assert after.count("v2") > before.count("v2")
+
+
+def test_argo_4612_a_rollback_to_a_version_that_is_not_there(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+    service.applied("{strategy: single, versions: {v0: 1}, stable: v0}")
+    while not endpoint.router.fault:  # at most 20 ms
+        assert endpoint.predict({}).version in {"v1", "v2"}
+    assert endpoint.router.fault == "generation 2 names v0, which is not here"
+    assert {endpoint.predict({}).version for _ in range(50)} == {"v1", "v2"}  # the last good plan
+    fresh = service.endpoint(v1=one, v2=two)  # started after that: there is no last good plan, and the fault is said
+    assert fresh.predict({}).version == "v1"
+    assert fresh.router.fault
+
+
+def test_argo_2235_an_outage_at_the_last_step(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.9, v1: 0.1}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+    service.applied("{strategy: single, versions: {v2: 1}, stable: v2}")
+    while endpoint.router.plan().generation < 2:
+        assert endpoint.predict({}).prediction in {1.0, 2.0}
+    assert {endpoint.predict({}, unit=str(n)).version for n in range(200)} == {"v2"}
+
+
+def test_argo_1700_an_analysis_of_the_wrong_version(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1, fallback: [v0]}")
+    endpoint = service.endpoint(v1=one, v2=refusing, v0=two)
+    for n in range(40):
+        endpoint.predict({}, unit=str(n))
+    assert endpoint.close()
+    told = service.told()
+    assert (told["v1"]["errors"], told["v0"]["errors"]) == (0, 0)
+    assert told["v0"]["requests"]
+    assert told["v2"]["errors"] == told["v0"]["requests"]  # counted where it failed, not where it was mended
+
+
+def test_tensorzero_4402_units_that_saw_two_variants_are_dropped(service: Service) -> None:
+    service.applied("{strategy: ab, versions: {v2: 0.5, v1: 0.5}, stable: v1, fallback: [v1]}")
+    calls: list[str] = []
+
+    def flaky(inputs: Inputs) -> float:
+        calls.append("v2")
+        if len(calls) % 2:
+            raise Refusing
+        return two(inputs)
+
+    endpoint = service.endpoint(v1=one, v2=flaky)
+    seen: dict[str, list[str]] = {}
+    for n in range(200):
+        reply = endpoint.predict({}, unit=f"episode-{n % 20}")
+        seen.setdefault(f"episode-{n % 20}", []).append(reply.version)
+    assert endpoint.close()
+    assert any(len(set(versions)) == 2 for versions in seen.values())
+    asked = Counter(version for versions in seen.values() for version in versions)
+    told = service.told()
+    assert {name: told[name]["requests"] for name in ("v1", "v2")} == dict(asked)
+
+
+def test_portkey_328_a_gateway_without_state_cannot_share_out(service: Service) -> None:
+    service.applied("{strategy: ab, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    endpoints = [service.endpoint(v1=one, v2=two) for _ in range(4)]  # each knows nothing of the others
+    found = Counter(endpoint.predict({}).version for _ in range(250) for endpoint in endpoints)
+    assert 400 < found["v2"] < 600
+
+
+def test_seldon_5157_what_is_not_ready_receives_traffic(service: Service) -> None:
+    service.applied(
+        "{strategy: fallback, versions: {v1: 1}, stable: v1, fallback: [v0], limits: {breaker_pause: 1h}}",
+    )
+    asked: list[Inputs] = []
+
+    def starting(inputs: Inputs) -> object:
+        asked.append(inputs)
+        raise Refusing
+
+    endpoint = service.endpoint(v1=starting, v0=two)
+    assert {endpoint.predict({}).prediction for _ in range(200)} == {2.0}  # and no caller sees an error
+    assert len(asked) == 5
+
+
+def test_envoy_a_mirror_of_the_canary_doubles_its_traffic(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1, shadow: {v2: 1}}")
+    asked: list[Inputs] = []
+    endpoint = service.endpoint(v1=one, v2=lambda inputs: asked.append(inputs) or 2.0)
+    for n in range(100):
+        endpoint.predict({}, unit=str(n))
+        endpoint.shadows.wait()
+    assert len(asked) == 100  # what it answers itself is not sent to it once more
+
+
+def test_flagger_244_a_mirror_that_was_refused(service: Service) -> None:
+    service.applied("{strategy: shadow, versions: {v1: 1}, stable: v1, shadow: {v2: 1}}")
+    endpoint = service.endpoint(v1=one, v2=refusing)
+    for _ in range(20):
+        assert endpoint.predict({}).prediction == 1.0
+        endpoint.shadows.wait()
+    assert endpoint.close()
+    told = service.told()
+    assert (told["v1"]["errors"], told["v2"]["errors"]) == (0, 20)  # none is lost without a word
