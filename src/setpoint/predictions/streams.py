@@ -134,9 +134,12 @@ class Streams(Generic[Request]):
                     else:
                         coming = self._begin(request, version, inputs, route.limits.timeout_seconds)
                         turn.reply = yield from _passing(coming, turn, passed, request.started)
-                except (Exception, GeneratorExit) as error:  # theirs, or the caller wants no more
+                except GeneratorExit as error:  # the caller wants no more
                     turn.error, turn.seconds = error, time.perf_counter() - began
-                    if passed or isinstance(error, GeneratorExit):
+                    return self._broken_off(request, inputs, asked, asking, "".join(passed), coming)
+                except Exception as error:  # theirs: it is told to the turns, or to who has seen a part already
+                    turn.error, turn.seconds = error, time.perf_counter() - began
+                    if passed:
                         return self._broken_off(request, inputs, asked, asking, "".join(passed), coming)
                     version = asking.throw(error)
                 else:
