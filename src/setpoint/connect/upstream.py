@@ -11,7 +11,8 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -131,21 +132,47 @@ class Upstream:
             raise UpstreamError(kind="no answer in it", detail="each output needs its `data`") from error
         return Reply.of(told if told.keys() <= {"prediction", "score"} else next(iter(told.values())))
 
-    def _chatted(self, inputs: Mapping[str, Value]) -> Reply:
-        started = time.perf_counter()
-        messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
-        call: dict[str, float | str | None] = {"provider": self._provider, "provider_model": self._chat_model}
-        call |= {"prompt_version": prompt_version(self._prompt)}
+    def stream(self, inputs: Mapping[str, Value]) -> Generator[str, None, Reply]:
+        """Yield the pieces of a chat's answer as they come, and return the whole; other protocols have one piece.
+
+        The usage is asked for; where the server tells none, what it cost is unknown. Close it to stop.
+
+        Raises:
+            UpstreamError: There is no answer, or it broke off: with what is billed all the same in its `calls`.
+        """
+        if self._protocol != "chat":
+            return self(inputs)
+        started, text = time.perf_counter(), list[str]()
+        body = self._question({name: _plain(value) for name, value in inputs.items()})
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        call = self._call()
         try:
-            found = self._posted({"model": self._chat_model, "messages": messages})
+            for event in self._events(body):
+                call |= self._told(event)
+                if piece := _piece(event):
+                    text.append(piece)
+                    yield piece
+        except (UpstreamError, GeneratorExit) as error:
+            seconds = time.perf_counter() - started
+            kind = error.kind if isinstance(error, UpstreamError) else "closed by the caller"
+            detail = error.message if isinstance(error, UpstreamError) else "it wanted no more of the answer"
+            call |= {"error": kind, "latency_seconds": seconds}
+            failed = UpstreamError(kind=kind, detail=detail, calls=[call])
+            failed.upstream_seconds = seconds
+            raise failed from error
+        seconds = time.perf_counter() - started
+        call |= {"latency_seconds": seconds}
+        return Reply(text="".join(text), calls=[call], upstream_seconds=seconds).with_text(text)
+
+    def _chatted(self, inputs: Mapping[str, Value]) -> Reply:
+        started, call = time.perf_counter(), self._call()
+        try:
+            found = self._posted(self._question(inputs))
         except UpstreamError as error:
             call |= {"error": error.kind, "latency_seconds": time.perf_counter() - started}
             raise UpstreamError(kind=error.kind, detail=error.message, calls=[call]) from error
         told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
-        usage = told.get("usage")
-        call |= answered_model(self._chat_model, told.get("model"))
-        call |= {"latency_seconds": time.perf_counter() - started}
-        call |= token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
+        call |= {**self._told(told), "latency_seconds": time.perf_counter() - started}
         try:
             choices = cast("list[Mapping[str, Mapping[str, str]]]", told["choices"])
             text = str(choices[0]["message"]["content"])
@@ -155,52 +182,127 @@ class Upstream:
             ) from error
         return Reply(prediction=text, text=text, calls=[call])
 
-    def _posted(self, body: object) -> object:
-        """Send a request and return the JSON of its answer; once more when a connection that was kept is closed."""
-        content = json.dumps(body).encode()
-        was_kept = getattr(self._open, "connection", None) is not None
-        try:
-            return self._asked(content)
-        except UpstreamError as error:
-            if not was_kept or error.kind != "closed early":
-                raise
-            return self._asked(content)
+    def _question(self, inputs: Mapping[str, Value]) -> dict[str, object]:
+        messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        return {"model": self._chat_model, "messages": messages}
 
-    def _asked(self, content: bytes) -> object:
-        connection = self._connection()
+    def _call(self) -> dict[str, float | str | None]:
+        """Return what is known of a chat's call before it is answered."""
+        known: dict[str, float | str | None] = {"provider": self._provider, "provider_model": self._chat_model}
+        return known | {"prompt_version": prompt_version(self._prompt)}
+
+    def _told(self, answer: Mapping[str, object]) -> dict[str, float | str | None]:
+        """Return what an answer, or a piece of one, tells of its call."""
+        usage, model = answer.get("usage"), answer.get("model")
+        known: dict[str, float | str | None] = {**answered_model(self._chat_model, model)} if model else {}
+        return known | (token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {})
+
+    def _events(self, body: object) -> Generator[Mapping[str, object]]:
+        """Yield the events of a streamed answer; one that does not come to its end is an error."""
+        connection, response = self._begun(body)
+        if response.status not in _OK:
+            _refuse_status(response, self._rest(connection, response))
+        is_done = False
         try:
+            while not is_done:
+                with self._faults(connection):
+                    line = response.readline()
+                if not line:
+                    raise UpstreamError(kind="closed early", detail="the stream ended before it was done")
+                content = line.removeprefix(b"data:").strip()
+                is_done = content == b"[DONE]"
+                if line.startswith(b"data:") and not is_done:
+                    event = _json(content)
+                    if not isinstance(event, Mapping) or "error" in event:
+                        raise UpstreamError(kind="error in the stream", detail=content[:200].decode(errors="replace"))
+                    yield cast("Mapping[str, object]", event)
+            self._rest(connection, response)
+        finally:
+            if not is_done:  # it has the rest of the answer in it
+                self._drop(connection)
+
+    def _posted(self, body: object) -> object:
+        """Send a request and return the JSON of its answer."""
+        connection, response = self._begun(body)
+        answer = self._rest(connection, response)
+        if response.status not in _OK:
+            _refuse_status(response, answer)
+        return _json(answer)
+
+    def _begun(self, body: object) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a request and return what begins to come; once more when a connection that was kept is closed."""
+        content = json.dumps(body).encode()
+        kept = self._taken()
+        if kept is not None:
+            try:
+                return kept, self._sent(kept, content)
+            except UpstreamError as error:
+                if error.kind != "closed early":
+                    raise
+        new = self._connect(self._host, self._port, timeout=self._timeout_seconds)
+        self._kept.add(new)
+        return new, self._sent(new, content)
+
+    def _sent(self, connection: http.client.HTTPConnection, content: bytes) -> http.client.HTTPResponse:
+        with self._faults(connection):
             connection.request("POST", self._path, content, self._headers)
-            response = connection.getresponse()
-            answer = response.read()
+            return connection.getresponse()
+
+    def _rest(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> bytes:
+        """Read an answer to its end, and keep the connection for the next request of this thread."""
+        with self._faults(connection):
+            found = response.read()
+        if getattr(self._open, "connection", None) is None:
+            self._open.connection = connection
+        else:  # a stream that was begun on another thread
+            self._drop(connection)
+        return found
+
+    def _taken(self) -> http.client.HTTPConnection | None:
+        """Return the connection that is kept for this thread; while it is used it is no other request's."""
+        kept = cast("http.client.HTTPConnection | None", getattr(self._open, "connection", None))
+        self._open.connection = None
+        return kept
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._kept.discard(connection)
+
+    @contextmanager
+    def _faults(self, connection: http.client.HTTPConnection) -> Generator[None]:
+        """Give what may go wrong on the way its kind, and let go of the connection."""
+        try:
+            yield
         except TimeoutError as error:
-            self._forget()
+            self._drop(connection)
             raise UpstreamError(kind="timeout", detail=f"{self._timeout_seconds:g} s") from error
         except (http.client.HTTPException, ConnectionError) as error:
-            self._forget()
+            self._drop(connection)
             is_refused = isinstance(error, ConnectionRefusedError)
             raise UpstreamError(kind="unreachable" if is_refused else "closed early", detail=str(error)) from error
         except OSError as error:
-            self._forget()
+            self._drop(connection)
             raise UpstreamError(kind="unreachable", detail=str(error)) from error
-        if response.status not in _OK:
-            raise UpstreamError(kind=f"status {response.status}", detail=answer[:200].decode(errors="replace"))
-        try:
-            return json.loads(answer)
-        except ValueError as error:
-            raise UpstreamError(kind="not JSON", detail=answer[:200].decode(errors="replace")) from error
 
-    def _connection(self) -> http.client.HTTPConnection:
-        kept = getattr(self._open, "connection", None)
-        if kept is None:
-            kept = self._open.connection = self._connect(self._host, self._port, timeout=self._timeout_seconds)
-            self._kept.add(kept)
-        return cast("http.client.HTTPConnection", kept)
 
-    def _forget(self) -> None:
-        connection = self._connection()
-        connection.close()
-        self._kept.discard(connection)
-        self._open.connection = None
+def _refuse_status(response: http.client.HTTPResponse, answer: bytes) -> None:
+    raise UpstreamError(kind=f"status {response.status}", detail=answer[:200].decode(errors="replace"))
+
+
+def _json(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise UpstreamError(kind="not JSON", detail=content[:200].decode(errors="replace")) from error
+
+
+def _piece(event: Mapping[str, object]) -> str:
+    """Return the text of a streamed event; empty for one that tells something else, such as the usage."""
+    try:
+        choices = cast("list[Mapping[str, Mapping[str, str | None]]]", event.get("choices") or [])
+        return choices[0]["delta"].get("content") or "" if choices else ""
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UpstreamError(kind="no answer in it", detail="`choices` with a `delta` were expected") from error
 
 
 def _close(connections: set[http.client.HTTPConnection]) -> None:

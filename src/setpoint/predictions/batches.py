@@ -5,37 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import msgspec
 
 from setpoint.core.errors import UsageError
-from setpoint.core.route_plan import Arm, RoutePlan
 from setpoint.predictions.reply import Reply
+from setpoint.predictions.request import Request
 from setpoint.predictions.rows import Value
 from setpoint.predictions.turns import Asking, Attempt, Turns
 
 _ENOUGH = 5
 """Rows in a row that a version fails when asked for each alone, after which it is not asked for the rest."""
-
-
-class Drawn(Protocol):
-    """A request, and what was drawn for it."""
-
-    @property
-    def plan(self) -> RoutePlan:
-        """The plan that it is answered by."""
-        ...
-
-    @property
-    def arm(self) -> Arm:
-        """The version that is to answer."""
-        ...
-
-    @property
-    def prediction_id(self) -> str:
-        """Under which it is recorded."""
-        ...
 
 
 class TakesMany(Protocol):
@@ -46,7 +27,6 @@ class TakesMany(Protocol):
         ...
 
 
-Request = TypeVar("Request", bound=Drawn)
 Inputs = Mapping[str, Value]
 Answer = Reply | Exception
 
@@ -62,7 +42,7 @@ class _Row(msgspec.Struct):
         reply: What became of it.
     """
 
-    request: Drawn
+    request: Request
     inputs: Inputs
     asking: Asking[list[Attempt]]
     seconds: dict[str, float] = {}
@@ -74,7 +54,7 @@ class _Row(msgspec.Struct):
         return self.asking.throw(answer) if isinstance(answer, Exception) else self.asking.send(answer)
 
 
-class Batches(Generic[Request]):
+class Batches:
     """Takes the requests of a batch through their turns side by side.
 
     Args:
@@ -156,7 +136,7 @@ class Batches(Generic[Request]):
 
     def _answer(self, row: _Row, version: str) -> Answer:
         try:
-            return self._ask(cast("Request", row.request), version, row.inputs, _timeout(row))
+            return self._ask(row.request, version, row.inputs, _timeout(row))
         except Exception as error:  # theirs: it is told to the turns
             return error
 
@@ -165,7 +145,7 @@ class Batches(Generic[Request]):
             one.seconds = row.seconds.get(one.version, one.seconds)  # without waiting for other rows
         *stages, served = attempts
         try:
-            return self._told(cast("Request", row.request), row.inputs, served, stages)
+            return self._told(row.request, row.inputs, served, stages)
         except Exception as error:  # theirs: other rows have their answer
             text = f"{type(error).__name__}: {error}"
             return Reply(version=served.version, prediction_id=row.request.prediction_id, error=text)

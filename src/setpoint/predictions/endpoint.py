@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import TypeAlias, Unpack, cast
 from weakref import ref
 
-import msgspec
-
 from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE, Prediction
-from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, bucket, shadows_of
+from setpoint.core.route_plan import arm_of
 from setpoint.predictions.batches import Answer, Batches, TakesMany
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.details import BatchDetails, RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
+from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
@@ -37,30 +36,6 @@ Version: TypeAlias = "Callable[[Mapping[str, Value]], object] | Endpoint"
 """Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one; or another endpoint."""
 
 _TELL_SECONDS = 5.0
-
-
-class _Request(msgspec.Struct, gc=False):
-    """One request, and what was drawn for it.
-
-    Attributes:
-        plan: The plan that it is answered by, whatever is published meanwhile.
-        prediction_id: Under which it is recorded.
-        unit: What is randomised, as text; None when each request is drawn on its own.
-        drawn: What its buckets are drawn by: its unit, or itself when it has none.
-        details: What the caller said of it.
-        arm: The version that is to answer.
-        at: When it came, microseconds.
-        started: The same by the performance counter.
-    """
-
-    plan: RoutePlan
-    prediction_id: str
-    unit: str | None
-    drawn: str
-    details: RequestDetails
-    arm: Arm
-    at: int
-    started: float
 
 
 class Endpoint:
@@ -250,13 +225,15 @@ class Endpoint:
         return Stream(request.prediction_id, self._streams.pieces(request, inputs))
 
     def _begin(
-        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
+        self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
     ) -> Pieces:
         function = self._versions[version]
         if isinstance(function, Endpoint):
-            return pieces_of(function.stream(inputs, **_passed_on(request)), next)
+            return pieces_of(function.stream(inputs, **request.passed_on()), next)
         pull = next if timeout_seconds is None else partial(self._pull, version, timeout_seconds)
-        return pieces_of(getattr(function, "stream", function)(inputs), pull, is_score=self._is_score)
+        result = getattr(function, "stream", function)(inputs)
+        _refuse_coroutine(version, result)
+        return pieces_of(result, pull, is_score=self._is_score)
 
     def _pull(self, version: str, timeout_seconds: float, coming: Iterator[object]) -> object:
         return self._threads[version].begin(partial(next, coming)).result(timeout_seconds)
@@ -271,14 +248,14 @@ class Endpoint:
             raise UsageError(msg, hint="put the versions of one model behind one endpoint")
         return inner | {own}
 
-    def _request(self, details: RequestDetails) -> _Request:
+    def _request(self, details: RequestDetails) -> Request:
         started, now = time.perf_counter(), self.recorder.now()
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
         if unit is not None:
             unit = str(unit)
         drawn = name if unit is None else unit
-        return _Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
+        return Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
 
     def _cost_usd(self, calls: Sequence[Billed]) -> float:
         try:
@@ -320,30 +297,25 @@ class Endpoint:
         for version in list(self._unsent):
             self.recorder.note_unsent(version, self._unsent.pop(version, 0))
 
-    def _ask(
-        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
-    ) -> Reply:
+    def _ask(self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
         function = self._versions[version]
         if isinstance(function, Endpoint):
-            function = partial(function.predict, **_passed_on(request))
+            function = partial(function.predict, **request.passed_on())
         if timeout_seconds is None:
             result = function(inputs)
         else:
             result = self._threads[version].result(partial(function, inputs), timeout_seconds)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
-        if inspect.iscoroutine(result):
-            result.close()
-            msg = f"version {version} is asynchronous"
-            raise UsageError(msg, hint="await endpoint.predict_async(...)")
+        _refuse_coroutine(version, result)
         return Reply.of(result, is_score=self._is_score)
 
     async def _ask_async(
-        self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
+        self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
     ) -> Reply:
         function = self._versions[version]
         if isinstance(function, Endpoint):
-            told: object = function.predict_async(inputs, **_passed_on(request))
+            told: object = function.predict_async(inputs, **request.passed_on())
         elif self._is_async[version]:
             told = function(inputs)
         else:
@@ -360,7 +332,7 @@ class Endpoint:
         return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
 
     def _told(
-        self, request: _Request, inputs: Mapping[str, Value], served: Attempt, stages: Sequence[Attempt] = ()
+        self, request: Request, inputs: Mapping[str, Value], served: Attempt, stages: Sequence[Attempt] = ()
     ) -> Reply:
         """Record a request and send its copies; return the caller's reply, or raise what the version raised.
 
@@ -401,8 +373,8 @@ class Endpoint:
             reply.calls = billed((*stages, served))
         return reply
 
-    def _send_copies(self, request: _Request, inputs: Mapping[str, Value], served: str) -> None:
-        for version in self._copied_to(request, served):
+    def _send_copies(self, request: Request, inputs: Mapping[str, Value], served: str) -> None:
+        for version in request.copied_to(served):
             # Looked at first: of a shadow that hangs nothing is copied.
             is_sent = self.shadows.has_room and self.shadows.submit(partial(self._copy, version, dict(inputs), request))
             if not is_sent:
@@ -410,7 +382,7 @@ class Endpoint:
         if self._unsent and time.monotonic() >= self._tell_at:
             self._tell_unsent()
 
-    def _copy(self, version: str, inputs: Mapping[str, Value], request: _Request) -> None:
+    def _copy(self, version: str, inputs: Mapping[str, Value], request: Request) -> None:
         """Ask a version in shadow, and record what it answered or why it did not."""
         found, started = Attempt(version), time.perf_counter()
         try:
@@ -428,7 +400,7 @@ class Endpoint:
         self._record_child(request, inputs, found, "shadow")
 
     def _event(
-        self, request: _Request, inputs: Mapping[str, Value], attempt: Attempt, reply: Reply, role: str
+        self, request: Request, inputs: Mapping[str, Value], attempt: Attempt, reply: Reply, role: str
     ) -> Prediction:
         """Return a version's turn as it is recorded for the caller."""
         arm, name, at, score = request.arm, request.prediction_id, request.at, reply.score
@@ -463,7 +435,7 @@ class Endpoint:
             add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
 
-    def _record_child(self, request: _Request, inputs: Mapping[str, Value], attempt: Attempt, role: str) -> None:
+    def _record_child(self, request: Request, inputs: Mapping[str, Value], attempt: Attempt, role: str) -> None:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
         event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
         event.prediction_id, event.parent_id, event.key = self.recorder.new_id(), event.root_id, None
@@ -476,23 +448,12 @@ class Endpoint:
         for n, call in enumerate(calls):
             self.recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 
-    def _copied_to(self, request: _Request, served: str) -> Iterator[str]:
-        """Yield the versions that a request is also sent to in shadow."""
-        plan = request.plan
-        for version in shadows_of(plan, request.drawn):
-            if version != served:
-                yield version
-        cascade = plan.route.cascade
-        if cascade is not None and served == cascade.cheap and _is_audited(request, cascade):
-            yield cascade.expensive
 
-
-def _passed_on(request: _Request) -> RequestDetails:
-    """Return what an endpoint that is asked as a version is told; its rows share a trace with the one that asks."""
-    if request.details.get("trace_id") is None:
-        request.details["trace_id"] = request.prediction_id
-    passed = {name: value for name, value in request.details.items() if name in _PASSED_ON}
-    return cast("RequestDetails", passed)
+def _refuse_coroutine(version: str, result: object) -> None:
+    if inspect.iscoroutine(result):
+        result.close()
+        msg = f"version {version} is asynchronous"
+        raise UsageError(msg, hint="await endpoint.predict_async(...)")
 
 
 def _takes_many(version: Version) -> bool:
@@ -506,11 +467,6 @@ def _is_async(version: Version) -> bool:
     return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
 
 
-def _is_audited(request: _Request, cascade: Cascade) -> bool:
-    """Return whether a cheap answer is among those that the expensive version gives an answer to as well."""
-    return cascade.audit > 0.0 and bucket(request.plan.salted, request.prediction_id) < cascade.audit * BUCKETS
-
-
 def _kind(error: BaseException) -> str:
     """Return what errors are counted by: what the error calls its kind, else its class."""
     if isinstance(error, Refused):
@@ -520,4 +476,3 @@ def _kind(error: BaseException) -> str:
 
 _NOTHING = Reply()
 _DRAWN = {"unit", "key"}  # what an event has already
-_PASSED_ON = {"feature_version", "key", "run_id", "source", "trace_id", "unit"}

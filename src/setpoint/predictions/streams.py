@@ -7,24 +7,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar, cast
+from typing import Self, cast
 
-from setpoint.predictions.batches import Drawn
 from setpoint.predictions.reply import Reply
+from setpoint.predictions.request import Request
 from setpoint.predictions.rows import Value
 from setpoint.predictions.turns import Asking, Attempt, Turns
 
-
-class Timed(Drawn, Protocol):
-    """A request, and when it came."""
-
-    @property
-    def started(self) -> float:
-        """When it came, by the performance counter."""
-        ...
-
-
-Request = TypeVar("Request", bound=Timed)
 Inputs = Mapping[str, Value]
 Pieces = Generator[str, None, Reply]
 
@@ -93,7 +82,7 @@ def pieces_of(result: object, pull: Callable[[Iterator[object]], object], *, is_
             getattr(coming, "close", bool)()
 
 
-class Streams(Generic[Request]):
+class Streams:
     """Takes requests through their turns, and passes on the pieces of the version whose turn it is.
 
     Args:
@@ -174,7 +163,7 @@ class Streams(Generic[Request]):
         try:
             if coming is not None:
                 coming.close()
-        except Exception as told:  # noqa: BLE001 — what it is billed all the same
+        except Exception as told:  # what it is billed all the same
             turn.note(told)
         turn.reply = Reply(text=text)
         if not is_left:
