@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from setpoint.core.events import Prediction
-from setpoint.core.model import Model
+from setpoint.core.model import Model, Task
 from setpoint.predictions.rows import Value
 
 
@@ -23,9 +23,10 @@ class Protection:
         {'name': '[redacted]', 'age': 36}
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, is_declared: bool = True) -> None:
         self._policies = {one.name: one.policy for one in model.features if one.policy != "keep"}
         self._free_text = model.free_text
+        self._says_classes = is_declared and model.task in {Task.BINARY, Task.MULTICLASS}
         self.is_needed = bool(self._policies)
 
     def of_inputs(self, row: dict[str, Value]) -> None:
@@ -38,7 +39,9 @@ class Protection:
                     row[name] = "[redacted]" if policy == "redact" else _hashed(row[name])
 
     def of_text(self, event: Prediction) -> None:
-        """Change what was generated as `free_text` says."""
+        """Change what was generated as `free_text` says; as the prediction it is kept where it is a class."""
+        if not self._says_classes and event.prediction == event.text:
+            event.prediction = None
         if event.text is None or self._free_text == "keep":
             return
         if self._free_text == "drop":

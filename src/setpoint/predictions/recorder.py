@@ -75,14 +75,14 @@ class Recorder:
         self.layout = store if isinstance(store, Layout) else _layout_at(Path(store))
         self.spool = spool or spool_of(self.layout)
         self.model = check_name(model)
-        declared = self.layout.declaration(model) or Model(name=model)
-        self.declared = declared
+        known = self.layout.declaration(model)
+        self.declared = declared = known or Model(name=model)
         self._version = version
         self.endpoint = endpoint or declared.endpoint or None
         self.now = self.layout.clock.now
         self._keep = declared.keep
         self._always_keep = compile_predicate(parse(declared.keep_where)) if declared.keep_where else None
-        self._protection = Protection(declared)
+        self._protection = Protection(declared, is_declared=known is not None)
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
         self._takes_all = self._contract is None and not self._protection.is_needed and self._keep >= 1.0
