@@ -545,6 +545,12 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         ("evaluate", "quality", evaluation.QUALITY_COLUMNS, "What the set measures, and how many rows it lacks."),
         ("evaluate", "past", evaluation.PAST_COLUMNS, "How far offline and online disagreed before."),
         ("evaluate", "inputs", evaluation.INPUT_COLUMNS, "How strongly each input alone tells the outcome."),
+        (
+            "route",
+            "shadows",
+            route.SHADOW_COLUMNS,
+            "One row a version in shadow: what became of the copies of requests, and whether it gave the same answer.",
+        ),
         ("meter", "metrics", meter.METRIC_COLUMNS, "How much was asked, how fast, what failed and what was used."),
         ("meter", "latency", meter.PART_COLUMNS, "Where the time of a prediction goes; the parts sum to the mean."),
         ("meter", "errors", meter.ERROR_COLUMNS, "One row a kind of error, of all predictions, kept or not."),

@@ -11,6 +11,7 @@ from setpoint.cli import app, commands
 from setpoint.core.verdict import Verdict
 from setpoint.project.plan import apply, plan
 from setpoint.project.routes import route_of
+from setpoint.stats.intervals import wilson
 from setpoint.store.layout import Layout
 from setpoint.store.route_file import read_plan
 
@@ -87,3 +88,31 @@ def test_the_command_shows_it(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "v2" in result.stdout
     assert "25.0 %" in result.stdout
+
+
+def test_copies_of_requests_are_counted_compared_and_billed(tmp_path: Path) -> None:
+    text = MODEL.replace("shadow: {v3: 0.5}", "shadow: {v3: 1.0}")
+    apply(project(tmp_path, text))
+
+    def shadow(inputs: object) -> object:
+        x = int(str(inputs["x"]))  # pyright: ignore[reportIndexIssue] — inputs by name
+        if x % 10 == 0:
+            raise OSError
+        return {"prediction": x % 4 == 0, "score": 0.75, "calls": [{"cost_nano_usd": 1_000_000}]}
+
+    served = {"prediction": False, "score": 0.5}
+    versions = {"v1": lambda _: served, "v2": lambda _: served, "v3": shadow, "v0": lambda _: served}
+    endpoint = Endpoint(tmp_path / "store", "fraud", versions)
+    for n in range(200):
+        endpoint.predict({"x": n})
+        endpoint.shadows.wait()
+    assert endpoint.close()
+    table = route_of(tmp_path / "store").table("shadows")
+    found = dict(zip(table.columns, table.rows[0], strict=True))
+    agreed = 200 - 20 - 50 + 10  # not failed, not a multiple of 4; some are both
+    share = wilson(agreed, 180)
+    assert found == {
+        "version": "v3", "sent": 200, "failed": 20, "unsent": 0, "compared": 180, "agreed_ratio": share.value,
+        "agreed_low": share.low, "agreed_high": share.high, "mean_score_difference": 0.25, "cost_usd": 0.18,
+        "unpriced": 0,
+    }  # fmt: skip

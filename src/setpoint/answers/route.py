@@ -7,18 +7,26 @@ from collections.abc import Sequence
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import text as time_text
 from setpoint.core.events import STAGE
-from setpoint.core.metric import number
+from setpoint.core.metric import Metric, number
 from setpoint.core.route_plan import RoutePlan
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
 from setpoint.predictions.meter import latency
+from setpoint.stats.estimate import Estimate
+from setpoint.stats.intervals import effective_size, wilson
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.shadow_pairs import compared
 from setpoint.store.states import StateTable
 
 COLUMNS = (
     "version", "role", "planned_ratio", "requests", "actual_ratio", "errors", "unsent", "latency_p95_seconds",
 )  # fmt: skip
 _SHOWN = ("version", "role", "planned", "requests", "got", "errors", "unsent", "P95")
+SHADOW_COLUMNS = (
+    "version", "sent", "failed", "unsent", "compared", "agreed_ratio", "agreed_low", "agreed_high",
+    "mean_score_difference", "cost_usd", "unpriced",
+)  # fmt: skip
+_SHADOW_SHOWN = ("in shadow", "sent", "failed", "unsent", "compared", "same answer", "cost")
 HISTORY_COLUMNS = ("generation", "published_at", "route")
 
 
@@ -56,8 +64,36 @@ def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
         (),
         now,
         zone,
-        (Table("versions", COLUMNS, rows, _SHOWN, lines), history),
+        (Table("versions", COLUMNS, rows, _SHOWN, lines), *_shadows(evidence, window, rows), history),
     )
+
+
+def _shadows(evidence: RowEvidence, window: Window | None, versions: list[tuple[Cell, ...]]) -> list[Table]:
+    """Return what became of copies of requests: sent, failed, dropped, held against what callers got, billed."""
+    sent = {row[0]: row for row in versions if row[1] == "shadow"}
+    if not sent:
+        return []
+    held = {one.version: one for one in compared(evidence, window)}
+    spent = evidence.spending(window).only(line="shadow")
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    for version, row in sent.items():
+        one, mine = held.get(version if version is None else str(version)), spent.only(version=version)
+        same = Estimate.unknown("nothing to compare yet")
+        if one is not None and one.weight:
+            same = wilson(one.agreed, one.weight, effective_size(one.weight, one.squares))
+        pairs, unpriced, usd = one.pairs if one else 0, int(mine.total("unpriced")), mine.total("usd")
+        known = None if unpriced or not mine.total("rows") else usd
+        rows.append(
+            (
+                *(version, row[3], row[5], row[6], pairs, same.value, same.low, same.high),
+                *(one.score_difference if one else None, known, unpriced),
+            )
+        )
+        agreed = Metric("", same.value, same.low, same.high, "share", "none", pairs, same.reason).text()
+        cost = number(usd, "usd") if known is not None else (f"unknown for {unpriced:,} calls" if unpriced else "")
+        lines.append((str(version), *(f"{row[n]:,}" for n in (3, 5, 6)), f"{pairs:,}", agreed, cost))
+    return [Table("shadows", SHADOW_COLUMNS, rows, _SHADOW_SHOWN, lines)]
 
 
 def told(plan: RoutePlan) -> str:
