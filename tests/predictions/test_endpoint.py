@@ -368,6 +368,49 @@ def test_odd_inputs_and_units_cost_no_answer() -> None:
         assert ("7",) in rows(endpoint, layout, "unit")
 
 
+def test_a_version_that_changes_its_inputs_changes_them_for_no_other() -> None:
+    def change(inputs: dict[str, object]) -> float:
+        inputs["x"] = 99.0
+        raise OSError
+
+    seen: list[object] = []
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), shadows=(("v2", 1.0),))
+    versions = {"v1": change, "v0": lambda inputs: inputs["x"], "v2": lambda inputs: seen.append(inputs["x"])}
+    with serving(route, versions) as (endpoint, layout):  # pyright: ignore[reportArgumentType] — versions
+        mine: dict[str, object] = {"x": 1.0}
+        assert endpoint.predict(mine).prediction == 1.0
+        assert endpoint.predict_many({"x": [2.0]})[0].prediction == 2.0
+        assert asyncio.run(endpoint.predict_async({"x": 3.0})).prediction == 3.0
+        assert {row[0] for row in rows(endpoint, layout, "inputs.x")} == {1.0, 2.0, 3.0}
+    assert sorted(map(str, seen)) == ["1.0", "2.0", "3.0"]
+    assert mine == {"x": 1.0}
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(timeout_seconds=60.0)])
+def test_a_process_that_is_to_end_is_recorded_and_is_no_failure_of_the_version(limits: Limits) -> None:
+    def end(_: Mapping[str, object]) -> object:
+        raise SystemExit(3)
+
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": end, "v0": constant(0.0)}) as (endpoint, layout):
+        for _ in range(6):  # no breaker opens
+            with pytest.raises(SystemExit):
+                endpoint.predict({})
+        assert rows(endpoint, layout) == [("v1", "stable", None, "SystemExit")] * 6
+
+
+def test_a_shadow_that_ends_its_thread_is_recorded_and_the_next_one_is_asked() -> None:
+    def end(_: Mapping[str, object]) -> object:
+        raise SystemExit
+
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": end}) as (endpoint, layout):
+        for _ in range(5):
+            endpoint.predict({})
+            assert endpoint.shadows.wait()
+        assert rows(endpoint, layout).count(("v2", "shadow", None, "SystemExit")) == 5
+
+
 def test_a_caller_who_leaves_is_no_failure_of_the_version() -> None:
     async def never(_: Mapping[str, object]) -> float:
         await asyncio.Event().wait()

@@ -137,11 +137,11 @@ class Endpoint:
         """
         request = self._request(details)
         route, version = request.plan.route, request.arm.version
-        failed: Exception | None = None
+        failed: BaseException | None = None
         if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
             try:
                 reply = self._ask(request, version, inputs, None)
-            except Exception as error:  # theirs: it is told to the turns
+            except BaseException as error:  # theirs: it is told to the turns
                 failed = error
             else:
                 seconds = time.perf_counter() - request.started
@@ -162,20 +162,20 @@ class Endpoint:
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
+        except BaseException as error:  # the process is to end, which is no fault of the version: told as that
+            asking.close()
+            return self._told(request, inputs, Attempt(version, None, error))
 
     async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
         request = self._request(details)
-        route = request.plan.route
-        asking = self._turns.attempts(route, request.arm.version)
+        route, version = request.plan.route, request.arm.version
+        asking = self._turns.attempts(route, version)
         try:
             version = next(asking)
             while True:
                 try:
                     reply = await self._ask_async(request, version, inputs, route.limits.timeout_seconds)
-                except asyncio.CancelledError as error:  # the caller left: no fault of the version, and told as that
-                    asking.close()
-                    return self._told(request, inputs, Attempt(version, None, error))
                 except Exception as error:  # as in `predict`
                     version = asking.throw(error)
                 else:
@@ -183,6 +183,9 @@ class Endpoint:
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
+        except BaseException as error:  # as in `predict`, or the caller left
+            asking.close()
+            return self._told(request, inputs, Attempt(version, None, error))
 
     def predict_many(
         self,
@@ -323,7 +326,7 @@ class Endpoint:
     def _ask(
         self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
     ) -> Reply:
-        function = self._versions[version]
+        function, inputs = self._versions[version], _own(inputs)
         if isinstance(function, Endpoint):
             function = partial(function.predict, **_passed_on(request))
         if timeout_seconds is None:
@@ -341,7 +344,7 @@ class Endpoint:
     async def _ask_async(
         self, request: _Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
     ) -> Reply:
-        function = self._versions[version]
+        function, inputs = self._versions[version], _own(inputs)
         if isinstance(function, Endpoint):
             told: object = function.predict_async(inputs, **_passed_on(request))
         elif self._is_async[version]:
@@ -354,7 +357,7 @@ class Endpoint:
     def _ask_many(
         self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
     ) -> list[Answer]:
-        ask = partial(cast("TakesMany", self._versions[version]).predict_many, rows)
+        ask = partial(cast("TakesMany", self._versions[version]).predict_many, [_own(row) for row in rows])
         found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
         answers = cast("Iterable[object]", found)
         return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
@@ -421,7 +424,7 @@ class Endpoint:
                 else self._ask(request, version, inputs, None)
             )
             found.note(found.reply)
-        except Exception as error:  # theirs: it is what a shadow is there to show
+        except BaseException as error:  # theirs: it is what a shadow is there to show
             found.error = error
             found.note(error)
         found.seconds = time.perf_counter() - started
@@ -485,6 +488,11 @@ class Endpoint:
         cascade = plan.route.cascade
         if cascade is not None and served == cascade.cheap and _is_audited(request, cascade):
             yield cascade.expensive
+
+
+def _own(inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return inputs that a version may change: who is asked after it gets them, and they are recorded, as they came."""
+    return cast("dict[str, Value]", inputs).copy() if type(inputs) is dict else inputs
 
 
 def _passed_on(request: _Request) -> RequestDetails:
