@@ -450,8 +450,8 @@ class Endpoint:
             inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
             prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
             score=reply.confidence if score is None and reply.scores is None else score,
-            latency_seconds=attempt.seconds,
-            compute_seconds=attempt.seconds,
+            latency_seconds=attempt.seconds or None,  # who was refused was not asked
+            compute_seconds=attempt.seconds or None,
         )
         if reply.text is not None:
             event.text = reply.text

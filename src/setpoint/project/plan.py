@@ -11,7 +11,7 @@ import msgspec
 
 from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
-from setpoint.control.route_plans import publish
+from setpoint.control.route_plans import fault, publish, restore
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
@@ -93,6 +93,7 @@ class ModelPlan:
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
         voids: Whether kept summaries are made anew.
         repriced: When other prices are paid than are in force.
+        route_fault: Why services cannot read the route in force; empty when they can.
         now: The store's time.
     """
 
@@ -108,12 +109,14 @@ class ModelPlan:
     retypings: tuple[Retyping, ...] = ()
     voids: bool = False
     repriced: tuple[Window, ...] = ()
+    route_fault: str = ""
     now: int = 0
 
     @property
     def is_changed(self) -> bool:
         """Whether applying does something."""
-        return self.is_new or bool(self.changes) or bool(self.retypings) or bool(self.repriced)
+        is_changed = self.is_new or bool(self.changes) or bool(self.route_fault)
+        return is_changed or bool(self.retypings) or bool(self.repriced)
 
     @property
     def lines(self) -> list[str]:
@@ -125,6 +128,7 @@ class ModelPlan:
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
         lines += [f"~ {name}: {repricing}" for repricing in self.repricings]
+        lines += [f"~ {name}: the route is written again: {self.route_fault}"] if self.route_fault else []
         lines += [f"  {name}: {cut}" for cut in self.cuts]
         lines += [f"{'!' if limit.is_frequent else ' '} {name}: {limit.text}" for limit in self.limits]
         if self.voids:
@@ -272,6 +276,8 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
             one.is_new or any(change.key.startswith("route") for change in one.changes)
         ):
             publish(layout, one.model.name, one.model.route)  # before it is declared: after a crash it is done again
+        elif one.route_fault:
+            restore(layout, one.model.name)
         layout.declare(one.model)
         changes += [(one.model.name, *told) for told in _changes(one, layout.clock.now())]
     spool = spool_of(layout)
@@ -365,6 +371,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         retypings=retypings,
         voids=retypes or any(change.voids for change in changes),
         repriced=() if before is None else tuple(repriced(model.rates, before.rates)),
+        route_fault="" if layout is None or model.route is None else fault(layout, model.name),
         now=now,
     )
 
