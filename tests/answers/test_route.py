@@ -46,10 +46,25 @@ def test_a_declared_route_is_published_once_and_when_it_changes(tmp_path: Path) 
     assert read_plan(layout.route("fraud")) == first
     changed = project(tmp_path, MODEL.replace("0.25", "0.5").replace("0.75", "0.5"))
     assert any("route.versions.v2" in line for line in plan(changed).text().splitlines())
-    apply(changed)
+    assert plan(changed).is_live
+    done = CliRunner().invoke(app, ["apply", str(changed)])
+    assert done.stderr == "running services take the route with one of their next requests\n"
+    assert "counted since" in route_of(tmp_path / "store").because[-1]  # quarters of an hour: the first plan's too
     second = read_plan(layout.route("fraud"))
     assert second is not None
     assert (second.generation, second.salt) == (2, first.salt)
+
+
+def test_a_route_that_is_declared_no_longer_stays_in_force_and_that_is_said(tmp_path: Path) -> None:
+    apply(project(tmp_path))
+    ended = project(tmp_path, "name: fraud\n")
+    assert "! fraud: no route is declared any more, and the last one stays in force" in plan(ended).text()
+    assert not plan(ended).is_live
+    apply(ended)
+    plan_now = read_plan(Layout.open(tmp_path / "store").route("fraud"))
+    assert plan_now is not None
+    assert plan_now.generation == 1
+    assert plan(ended).is_empty
 
 
 def test_what_is_planned_stands_beside_what_was_done(tmp_path: Path) -> None:

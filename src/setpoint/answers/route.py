@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.core.clock import QUARTER_HOUR
 from setpoint.core.clock import text as time_text
 from setpoint.core.events import STAGE
 from setpoint.core.metric import counted, number
@@ -44,12 +45,16 @@ def route(evidence: RowEvidence, plans: Sequence[RoutePlan], *, fault: str = "")
     else:
         headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
     because = [*_faults(fault), *(_doubts(plan, rows, evidence.spending(window)) if plan else ())]
+    notes: list[str] = []
+    if window is not None and len(plans) > 1:
+        start = time_text(window.widened(QUARTER_HOUR).start, zone)
+        notes = [f"counted since {start}, with the last minutes of the plan before"]
     return Answer(
         "route",
         evidence.model.name,
         Verdict.WARNING if because else Verdict.OK,
         headline,
-        tuple(because),
+        (*because, *notes),
         (),
         now,
         zone,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
@@ -172,6 +172,18 @@ class Plan:
         """Whether applying changes nothing."""
         is_changed = self.prices.is_changed or any(model.is_changed for model in self.models)
         return not self.makes_store and not is_changed
+
+    @property
+    def is_live(self) -> bool:
+        """Whether running services follow without starting again: nothing changes but routes."""
+        if self.is_empty or self.makes_store or self.prices.is_changed:
+            return False
+        keys = [change.key for model in self.models for change in model.changes]
+        others = any(
+            one.is_new or one.retypings or one.repriced or (one.changes and one.model.route is None)
+            for one in self.models
+        )
+        return not others and all(key.startswith("route.") for key in keys)
 
     def text(self, *, storage: bool = True) -> str:
         """Return the plan in lines, with or without what it takes on disk."""
@@ -365,7 +377,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         changes=changes,
         storage=estimate(layout, model),
         lost=() if layout is None else lost_days(layout, known, after),
-        doubts=(*unseen_features(layout, model), *unseen_units(layout, model)),
+        doubts=(*unseen_features(layout, model), *unseen_units(layout, model), *_left_route(model, known)),
         cuts=cuts,
         limits=limits_replayed(layout, model),
         retypings=retypings,
@@ -374,6 +386,11 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         route_fault="" if layout is None or model.route is None else fault(layout, model.name),
         now=now,
     )
+
+
+def _left_route(model: Model, before: Model) -> Iterator[str]:
+    if before.route is not None and model.route is None:
+        yield "no route is declared any more, and the last one stays in force: declare `strategy: single` to end it"
 
 
 def differences(before: Model, after: Model) -> list[FieldChange]:
