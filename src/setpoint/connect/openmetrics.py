@@ -85,9 +85,10 @@ def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str,
     for version, endpoint, role in keys:
         mine = traffic.only(version=version).only(endpoint=endpoint).only(role=role)
         labels = (model, ("version", _said(version)), ("endpoint", _said(endpoint)), ("role", _said(role) or "stable"))
+        requests = mine.only(measure="requests").total("amount")
         for measure, (name, _, _) in _COUNTERS.items():
             amount = mine.only(measure=measure).total("amount")
-            if amount or measure in {"requests", "errors"}:
+            if amount or (requests and measure == "errors"):  # what was asked and has not failed is 0
                 yield name, [f"{name}_total{_braces(labels)} {_number(amount)}"]
         for measure, (name, _, _, label) in _LABELLED.items():
             yield name, list(_by_label(name, labels, label, mine.only(measure=measure)))
