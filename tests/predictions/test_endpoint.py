@@ -16,7 +16,7 @@ import pytest
 from setpoint import Endpoint, Recorder, Reply
 from setpoint.control.loop import tick
 from setpoint.control.route_plans import publish
-from setpoint.core.errors import Refused, UsageError
+from setpoint.core.errors import Refused, UpstreamError, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.endpoint import Version
@@ -366,6 +366,42 @@ def test_odd_inputs_and_units_cost_no_answer() -> None:
             assert endpoint.predict(inputs).prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert endpoint.predict({}, unit=7, source="s").prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert ("7",) in rows(endpoint, layout, "unit")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_billed_after_the_timeout_is_a_call_and_counts_for_the_cap(*, is_async: bool, fails: bool) -> None:
+    answer = threading.Event()
+    call = {"provider": "p", "cost_nano_usd": 20_000_000}
+
+    def slow(_: Mapping[str, object]) -> object:
+        answer.wait()
+        if fails:
+            raise UpstreamError(kind="closed early", detail="", calls=[call])
+        return {"prediction": 1.0, "calls": [call]}
+
+    limits = Limits(timeout_seconds=0.01, usd_per_hour=0.01)
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": slow, "v0": constant(0.0)}) as (endpoint, layout):
+
+        def ask() -> Reply:
+            return asyncio.run(endpoint.predict_async({})) if is_async else endpoint.predict({})
+
+        first = ask()
+        answer.set()
+        while not (found := billed_errors(endpoint, layout)):
+            pass
+        assert found == [(first.prediction_id, "timeout")]
+        assert ask().version == "v0"
+        assert "cost cap reached" in {row[3] for row in rows(endpoint, layout)}
+
+
+def billed_errors(endpoint: Endpoint, layout: Layout) -> list[Row]:
+    assert endpoint.recorder.flush()
+    with Snapshot(layout, "m") as snapshot:
+        if "error" not in snapshot.connection.table("calls").columns:
+            return []
+        return snapshot.connection.execute("SELECT prediction_id, error FROM calls ORDER BY call_id").fetchall()
 
 
 def test_a_version_that_changes_its_inputs_changes_them_for_no_other() -> None:

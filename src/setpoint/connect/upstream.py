@@ -133,7 +133,11 @@ class Upstream:
 
     def _chatted(self, inputs: Mapping[str, Value]) -> Reply:
         started = time.perf_counter()
-        messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        try:
+            messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        except KeyError as error:
+            msg = f"the prompt names {error}, which is not among the inputs"
+            raise UsageError(msg, hint="pass it with each request, or take it out of the prompt") from error
         call: dict[str, float | str | None] = {"provider": self._provider, "provider_model": self._chat_model}
         call |= {"prompt_version": prompt_version(self._prompt)}
         try:
@@ -147,12 +151,13 @@ class Upstream:
         call |= {"latency_seconds": time.perf_counter() - started}
         call |= token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
         try:
-            choices = cast("list[Mapping[str, Mapping[str, str]]]", told["choices"])
-            text = str(choices[0]["message"]["content"])
+            choices = cast("list[Mapping[str, Mapping[str, object]]]", told["choices"])
+            content = choices[0]["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise UpstreamError(
                 kind="no answer in it", detail="a list of `choices` was expected", calls=[call]
             ) from error
+        text = None if content is None else str(content)  # who calls a tool, or refuses, may say nothing
         return Reply(prediction=text, text=text, calls=[call])
 
     def _posted(self, body: object) -> object:

@@ -23,13 +23,14 @@ from setpoint.core.route_plan import BUCKETS, Arm, Cascade, RoutePlan, arm_of, b
 from setpoint.predictions.batches import Answer, Batches, TakesMany
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.details import BatchDetails, RequestDetails, add_details
+from setpoint.predictions.late import record_late
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
-from setpoint.predictions.threads import Threads
+from setpoint.predictions.threads import Late, Threads
 from setpoint.predictions.turns import Attempt, Turns, billed
 from setpoint.store.layout import Layout
 
@@ -332,7 +333,8 @@ class Endpoint:
         if timeout_seconds is None:
             result = function(inputs)
         else:
-            result = self._threads[version].result(partial(function, inputs), timeout_seconds)
+            work, late = partial(function, inputs), self._late(request, version)
+            result = self._threads[version].result(work, timeout_seconds, late)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
         if inspect.iscoroutine(result):
@@ -350,9 +352,19 @@ class Endpoint:
         elif self._is_async[version]:
             told = function(inputs)
         else:
-            told = asyncio.wrap_future(self._threads[version].begin(partial(function, inputs)))
+            begun = self._threads[version].begin(partial(function, inputs))
+            try:
+                result = await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds)
+            except (TimeoutError, asyncio.CancelledError):
+                if not begun.done():
+                    begun.add_done_callback(self._late(request, version))
+                raise
+            return Reply.of(result, is_score=self._is_score)
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
+
+    def _late(self, request: _Request, version: str) -> Late:
+        return partial(record_late, self.recorder, self._turns, request.prediction_id, version)
 
     def _ask_many(
         self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
