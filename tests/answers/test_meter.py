@@ -140,14 +140,14 @@ def test_stages_are_a_part_of_what_their_caller_waited_and_their_errors_are_told
         raise error
 
     publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
-    endpoint = Endpoint(layout, "m", {"v1": down, "v0": lambda _: {"prediction": 1.0, "upstream_seconds": 0.5}})
+    endpoint = Endpoint(layout, "m", {"v1": down, "v0": lambda _: {"prediction": 1.0, "upstream_seconds": 2}})
     for _ in range(4):
         endpoint.predict({}, queue_seconds=8.0)
     assert endpoint.close()
     with open_log(layout.root) as log:
         answer = log.meter()
     assert [name for name, *_ in rows_of(answer, "latency")] == ["queue", "upstream", "overhead"]  # what somebody told
-    assert cells(answer, "latency")["upstream"][1] == pytest.approx(0.75)
+    assert cells(answer, "latency")["upstream"][1] == pytest.approx(2.25)
     assert rows_of(answer, "stage_errors") == [("status 500", 4)]
     assert [table.name for table in answer.tables if table.name == "errors"] == []  # no caller saw one
 
