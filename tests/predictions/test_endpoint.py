@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+import pandas as pd
 import pytest
 
 from setpoint import Endpoint, Recorder, Reply
@@ -89,6 +90,14 @@ def test_without_a_unit_each_request_is_drawn_on_its_own() -> None:
     with serving(route, {"v1": constant(1.0), "v2": constant(2.0)}) as (endpoint, _):
         found = Counter(endpoint.predict({}).version for _ in range(400))
         assert 130 < found["v1"] < 270
+
+
+def test_a_unit_that_is_null_is_none() -> None:
+    with serving(SINGLE, {"v1": constant(1.0)}) as (endpoint, layout):
+        for unit in (None, float("nan"), pd.NA, pd.NaT):
+            endpoint.predict({}, unit=unit)  # pyright: ignore[reportArgumentType] — as of a column with gaps
+        endpoint.predict_many({"x": [1.0, 2.0]}, units=[float("nan"), 7.0])  # pyright: ignore[reportArgumentType]
+        assert [row[0] for row in rows(endpoint, layout, "unit")] == [None] * 5 + ["7.0"]
 
 
 def test_without_a_plan_the_first_version_answers() -> None:

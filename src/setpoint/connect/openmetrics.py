@@ -8,6 +8,7 @@ Source: the OpenMetrics specification 1.0.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -163,7 +164,7 @@ class MetricsApp:
         del receive
         if scope["type"] != "http":
             return
-        body = self._text().encode()
+        body = (await asyncio.to_thread(self._text)).encode()  # the app that it is mounted in answers meanwhile
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -27,7 +27,7 @@ from setpoint.predictions.late import record_late
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.router import Router
-from setpoint.predictions.rows import Value, column, rows_of
+from setpoint.predictions.rows import Value, column, is_missing, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
 from setpoint.predictions.threads import Late, Threads
@@ -280,7 +280,7 @@ class Endpoint:
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
         if unit is not None:
-            unit = str(unit)
+            unit = None if is_missing(unit) else str(unit)
         drawn = name if unit is None else unit
         return _Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
 
