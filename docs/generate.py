@@ -554,6 +554,12 @@ def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         ("meter", "metrics", meter.METRIC_COLUMNS, "How much was asked, how fast, what failed and what was used."),
         ("meter", "latency", meter.PART_COLUMNS, "Where the time of a prediction goes; the parts sum to the mean."),
         ("meter", "errors", meter.ERROR_COLUMNS, "One row a kind of error, of all predictions, kept or not."),
+        (
+            "meter",
+            "stage_errors",
+            meter.STAGE_ERROR_COLUMNS,
+            "One row a kind of error before another version was asked.",
+        ),
         ("meter", "tokens", meter.TOKEN_COLUMNS, "One row a class of tokens in billed calls; each token is in one."),
         (
             "meter",

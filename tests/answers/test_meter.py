@@ -16,9 +16,13 @@ import pytest
 import setpoint
 from setpoint import Endpoint, Recorder, UsageError
 from setpoint.answers.answer import Answer
+from setpoint.control.route_plans import publish
+from setpoint.core.errors import UpstreamError
 from setpoint.core.model import Cohort, Feature, Model
+from setpoint.core.route_plan import Route
 from setpoint.core.verdict import Verdict
 from setpoint.project.log import open_log
+from setpoint.project.metrics import metrics_text
 from setpoint.stats import intervals
 from setpoint.store.layout import Layout
 from setpoint.store.machine import Machine, processors
@@ -129,6 +133,49 @@ def test_tokens_are_told_by_class_and_errors_of_an_endpoint_by_kind(layout: Layo
     assert cells(answer, "latency")["queue"][2] > 0.9  # the caller waited for its turn too
 
 
+def test_stages_are_a_part_of_what_their_caller_waited_and_their_errors_are_told(layout: Layout) -> None:
+    def down(_: object) -> object:
+        error = UpstreamError(kind="status 500", detail="no")
+        error.upstream_seconds = 0.25
+        raise error
+
+    publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
+    endpoint = Endpoint(layout, "m", {"v1": down, "v0": lambda _: {"prediction": 1.0, "upstream_seconds": 2}})
+    for _ in range(4):
+        endpoint.predict({}, queue_seconds=8.0)
+    assert endpoint.close()
+    with open_log(layout.root) as log:
+        answer = log.meter()
+    assert [name for name, *_ in rows_of(answer, "latency")] == ["queue", "upstream", "overhead"]  # what somebody told
+    assert cells(answer, "latency")["upstream"][1] == pytest.approx(2.25)
+    assert rows_of(answer, "stage_errors") == [("status 500", 4)]
+    assert [table.name for table in answer.tables if table.name == "errors"] == []  # no caller saw one
+
+
+def test_tokens_are_those_of_the_calls_whoever_was_kept(layout: Layout) -> None:
+    layout.declare(model_of(keep=0.1))
+    publish(layout, "m", Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),)))
+    usages = iter([{"input_tokens": -50, "output_tokens": 4}])  # as of a provider that contradicts itself
+
+    def large(_: object) -> object:
+        return {"prediction": 1.0, "calls": [next(usages, {"input_tokens": 10})]}
+
+    endpoint = Endpoint(layout, "m", {"v1": large, "v2": lambda _: {"prediction": 1.0, "calls": [{"input_tokens": 3}]}})
+    for _ in range(60):
+        endpoint.predict({})
+        assert endpoint.shadows.wait()
+    assert endpoint.close()
+    with open_log(layout.root) as log:
+        answer = log.meter()
+        with log.evidence("m") as evidence:
+            tokens = evidence.traffic(None).only(measure="tokens")
+        text = metrics_text(layout.root)
+    assert {name: row[1] for name, row in cells(answer, "tokens").items()} == {"input": 590 + 180, "output": 4}
+    assert tokens.only(role="shadow").total("amount") == 180
+    assert 'setpoint_predictions_total{model="m",role=' not in text  # of a row that was not kept only tokens are told
+    assert 'setpoint_predictions_total{model="m",version="v1",role="stable"} 60' in text
+
+
 def test_rows_of_a_file_are_metered_by_the_latencies_they_have(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     table = pl.DataFrame({
@@ -141,6 +188,7 @@ def test_rows_of_a_file_are_metered_by_the_latencies_they_have(tmp_path: Path) -
     answer = setpoint.read(tmp_path / "rows.parquet", task="binary").meter()
     parts = {part: row[1] for part, row in cells(answer, "latency").items()}
     assert parts["model"] == pytest.approx(0.001)
+    assert cells(answer, "metrics")["request_rate"][1] == pytest.approx(241 / 86_400, rel=1e-3)
     assert sum(parts.values()) == pytest.approx(float(table["latency_seconds"].to_numpy().mean()))
     bands = rows_of(answer, "by_latency")
     assert [row[2] for row in bands] == pytest.approx([120, 73, 36, 12], abs=8)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -13,7 +14,7 @@ import pytest
 
 import setpoint
 from setpoint import Endpoint, Recorder
-from setpoint.connect.openmetrics import CONTENT_TYPE
+from setpoint.connect.openmetrics import CONTENT_TYPE, MetricsApp
 from setpoint.control.route_plans import publish
 from setpoint.core.route_plan import Route
 from setpoint.project.metrics import metrics_app, metrics_text
@@ -113,3 +114,25 @@ def test_a_server_answers_with_them(tmp_path: Path) -> None:
     told = sent[1]["body"]
     assert isinstance(told, bytes)
     assert samples(told.decode()) == pytest.approx(samples(body.decode()))  # sums of doubles, in whatever order
+
+
+def test_a_loop_goes_on_while_the_counters_are_read() -> None:
+    has_run = threading.Event()
+
+    async def both() -> bool:
+        app = MetricsApp(lambda: "yes" if has_run.wait(5.0) else "no")
+        bodies: list[object] = []
+
+        async def send(message: Mapping[str, object]) -> None:
+            bodies.append(message.get("body"))
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request"}
+
+        reading = asyncio.create_task(app({"type": "http"}, receive, send))  # pyright: ignore[reportArgumentType]
+        await asyncio.sleep(0)
+        has_run.set()
+        await reading
+        return b"yes" in bodies
+
+    assert asyncio.run(both())

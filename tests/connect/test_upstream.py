@@ -113,6 +113,17 @@ def test_a_chat_tells_what_it_is_billed_for_and_by_which_model() -> None:
         assert asked[0]["body"] == {"model": "small", "messages": [{"role": "user", "content": "Spam? win money"}]}
 
 
+def test_a_chat_that_says_nothing_has_no_answer_and_a_prompt_without_its_input_is_said() -> None:
+    silent = {**CHAT, "choices": [{"message": {"role": "assistant", "content": None, "tool_calls": []}}]}
+    with serving(told(silent)) as (url, asked):
+        upstream = Upstream(f"{url}/v1/chat/completions", protocol="chat", chat_model="small", prompt="Spam? {text}")
+        reply = upstream({"text": "x"})
+        assert (reply.prediction, reply.text, len(reply.calls)) == (None, None, 1)
+        with pytest.raises(UsageError, match="the prompt names 'text', which is not among the inputs"):
+            upstream({"words": "x"})
+        assert len(asked) == 1
+
+
 def hang(_: BaseHTTPRequestHandler, __: Mapping[str, object]) -> None:
     threading.Event().wait(2.0)
 

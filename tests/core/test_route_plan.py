@@ -102,6 +102,9 @@ def test_odd_units_are_units() -> None:
         (lambda: Route("cascade", (("v1", 1.0),), stable="v1"), "needs a cheap and an expensive version"),
         (lambda: Route("cascade", (("a", 1.0),), stable="b", cascade=Cascade("a", "b", 1.5)), "0 to 1"),
         (lambda: Route("single", (("a", 1.0),), stable="a", cascade=Cascade("a", "b", 0.5)), "has a cascade"),
+        (lambda: Route("cascade", (("x", 1.0),), stable="b", cascade=Cascade("a", "b", 0.5)), "a first, and x has"),
+        (lambda: Route("shadow", (("a", 1.0),), stable="a", shadows=(("a", 0.1),)), "nothing is sent to it in shadow"),
+        (lambda: Route("fallback", (("a", 1.0),), stable="a", fallback=("a",)), "a falls back to itself"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(fault: object, told: str) -> None:

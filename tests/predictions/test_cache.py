@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -82,6 +82,56 @@ def test_coroutine_functions_and_plain_scores() -> None:
         assert asyncio.run(twice()) == [0.25, 0.25]
         endpoint.close()
     assert len(asked) == 1
+
+
+def test_a_version_that_changes_its_inputs_is_remembered_by_what_it_was_asked() -> None:
+    def add_one(inputs: dict[str, float]) -> float:
+        inputs["x"] += 1.0
+        return inputs["x"]
+
+    answer = cached(add_one, seconds=60)  # pyright: ignore[reportArgumentType] — a version
+    assert [answer({"x": x}).prediction for x in (1.0, 2.0, 1.0)] == [2.0, 3.0, 2.0]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_true_is_not_one() -> None:
+    answer = cached(lambda inputs: str(inputs["x"]), seconds=60)
+    assert [answer({"x": x}).prediction for x in (1, True, 1.0, 1)] == ["1", "True", "1.0", "1"]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Doubles:
+    """Takes many rows at once, and notes which."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[object]] = []
+
+    def __call__(self, inputs: Mapping[str, object]) -> object:
+        return self.predict_many([inputs])[0]
+
+    def predict_many(self, rows: Sequence[Mapping[str, object]]) -> list[object]:
+        self.asked.append([row["x"] for row in rows])
+        return [ValueError("none") if row["x"] is None else float(str(row["x"])) * 2 for row in rows]
+
+
+def test_of_a_batch_only_what_is_not_known_is_asked_for_and_at_once() -> None:
+    version = Doubles()
+    with temporary_store() as (layout, _):
+        endpoint = Endpoint(layout, "m", {"v1": cached(version, seconds=60)})
+        for column in ([1.0, 2.0, None], [2.0, 3.0, None], [1.0, 3.0]):
+            replies = endpoint.predict_many({"x": column})
+            assert [reply.prediction for reply in replies] == [None if x is None else x * 2 for x in column]
+        assert endpoint.close()
+        with open_log(layout.root) as log:
+            lines = {row[0]: row[2] for row in log.cost().table("lines").rows}
+    assert version.asked == [[1.0, 2.0, None], [3.0, None]]
+    assert lines["cached"] == 3
+
+
+def test_an_endpoint_is_not_cached_but_its_versions_are() -> None:
+    with temporary_store() as (layout, _):
+        endpoint = Endpoint(layout, "m", {"v1": lambda _: 1.0})
+        with pytest.raises(UsageError, match="Endpoint is no function of the inputs"):
+            cached(endpoint, seconds=60)  # pyright: ignore[reportArgumentType] — that is the fault
+        assert endpoint.close()
 
 
 def test_a_cache_of_nothing_is_refused() -> None:

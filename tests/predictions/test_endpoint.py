@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+import pandas as pd
 import pytest
 
 from setpoint import Endpoint, Recorder, Reply
 from setpoint.control.loop import tick
 from setpoint.control.route_plans import publish
-from setpoint.core.errors import Refused, UsageError
+from setpoint.core.errors import Refused, UpstreamError, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.endpoint import Version
@@ -89,6 +90,14 @@ def test_without_a_unit_each_request_is_drawn_on_its_own() -> None:
     with serving(route, {"v1": constant(1.0), "v2": constant(2.0)}) as (endpoint, _):
         found = Counter(endpoint.predict({}).version for _ in range(400))
         assert 130 < found["v1"] < 270
+
+
+def test_a_unit_that_is_null_is_none() -> None:
+    with serving(SINGLE, {"v1": constant(1.0)}) as (endpoint, layout):
+        for unit in (None, float("nan"), pd.NA, pd.NaT):
+            endpoint.predict({}, unit=unit)  # pyright: ignore[reportArgumentType] — as of a column with gaps
+        endpoint.predict_many({"x": [1.0, 2.0]}, units=[float("nan"), 7.0])  # pyright: ignore[reportArgumentType]
+        assert [row[0] for row in rows(endpoint, layout, "unit")] == [None] * 5 + ["7.0"]
 
 
 def test_without_a_plan_the_first_version_answers() -> None:
@@ -366,6 +375,85 @@ def test_odd_inputs_and_units_cost_no_answer() -> None:
             assert endpoint.predict(inputs).prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert endpoint.predict({}, unit=7, source="s").prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert ("7",) in rows(endpoint, layout, "unit")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_billed_after_the_timeout_is_a_call_and_counts_for_the_cap(*, is_async: bool, fails: bool) -> None:
+    answer = threading.Event()
+    call = {"provider": "p", "cost_nano_usd": 20_000_000}
+
+    def slow(_: Mapping[str, object]) -> object:
+        answer.wait()
+        if fails:
+            raise UpstreamError(kind="closed early", detail="", calls=[call])
+        return {"prediction": 1.0, "calls": [call]}
+
+    limits = Limits(timeout_seconds=0.01, usd_per_hour=0.01)
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": slow, "v0": constant(0.0)}) as (endpoint, layout):
+
+        def ask() -> Reply:
+            return asyncio.run(endpoint.predict_async({})) if is_async else endpoint.predict({})
+
+        first = ask()
+        answer.set()
+        while not (found := billed_errors(endpoint, layout)):
+            pass
+        assert found == [(first.prediction_id, "timeout")]
+        assert ask().version == "v0"
+        assert "cost cap reached" in {row[3] for row in rows(endpoint, layout)}
+
+
+def billed_errors(endpoint: Endpoint, layout: Layout) -> list[Row]:
+    assert endpoint.recorder.flush()
+    with Snapshot(layout, "m") as snapshot:
+        if "error" not in snapshot.connection.table("calls").columns:
+            return []
+        return snapshot.connection.execute("SELECT prediction_id, error FROM calls ORDER BY call_id").fetchall()
+
+
+def test_a_version_that_changes_its_inputs_changes_them_for_no_other() -> None:
+    def change(inputs: dict[str, object]) -> float:
+        inputs["x"] = 99.0
+        raise OSError
+
+    seen: list[object] = []
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), shadows=(("v2", 1.0),))
+    versions = {"v1": change, "v0": lambda inputs: inputs["x"], "v2": lambda inputs: seen.append(inputs["x"])}
+    with serving(route, versions) as (endpoint, layout):  # pyright: ignore[reportArgumentType] — versions
+        mine: dict[str, object] = {"x": 1.0}
+        assert endpoint.predict(mine).prediction == 1.0
+        assert endpoint.predict_many({"x": [2.0]})[0].prediction == 2.0
+        assert asyncio.run(endpoint.predict_async({"x": 3.0})).prediction == 3.0
+        assert {row[0] for row in rows(endpoint, layout, "inputs.x")} == {1.0, 2.0, 3.0}
+    assert sorted(map(str, seen)) == ["1.0", "2.0", "3.0"]
+    assert mine == {"x": 1.0}
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(timeout_seconds=60.0)])
+def test_a_process_that_is_to_end_is_recorded_and_is_no_failure_of_the_version(limits: Limits) -> None:
+    def end(_: Mapping[str, object]) -> object:
+        raise SystemExit(3)
+
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
+    with serving(route, {"v1": end, "v0": constant(0.0)}) as (endpoint, layout):
+        for _ in range(6):  # no breaker opens
+            with pytest.raises(SystemExit):
+                endpoint.predict({})
+        assert rows(endpoint, layout) == [("v1", "stable", None, "SystemExit")] * 6
+
+
+def test_a_shadow_that_ends_its_thread_is_recorded_and_the_next_one_is_asked() -> None:
+    def end(_: Mapping[str, object]) -> object:
+        raise SystemExit
+
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": end}) as (endpoint, layout):
+        for _ in range(5):
+            endpoint.predict({})
+            assert endpoint.shadows.wait()
+        assert rows(endpoint, layout).count(("v2", "shadow", None, "SystemExit")) == 5
 
 
 def test_a_caller_who_leaves_is_no_failure_of_the_version() -> None:

@@ -7,6 +7,7 @@ what `setpoint route` and `setpoint cost` say.
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -233,3 +234,46 @@ def test_flagger_244_a_mirror_that_was_refused(service: Service) -> None:
     assert endpoint.close()
     told = service.told()
     assert (told["v1"]["errors"], told["v2"]["errors"]) == (0, 20)  # none is lost without a word
+
+
+def test_kserve_5983_requests_fail_while_a_canary_changes(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.1, v1: 0.9}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+    is_over = threading.Event()
+    answers: list[object] = []
+
+    def ask() -> None:
+        while not is_over.is_set():
+            answers.append(endpoint.predict({}).prediction)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for generation, share in enumerate((0.5, 1, 0.3, 0.1), start=2):
+        split = f"canary, versions: {{v2: {share}, v1: {round(1 - share, 1)}}}, stable: v1"
+        service.applied(f"{{strategy: {split if share < 1 else 'single, versions: {v2: 1}'}}}")
+        follow(endpoint, generation)
+    is_over.set()
+    asking.join()
+    assert set(answers) == {1.0, 2.0}
+    assert endpoint.close()
+    assert {row["errors"] for row in service.answer("route")["versions"]} == {0}
+
+
+def test_mlflow_22836_a_model_whose_usage_is_missing_costs_nothing(service: Service) -> None:
+    (service.folder / "prices.yaml").write_text(
+        "prices: [{provider: p, model: m, per_million_tokens: {input: 1, output: 1}}]\n"
+    )
+    service.applied("{strategy: ab, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    billed = {"provider": "p", "provider_model": "m"}
+    endpoint = service.endpoint(
+        v1=lambda _: {"prediction": 1.0, "calls": [{**billed, "input_tokens": 1000, "output_tokens": 0}]},
+        v2=lambda _: {"prediction": 2.0, "calls": [billed]},
+    )
+    found = Counter(endpoint.predict({}, unit=str(n)).version for n in range(40))
+    assert endpoint.close()
+    lines = {row["line"]: row for row in service.answer("cost")["lines"]}
+    assert lines["calls"]["usd"] is None
+    assert lines["calls"]["at_least_usd"] == pytest.approx(found["v1"] / 1000)
+    (unpriced,) = service.answer("price", "check")["unpriced"]
+    assert unpriced["calls"] == found["v2"]
+    assert "the call reports none" in str(unpriced["unknown"])

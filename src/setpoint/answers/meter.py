@@ -11,7 +11,7 @@ from setpoint.core.metric import Metric, counted, number
 from setpoint.core.prices import TOKEN_CLASSES
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
-from setpoint.predictions.meter import PARTS, Traffic, latency, latency_parts, machine_metrics, traffic
+from setpoint.predictions.meter import Traffic, latency, latency_parts, machine_metrics, traffic
 from setpoint.predictions.spending import tokens_per_request
 from setpoint.stats import intervals
 from setpoint.stats.estimate import Estimate
@@ -24,6 +24,7 @@ DEFAULT_LENGTH = 7 * DAY
 METRIC_COLUMNS = ("metric", "value", "low", "high", "unit", "better", "rows", "unknown")
 PART_COLUMNS = ("part", "mean_seconds", "share")
 ERROR_COLUMNS = ("kind", "errors", "ratio", "low", "high")
+STAGE_ERROR_COLUMNS = ("kind", "errors")
 TOKEN_COLUMNS = ("class", "tokens", "tokens_per_request")
 BAND_COLUMNS = (
     "from_seconds", "to_seconds", "predictions", "success_rate", "success_low", "success_high", "outcomes",
@@ -47,7 +48,7 @@ def meter(evidence: RowEvidence, *, window: Window | None = None, by: str = "") 
     state = evidence.traffic(window)
     asked = state.without(role="shadow").without(role=STAGE)
     seen = traffic(state, observed(evidence, window))
-    parts = latency_parts(asked)
+    parts = latency_parts(state.without(role="shadow"))
     metrics = [
         *seen.metrics,
         latency(asked, 0.99),
@@ -99,8 +100,8 @@ def _tables(parts: dict[str, float], asked: StateTable, state: StateTable, seen:
     found: list[Table] = []
     whole = sum(parts.values())
     if whole:
-        rows: list[tuple[Cell, ...]] = [(name, parts[name], parts[name] / whole) for name in PARTS]
-        lines = [(name, number(parts[name], "seconds"), number(parts[name] / whole, "share")) for name in PARTS]
+        rows: list[tuple[Cell, ...]] = [(name, mean, mean / whole) for name, mean in parts.items()]
+        lines = [(name, number(mean, "seconds"), number(mean / whole, "share")) for name, mean in parts.items()]
         found.append(Table("latency", PART_COLUMNS, rows, ("part", "mean", "of the latency"), lines))
     kinds = _by_feature(asked.only(measure="error_kind"))
     if kinds:
@@ -108,6 +109,11 @@ def _tables(parts: dict[str, float], asked: StateTable, state: StateTable, seen:
         rows = [(kind, round(kinds[kind]), one.value, one.low, one.high) for kind, one in shares.items()]
         lines = [(kind, f"{kinds[kind]:,.0f}", _share(one)) for kind, one in shares.items()]
         found.append(Table("errors", ERROR_COLUMNS, rows, ("error", "predictions", "share and 95 % interval"), lines))
+    mended = _by_feature(state.only(role=STAGE).only(measure="error_kind"))
+    if mended:
+        rows = [(kind, round(errors)) for kind, errors in mended.items()]
+        lines = [(kind, f"{errors:,.0f}") for kind, errors in mended.items()]
+        found.append(Table("stage_errors", STAGE_ERROR_COLUMNS, rows, ("error of a stage", "turns"), lines))
     tokens = _by_feature(state.only(measure="tokens"))
     if tokens:
         each = max(seen.requests, 1)

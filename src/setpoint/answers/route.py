@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.core.clock import QUARTER_HOUR
 from setpoint.core.clock import text as time_text
 from setpoint.core.events import STAGE
-from setpoint.core.metric import Metric, number
+from setpoint.core.metric import Metric, counted, number
 from setpoint.core.route_plan import RoutePlan
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -30,12 +31,13 @@ _SHADOW_SHOWN = ("in shadow", "sent", "failed", "unsent", "compared", "same answ
 HISTORY_COLUMNS = ("generation", "published_at", "route")
 
 
-def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
+def route(evidence: RowEvidence, plans: Sequence[RoutePlan], *, fault: str = "") -> Answer:
     """Return the plan in force, beside what each version did since it was published.
 
     Args:
         evidence: The model's states.
         plans: Every plan of the model, oldest first; the last is in force.
+        fault: Why services cannot read it now; empty when they can.
     """
     zone, now = evidence.model.timezone, evidence.as_of
     plan = plans[-1] if plans else None
@@ -50,17 +52,17 @@ def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
         headline = "no route is published: the first version of each endpoint answers all"
     else:
         headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
-    known = {row[0] for row in rows if row[2] is not None or row[1] in {"shadow", STAGE}}
-    strange = [str(row[0] or "(no name)") for row in rows if plan and row[0] not in known and row[3]]
-    because = [
-        f"{', '.join(strange)} answered and has no share: it is an older plan's, or somebody records it directly"
-    ]
+    because = [*_faults(fault), *(_doubts(plan, rows, evidence.spending(window)) if plan else ())]
+    notes: list[str] = []
+    if window is not None and len(plans) > 1:
+        start = time_text(window.widened(QUARTER_HOUR).start, zone)
+        notes = [f"counted since {start}, with the last minutes of the plan before"]
     return Answer(
         "route",
         evidence.model.name,
-        Verdict.WARNING if strange else Verdict.OK,
+        Verdict.WARNING if because else Verdict.OK,
         headline,
-        tuple(because if strange else ()),
+        (*because, *notes),
         (),
         now,
         zone,
@@ -96,6 +98,31 @@ def _shadows(evidence: RowEvidence, window: Window | None, versions: list[tuple[
     return [Table("shadows", SHADOW_COLUMNS, rows, _SHADOW_SHOWN, lines)]
 
 
+def _faults(fault: str) -> Iterator[str]:
+    if fault:
+        yield (
+            f"{fault}: services that run stay with the last good plan, and one that starts asks its first version;"
+            " `setpoint apply` writes it again"
+        )
+
+
+def _doubts(plan: RoutePlan, rows: Sequence[tuple[Cell, ...]], spending: StateTable) -> Iterator[str]:
+    """Yield in which way what was done is not what is planned."""
+    strange = sorted({str(row[0] or "(no name)") for row in rows if row[3] and row[0] not in plan.route.versions})
+    if strange:
+        told = f"{', '.join(strange)} answered and {'is' if len(strange) == 1 else 'are'} not in the plan"
+        yield f"{told}: of an older one, or recorded directly"
+    failed = {row[0]: row[5] for row in rows if row[1] == STAGE and row[3] == row[5]}
+    for version, _, share, requests, *_ in rows:
+        if share is not None and not requests and failed.get(version):
+            yield f"{version} answered nobody: all {counted(int(str(failed[version])), 'request')} to it failed"
+    unpriced = int(spending.without(line="shadow").without(line="judging").total("unpriced"))
+    if plan.route.limits.usd_per_hour is not None and unpriced:
+        calls = f"{counted(unpriced, 'call')} of which nobody knows the cost"
+        cap = f"the cap of ${plan.route.limits.usd_per_hour:g} an hour"
+        yield f"{cap} does not count {calls}: see `setpoint price check`"
+
+
 def told(plan: RoutePlan) -> str:
     """Return a plan in words.
 
@@ -120,8 +147,8 @@ def _rows(plan: RoutePlan | None, traffic: StateTable) -> list[tuple[Cell, ...]]
     if plan is not None:
         planned |= {(arm.version, arm.role): arm.share for arm in plan.arms}
         planned |= {(name, "shadow"): share for name, share in plan.route.shadows}
-    counted = traffic.without(measure="tokens")  # of a row that was not kept nobody knows the version
-    seen = zip(counted.key("version"), counted.key("role"), strict=True)
+    known = traffic.without(measure="tokens")  # of a row that was not kept nobody knows the version
+    seen = zip(known.key("version"), known.key("role"), strict=True)
     for version, role in seen:
         planned.setdefault((version if version is None else str(version), str(role or "stable")), None)
     asked = traffic.without(role="shadow").without(role=STAGE).only(measure="requests").total("amount")

@@ -124,7 +124,7 @@ def observed(evidence: RowEvidence, window: Window | None) -> Window:
     """Return the part of a window that has been lived: a rate is over that, by the quarters of an hour counted."""
     span = evidence.span
     if window is None or span is None:
-        return window or Window(0, 0)
+        return window or span or Window(0, 0)
     if evidence.is_recorded:
         window = window.widened(QUARTER_HOUR)
     start = min(max(window.start, span.start), window.end)

@@ -92,7 +92,9 @@ def apply(
 
     found = applied(folder, lose_history=lose_history)
     print(found.text(storage=False))
-    if not found.is_empty:
+    if found.is_live:
+        say("running services take the route with one of their next requests")
+    elif not found.is_empty:
         say("running services take a changed declaration when they start again")
 
 

@@ -8,6 +8,7 @@ Source: the OpenMetrics specification 1.0.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -85,9 +86,10 @@ def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str,
     for version, endpoint, role in keys:
         mine = traffic.only(version=version).only(endpoint=endpoint).only(role=role)
         labels = (model, ("version", _said(version)), ("endpoint", _said(endpoint)), ("role", _said(role) or "stable"))
+        requests = mine.only(measure="requests").total("amount")
         for measure, (name, _, _) in _COUNTERS.items():
             amount = mine.only(measure=measure).total("amount")
-            if amount or measure in {"requests", "errors"}:
+            if amount or (requests and measure == "errors"):  # what was asked and has not failed is 0
                 yield name, [f"{name}_total{_braces(labels)} {_number(amount)}"]
         for measure, (name, _, _, label) in _LABELLED.items():
             yield name, list(_by_label(name, labels, label, mine.only(measure=measure)))
@@ -162,7 +164,7 @@ class MetricsApp:
         del receive
         if scope["type"] != "http":
             return
-        body = self._text().encode()
+        body = (await asyncio.to_thread(self._text)).encode()  # the app that it is mounted in answers meanwhile
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -174,16 +174,21 @@ class Upstream:
         told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
         call |= {**self._told(told), "latency_seconds": time.perf_counter() - started}
         try:
-            choices = cast("list[Mapping[str, Mapping[str, str]]]", told["choices"])
-            text = str(choices[0]["message"]["content"])
+            choices = cast("list[Mapping[str, Mapping[str, object]]]", told["choices"])
+            content = choices[0]["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise UpstreamError(
                 kind="no answer in it", detail="a list of `choices` was expected", calls=[call]
             ) from error
+        text = None if content is None else str(content)  # who calls a tool, or refuses, may say nothing
         return Reply(prediction=text, text=text, calls=[call])
 
     def _question(self, inputs: Mapping[str, Value]) -> dict[str, object]:
-        messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        try:
+            messages = inputs.get("messages") or [{"role": "user", "content": self._prompt.format_map(inputs)}]
+        except KeyError as error:
+            msg = f"the prompt names {error}, which is not among the inputs"
+            raise UsageError(msg, hint="pass it with each request, or take it out of the prompt") from error
         return {"model": self._chat_model, "messages": messages}
 
     def _call(self) -> dict[str, float | str | None]:

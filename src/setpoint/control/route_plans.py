@@ -63,6 +63,29 @@ def last_plan(layout: Layout, model: str) -> RoutePlan | None:
     return plans[-1] if plans else None
 
 
+def fault(layout: Layout, model: str) -> str:
+    """Return why services cannot read the plan in force; empty when they can, or when none was published."""
+    path = layout.route(model)
+    try:
+        found = read_plan(path)
+    except StoreError as error:
+        return error.message
+    return f"{path} is gone" if found is None and history(layout, model) else ""
+
+
+def restore(layout: Layout, model: str) -> None:
+    """Write the file of the plan in force again, from the history; nothing when services can read it.
+
+    Raises:
+        StoreReadOnly: The store cannot be written.
+    """
+    with layout.lease(f"route-{model}"):
+        plan = last_plan(layout, model) if fault(layout, model) else None
+        if plan is not None:
+            with writing(layout.root):
+                write_atomically(layout.route(model), encoded(plan))
+
+
 def history(layout: Layout, model: str) -> list[RoutePlan]:
     """Return every plan of a model, oldest first; a line that a crash tore is left out."""
     path = _history(layout, model)

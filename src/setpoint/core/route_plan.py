@@ -291,3 +291,13 @@ def _misfits(route: Route) -> Iterator[tuple[str, str]]:
             f"a route by {route.strategy} splits units",
             "write strategy: ab or canary; shadow and fallback go with both",
         )
+    is_alone = len(route.shares) == 1 and route.cascade is None
+    if is_alone and route.stable in dict(route.shadows):
+        yield f"{route.stable} answers all, and nothing is sent to it in shadow too", "name another version in shadow"
+    if is_alone and {route.stable} == set(route.fallback):
+        yield f"{route.stable} falls back to itself, which is to nothing", "name another version"
+    if route.cascade is not None and len(route.shares) == 1 and route.cascade.cheap not in dict(route.shares):
+        yield (
+            f"a cascade asks {route.cascade.cheap} first, and {route.shares[0][0]} has the share",
+            "leave versions out",
+        )

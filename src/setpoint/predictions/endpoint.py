@@ -21,14 +21,15 @@ from setpoint.core.route_plan import arm_of
 from setpoint.predictions.batches import Answer, Batches, TakesMany
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.details import BatchDetails, RequestDetails, add_details
+from setpoint.predictions.late import record_late
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Billed, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
-from setpoint.predictions.rows import Value, column, rows_of
+from setpoint.predictions.rows import Value, column, is_missing, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
-from setpoint.predictions.threads import Threads
+from setpoint.predictions.threads import Late, Threads
 from setpoint.predictions.turns import Attempt, Turns, billed
 from setpoint.store.layout import Layout
 
@@ -112,11 +113,11 @@ class Endpoint:
         """
         request = self._request(details)
         route, version = request.plan.route, request.arm.version
-        failed: Exception | None = None
+        failed: BaseException | None = None
         if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
             try:
                 reply = self._ask(request, version, inputs, None)
-            except Exception as error:  # theirs: it is told to the turns
+            except BaseException as error:  # theirs: it is told to the turns
                 failed = error
             else:
                 seconds = time.perf_counter() - request.started
@@ -137,20 +138,20 @@ class Endpoint:
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
+        except BaseException as error:  # the process is to end, which is no fault of the version: told as that
+            asking.close()
+            return self._told(request, inputs, Attempt(version, None, error))
 
     async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
         request = self._request(details)
-        route = request.plan.route
-        asking = self._turns.attempts(route, request.arm.version)
+        route, version = request.plan.route, request.arm.version
+        asking = self._turns.attempts(route, version)
         try:
             version = next(asking)
             while True:
                 try:
                     reply = await self._ask_async(request, version, inputs, route.limits.timeout_seconds)
-                except asyncio.CancelledError as error:  # the caller left: no fault of the version, and told as that
-                    asking.close()
-                    return self._told(request, inputs, Attempt(version, None, error))
                 except Exception as error:  # as in `predict`
                     version = asking.throw(error)
                 else:
@@ -158,6 +159,9 @@ class Endpoint:
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
+        except BaseException as error:  # as in `predict`, or the caller left
+            asking.close()
+            return self._told(request, inputs, Attempt(version, None, error))
 
     def predict_many(
         self,
@@ -231,7 +235,7 @@ class Endpoint:
         if isinstance(function, Endpoint):
             return pieces_of(function.stream(inputs, **request.passed_on()), next)
         pull = next if timeout_seconds is None else partial(self._pull, version, timeout_seconds)
-        result = getattr(function, "stream", function)(inputs)
+        result = getattr(function, "stream", function)(_own(inputs))
         _refuse_coroutine(version, result)
         return pieces_of(result, pull, is_score=self._is_score)
 
@@ -253,7 +257,7 @@ class Endpoint:
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
         if unit is not None:
-            unit = str(unit)
+            unit = None if is_missing(unit) else str(unit)
         drawn = name if unit is None else unit
         return Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
 
@@ -298,13 +302,14 @@ class Endpoint:
             self.recorder.note_unsent(version, self._unsent.pop(version, 0))
 
     def _ask(self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
-        function = self._versions[version]
+        function, inputs = self._versions[version], _own(inputs)
         if isinstance(function, Endpoint):
             function = partial(function.predict, **request.passed_on())
         if timeout_seconds is None:
             result = function(inputs)
         else:
-            result = self._threads[version].result(partial(function, inputs), timeout_seconds)
+            work, late = partial(function, inputs), self._late(request, version)
+            result = self._threads[version].result(work, timeout_seconds, late)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)
         _refuse_coroutine(version, result)
@@ -313,20 +318,30 @@ class Endpoint:
     async def _ask_async(
         self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
     ) -> Reply:
-        function = self._versions[version]
+        function, inputs = self._versions[version], _own(inputs)
         if isinstance(function, Endpoint):
             told: object = function.predict_async(inputs, **request.passed_on())
         elif self._is_async[version]:
             told = function(inputs)
         else:
-            told = asyncio.wrap_future(self._threads[version].begin(partial(function, inputs)))
+            begun = self._threads[version].begin(partial(function, inputs))
+            try:
+                result = await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds)
+            except (TimeoutError, asyncio.CancelledError):
+                if not begun.done():
+                    begun.add_done_callback(self._late(request, version))
+                raise
+            return Reply.of(result, is_score=self._is_score)
         result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
         return Reply.of(result, is_score=self._is_score)
+
+    def _late(self, request: Request, version: str) -> Late:
+        return partial(record_late, self.recorder, self._turns, request.prediction_id, version)
 
     def _ask_many(
         self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
     ) -> list[Answer]:
-        ask = partial(cast("TakesMany", self._versions[version]).predict_many, rows)
+        ask = partial(cast("TakesMany", self._versions[version]).predict_many, [_own(row) for row in rows])
         found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
         answers = cast("Iterable[object]", found)
         return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
@@ -393,7 +408,7 @@ class Endpoint:
                 else self._ask(request, version, inputs, None)
             )
             found.note(found.reply)
-        except Exception as error:  # theirs: it is what a shadow is there to show
+        except BaseException as error:  # theirs: it is what a shadow is there to show
             found.error = error
             found.note(error)
         found.seconds = time.perf_counter() - started
@@ -419,8 +434,8 @@ class Endpoint:
             inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
             prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
             score=reply.confidence if score is None and reply.scores is None else score,
-            latency_seconds=attempt.seconds,
-            compute_seconds=attempt.seconds,
+            latency_seconds=attempt.seconds or None,  # who was refused was not asked
+            compute_seconds=attempt.seconds or None,
         )
         if reply.text is not None:
             event.text = reply.text
@@ -454,6 +469,11 @@ def _refuse_coroutine(version: str, result: object) -> None:
         result.close()
         msg = f"version {version} is asynchronous"
         raise UsageError(msg, hint="await endpoint.predict_async(...)")
+
+
+def _own(inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return inputs that a version may change: who is asked after it gets them, and they are recorded, as they came."""
+    return cast("dict[str, Value]", inputs).copy() if type(inputs) is dict else inputs
 
 
 def _takes_many(version: Version) -> bool:

@@ -97,6 +97,11 @@ class Gate:
             if limits.breaker_failures and self._failures >= limits.breaker_failures:
                 self._open_until = self._clock() + limits.breaker_seconds
 
+    def spend(self, usd: float) -> None:
+        """Count a cost that was known only after the request had ended."""
+        with self._lock:
+            self._spend(usd)
+
     @property
     def spent_usd(self) -> float:
         """Known cost of the last hour."""

@@ -42,8 +42,9 @@ def traffic(state: StateTable, window: Window) -> Traffic:
     requests = _total(asked, "requests")
     errors = _total(asked, "errors")
     rows = int(requests)
-    seconds = max(window.length / MICROS, 1e-9)
-    rate = Metric("request_rate", requests / seconds, None, None, "per_second", "none", rows)
+    seconds = window.length / MICROS
+    value, why = (requests / seconds, "") if seconds else (None, "no time passed between predictions, or none is known")
+    rate = Metric("request_rate", value, None, None, "per_second", "none", rows, why)
     failed = intervals.wilson(errors, requests) if requests else Estimate.unknown("no request in this window")
     compute = _total(asked, "compute_seconds")
     return Traffic(
@@ -66,18 +67,24 @@ PARTS = ("queue", "features", "model", "upstream", "overhead")
 
 
 def latency_parts(state: StateTable) -> dict[str, float]:
-    """Return the mean seconds of each part of a latency; empty when no latency was recorded.
+    """Return the mean seconds of each part of a latency that somebody told; empty when no latency was recorded.
 
-    The overhead is what is left; it is 0 where parts ran side by side and take more than the whole.
+    What the stages of a request took is a part of what its caller waited. The overhead is what is left; it is 0 where
+    parts ran side by side and take more than the whole.
+
+    Args:
+        state: The traffic state, without shadow rows.
     """
-    rows = _total(state, "latency")
+    asked = state.without(role=STAGE)
+    rows = _total(asked, "latency")
     if not rows:
         return {}
     seconds = state.only(measure="seconds")
-    found = {part: seconds.only(feature=part).total("amount") / rows for part in ("queue", "features", "upstream")}
-    found["model"] = _total(state, "compute_seconds") / rows
-    found["overhead"] = max(seconds.only(feature="latency").total("amount") / rows - sum(found.values()), 0.0)
-    return {part: found[part] for part in PARTS}
+    found = {part: seconds.only(feature=part).total("amount") for part in PARTS}
+    found["model"] = _total(state, "compute_seconds")
+    whole = asked.only(measure="seconds").only(feature="latency").total("amount")
+    found["overhead"] = max(whole - sum(found.values()), 0.0)
+    return {part: amount / rows for part, amount in found.items() if amount or part == "overhead"}
 
 
 def machine_metrics(state: StateTable, model: Model) -> tuple[Metric, ...]:

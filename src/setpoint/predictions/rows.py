@@ -69,7 +69,7 @@ def _listed(values: Iterable[Value]) -> list[Value]:
 
 def _missing_as_none(values: Sequence[Value]) -> Sequence[Value]:
     """Return a column with None where pandas says NaN, NA or NaT; among numbers NaN stays what it is."""
-    missing = [_is_missing(value) for value in values]
+    missing = [is_missing(value) for value in values]
     if not any(missing):
         return values
     present = [value for value, is_missing in zip(values, missing, strict=True) if not is_missing]
@@ -80,7 +80,8 @@ def _missing_as_none(values: Sequence[Value]) -> Sequence[Value]:
     ]
 
 
-def _is_missing(value: Value) -> bool:
+def is_missing(value: Value) -> bool:
+    """Return whether a value is what pandas says of one that is not there: NaN, NA or NaT."""
     # By name: pandas is not ours to import, and NA has no truth value.
     return (isinstance(value, float) and value != value) or type(value).__name__ in {"NAType", "NaTType"}  # noqa: PLR0124 — only NaN differs from itself
 

@@ -60,7 +60,7 @@ class Shadows:
             work = self._waiting.popleft()
             try:
                 work()
-            except Exception:  # nobody asked for it, so nobody is to fail for it
+            except BaseException:  # nobody asked for it: nobody is to fail for it, this thread neither
                 log.exception("setpoint met an error of its own beside a prediction")
             with self._idle:
                 self._busy -= 1

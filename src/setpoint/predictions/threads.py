@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from typing import TypeAlias
 
 LIMIT = 64
 """Threads of one version, at most: as many requests of it are under way, and the others wait for one of them."""
+
+Late: TypeAlias = "Callable[[Future[object]], None]"
 
 
 class Threads:
@@ -42,17 +45,26 @@ class Threads:
         self._ready.release()
         return found
 
-    def result(self, work: Callable[[], object], timeout_seconds: float) -> object:
+    def result(self, work: Callable[[], object], timeout_seconds: float, late: Late | None = None) -> object:
         """Return what work gives.
+
+        Args:
+            work: What to do.
+            timeout_seconds: How long it is waited for.
+            late: Told of what work gave in the end, when nobody waited any more.
 
         Raises:
             TimeoutError: Not in time; if it was not begun, it never is.
         """
-        found = self.begin(work)
+        found, is_done = self.begin(work), False
         try:
-            return found.result(timeout_seconds)
+            is_done = bool(wait((found,), timeout_seconds).done)
         finally:
-            found.cancel()
+            if not is_done and not found.cancel() and late is not None:
+                found.add_done_callback(late)
+        if not is_done:
+            raise TimeoutError
+        return found.result()
 
     def _run(self) -> None:
         while True:

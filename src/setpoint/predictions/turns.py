@@ -81,6 +81,10 @@ class Turns:
         """Return whether nothing is known against a version: its last request was answered."""
         return self._gates[version].is_quiet
 
+    def spend(self, version: str, calls: Sequence[Billed]) -> None:
+        """Count what a version was billed for after its turn had ended."""
+        self._gates[version].spend(self._cost_usd(calls))
+
     def attempts(self, route: Route, version: str) -> Asking[list[Attempt]]:
         """Ask one version after another until one answers.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control.route_plans import fault
 from setpoint.core.clock import MICROS, duration_text, text
 from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLES
@@ -70,7 +71,7 @@ def doctor(store: Path) -> Answer:
     """
     found = _Examination(Layout.open(store))
     for model in found.layout.models():
-        for look_at in (_spool, _quarantine, _drops, _summaries, _odd_rows):
+        for look_at in (_spool, _quarantine, _drops, _summaries, _odd_rows, _route):
             try:
                 look_at(found, model)
             except StoreError as error:
@@ -135,6 +136,11 @@ def _spool(found: _Examination, model: str) -> None:
     late = ": run `setpoint tick`" if is_late else ""
     found.check(f"{model}: spool", f"{lag}{late}" if size else "nothing waits", is_bad=is_late)
     found.note(model, unshipped_rows=waiting, unshipped_bytes=size, unshipped_torn_lines=torn, lag_seconds=oldest)
+
+
+def _route(found: _Examination, model: str) -> None:
+    if why := fault(found.layout, model):
+        found.check(f"{model}: route", f"{why}: run `setpoint apply`", is_bad=True)
 
 
 def _is_torn(segment: Segment) -> bool:

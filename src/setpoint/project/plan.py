@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ import msgspec
 
 from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
-from setpoint.control.route_plans import publish
+from setpoint.control.route_plans import fault, publish, restore
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
@@ -93,6 +93,7 @@ class ModelPlan:
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
         voids: Whether kept summaries are made anew.
         repriced: When other prices are paid than are in force.
+        route_fault: Why services cannot read the route in force; empty when they can.
         now: The store's time.
     """
 
@@ -108,12 +109,14 @@ class ModelPlan:
     retypings: tuple[Retyping, ...] = ()
     voids: bool = False
     repriced: tuple[Window, ...] = ()
+    route_fault: str = ""
     now: int = 0
 
     @property
     def is_changed(self) -> bool:
         """Whether applying does something."""
-        return self.is_new or bool(self.changes) or bool(self.retypings) or bool(self.repriced)
+        is_changed = self.is_new or bool(self.changes) or bool(self.route_fault)
+        return is_changed or bool(self.retypings) or bool(self.repriced)
 
     @property
     def lines(self) -> list[str]:
@@ -125,6 +128,7 @@ class ModelPlan:
         lines += [f"~ {name}.{c.text}{'  (voids kept summaries)' if c.voids else ''}" for c in self.changes]
         lines += [f"~ {name}: {retyping.text}" for retyping in self.retypings]
         lines += [f"~ {name}: {repricing}" for repricing in self.repricings]
+        lines += [f"~ {name}: the route is written again: {self.route_fault}"] if self.route_fault else []
         lines += [f"  {name}: {cut}" for cut in self.cuts]
         lines += [f"{'!' if limit.is_frequent else ' '} {name}: {limit.text}" for limit in self.limits]
         if self.voids:
@@ -168,6 +172,18 @@ class Plan:
         """Whether applying changes nothing."""
         is_changed = self.prices.is_changed or any(model.is_changed for model in self.models)
         return not self.makes_store and not is_changed
+
+    @property
+    def is_live(self) -> bool:
+        """Whether running services follow without starting again: nothing changes but routes."""
+        if self.is_empty or self.makes_store or self.prices.is_changed:
+            return False
+        keys = [change.key for model in self.models for change in model.changes]
+        others = any(
+            one.is_new or one.retypings or one.repriced or (one.changes and one.model.route is None)
+            for one in self.models
+        )
+        return not others and all(key.startswith("route.") for key in keys)
 
     def text(self, *, storage: bool = True) -> str:
         """Return the plan in lines, with or without what it takes on disk."""
@@ -272,6 +288,8 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
             one.is_new or any(change.key.startswith("route") for change in one.changes)
         ):
             publish(layout, one.model.name, one.model.route)  # before it is declared: after a crash it is done again
+        elif one.route_fault:
+            restore(layout, one.model.name)
         layout.declare(one.model)
         changes += [(one.model.name, *told) for told in _changes(one, layout.clock.now())]
     spool = spool_of(layout)
@@ -359,14 +377,20 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         changes=changes,
         storage=estimate(layout, model),
         lost=() if layout is None else lost_days(layout, known, after),
-        doubts=(*unseen_features(layout, model), *unseen_units(layout, model)),
+        doubts=(*unseen_features(layout, model), *unseen_units(layout, model), *_left_route(model, known)),
         cuts=cuts,
         limits=limits_replayed(layout, model),
         retypings=retypings,
         voids=retypes or any(change.voids for change in changes),
         repriced=() if before is None else tuple(repriced(model.rates, before.rates)),
+        route_fault="" if layout is None or model.route is None else fault(layout, model.name),
         now=now,
     )
+
+
+def _left_route(model: Model, before: Model) -> Iterator[str]:
+    if before.route is not None and model.route is None:
+        yield "no route is declared any more, and the last one stays in force: declare `strategy: single` to end it"
 
 
 def differences(before: Model, after: Model) -> list[FieldChange]:

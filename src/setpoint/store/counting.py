@@ -163,10 +163,10 @@ def _add_parts(counts: Counts, event: Prediction) -> None:
         return
     told = (("queue", event.queue_seconds), ("features", event.features_seconds), ("upstream", event.upstream_seconds))
     for part, seconds in told:
-        if isinstance(seconds, float) and 0.0 < seconds < math.inf:
+        if isinstance(seconds, int | float) and 0.0 < seconds < math.inf:
             counts.seconds[part] = counts.seconds.get(part, 0.0) + seconds
     first = event.first_chunk_seconds
-    if isinstance(first, float) and 0.0 <= first < math.inf:
+    if isinstance(first, int | float) and 0.0 <= first < math.inf:
         index = latency_bin(first)
         counts.first_chunk_bins[index] = counts.first_chunk_bins.get(index, 0) + 1
 

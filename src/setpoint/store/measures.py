@@ -338,12 +338,13 @@ def query_traffic(
 
 def query_tokens(connection: duckdb.DuckDBPyConnection, window: Window, *, bucket_seconds: int = 0) -> StateTable:
     """Return the tokens of each class in the calls of a window, as a part of its traffic: calls are never sampled."""
-    who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, p.role"
-    sums = ", ".join(f"sum(c.{name}_tokens)" for name in TOKEN_CLASSES)
+    who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, coalesce(p.role, u.role)"
+    # Counts that contradict each other come out negative: no token was given back.
+    sums = ", ".join(f"sum(greatest(c.{name}_tokens, 0))" for name in TOKEN_CLASSES)
     found = rows(
         connection,
         f"SELECT {who}, {sums} FROM calls AS c LEFT JOIN predictions AS p ON p.prediction_id = c.prediction_id"
-        f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)} GROUP BY ALL",
+        f"{_ROLES_OF_UNKEPT} WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)} GROUP BY ALL",
     )
     told = [
         (*row[:4], "tokens", name, 0, amount)
@@ -354,6 +355,10 @@ def query_tokens(connection: duckdb.DuckDBPyConnection, window: Window, *, bucke
     return StateTable.of(TRAFFIC, told)
 
 
+_ROLES_OF_UNKEPT = (
+    " LEFT JOIN (SELECT prediction_id, role FROM unkept WHERE role IS NOT NULL) AS u"
+    " ON u.prediction_id = c.prediction_id"
+)
 _TOTALS = ("requests", "errors", "not_kept", "dropped", "unsent", "compute_seconds")
 
 
@@ -401,18 +406,14 @@ def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *,
     where = f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)}" if window else ""
     role, unkept = "p.role", ""
     if matching.has_unkept:
-        role = "coalesce(p.role, u.role)"
-        unkept = (
-            " LEFT JOIN (SELECT prediction_id, role FROM unkept WHERE role IS NOT NULL) AS u"
-            " ON u.prediction_id = c.prediction_id"
-        )
+        role, unkept = "coalesce(p.role, u.role)", _ROLES_OF_UNKEPT
     who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, {role} AS role"
     line = (
         f"CASE WHEN c.purpose = 'judge' THEN 'judging' WHEN {role} = 'shadow' THEN 'shadow'"
         f" WHEN c.purpose = {literal(CACHE)} THEN 'cached'"
         " WHEN c.attempt > 1 THEN 'retries' ELSE 'calls' END"
     )
-    tokens = ", ".join(" + ".join(f"coalesce(sum(c.{name}), 0)" for name in names) for names in _TOKENS)
+    tokens = ", ".join(" + ".join(f"coalesce(sum(greatest(c.{name}, 0)), 0)" for name in names) for names in _TOKENS)
     found = rows(
         connection,
         f"SELECT {who}, {line} AS line, count(*), sum(c.cost_nano_usd) / 1e9, count(*) - count(c.cost_nano_usd),"
