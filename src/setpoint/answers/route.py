@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control import tightening
 from setpoint.core.clock import text as time_text
 from setpoint.core.events import STAGE
 from setpoint.core.metric import Metric, number
@@ -27,23 +26,25 @@ SHADOW_COLUMNS = (
     "mean_score_difference", "cost_usd", "unpriced",
 )  # fmt: skip
 _SHADOW_SHOWN = ("in shadow", "sent", "failed", "unsent", "compared", "same answer", "cost")
-HISTORY_COLUMNS = ("generation", "published_at", "route")
+HISTORY_COLUMNS = ("generation", "published_at", "route", "reason")
 
 
-def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
+def route(evidence: RowEvidence) -> Answer:
     """Return the plan in force, beside what each version did since it was published.
 
     Args:
         evidence: The model's states.
-        plans: Every plan of the model, oldest first; the last is in force.
     """
+    plans = evidence.plans
     zone, now = evidence.model.timezone, evidence.as_of
     plan = plans[-1] if plans else None
     since = plan.published_at if plan else None
     window = None if since is None else Window(min(since, now), now)
     rows = _rows(plan, evidence.traffic(window))
     history = Table(
-        "plans", HISTORY_COLUMNS, [(one.generation, time_text(one.published_at, zone), told(one)) for one in plans]
+        "plans",
+        HISTORY_COLUMNS,
+        [(one.generation, time_text(one.published_at, zone), told(one), one.reason or None) for one in plans],
     )
     lines = [_line(row) for row in rows]
     if plan is None:
@@ -51,16 +52,21 @@ def route(evidence: RowEvidence, plans: Sequence[RoutePlan]) -> Answer:
     else:
         headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
     known = {row[0] for row in rows if row[2] is not None or row[1] in {"shadow", STAGE}}
+    known |= set(plan.route.versions) if plan else set()
     strange = [str(row[0] or "(no name)") for row in rows if plan and row[0] not in known and row[3]]
-    because = [
-        f"{', '.join(strange)} answered and has no share: it is an older plan's, or somebody records it directly"
-    ]
+    because: list[str] = []
+    if strange:
+        because.append(
+            f"{', '.join(strange)} answered and has no share: it is an older plan's, or somebody records it directly"
+        )
+    if is_tighter := tightening.tighter(evidence.model.route, plan):
+        because.append(is_tighter)
     return Answer(
         "route",
         evidence.model.name,
-        Verdict.WARNING if strange else Verdict.OK,
+        Verdict.WARNING if because else Verdict.OK,
         headline,
-        tuple(because if strange else ()),
+        tuple(because),
         (),
         now,
         zone,
@@ -107,8 +113,10 @@ def told(plan: RoutePlan) -> str:
     one = plan.route
     said = f"{one.strategy}: " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shares)
     if one.cascade is not None:
-        sure = f"{one.cascade.at_least:g}"
-        said = f"cascade: {one.cascade.cheap}, below a confidence of {sure} {one.cascade.expensive}"
+        cheap, expensive, threshold = one.cascade.cheap, one.cascade.expensive, one.cascade.threshold
+        said = f"cascade: {expensive} answers all, as {cheap} lost more than was promised"
+        if threshold is not None:
+            said = f"cascade: {cheap}, below a confidence of {threshold:g} {expensive}"
     if one.shadows:
         said += "; in shadow " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shadows)
     return said + (f"; falls back to {', '.join(one.fallback)}" if one.fallback else "")
