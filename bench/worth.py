@@ -5,20 +5,22 @@
   answer: the same as that the net benefit's interval at that value holds 0. `bounded` is the share of runs in which the
   gain is proven, so that there is a price to print. The net benefit is taken at half and at twice the true price.
 - cascade: pairs of a calibrated cheap version and an expensive one; a promise is broken when the true loss at the chosen
-  threshold is above it; the oracle knows the truth and takes the lowest threshold that keeps it.
+  threshold is above it; the oracle knows the truth and takes the lowest threshold that keeps it. Of units with many
+  pairs that end alike, also what comes of it when each pair is taken for another unit's.
 - audit: pairs by which a promise is watched that is just kept (how often it is called broken), or lost twice over.
+- tightening: a cascade whose threshold is far too low, watched and tightened until it keeps its promise.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.table import table
-from setpoint.stats.cascade import THRESHOLDS, tightened, tuned
+from setpoint.stats.cascade import THRESHOLDS, broken_by, safer, tuned
 from setpoint.stats.special import FloatArray
 from setpoint.stats.worth import EXTRA_COST, GAIN, means
 
@@ -115,17 +117,29 @@ class Cascades:
         name: What is true in it.
         shape: Of the beta distribution.
         expensive: How often the expensive version is right, given the confidence of the cheap one.
+        rows: Pairs of a unit, which all end alike.
     """
 
     name: str
     shape: tuple[float, float]
     expensive: Callable[[FloatArray], FloatArray]
+    rows: int = 1
 
     def pairs(self, generator: np.random.Generator, count: int) -> tuple[FloatArray, FloatArray]:
-        """Return confidences and losses."""
-        confidence = generator.beta(*self.shape, count)
-        cheap = generator.random(count) < confidence
-        return confidence, (generator.random(count) < self.expensive(confidence)).astype(float) - cheap
+        """Return confidences and losses, unit by unit."""
+        units = count // self.rows
+        confidence = generator.beta(*self.shape, units)
+        cheap = generator.random(units) < confidence
+        losses = (generator.random(units) < self.expensive(confidence)).astype(float) - cheap
+        return np.repeat(confidence, self.rows), np.repeat(losses, self.rows)
+
+    def units(self, count: int) -> FloatArray:
+        """Return whose so many pairs are."""
+        return np.repeat(np.arange(count // self.rows) + 0.0, self.rows)
+
+    def truths(self, seed: int) -> tuple[FloatArray, FloatArray]:
+        """Return so many pairs that their means are the truth."""
+        return replace(self, rows=1).pairs(np.random.default_rng(seed), TRUTH_PAIRS)
 
 
 CASCADES = [
@@ -135,6 +149,7 @@ CASCADES = [
     Cascades("easy, the expensive one is right in 94 %", (8.0, 1.0), lambda c: np.full(len(c), 0.94)),
     Cascades("no better than the cheap one", (6.0, 1.0), lambda c: c),
 ]
+OF_FEW = replace(CASCADES[0], name="hard, units of 10 pairs that end alike", rows=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +161,14 @@ class Kept:
     oracle: float
 
 
-def kept(world: Cascades, count: int, limit: float, runs: int, seed: int = 0) -> Kept:
+def kept(world: Cascades, count: int, limit: float, runs: int, seed: int = 0, *, by_unit: bool = True) -> Kept:
     """Return how often a tuned cascade breaks its promise, and how much it takes."""
-    generator = np.random.default_rng(seed)
-    confidence, losses = world.pairs(np.random.default_rng(seed + 1), TRUTH_PAIRS)
+    generator, units = np.random.default_rng(seed), world.units(count) if by_unit else None
+    confidence, losses = world.truths(seed + 1)
     shares = {t: float(np.mean(confidence >= t)) for t in THRESHOLDS}
     truths = {t: float(np.mean(np.where(confidence >= t, losses, 0.0))) for t in THRESHOLDS}
     oracle = max(shares[t] for t in THRESHOLDS if truths[t] <= limit)
-    chosen = [tuned(*world.pairs(generator, count), limit).at_least for _ in range(runs)]
+    chosen = [tuned(*world.pairs(generator, count), limit, units).at_least for _ in range(runs)]
     broken = np.mean([t is not None and truths[t] > limit for t in chosen])
     return Kept(float(broken), float(np.median([0.0 if t is None else shares[t] for t in chosen])), oracle)
 
@@ -162,11 +177,48 @@ def called_broken(true_loss: float, limit: float, pairs: int, runs: int, seed: i
     """Return the share of histories in which a promise is called broken, looked at after every pair."""
     generator, chances = np.random.default_rng(seed), [0.04 + true_loss, 0.92 - true_loss, 0.04]
     found = (generator.choice([1.0, 0.0, -1.0], pairs, p=chances) for _ in range(runs))
-    return float(np.mean([tightened(np.ones(pairs), one, 0.5, limit).broken_by is not None for one in found]))
+    return float(np.mean([broken_by(one, limit) is not None for one in found]))
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How a cascade fared that was tightened: shares of runs.
+
+    Attributes:
+        wrongly: A promise that was kept was called broken.
+        losing: The promise is broken at the end, and nobody knows.
+        stopped: No cheap answer is taken at the end.
+    """
+
+    wrongly: float
+    losing: float
+    stopped: float
+
+
+def followed(world: Cascades, at_least: float, limit: float, pairs: int, runs: int, seed: int = 0) -> Followed:
+    """Return what becomes of a cascade that is tightened whenever its promise is called broken."""
+    generator = np.random.default_rng(seed)
+    confidence, losses = world.truths(seed + 1)
+    truth = {t: float(np.mean(np.where(confidence >= t, losses, 0.0))) for t in (at_least, *THRESHOLDS)}
+    found: list[tuple[bool, bool, bool]] = []
+    for _ in range(runs):
+        sure, lost = world.pairs(generator, pairs)
+        threshold: float | None = at_least
+        is_wrong = False
+        while threshold is not None:
+            shown_by = broken_by(np.where(sure >= threshold, lost, 0.0), limit) if len(lost) else None
+            if shown_by is None:
+                break
+            is_wrong |= truth[threshold] <= limit
+            seen, rest = slice(shown_by + 1), slice(shown_by + 1, None)
+            threshold = safer(sure[seen], lost[seen], threshold, limit)
+            sure, lost = sure[rest], lost[rest]
+        found.append((is_wrong, threshold is not None and truth[threshold] > limit, threshold is None))
+    return Followed(*np.mean(found, axis=0).tolist())
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print the tables."""
     rows: list[tuple[str, float, float, float, float, str]] = []
     for world in GAINS:
         one = covered(world, RUNS)
@@ -180,7 +232,7 @@ def main() -> None:
         f"\ncascades, {runs:,} runs each; aim: broken at most 5 %, and from 10,000 pairs on 85 % of the oracle's share"
     )
     told: list[tuple[str, float, int, float, float, float, str]] = []
-    for world in CASCADES:
+    for world in (*CASCADES, OF_FEW):
         for limit in (0.01, 0.02):
             for count in (1000, 2000, 10_000):
                 found = kept(world, count, limit, runs)
@@ -190,11 +242,24 @@ def main() -> None:
                     (world.name, limit, count, 100 * found.broken, found.share, of_oracle, "" if is_ok else "missed")
                 )
     print(table(["world", "loss", "pairs", "broken, %", "cheap share", "of the oracle's", ""], told))
+    alike = [(n, 100 * kept(OF_FEW, n, 0.02, runs, by_unit=False).broken) for n in (1000, 2000, 10_000)]
+    print(f"\n{OF_FEW.name}, a loss of 2 %, were each pair another unit's")
+    print(table(["pairs", "broken, %"], alike))
     print(
         "\nwatching a promise of 2 %, after each of 5,000 audited pairs; aim: called broken at most 5 % while it is kept"
     )
     watched = [(loss, 100 * called_broken(loss, 0.02, 5000, runs)) for loss in (0.0, 0.02, 0.03, 0.04)]
     print(table(["true loss", "called broken, %"], watched))
+    print(
+        "\na cascade that takes all from .5 on, tightened; of runs with 20,000 audited pairs, %; aim: wrongly at most 5 %"
+    )
+    after = [
+        (world.name, limit, followed(world, 0.5, limit, 20_000, runs))
+        for world in CASCADES[:2]
+        for limit in (0.01, 0.02)
+    ]
+    print(table(["world", "loss", "wrongly", "still losing", "none taken"],
+                [(name, limit, 100 * one.wrongly, 100 * one.losing, 100 * one.stopped) for name, limit, one in after]))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_too_few_pairs_are_unknown_with_how_many_it_takes(tmp_path: Path) -> Non
     found = requests(200)
     answer = store(tmp_path / "s", shadowed(found), found).cascade_tune(cheap="v1", expensive="v2")
     assert answer.verdict is Verdict.UNKNOWN
-    assert "needs about 603 pairs, and there are 200" in answer.headline
+    assert "needs about 1,206 pairs, and there are 200" in answer.headline
 
 
 def test_without_outcomes_agreement_stands_in_and_is_called_so(tmp_path: Path) -> None:

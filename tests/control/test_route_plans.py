@@ -10,11 +10,11 @@ import threading
 
 import pytest
 
-from setpoint.control.route_plans import history, last_plan, publish
+from setpoint.control.route_plans import publish
 from setpoint.core.errors import SetpointError, StoreBusy, StoreError
 from setpoint.core.route_plan import Route
 from setpoint.store.layout import Layout
-from setpoint.store.route_file import read_plan
+from setpoint.store.route_file import history, last_plan, read_plan
 from setpoint.testing import temporary_store
 
 

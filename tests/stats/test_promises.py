@@ -10,11 +10,13 @@ from bench.worth import (
     GAINS,
     HIGHEST,
     LOWEST,
+    OF_FEW,
     OF_ORACLE,
     Cascades,
     Gains,
     called_broken,
     covered,
+    followed,
     kept,
 )
 
@@ -38,3 +40,18 @@ def test_a_promise_is_kept_and_takes_what_it_can(world: Cascades) -> None:
 def test_a_lost_promise_is_noticed_and_a_kept_one_left_alone() -> None:
     assert called_broken(0.02, 0.02, 3000, 100, seed=3) <= BROKEN + 3.0 * np.sqrt(BROKEN * (1.0 - BROKEN) / 100)
     assert called_broken(0.05, 0.02, 3000, 40, seed=3) > 0.8
+
+
+def test_pairs_of_few_units_break_no_promise_and_would_if_each_were_another_unit_s() -> None:
+    runs = 100
+    allowed = BROKEN + 3.0 * np.sqrt(BROKEN * (1.0 - BROKEN) / runs)
+    assert kept(OF_FEW, 10_000, 0.02, runs, seed=3).broken <= allowed
+    assert kept(OF_FEW, 10_000, 0.02, runs, seed=3, by_unit=False).broken > allowed
+
+
+@pytest.mark.parametrize("world", CASCADES[:2], ids=lambda world: world.name)
+def test_of_all_thresholds_that_a_cascade_is_tightened_to_a_kept_one_is_seldom_called_broken(world: Cascades) -> None:
+    runs = 100
+    found = followed(world, 0.5, 0.02, 20_000, runs, seed=3)
+    assert found.wrongly <= BROKEN + 3.0 * np.sqrt(BROKEN * (1.0 - BROKEN) / runs)
+    assert found.losing < 0.5

@@ -14,11 +14,11 @@ from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
-from setpoint.predictions.cascades import Losses, audit_share, losses_of
+from setpoint.predictions.cascades import Losses, audits, losses_of
 from setpoint.stats.cascade import THRESHOLDS, Tuned, tuned
 from setpoint.stats.estimate import Estimate
-from setpoint.stats.intervals import mean, ratio_of_means, wilson
-from setpoint.stats.special import FloatArray
+from setpoint.stats.intervals import effective_size, ratio_of_means, wilson
+from setpoint.stats.special import FloatArray, IntArray
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.versus import count_passed_on, query_pairs
 
@@ -49,18 +49,18 @@ def tune_cascade(
     window = window_of_rows(evidence, window)
     versions = (cheap, expensive)
     require_versions(versions, versions_of(evidence, window))
-    matching, audit = evidence.matching(window), audit_share(evidence.model, versions)
+    matching, shares = evidence.matching(window), audits(evidence, versions)
     told = _Told(evidence, cheap, expensive, loss, window)
     if evidence.model.task is Task.GENERATION:
         return told.unknown("a grade is of the one answer that somebody got, and texts cannot be held for equal")
-    if not audit and count_passed_on(evidence, matching, versions):
+    if not any(share for _, share in shares) and count_passed_on(evidence, matching, versions):
         return told.unknown("a cascade passes on hard requests only: audit a share of the others (route.cascade.audit)")
-    found = losses_of(query_pairs(evidence, matching, versions, audit))
+    found = losses_of(query_pairs(evidence, matching, versions, shares))
     if not len(found.losses):
         return told.unknown(f"no request was answered by both: let {cheap} or {expensive} run in shadow of the other")
     if np.isnan(found.confidence).all():
         return told.unknown(f"{cheap} says of no answer how sure it is: record a score, or scores")
-    return told.answer(found, tuned(found.confidence, found.losses, loss), audit)
+    return told.answer(found, tuned(found.confidence, found.losses, loss, found.unit), shares[-1][1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class _Told:
         metrics = _metrics(found, choice, audit)
         tables = (_metrics_table(metrics), _curve(found))
         promise = f"at most {number(self.loss, 'share')} more answers wrong than {self.expensive} alone"
-        because = (self._basis(found), *self._window_words, _PROMISE)
+        because = (self._basis(found), *self._window_words, _PROMISE, *_unit_words(found))
         if choice.at_least is not None:
             share, saving = metrics["cheap_share"], metrics["saving_ratio"]
             saved = f"saves {_percent(saving)} of its cost" if saving.value is not None else "for an unknown saving"
@@ -115,6 +115,10 @@ class _Told:
 
     def _basis(self, found: Losses) -> str:
         pairs = f"{counted(len(found.losses), 'request')} that both answered"
+        if len(_sizes(found)) < len(found.losses):
+            pairs = (
+                f"{counted(len(found.losses), 'request')} of {counted(len(_sizes(found)), 'unit')} that both answered"
+            )
         if found.is_agreement:
             return f"{pairs}, of no known outcome: an answer that differs from {self.expensive}'s counts as lost"
         return f"{pairs} and whose outcome is known; as if it came the same whoever answers"
@@ -152,6 +156,21 @@ _PROMISE = (
 )
 
 
+def _unit_words(found: Losses) -> tuple[str, ...]:
+    """Return how units are counted; nothing where each has one request."""
+    most = int(_sizes(found).max())
+    if most == 1:
+        return ()
+    return (
+        f"a unit is evidence once, weighed by its requests; as if none to come had more than the {most} of one here",
+    )
+
+
+def _sizes(found: Losses) -> IntArray:
+    """Return how many requests each unit has."""
+    return np.unique(found.unit, return_counts=True)[1]
+
+
 def _percent(metric: Metric) -> str:
     return Metric("", metric.value, metric.low, metric.high, "share", "none", 0).text()
 
@@ -168,24 +187,30 @@ def _metrics(found: Losses, choice: Tuned, audit: float) -> dict[str, Metric]:
     saved, cost = taken * (1.0 - audit) * found.cost - found.cheap_cost, found.cost
     unpriced = int(np.count_nonzero(np.isnan(saved)))
     unknown = f"{number(unpriced / rows, 'share')} of {counted(rows, 'pair')} have no known price"
-    each = Estimate.unknown(unknown) if unpriced else _mean(saved)
-    share = each if unpriced else ratio_of_means(
-        rows, float(saved.sum()), float(cost.sum()), sum_xx=float(saved @ saved), sum_yy=float(cost @ cost),
-        sum_xy=float(saved @ cost),
-    )  # fmt: skip
+    each = Estimate.unknown(unknown) if unpriced else _mean(saved, found)
+    share = each if unpriced else _ratio(saved, cost, found)
+    effective = effective_size(rows, float(np.square(_sizes(found)).sum()))
     estimates = {
         "at_least": (Estimate(threshold, None, None), "ratio"),
-        "cheap_share": (wilson(float(np.count_nonzero(taken)), rows), "ratio"),
-        "loss": (_mean(np.where(taken, found.losses, 0.0)), "ratio"),
+        "cheap_share": (wilson(float(np.count_nonzero(taken)), rows, effective), "ratio"),
+        "loss": (_mean(np.where(taken, found.losses, 0.0), found), "ratio"),
         "saving_usd": (each, "usd"),
         "saving_ratio": (share, "ratio"),
     }
     return {name: Metric(name, e.value, e.low, e.high, u, "none", rows, e.reason) for name, (e, u) in estimates.items()}
 
 
-def _mean(values: FloatArray) -> Estimate:
-    rows = float(len(values))
-    return mean(float(values.sum()), float(values @ values), rows, rows)
+def _mean(values: FloatArray, found: Losses) -> Estimate:
+    return _ratio(values, np.ones(len(values)), found)
+
+
+def _ratio(values: FloatArray, others: FloatArray, found: Losses) -> Estimate:
+    """Return the sum of values over that of others, with an interval by which a unit is evidence once."""
+    _, place = np.unique(found.unit, return_inverse=True)
+    x, y = np.bincount(place, values), np.bincount(place, others)
+    return ratio_of_means(
+        len(x), float(x.sum()), float(y.sum()), sum_xx=float(x @ x), sum_yy=float(y @ y), sum_xy=float(x @ y)
+    )
 
 
 def _metrics_table(metrics: dict[str, Metric]) -> Table:
@@ -203,7 +228,7 @@ def _curve(found: Losses) -> Table:
     for wanted in _SHOWN_SHARES:
         place = int(np.argmin(np.abs(taken - wanted * len(found.losses))))
         threshold, share = THRESHOLDS[place], float(taken[place]) / len(found.losses)
-        lost = _mean(np.where(found.confidence >= threshold, found.losses, 0.0))
+        lost = _mean(np.where(found.confidence >= threshold, found.losses, 0.0), found)
         if rows and rows[-1][0] == threshold:
             continue
         rows.append((threshold, share, lost.value, lost.low, lost.high))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control import tightening
 from setpoint.core.clock import QUARTER_HOUR
 from setpoint.core.clock import text as time_text
 from setpoint.core.events import STAGE
@@ -28,24 +29,26 @@ SHADOW_COLUMNS = (
     "mean_score_difference", "cost_usd", "unpriced",
 )  # fmt: skip
 _SHADOW_SHOWN = ("in shadow", "sent", "failed", "unsent", "compared", "same answer", "cost")
-HISTORY_COLUMNS = ("generation", "published_at", "route")
+HISTORY_COLUMNS = ("generation", "published_at", "route", "reason")
 
 
-def route(evidence: RowEvidence, plans: Sequence[RoutePlan], *, fault: str = "") -> Answer:
+def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
     """Return the plan in force, beside what each version did since it was published.
 
     Args:
         evidence: The model's states.
-        plans: Every plan of the model, oldest first; the last is in force.
         fault: Why services cannot read it now; empty when they can.
     """
+    plans = evidence.plans
     zone, now = evidence.model.timezone, evidence.as_of
     plan = plans[-1] if plans else None
     since = plan.published_at if plan else None
     window = None if since is None else Window(min(since, now), now)
     rows = _rows(plan, evidence.traffic(window))
     history = Table(
-        "plans", HISTORY_COLUMNS, [(one.generation, time_text(one.published_at, zone), told(one)) for one in plans]
+        "plans",
+        HISTORY_COLUMNS,
+        [(one.generation, time_text(one.published_at, zone), told(one), one.reason or None) for one in plans],
     )
     lines = [_line(row) for row in rows]
     if plan is None:
@@ -53,6 +56,8 @@ def route(evidence: RowEvidence, plans: Sequence[RoutePlan], *, fault: str = "")
     else:
         headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
     because = [*_faults(fault), *(_doubts(plan, rows, evidence.spending(window)) if plan else ())]
+    if is_tighter := tightening.tighter(evidence.model.route, plan):
+        because.append(is_tighter)
     notes: list[str] = []
     if window is not None and len(plans) > 1:
         start = time_text(window.widened(QUARTER_HOUR).start, zone)
@@ -134,8 +139,10 @@ def told(plan: RoutePlan) -> str:
     one = plan.route
     said = f"{one.strategy}: " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shares)
     if one.cascade is not None:
-        sure = f"{one.cascade.at_least:g}"
-        said = f"cascade: {one.cascade.cheap}, below a confidence of {sure} {one.cascade.expensive}"
+        cheap, expensive, threshold = one.cascade.cheap, one.cascade.expensive, one.cascade.threshold
+        said = f"cascade: {expensive} answers all, as {cheap} lost more than was promised"
+        if threshold is not None:
+            said = f"cascade: {cheap}, below a confidence of {threshold:g} {expensive}"
     if one.shadows:
         said += "; in shadow " + ", ".join(f"{name} {number(share, 'share')}" for name, share in one.shadows)
     return said + (f"; falls back to {', '.join(one.fallback)}" if one.fallback else "")

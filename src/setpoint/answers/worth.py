@@ -19,7 +19,7 @@ from setpoint.core.metric import counted, number
 from setpoint.core.model import Task
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
-from setpoint.predictions.cascades import audit_share
+from setpoint.predictions.cascades import audits
 from setpoint.stats.estimate import LEVEL
 from setpoint.stats.worth import means
 from setpoint.store.evidence import RowEvidence
@@ -152,15 +152,16 @@ def _versions_compared(
 ) -> _Compared:
     """Compare two versions by the requests that both answered, else by those that either was drawn for."""
     matching = evidence.matching(window)
-    audit = audit_share(evidence.model, versions)
+    shares = audits(evidence, versions)
+    audited = [share for _, share in shares if share]
     if evidence.model.task is not Task.GENERATION:  # a grade is of the one answer that somebody got
-        paired = query_paired(evidence, matching, versions, audit, cohort)
+        paired = query_paired(evidence, matching, versions, shares, cohort)
         if sum(one.sides[0].rows for one in paired.values()) >= FEWEST_PAIRS:
             said = "held against each other on requests that both answered; as if the outcome came the same either way"
-            if audit:
-                said += f", and {audit:.3g} of the accepted requests had been audited all the time"
+            if audited and not evidence.plans:
+                said += f", and {audited[-1]:.3g} of the accepted requests had been audited all the time"
             return _Compared(versions, paired, said)
-    if not audit and count_passed_on(evidence, matching, versions):
+    if not audited and count_passed_on(evidence, matching, versions):
         why = "a cascade gives each version other requests: audit a share of the cheap answers (route.cascade.audit)"
         return _Compared(versions, {}, unknown=why)
     sides = [[(day, state.only(version=one)) for day, state in evidence.arrivals_by_day(window)] for one in versions]

@@ -32,6 +32,8 @@ def tick(store: Store = None) -> None:
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
     for model, one in done.noticed:
         say(f"{model}: new {one.kind} in traffic: {one.subject}")
+    for plan in done.tightened:
+        say(f"{plan.model}: route plan {plan.generation} is in force: {plan.reason}")
     for model, repriced in done.repriced:
         say(f"{model}: {repriced.text}")
     for finding in done.findings:

@@ -2,50 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+
+import numpy as np
+
 from setpoint.control.episode import Episode
+from setpoint.core.clock import text
 from setpoint.core.metric import number
-from setpoint.predictions.cascades import losses_of
-from setpoint.stats.cascade import tightened
+from setpoint.core.route_plan import Cascade, RoutePlan
+from setpoint.core.window import Window
+from setpoint.predictions.cascades import audits, losses_of
+from setpoint.stats.cascade import broken_by, safer
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.versus import query_pairs
 
 CASCADE_LOSS = "cascade_loss"
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What audited requests show against a cascade.
+
+    Attributes:
+        cascade: The cascade.
+        at: When they showed it, microseconds.
+        pairs: How many did.
+        keeps_it: The lowest threshold above the present one that is known to keep the promise; None without any.
+        is_agreement: Whether an answer counts as lost that differs from the expensive one.
+    """
+
+    cascade: Cascade
+    at: int
+    pairs: int
+    keeps_it: float | None
+    is_agreement: bool
+
+    @property
+    def said(self) -> str:
+        """What is wrong, in words."""
+        told = "answers that differ" if self.is_agreement else "wrong answers more"
+        return (
+            f"the cascade from {self.cascade.cheap} to {self.cascade.expensive} loses more than"
+            f" {number(self.cascade.loss, 'share')}: {told}, by audited requests since {self.cascade.threshold:g} was"
+            " taken for sure enough"
+        )
+
+    @property
+    def subject(self) -> str:
+        """What the finding is about."""
+        return _subject(self.cascade)
+
+
 def cascade_loss(evidence: RowEvidence, _now: int) -> list[Episode]:
-    """A declared cascade whose audited requests show that it loses more answers than it may.
+    """A cascade whose audited requests show that it loses more answers than it may.
 
     Audited are cheap answers that the expensive version was asked for too, by lot, and as small a share of the requests
-    that were passed on. It goes on until the declaration is another.
+    that were passed on. What `tick` tightened for it was over then, and is told by the plans; else it goes on until
+    another threshold is in force.
     """
-    route = evidence.model.route
-    cascade = route.cascade if route else None
-    if cascade is None or not cascade.audit:
-        return []
-    versions = (cascade.cheap, cascade.expensive)
-    found = losses_of(query_pairs(evidence, evidence.matching(None), versions, cascade.audit))
+    plans = evidence.plans
+    zone = evidence.model.timezone
+    found = [episode for before, plan in pairwise(plans) for episode in _acted_on(before, plan, zone)]
+    cascade = _cascade(evidence)
+    lost = None if cascade is None or is_tightened_on_loss(cascade, plans) else find_loss(evidence)
+    if lost is not None:
+        raised = f"let {lost.cascade.expensive} answer until `setpoint cascade tune` names a threshold"
+        if lost.keeps_it is not None:
+            raised = f"raise at_least to {lost.keeps_it:g}, which keeps it"
+        numbers: dict[str, object] = {
+            "at_least": lost.cascade.threshold,
+            "keeps_it": lost.keeps_it,
+            "audited_pairs": lost.pairs,
+            "loss": lost.cascade.loss,
+        }
+        said = f"{lost.said}; {raised}"
+        found.append(Episode(CASCADE_LOSS, "", lost.subject, lost.at, None, "breach", said, numbers, lost.at))
+    return found
+
+
+def is_tightened_on_loss(cascade: Cascade, plans: list[RoutePlan]) -> bool:
+    """Return whether `tick` acts on a loss; where no plan is in force there is none to tighten."""
+    return bool(plans) and cascade.on_loss == "tighten"
+
+
+def find_loss(evidence: RowEvidence) -> Lost | None:
+    """Return what requests show against the cascade in force, since its threshold is; None while they show nothing.
+
+    Whoever looks later finds the same, by what was known when it showed.
+    """
+    cascade = _cascade(evidence)
+    if cascade is None or cascade.threshold is None or not cascade.audit:
+        return None
+    versions, since = (cascade.cheap, cascade.expensive), _since(evidence.plans)
+    window = None if since is None else Window(since, max(since, evidence.as_of) + 1)
+    found = losses_of(query_pairs(evidence, evidence.matching(window), versions, audits(evidence, versions)))
     if not len(found.losses):
-        return []
-    broken_by = tightened(found.confidence, found.losses, cascade.at_least, cascade.loss).broken_by
-    if broken_by is None:
-        return []
-    # Whoever looks later says the same: by what was known when it showed.
-    seen = broken_by + 1
-    safer = tightened(found.confidence[:seen], found.losses[:seen], cascade.at_least, cascade.loss).at_least
-    at = int(found.known_at[broken_by])
-    raised = f"let {cascade.expensive} answer until `setpoint cascade tune` names a threshold"
-    if safer is not None:
-        raised = f"raise at_least to {safer:g}, which keeps it"
-    told = "answers that differ" if found.is_agreement else "wrong answers more"
-    said = (
-        f"the cascade from {cascade.cheap} to {cascade.expensive} loses more than {number(cascade.loss, 'share')}:"
-        f" {told}, by audited requests since {cascade.at_least:g} was taken for sure enough; {raised}"
+        return None
+    # What a plan took is known, whoever decided; without one the declared threshold stands in.
+    taken = ~found.passed_on if evidence.plans else found.confidence >= cascade.threshold
+    shown_by = broken_by(np.where(taken, found.losses, 0.0), cascade.loss)
+    if shown_by is None:
+        return None
+    seen = slice(shown_by + 1)
+    keeps_it = safer(
+        found.confidence[seen], found.losses[seen], cascade.threshold, cascade.loss, units=found.unit[seen]
     )
+    return Lost(cascade, int(found.known_at[shown_by]), shown_by + 1, keeps_it, found.is_agreement)
+
+
+def _cascade(evidence: RowEvidence) -> Cascade | None:
+    """Return the cascade in force; the declared one where no plan was published."""
+    plans = evidence.plans
+    route = plans[-1].route if plans else evidence.model.route
+    return route.cascade if route else None
+
+
+def _since(plans: list[RoutePlan]) -> int | None:
+    """Return since when what the last plan promises is in force, microseconds; None without plans."""
+    same = list(takewhile(lambda plan: _promise(plan) == _promise(plans[-1]), reversed(plans)))
+    return same[-1].published_at if same else None
+
+
+def _promise(plan: RoutePlan) -> tuple[object, ...] | None:
+    cascade = plan.route.cascade
+    return cascade and (cascade.cheap, cascade.expensive, cascade.threshold, cascade.loss)
+
+
+def _acted_on(before: RoutePlan, plan: RoutePlan, zone: str) -> Iterator[Episode]:
+    """Yield the loss that a plan was published for, if it was: it was over then."""
+    was, now = before.route.cascade, plan.route.cascade
+    if was is None or now is None or now.tightening is None or now.tightening == was.tightening:
+        return
+    said = f"{plan.reason} since {text(plan.published_at, zone)}"
+    at = now.tightening.noticed_at
     numbers: dict[str, object] = {
-        "at_least": cascade.at_least,
-        "keeps_it": safer,
-        "audited_pairs": seen,
-        "loss": cascade.loss,
+        "at_least": was.threshold,
+        "keeps_it": now.threshold,
+        "loss": was.loss,
+        "generation": plan.generation,
     }
-    subject = f"{cascade.cheap} from {cascade.at_least:g}"
-    return [Episode(CASCADE_LOSS, "", subject, at, None, "breach", said, numbers, noticed_at=at)]
+    yield Episode(CASCADE_LOSS, "", _subject(was), at, plan.published_at, "breach", said, numbers, at)
+
+
+def _subject(cascade: Cascade) -> str:
+    return f"{cascade.cheap} from {cascade.threshold:g}"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.noticed import Noticed, note, unnoted
+from setpoint.control.tightening import tighten
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
 from setpoint.core.prices import PriceBook
+from setpoint.core.route_plan import RoutePlan
 from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.findings import write_findings
@@ -33,6 +35,7 @@ class Tick:
         buckets: Hours that were closed or recomputed.
         findings: Rows that were added to the findings.
         noticed: Model and what was new in its traffic, and is now a change.
+        tightened: Plans that were published since a cascade lost more than it may.
         repriced: Model and what became of its calls that had no price, or cost another amount now.
     """
 
@@ -40,6 +43,7 @@ class Tick:
     buckets: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
     noticed: list[tuple[str, Noticed]] = field(default_factory=list[tuple[str, Noticed]])
+    tightened: list[RoutePlan] = field(default_factory=list[RoutePlan])
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
@@ -62,6 +66,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
             done.shipment = ship(layout)
         except StoreBusy:
             done.shipment = None
+        done.tightened = [plan for name in layout.models() if (plan := tighten(layout, name))]
         now = layout.clock.now()
         book = layout.price_book()
         for name in layout.models():

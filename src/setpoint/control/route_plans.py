@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from setpoint.core.errors import StoreBusy, StoreError
 from setpoint.core.route_plan import Route, RoutePlan
 from setpoint.store.layout import Layout, write_atomically, writing
-from setpoint.store.route_file import decoded, encoded, read_plan
+from setpoint.store.route_file import encoded, history, history_path, last_plan, read_plan
 
 
 def publish(
-    layout: Layout, model: str, route: Route, *, expected_generation: int | None = None, salt: str | None = None
+    layout: Layout,
+    model: str,
+    route: Route,
+    *,
+    expected_generation: int | None = None,
+    salt: str | None = None,
+    reason: str = "",
 ) -> RoutePlan:
     """Put a route in force: every service takes it with one of its next requests, within 20 ms.
 
@@ -22,6 +26,7 @@ def publish(
         expected_generation: The plan that the caller has seen, 0 for none: another one in force is an error.
         salt: Draws the units anew. None: they stay where they are while the same versions share them, and are drawn
             anew when others do.
+        reason: Why, in words; empty when somebody declared it.
 
     Returns:
         The plan.
@@ -43,24 +48,14 @@ def publish(
         if salt is None:
             stays = before is not None and set(dict(before.route.shares)) == set(dict(route.shares))
             salt = before.salt if before and stays else f"{model}/{number}"
-        plan = RoutePlan(model, number, route, salt, layout.clock.now())
+        plan = RoutePlan(model, number, route, salt, layout.clock.now(), reason)
         path = layout.route(model)
         with writing(layout.root):
             path.parent.mkdir(exist_ok=True)
-            with _history(layout, model).open("ab") as file:
+            with history_path(path).open("ab") as file:
                 file.write(b"\n" + encoded(plan))  # a line that a crash tore ends here
             write_atomically(path, encoded(plan))
     return plan
-
-
-def last_plan(layout: Layout, model: str) -> RoutePlan | None:
-    """Return the plan in force, also when its file is gone or damaged: every plan is in the history too."""
-    try:
-        found = read_plan(layout.route(model))
-    except StoreError:
-        found = None
-    plans = history(layout, model) if found is None else [found]
-    return plans[-1] if plans else None
 
 
 def fault(layout: Layout, model: str) -> str:
@@ -84,23 +79,3 @@ def restore(layout: Layout, model: str) -> None:
         if plan is not None:
             with writing(layout.root):
                 write_atomically(layout.route(model), encoded(plan))
-
-
-def history(layout: Layout, model: str) -> list[RoutePlan]:
-    """Return every plan of a model, oldest first; a line that a crash tore is left out."""
-    path = _history(layout, model)
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    found: list[RoutePlan] = []
-    for line in lines:
-        try:
-            found.append(decoded(line, path))
-        except StoreError:
-            continue
-    return found
-
-
-def _history(layout: Layout, model: str) -> Path:
-    return layout.route(model).with_suffix(".ndjson")

@@ -18,6 +18,21 @@ BUCKETS = 10_000
 
 Strategy = Literal["single", "ab", "canary", "shadow", "cascade", "fallback"]
 VersionRole = Literal["stable", "candidate"]
+OnLoss = Literal["tighten", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """What `tick` asks of cheap answers since they lost more than was promised.
+
+    Attributes:
+        at_least: The confidence from which a cheap answer is taken; None when none is, and the expensive version
+            answers all.
+        noticed_at: When audited requests showed the loss, microseconds.
+    """
+
+    at_least: float | None
+    noticed_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,8 @@ class Cascade:
         at_least: The confidence from which the cheap answer is taken, 0 to 1.
         audit: Share of the requests with a cheap answer that are also sent to the expensive version, in shadow.
         loss: How many more of all answers may be wrong than if the expensive version gave each, 0 to 1.
+        on_loss: What `tick` does when audited requests show that more are: tighten, or report it only.
+        tightening: What it has done; never declared.
     """
 
     cheap: str
@@ -37,6 +54,13 @@ class Cascade:
     at_least: float
     audit: float = 0.0
     loss: float = 0.01
+    on_loss: OnLoss = "tighten"
+    tightening: Tightening | None = None
+
+    @property
+    def threshold(self) -> float | None:
+        """The confidence from which a cheap answer is taken now; None when none is."""
+        return self.at_least if self.tightening is None else self.tightening.at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +140,7 @@ class RoutePlan:
         route: What to do.
         salt: Of the hash; another one draws the units anew.
         published_at: When, microseconds.
+        reason: Why, in words; empty when somebody declared it.
     """
 
     model: str
@@ -123,6 +148,7 @@ class RoutePlan:
     route: Route
     salt: str = ""
     published_at: int = 0
+    reason: str = ""
 
     @cached_property
     def is_plain(self) -> bool:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from setpoint.core.clock import MICROS, parse_duration
 from setpoint.core.errors import DeclarationError
-from setpoint.core.route_plan import Cascade, Limits, Route, Strategy
+from setpoint.core.route_plan import Cascade, Limits, OnLoss, Route, Strategy
 from setpoint.declare.parts import Part, Share, Usd
 from setpoint.declare.spellings import Duration, Word, duration_spelling, refuse
 
@@ -29,6 +29,8 @@ class CascadeDeclaration(Part):
     """Share of the requests with a cheap answer that are also sent to the expensive version, in shadow."""
     loss: Share = 0.01
     """How many more of all answers may be wrong than if the expensive version gave each."""
+    on_loss: OnLoss = "tighten"
+    """What `setpoint tick` does when audited requests show that more are: take fewer cheap answers, or only say so."""
 
 
 class LimitsDeclaration(Part):
@@ -116,7 +118,7 @@ def told_route(route: Route | None) -> dict[str, object] | None:
         "stable": route.stable,
         "shadow": dict(route.shadows) or None,
         "fallback": list(route.fallback) or None,
-        "cascade": cascade and asdict(cascade),
+        "cascade": cascade and {**asdict(cascade), "tightening": None},
         "limits": {name: value for name, value in limits.items() if value != usual[name]} or None,
     }
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from setpoint.core.model import Model
 from setpoint.stats.special import FloatArray
-from setpoint.store.versus import Pairs
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.versus import Audits, Pairs, Versions
+
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +24,8 @@ class Losses:
         losses: How much better the expensive answer was: 1, 0 or -1.
         cheap_cost: Dollars; nan when unknown.
         cost: Dollars of the expensive answer; nan when unknown.
+        passed_on: Whether a cascade passed it on, so that nothing was lost.
+        unit: A number for each unit.
         is_agreement: Whether no outcome is known, so that a loss is an answer that differs from the expensive one.
     """
 
@@ -29,6 +34,8 @@ class Losses:
     losses: FloatArray
     cheap_cost: FloatArray
     cost: FloatArray
+    passed_on: BoolArray
+    unit: FloatArray
     is_agreement: bool
 
 
@@ -39,13 +46,28 @@ def losses_of(pairs: Pairs) -> Losses:
     if is_agreement:
         losses = pairs.differs
     known = ~np.isnan(losses)
-    known_at, confidence, cheap_cost, cost = (
-        column[known] for column in (pairs.known_at, pairs.confidence, pairs.cheap_cost, pairs.cost)
+    return Losses(
+        pairs.known_at[known],
+        pairs.confidence[known],
+        losses[known],
+        pairs.cheap_cost[known],
+        pairs.cost[known],
+        pairs.passed_on[known] > 0.0,
+        pairs.unit[known],
+        is_agreement,
     )
-    return Losses(known_at, confidence, losses[known], cheap_cost, cost, is_agreement)
 
 
-def audit_share(model: Model, versions: tuple[str, str]) -> float:
-    """Return the share of accepted cheap answers that the declared cascade of two versions audits; 0 without one."""
-    cascade = model.route.cascade if model.route else None
-    return cascade.audit if cascade and {cascade.cheap, cascade.expensive} == set(versions) else 0.0
+def audits(evidence: RowEvidence, versions: Versions) -> Audits:
+    """Return which share of the cheap answers that a cascade of two versions accepted was audited, and since when.
+
+    As the plans that were in force say, and before the first one as that does; as declared while none was published.
+    """
+    routes = [(plan.published_at, plan.route) for plan in evidence.plans] or [(0, evidence.model.route)]
+    found: list[tuple[int, float]] = []
+    for since, route in routes:
+        cascade = route.cascade if route else None
+        share = cascade.audit if cascade and {cascade.cheap, cascade.expensive} == set(versions) else 0.0
+        if not found or found[-1][1] != share:
+            found.append((since, share))
+    return found

@@ -47,8 +47,11 @@ class Request(msgspec.Struct, gc=False):
             if version != served:
                 yield version
         cascade = self.plan.route.cascade
-        if cascade is not None and served == cascade.cheap and self._is_audited(cascade.audit):
-            yield cascade.expensive
+        if cascade is not None and self._is_audited(cascade.audit):
+            if served == cascade.cheap:
+                yield cascade.expensive
+            elif cascade.threshold is None:  # or nobody would ever know whether the cheap one is good enough again
+                yield cascade.cheap
 
     def _is_audited(self, share: float) -> bool:
         """Return whether it is among those whose cheap answer the expensive version is held against."""

@@ -108,6 +108,13 @@ class Turns:
         return found
 
     def _cascaded(self, cascade: Cascade, limits: Limits) -> Asking[list[Attempt]]:
+        if cascade.threshold is None:
+            expensive = yield from self._turn(cascade.expensive, limits)
+            return (
+                [expensive]
+                if expensive.reply is not None
+                else [expensive, (yield from self._turn(cascade.cheap, limits))]
+            )
         cheap = yield from self._turn(cascade.cheap, limits)
         if cheap.reply is not None and self._is_accepted(cheap.reply, cascade):
             return [cheap]
@@ -116,10 +123,12 @@ class Turns:
         return [cheap, expensive] if expensive.reply is not None or cheap.reply is None else [expensive, cheap]
 
     def _is_accepted(self, reply: Reply, cascade: Cascade) -> bool:
-        if self._accept is not None:
-            return bool(self._accept(reply))
-        sureness = reply.sureness
-        return sureness is not None and sureness >= cascade.at_least
+        sureness, threshold = reply.sureness, cascade.threshold
+        is_sure = sureness is not None and threshold is not None and sureness >= threshold
+        if self._accept is None:
+            return is_sure
+        # A function of the user's stands in for the declared threshold, not for one that a lost promise raised.
+        return (is_sure or cascade.tightening is None) and bool(self._accept(reply))
 
     def _turn(self, version: str, limits: Limits) -> Asking[Attempt]:
         """Ask a version, again while that may help."""

@@ -12,6 +12,7 @@ import msgspec
 from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
 from setpoint.control.route_plans import fault, publish, restore
+from setpoint.control.tightening import carried, tighter
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
@@ -32,6 +33,7 @@ from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features, unseen_units
 from setpoint.store.layout import Layout
 from setpoint.store.retyping import Retyping, retype, survey
+from setpoint.store.route_file import last_plan
 from setpoint.store.summaries import basis
 
 CONFIG = "config"
@@ -87,7 +89,7 @@ class ModelPlan:
         changes: Field by field; empty for a model that is new.
         storage: What it takes on disk; None for one that is declared no longer.
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
-        doubts: What the declaration names and nobody has seen, in words.
+        doubts: What the declaration names and nobody has seen, and where what is in force is tighter, in words.
         cuts: Where numbers are cut into bands that are frozen now, in words.
         limits: How often each declared limit on drift would have alarmed on the reference.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
@@ -287,7 +289,11 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         if one.model.route is not None and (
             one.is_new or any(change.key.startswith("route") for change in one.changes)
         ):
-            publish(layout, one.model.name, one.model.route)  # before it is declared: after a crash it is done again
+            before = last_plan(layout, one.model.name)
+            generation = before.generation if before else 0
+            route = carried(one.model.route, before)
+            # Before it is declared: after a crash it is done again.
+            publish(layout, one.model.name, route, expected_generation=generation)
         elif one.route_fault:
             restore(layout, one.model.name)
         layout.declare(one.model)
@@ -377,7 +383,12 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
         changes=changes,
         storage=estimate(layout, model),
         lost=() if layout is None else lost_days(layout, known, after),
-        doubts=(*unseen_features(layout, model), *unseen_units(layout, model), *_left_route(model, known)),
+        doubts=(
+            *unseen_features(layout, model),
+            *unseen_units(layout, model),
+            *_left_route(model, known),
+            *_tighter(layout, model),
+        ),
         cuts=cuts,
         limits=limits_replayed(layout, model),
         retypings=retypings,
@@ -391,6 +402,12 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
 def _left_route(model: Model, before: Model) -> Iterator[str]:
     if before.route is not None and model.route is None:
         yield "no route is declared any more, and the last one stays in force: declare `strategy: single` to end it"
+
+
+def _tighter(layout: Layout | None, model: Model) -> list[str]:
+    """Return how the route in force is tighter than the declared one, in words."""
+    said = "" if layout is None else tighter(model.route, last_plan(layout, model.name))
+    return [f"route.cascade: {said}"] if said else []
 
 
 def differences(before: Model, after: Model) -> list[FieldChange]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.route import route
-from setpoint.control.route_plans import fault, history, last_plan
+from setpoint.control.route_plans import fault
 from setpoint.project.log import When, open_log
 from setpoint.store.layout import Layout
 
@@ -20,8 +20,4 @@ def route_of(store: Path, model: str = "", *, as_of: When = None) -> Answer:
         as_of: Answer as if it were this time.
     """
     with open_log(store) as log, log.evidence(model, as_of) as evidence:
-        layout, name, now = Layout.open(store), evidence.model.name, evidence.as_of
-        plan = last_plan(layout, name)
-        # The history may end with one that a crash kept from coming into force.
-        plans = [one for one in history(layout, name) if plan is not None and one.generation <= plan.generation]
-        return route(evidence, [one for one in plans if one.published_at <= now], fault=fault(layout, name))
+        return route(evidence, fault=fault(Layout.open(store), evidence.model.name))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.stats.estimate import LEVEL
-from setpoint.stats.special import FloatArray
+from setpoint.stats.special import FloatArray, IntArray
 
 RISK = 1.0 - LEVEL
 _BOLDEST = 0.5
@@ -40,29 +40,19 @@ class Tuned:
     pairs_needed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tightened:
-    """Whether a promise that is kept in production was broken.
-
-    Attributes:
-        broken_by: The pair that showed it; None while nothing does.
-        at_least: The lowest threshold above the present one that keeps the promise; None when none is known to.
-    """
-
-    broken_by: int | None
-    at_least: float | None
-
-
-def tuned(confidence: FloatArray, losses: FloatArray, limit: float) -> Tuned:
+def tuned(confidence: FloatArray, losses: FloatArray, limit: float, units: FloatArray | None = None) -> Tuned:
     """Return the lowest threshold whose mean loss is at most `limit`, with a risk of 5 % that it is more.
 
-    Thresholds are tested from the safest down, each with the whole risk, until one fails. Assumes that pairs are alike
-    and independent, as a random share of the requests is; of a test the p-value is exact at any number of them.
+    Thresholds are tested from the safest down, each with the whole risk, until one fails. Assumes that units are alike
+    and independent, and that none to come has more pairs than the largest here; then the p-value of a test is exact at
+    any number of them.
 
     Args:
         confidence: Of the cheap answer, 0 to 1; nan is never taken. In the order of time, shape (pairs,).
         losses: How much better the expensive answer was, -1 to 1, same shape.
         limit: The mean loss over all requests that is allowed, above 0 and below 1.
+        units: A number for each unit, same shape: pairs of one unit may depend on each other as they like, and are one
+            bet. None: each pair is of another unit.
 
     Example:
         >>> sure = np.tile([0.95, 0.6], 2000)
@@ -73,52 +63,75 @@ def tuned(confidence: FloatArray, losses: FloatArray, limit: float) -> Tuned:
         Tuned(at_least=None, pairs=200, pairs_needed=299)
 
     Source: Angelopoulos, Bates, Candès, Jordan & Lei (2021), "Learn then Test", arXiv 2110.01052, fixed-sequence
-    testing; Waudby-Smith & Ramdas (2024), JRSS B 86, for the betting p-value.
+    testing; Waudby-Smith & Ramdas (2024), JRSS B 86, for the betting p-value; `_Units` for the rest.
     """
-    passed: float | None = None
+    whose, passed = _Units.of(units, len(losses)), None
     for threshold in THRESHOLDS:
-        if p_value(_taken(confidence, losses, threshold), limit) > RISK:
+        if p_value(whose.losses(_taken(confidence, losses, threshold), limit), limit) > RISK:
             break
         passed = threshold
     if passed is not None:
         return Tuned(passed, len(losses))
-    return Tuned(None, len(losses), _pairs_needed(confidence, losses, limit))
+    return Tuned(None, len(losses), _pairs_needed(confidence, losses, limit, whose))
 
 
-def tightened(confidence: FloatArray, losses: FloatArray, at_least: float, limit: float) -> Tightened:
-    """Return whether the mean loss of a running cascade is above `limit`, and which higher threshold keeps it below.
+def broken_by(losses: FloatArray, limit: float) -> int | None:
+    """Return the pair that shows that a running cascade loses more than `limit` on average; None while nothing does.
 
-    A promise that is kept is called broken in at most 5 % of histories, however often one looks: somebody bets that it
-    is broken, and has won twenty times the stake. A higher threshold is named with the same risk.
+    Looked at after every pair, a promise is called broken in at most 5 % of histories if at every moment the mean loss
+    of all requests so far was at most the limit. That rests on the lot which requests are audited by, and on nothing
+    else: requests may depend on each other, and change. For the stakes are fixed; with a share `a` audited and a loss
+    `l` at each request, the wealth over the product of its means `1 + a s (l - limit)` is a martingale, and that
+    product is at most `exp(a s sum(l - limit))`, so at most 1.
 
     Args:
-        confidence: Of the cheap answer of audited requests, as drawn from all requests; see `tuned`.
-        losses: Of those, in the order of time.
+        losses: Of audited requests, as drawn from all requests, in the order of time; 0 where the cheap answer was not
+            taken.
+        limit: What is promised.
+
+    Example:
+        >>> broken_by(np.resize([0, 0, 0, 1.0], 4000), 0.02), broken_by(np.zeros(4000), 0.02)
+        (51, None)
+
+    Source: Ville (1939); Waudby-Smith & Ramdas (2024), JRSS B 86, for bets on a bounded mean.
+    """
+    wealth = _mixed(losses - limit, 1.0 + limit)
+    crossed = np.flatnonzero(wealth >= -math.log(RISK))
+    return int(crossed[0]) if len(crossed) else None
+
+
+def safer(
+    confidence: FloatArray, losses: FloatArray, at_least: float, limit: float, units: FloatArray | None = None
+) -> float | None:
+    """Return the lowest threshold above the one in force that keeps the promise, with a risk of 5 % that it does not.
+
+    Bets of fixed sizes rather than those of `tuned`, for here the pairs end when something showed.
+
+    Args:
+        confidence: See `tuned`.
+        losses: See `tuned`.
         at_least: The threshold in force.
         limit: What is promised.
+        units: See `tuned`.
+
+    Returns:
+        The threshold; None when none is known to keep it.
 
     Example:
         >>> sure = np.tile([0.95, 0.6], 2000)
         >>> lost = np.where(sure < 0.9, np.resize([0, 0, 0, 1.0], 4000), 0.0)
-        >>> tightened(sure, lost, 0.5, 0.02)
-        Tightened(broken_by=51, at_least=0.6106)
-        >>> tightened(sure, lost, 0.9, 0.02)
-        Tightened(broken_by=None, at_least=None)
-
-    Source: Ville (1939); Waudby-Smith & Ramdas (2024), JRSS B 86, for bets on a bounded mean.
+        >>> safer(sure, lost, 0.5, 0.02), safer(sure[:52], lost[:52], 0.5, 0.02)
+        (0.6106, None)
     """
-    wealth = _mixed(_taken(confidence, losses, at_least) - limit, 1.0 + limit)
-    crossed = np.flatnonzero(wealth >= -math.log(RISK))
-    if not len(crossed):
-        return Tightened(None, None)
-    safer: float | None = None
+    whose, found = _Units.of(units, len(losses)), None
     for threshold in THRESHOLDS:
         if threshold <= at_least:
             break
-        if _mixed(limit - _taken(confidence, losses, threshold), 1.0 - limit).max() < -math.log(RISK):
+        taken = whose.losses(_taken(confidence, losses, threshold), limit)
+        if _mixed(limit - taken, 1.0 - limit).max() < -math.log(RISK):
             break
-        safer = threshold
-    return Tightened(int(crossed[0]), safer)
+        found = threshold
+    return found
 
 
 def p_value(losses: FloatArray, limit: float) -> float:
@@ -148,6 +161,42 @@ def p_value(losses: FloatArray, limit: float) -> float:
     return math.exp(-max(float(wealth.max()), 0.0))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Units:
+    """Whose the pairs are: a unit is one bet.
+
+    A unit's losses are summed, with the whole stake for the unit with the most pairs: one that has fewer is filled up
+    with pairs that lose just the limit, on which nobody wins. Then the mean over units is above the limit just when the
+    mean over pairs is, and units are what is independent.
+
+    Source: Cochran (1977), Sampling Techniques, section 9A: the mean of clusters of several sizes is a ratio of sums.
+
+    Attributes:
+        place: Of each pair's unit, in the order in which units came.
+        sizes: Pairs by unit.
+    """
+
+    place: IntArray
+    sizes: IntArray
+
+    @classmethod
+    def of(cls, units: FloatArray | None, pairs: int) -> _Units:
+        names = np.arange(pairs) if units is None else units
+        _, first, place, sizes = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
+        order = np.argsort(first)
+        return cls(np.argsort(order)[place], sizes[order])
+
+    @property
+    def largest(self) -> int:
+        """Pairs of the unit that has the most."""
+        return int(self.sizes.max())
+
+    def losses(self, losses: FloatArray, limit: float) -> FloatArray:
+        """Return a loss a unit, -1 to 1, from those of pairs."""
+        largest = self.largest
+        return (np.bincount(self.place, losses) + (largest - self.sizes) * limit) / largest
+
+
 def _taken(confidence: FloatArray, losses: FloatArray, at_least: float) -> FloatArray:
     return np.where(confidence >= at_least, losses, 0.0)
 
@@ -158,18 +207,18 @@ def _mixed(gains: FloatArray, largest_loss: float, stakes: Sequence[float] = _ST
     return np.logaddexp.reduce(each, axis=0) - math.log(len(stakes))
 
 
-def _pairs_needed(confidence: FloatArray, losses: FloatArray, limit: float) -> int | None:
+def _pairs_needed(confidence: FloatArray, losses: FloatArray, limit: float, units: _Units) -> int | None:
     """Return about how many pairs it takes until some threshold passes, should they all be as those there are."""
     evidence = -math.log(RISK)
-    fewest = _fewest(limit)
+    fewest = _fewest(limit) * units.largest
     if len(losses) < fewest:
         return fewest
     needed: list[float] = []
     for threshold in THRESHOLDS:
-        taken = _taken(confidence, losses, threshold)
+        taken = units.losses(_taken(confidence, losses, threshold), limit)
         room = limit - float(taken.mean())
         if room > 0.0 and bool(np.any(confidence >= threshold)):
-            needed.append(2.0 * evidence * float(taken.var()) / room**2)
+            needed.append(2.0 * evidence * float(taken.var()) / room**2 * len(losses) / len(taken))
     return max(math.ceil(min(needed)), 2 * len(losses)) if needed else None
 
 

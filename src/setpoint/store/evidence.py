@@ -14,6 +14,7 @@ from setpoint.core.clock import DAY, QUARTER_HOUR, moment
 from setpoint.core.events import TIMESTAMP
 from setpoint.core.finding import Finding
 from setpoint.core.model import Cohort, Model, Task
+from setpoint.core.route_plan import RoutePlan
 from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store import measures
 from setpoint.store.ages import aged
@@ -95,6 +96,11 @@ class RowEvidence:
     def is_timed(self) -> bool:
         """Whether predictions have a time."""
         return self.span is not None
+
+    @property
+    def plans(self) -> list[RoutePlan]:
+        """Every route plan that was in force, oldest first; a file's rows have none."""
+        return []
 
     def quality(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the quality state of a window; None is all rows.

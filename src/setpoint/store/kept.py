@@ -10,6 +10,7 @@ from setpoint.core.clock import MICROS, QUARTER_HOUR, text
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model
+from setpoint.core.route_plan import RoutePlan
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
@@ -22,6 +23,7 @@ from setpoint.store.measures import PROFILE, SPENDING, TRAFFIC, Definition
 from setpoint.store.money import MONEY
 from setpoint.store.news import has_news
 from setpoint.store.quality_kinds import quality_kind
+from setpoint.store.route_file import plans_in_force
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Kept, Progress, Summaries
@@ -83,6 +85,11 @@ class KeptEvidence(RowEvidence):
     def inputs(self) -> dict[str, Column]:  # pyright: ignore[reportIncompatibleVariableOverride] — opened late
         """How each feature is read."""
         return self.snapshot.columns
+
+    @property
+    def plans(self) -> list[RoutePlan]:
+        """Every route plan that was in force until then."""
+        return [one for one in plans_in_force(self._layout, self.model.name) if one.published_at <= self.as_of]
 
     @cached_property
     def progress(self) -> Progress | None:

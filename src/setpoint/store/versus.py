@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +21,9 @@ HOLDOUT = "holdout"
 
 FloatArray = NDArray[np.float64]
 Versions = tuple[str, str]
+Audits = Sequence[tuple[int, float]]
+"""From when on which share of a cascade's accepted requests is audited, oldest first, microseconds; 0 where none is."""
+UNAUDITED: Audits = ((0, 0.0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Pairs:
         differs: Whether the answers differ, 1 or 0; nan where they cannot be compared.
         cheap_cost: Dollars; nan when unknown.
         cost: Dollars of the expensive answer; nan when unknown.
+        passed_on: Whether a cascade passed it on, 1 or 0.
+        unit: A number for each unit.
     """
 
     known_at: FloatArray
@@ -76,6 +82,8 @@ class Pairs:
     differs: FloatArray
     cheap_cost: FloatArray
     cost: FloatArray
+    passed_on: FloatArray
+    unit: FloatArray
 
 
 def query_drawn(
@@ -116,7 +124,7 @@ _DRAWN = "chance > 0.0 AND chance < 1.0"
 
 
 def query_paired(
-    evidence: RowEvidence, matching: Matching, versions: Versions, audit: float, cohort: str = ""
+    evidence: RowEvidence, matching: Matching, versions: Versions, audits: Audits, cohort: str = ""
 ) -> dict[str, Versus]:
     """Return what two versions answered to the same requests, by the value of a cohort.
 
@@ -127,12 +135,13 @@ def query_paired(
         evidence: The model's rows.
         matching: What examples are made from.
         versions: The first, and the one it is held against.
-        audit: Share of a cascade's accepted requests that both versions answer; 0 when they are no cascade.
+        audits: Which share of a cascade's accepted requests both versions answered; one that was passed on while none
+            was audited is left out.
         cohort: See `query_drawn`.
     """
-    weight = f"CASE WHEN is_passed_on THEN weight ELSE weight / {audit!r} END" if audit else "weight"
+    weight = "CASE WHEN is_passed_on OR audited = 0.0 THEN weight ELSE weight / audited END"
     known = "CASE WHEN count(success) OVER (PARTITION BY request) = 2 THEN success END AS success"
-    pairs = _pairs(matching, versions, audit, cohort)
+    pairs = _pairs(matching, versions, audits, cohort)
     return _versus(evidence, f"SELECT * REPLACE ({known}), {weight} AS w FROM ({pairs})", versions)
 
 
@@ -167,25 +176,26 @@ def query_constant(
 
 def count_passed_on(evidence: RowEvidence, matching: Matching, versions: Versions) -> int:
     """Return how many requests a cascade passed on from one of two versions to the other."""
-    pairs = _pairs(matching, versions, 1.0)
+    pairs = _pairs(matching, versions, ((0, 1.0),))
     return cast("int", rows(evidence.connection, f"SELECT count(*) FROM ({pairs}) WHERE is_passed_on")[0][0]) // 2
 
 
-def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, audit: float) -> Pairs:
+def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, audits: Audits) -> Pairs:
     """Return the requests that a cheap and an expensive version both answered, as a random share of all.
 
     Of rows that were kept with different chances, and of a cascade's requests that were passed on while others are
-    audited, as many are left out by lot as makes all chances equal: then each pair counts once.
+    audited, as many are left out by lot as makes all chances equal while one share is audited: then each pair counts
+    once.
 
     Args:
         evidence: The model's rows.
         matching: What examples are made from.
         versions: The cheap one and the expensive one.
-        audit: See `query_paired`.
+        audits: See `query_paired`.
     """
     cheap, expensive = (f"FILTER (version = {literal(version)})" for version in versions)
     chance = (
-        f"max(weight) / max(max(weight)) OVER () * CASE WHEN bool_or(is_passed_on) THEN {audit or 1.0!r} ELSE 1 END"
+        "max(weight) / max(max(weight)) OVER () * CASE WHEN bool_or(is_passed_on) THEN any_value(audited) ELSE 1 END"
     )
     lot = "md5_number_lower('pair ' || request) / 18446744073709551616.0"
     differs = f"CAST(any_value(answer) {cheap} <> any_value(answer) {expensive} AS DOUBLE)"
@@ -201,10 +211,12 @@ def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, a
         "differs": differs,
         "cheap_cost": f"any_value(cost) {cheap}",
         "cost": f"any_value(cost) {expensive}",
+        "passed_on": "bool_or(is_passed_on)",
+        "unit": "dense_rank() OVER (ORDER BY coalesce(max(unit), request))",
     }
     selected = ", ".join(f"CAST({sql} AS DOUBLE) AS {name}" for name, sql in values.items())
     pairs = (
-        f"SELECT request, {selected}, {chance} AS chance FROM ({_pairs(matching, versions, audit)}) GROUP BY request"
+        f"SELECT request, {selected}, {chance} AS chance FROM ({_pairs(matching, versions, audits)}) GROUP BY request"
     )
     found = evidence.connection.execute(
         f"SELECT {', '.join(values)} FROM ({pairs}) WHERE {lot} < chance ORDER BY known_at, request"
@@ -240,17 +252,22 @@ def _answers(matching: Matching, versions: Versions, cohort: str = "") -> str:
     )
 
 
-def _pairs(matching: Matching, versions: Versions, audit: float, cohort: str = "") -> str:
+def _pairs(matching: Matching, versions: Versions, audits: Audits, cohort: str = "") -> str:
     """Return SQL of the answers to requests that both versions answered, for a reason that is none of theirs.
 
     A version that answered since the other one failed is no match for it, nor one that was asked since the other one
-    was not sure: unless some of those of which it was sure are audited.
+    was not sure: unless some of those of which it was sure were audited then.
     """
     together = "OVER (PARTITION BY request)"
     passed_on = f"bool_or(is_stage) {together}"
-    chosen = f"bool_or(is_shadow) {together}" + (f" OR {passed_on}" if audit else f" AND NOT {passed_on}")
+    since = " ".join(f"WHEN min(asked_at) {together} >= {at} THEN {share!r}" for at, share in reversed(audits[1:]))
+    audited = f"CASE {since} ELSE {audits[0][1]!r} END" if since else repr(audits[0][1])
+    chosen = f"CASE WHEN {passed_on} THEN {audited} > 0.0 ELSE bool_or(is_shadow) {together} END"
     answers = _answers(matching, versions, cohort)
-    return f"SELECT *, {passed_on} AS is_passed_on FROM ({answers}) QUALIFY count(*) {together} = 2 AND ({chosen})"
+    return (
+        f"SELECT *, {passed_on} AS is_passed_on, {audited} AS audited FROM ({answers})"
+        f" QUALIFY count(*) {together} = 2 AND {chosen}"
+    )
 
 
 def _versus(evidence: RowEvidence, answers: str, versions: Versions) -> dict[str, Versus]:
