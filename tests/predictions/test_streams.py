@@ -132,7 +132,7 @@ def test_a_cascade_holds_a_cheap_answer_back_until_it_will_do(layout: Layout) ->
         yield from ("large ", "answer")
 
     for at_least, pieces in ((0.5, ["one two"]), (0.9, ["large ", "answer"])):
-        route = Route("cascade", (("v0", 1.0),), stable="v0", cascade=Cascade("v1", "v0", at_least=at_least, audit=0.0))
+        route = Route("cascade", (("v1", 1.0),), stable="v0", cascade=Cascade("v1", "v0", at_least=at_least, audit=0.0))
         endpoint = endpoint_of(layout, route, v1=counting, v0=large)
         assert list(endpoint.stream({"x": 1.0})) == pieces
         endpoint.close()

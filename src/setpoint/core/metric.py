@@ -152,6 +152,8 @@ def number(value: float, unit: str) -> str:
             return f"{value:.1%}".replace("%", " %")
         case "ratio":
             return f"{value:.3f}"
+        case "per_second":
+            return f"{value:.4g}/s"
         case "rows" | "tokens":
             return f"{value:,.0f}" + (" tokens" if unit == "tokens" else "")
         case _:
