@@ -531,3 +531,9 @@ def test_an_answer_of_numpy_is_a_plain_number() -> None:
     with serving(SINGLE, {"v1": constant(numpy.float32(0.5))}) as (endpoint, layout):
         assert endpoint.predict({}).prediction == 0.5
         assert rows(endpoint, layout) == [("v1", "stable", 0.5, None)]
+
+
+def test_what_is_no_time_costs_no_row() -> None:
+    with serving(None, {"v1": constant({"prediction": 1.0, "upstream_seconds": "soon"})}) as (endpoint, layout):
+        assert endpoint.predict({"x": 1.0}).prediction == 1.0
+        assert rows(endpoint, layout, "prediction, upstream_seconds") == [(1.0, None)]

@@ -152,9 +152,7 @@ def number(value: float, unit: str) -> str:
             return f"{value:.1%}".replace("%", " %")
         case "ratio":
             return f"{value:.3f}"
-        case "per_second":
-            return f"{value:.4g}/s"
         case "rows" | "tokens":
             return f"{value:,.0f}" + (" tokens" if unit == "tokens" else "")
         case _:
-            return f"{value:.4g}"
+            return f"{value:.4g}" + ("/s" if unit == "per_second" else "")

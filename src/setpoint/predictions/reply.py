@@ -63,7 +63,10 @@ class Reply(msgspec.Struct):
         """
         if isinstance(result, Reply):
             # A copy, as a version may give the same one twice; who fell back for whom inside it is another's affair.
-            return msgspec.structs.replace(result, is_fallback=False)
+            found = msgspec.structs.replace(result, is_fallback=False)
+            if type(found.upstream_seconds) not in _SECONDS:
+                found.upstream_seconds = None  # what is no time is not known, and must not cost the row
+            return found
         if isinstance(result, Generator):  # a version that gives its answer in pieces, asked for the whole
             pieces: list[str] = []
             while True:
@@ -73,7 +76,7 @@ class Reply(msgspec.Struct):
                     return cls.of(stop.value, is_score=is_score).with_text(pieces)
         if isinstance(result, Mapping):
             told = cast("Mapping[str, Value]", result)
-            return cls(**told) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it
+            return cls.of(cls(**told)) if _FIELDS.issuperset(told) else cls(prediction=told)  # pyright: ignore[reportArgumentType] — a version's word for it
         plain = cast("Callable[[], Value]", result.item)() if _is_scalar(result) else result  # pyright: ignore[reportAttributeAccessIssue]
         if is_score and isinstance(plain, float | int):
             return cls(score=float(plain))
@@ -97,6 +100,7 @@ class Reply(msgspec.Struct):
         return max(self.scores.values()) if self.scores else None
 
 
+_SECONDS = (float, int, type(None))
 _FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls", "upstream_seconds"}
 
 
