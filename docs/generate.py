@@ -353,6 +353,7 @@ _MEANING = {
     "upstream_seconds": "What was waited for another server.",
     "first_chunk_seconds": "Of an answer that comes in pieces: what the caller waited for the first one.",
     "requested_model": "The model that was asked for, when the provider names another as the one that answered.",
+    "tool_requests": "Requests to tools of the provider's own, such as web searches: charged beside the tokens.",
     "prompt_version": "Hash of the template of the prompt.",
     "tallies.compute_seconds": "Sum of what the machine was busy.",
     "keep_probability": "With which the row was kept; null means 1.",

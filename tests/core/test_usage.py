@@ -158,3 +158,26 @@ def test_every_token_is_in_one_class() -> None:
                 found = token_fields(usage)
                 assert sum(found.values()) == 100
                 assert min(found.values()) >= 0
+
+
+def test_litellm_42663_requests_to_the_provider_s_own_tools_are_charged_or_the_cost_is_unknown() -> None:
+    usage = {
+        "input_tokens": 1000, "cache_read_input_tokens": 0, "output_tokens": 200,
+        "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1},
+    }  # fmt: skip
+    assert token_fields(usage)["tool_requests"] == 4
+    assert cost(usage, input="3", output="15") is None
+    tools = Price(
+        "p", "m", per_million_tokens={"input": Decimal(3), "output": Decimal(15)}, per_tool_request=Decimal("0.01")
+    )
+    call = Call(call_id="c", prediction_id="p", called_at=0, recorded_at=0, provider="p", provider_model="m")
+    for name, count in token_fields(usage).items():
+        setattr(call, name, count)
+    assert PriceBook((tools,)).cost(call).nano_usd == 3_000_000 + 3_000_000 + 40_000_000
+    for odd in (-1, "two", 10**12):
+        call.tool_requests = odd  # pyright: ignore[reportAttributeAccessIssue] — what a caller may give
+        assert "tool requests" in PriceBook((tools,)).cost(call).unknown
+    assert (
+        cost({**usage, "server_tool_use": {"web_search_requests": 0}}, input="3", output="15", cached_read="1")
+        == 6_000_000
+    )

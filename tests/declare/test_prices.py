@@ -13,6 +13,7 @@ from setpoint.core.errors import DeclarationError
 from setpoint.core.prices import TOKEN_CLASSES, ExchangeRate, Price
 from setpoint.declare.load import load_prices, load_project
 from setpoint.declare.prices import TokenClass, gaps
+from setpoint.declare.write import prices_yaml
 
 BOOK = """\
 currencies:
@@ -28,6 +29,7 @@ prices:
     per_million_tokens: {input: 0.1, output: 1e-3}
     per_request: 0.0001
     per_compute_second: 2
+    per_tool_request: 0.01
 """
 
 
@@ -45,8 +47,11 @@ def test_everything_a_price_book_says() -> None:
             {"input": Decimal("0.1"), "output": Decimal("0.001")},
             Decimal("0.0001"),
             Decimal(2),
+            Decimal("0.01"),
         ),
     )
+    currencies = BOOK[: BOOK.index("prices:")]
+    assert load_prices(currencies + prices_yaml(book.prices)).prices == book.prices
     assert book.exchange_rates == (
         ExchangeRate("EUR", Decimal("1.08")),
         ExchangeRate("EUR", Decimal("1.1"), parse_time("2026-03-01")),

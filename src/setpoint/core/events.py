@@ -112,6 +112,7 @@ class Call(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     output_tokens: int | None = None
     output_audio_tokens: int | None = None
     output_image_tokens: int | None = None
+    tool_requests: int | None = None
     compute_seconds: float | None = None
     price_id: str | None = None
     cost_nano_usd: int | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
+from typing import cast
 
 from setpoint.core.clock import text
 from setpoint.core.events import Call
@@ -48,6 +49,7 @@ class Price:
             are not charged.
         per_request: Of one call.
         per_compute_second: Of one second of compute.
+        per_tool_request: Of one request to a tool of the provider's own, such as a web search.
     """
 
     provider: str
@@ -60,6 +62,7 @@ class Price:
     per_million_tokens: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     per_request: Decimal | None = None
     per_compute_second: Decimal | None = None
+    per_tool_request: Decimal | None = None
 
     @property
     def subject(self) -> str:
@@ -81,7 +84,11 @@ class Price:
     @property
     def amounts(self) -> dict[str, Decimal]:
         """Every amount that is charged, by what it is charged for."""
-        flat = {"per_request": self.per_request, "per_compute_second": self.per_compute_second}
+        flat = {
+            "per_request": self.per_request,
+            "per_compute_second": self.per_compute_second,
+            "per_tool_request": self.per_tool_request,
+        }
         return {**self.per_million_tokens, **{name: amount for name, amount in flat.items() if amount is not None}}
 
 
@@ -190,7 +197,7 @@ class PriceBook:
         rate = period.rate_at(call.called_at)
         if rate is None:
             return Priced(unknown=f"{price.subject}: no rate of {price.currency} to USD at {text(call.called_at)} UTC")
-        amount, why = _amount(price, counts, call.compute_seconds)
+        amount, why = _amount(price, counts, call)
         if amount is None:
             return Priced(unknown=f"{price.subject} {why}")
         nano = nano_usd(EXACT.multiply(amount, rate[1]))
@@ -302,10 +309,28 @@ def _counts(call: Call) -> tuple[dict[str, int], str]:
     return counts, ""
 
 
-def _amount(price: Price, counts: Mapping[str, int], compute_seconds: float | None) -> tuple[Decimal | None, str]:
+def _amount(price: Price, counts: Mapping[str, int], call: Call) -> tuple[Decimal | None, str]:
     """Return what a call costs in the price's currency, or what is missing."""
-    per_token = price.per_million_tokens
-    counts = counts if per_token else {}  # what is paid by the request or the second alone is not paid by tokens
+    amount, why = _of_tokens(price.per_million_tokens, counts)
+    if amount is None:
+        return None, why
+    if price.per_request is not None:
+        amount = EXACT.add(amount, price.per_request)
+    if price.per_compute_second is not None:
+        seconds = cast("object", call.compute_seconds)  # what a caller may give
+        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            return None, f"is paid by the second, and compute_seconds is {seconds}"
+        amount = EXACT.fma(price.per_compute_second, Decimal(str(seconds)), amount)
+    if tools := cast("object", call.tool_requests):
+        if price.per_tool_request is None or not isinstance(tools, int) or not 0 <= tools <= MOST_TOKENS:
+            return None, f"has no price of {tools!r} tool requests"
+        amount = EXACT.fma(price.per_tool_request, Decimal(tools), amount)
+    return amount, ""
+
+
+def _of_tokens(per_token: Mapping[str, Decimal], counts: Mapping[str, int]) -> tuple[Decimal | None, str]:
+    if not per_token:  # what is paid by the request or the second alone is not paid by tokens
+        return Decimal(0), ""
     for side, classes in (("input", INPUT_CLASSES), ("output", OUTPUT_CLASSES)):
         # Nobody knows what a stream that ended without its usage would have cost.
         if any(per_token.get(name) for name in classes) and not any(name in counts for name in classes):
@@ -318,14 +343,7 @@ def _amount(price: Price, counts: Mapping[str, int], compute_seconds: float | No
         if each is None:
             return None, f"has no price of {name} tokens"
         amount = EXACT.fma(each, Decimal(count), amount)
-    amount = EXACT.divide(amount, _MILLION)
-    if price.per_request is not None:
-        amount = EXACT.add(amount, price.per_request)
-    if price.per_compute_second is not None:
-        if not isinstance(compute_seconds, int | float) or not 0 <= compute_seconds < math.inf:
-            return None, f"is paid by the second, and compute_seconds is {compute_seconds}"
-        amount = EXACT.fma(price.per_compute_second, Decimal(str(compute_seconds)), amount)
-    return amount, ""
+    return EXACT.divide(amount, _MILLION), ""
 
 
 def _identifier(price: Price, usd: Decimal) -> str:

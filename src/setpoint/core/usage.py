@@ -17,7 +17,9 @@ def token_fields(usage: Mapping[str, object]) -> dict[str, int]:
     """Return the token fields of a `Call` from the usage block of a provider's answer.
 
     Reads what the chat and responses APIs of OpenAI and all that imitate them, Anthropic and Gemini report. What
-    is not reported is left out. Counts that contradict each other come out negative, and so have no price.
+    is not reported is left out. What the provider's own tools were asked for, such as web searches, is counted in
+    `tool_requests`: they are charged beside the tokens. Counts that contradict each other come out negative, and so
+    have no price.
 
     Args:
         usage: As it was answered; of an SDK's object its `model_dump()`.
@@ -28,6 +30,12 @@ def token_fields(usage: Mapping[str, object]) -> dict[str, int]:
         ...               "completion_tokens_details": {"reasoning_tokens": 200}})
         {'input_tokens': 86, 'cached_read_tokens': 1920, 'output_tokens': 100, 'reasoning_tokens': 200}
     """
+    tools = _block(usage, "server_tool_use")
+    counts = [count for name in tools if (count := _count(tools, name)) is not None]
+    return {**_tokens(usage), **({"tool_requests": sum(counts)} if counts else {})}
+
+
+def _tokens(usage: _Block) -> dict[str, int]:
     if _count(usage, "promptTokenCount", "prompt_token_count") is not None:
         return _gemini(usage)
     if "prompt_tokens" not in usage and not {"cache_read_input_tokens", "cache_creation_input_tokens"}.isdisjoint(

@@ -54,6 +54,8 @@ class PriceDeclaration(Part):
     """The price of one call."""
     per_compute_second: Amount | None = None
     """The price of one second of compute."""
+    per_tool_request: Amount | None = None
+    """The price of one request to a tool of the provider's own, such as a web search."""
 
     @model_validator(mode="after")
     def _charges(self) -> Self:
@@ -79,6 +81,7 @@ class PriceDeclaration(Part):
             {name: _exact(amount) for name, amount in self.per_million_tokens.items()},
             None if self.per_request is None else _exact(self.per_request),
             None if self.per_compute_second is None else _exact(self.per_compute_second),
+            None if self.per_tool_request is None else _exact(self.per_tool_request),
         )
 
 

@@ -87,6 +87,7 @@ def prices_yaml(prices: Iterable[Price]) -> str:
             "per_million_tokens": {name: float(amount) for name, amount in one.per_million_tokens.items()} or None,
             "per_request": None if one.per_request is None else float(one.per_request),
             "per_compute_second": None if one.per_compute_second is None else float(one.per_compute_second),
+            "per_tool_request": None if one.per_tool_request is None else float(one.per_tool_request),
         }
         for one in prices
     ]
