@@ -134,7 +134,8 @@ def test_a_file_that_services_cannot_read_is_said_and_applying_again_mends_it(
     apply(tmp_path)
     assert path.read_bytes() == before
     assert plan(tmp_path).is_empty
-    assert route_of(store).verdict is Verdict.OK
+    assert route_of(store).verdict is Verdict.UNKNOWN  # nobody asked yet
+    assert not route_of(store).because
     assert not any("fraud: route" in str(row) for row in doctor(store).table("checks").rows)
 
 
@@ -153,7 +154,8 @@ def test_the_command_shows_it(tmp_path: Path) -> None:
     assert commands
     apply(project(tmp_path))
     result = CliRunner().invoke(app, ["route", "fraud", "--store", str(tmp_path / "store")])
-    assert result.exit_code == 0
+    assert result.exit_code == 3  # nobody asked yet, so nobody knows whether it is followed
+    assert "no request came since" in result.stdout
     assert "v2" in result.stdout
     assert "25.0 %" in result.stdout
 

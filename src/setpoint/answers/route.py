@@ -62,13 +62,15 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
     if window is not None and len(plans) > 1:
         start = time_text(window.widened(QUARTER_HOUR).start, zone)
         notes = [f"counted since {start}, with the last minutes of the plan before"]
+    is_seen = plan is None or any(row[3] for row in rows)
+    fine = Verdict.OK if is_seen else Verdict.UNKNOWN
     return Answer(
         "route",
         evidence.model.name,
-        Verdict.WARNING if because else Verdict.OK,
+        Verdict.WARNING if because else fine,
         headline,
         (*because, *notes),
-        (),
+        () if is_seen else ("whether it is followed: no request came since",),
         now,
         zone,
         (Table("versions", COLUMNS, rows, _SHOWN, lines), *_shadows(evidence, window, rows), history),
