@@ -186,6 +186,22 @@ def test_a_full_disk_keeps_events_in_memory_and_writes_them_when_there_is_room(s
     assert reasons(layout) == []
 
 
+def test_what_a_full_disk_refuses_at_the_end_is_counted(store: Store) -> None:
+    layout, _ = store
+    code = """
+    import logging, resource
+    logging.disable()
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    for n in range(500):
+        recorder.record({"x": 1.0})
+    recorder.flush(0.5)
+    print(recorder.close(), recorder.spool.failed + recorder.spool.queued >= 500)
+    """
+    assert run(layout, code) == "False True\n"
+    assert count(layout) == 0
+
+
 def test_a_full_disk_does_not_grow_the_queue_beyond_its_limit(store: Store) -> None:
     layout, _ = store
     code = """

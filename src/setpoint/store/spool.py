@@ -284,6 +284,7 @@ class _ModelFiles:
         self.settle(time.monotonic(), force=True)
         for table, file in self._files.items():
             if file.pending:
+                self._spool.failed += sum(lines.count(b"\n") for lines in file.pending)
                 log.warning("setpoint lost events of %s.%s at exit: %s", self._model, table, self._spool.last_error)
             if file.segment is not None:
                 file.segment.close()
