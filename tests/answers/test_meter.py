@@ -198,7 +198,9 @@ def test_rows_of_a_file_are_metered_by_the_latencies_they_have(tmp_path: Path) -
 def test_nothing_recorded_is_unknown_and_a_group_nobody_declared_is_refused(layout: Layout) -> None:
     layout.declare(model_of())
     with open_log(layout.root) as log:
-        assert log.meter("m").verdict is Verdict.UNKNOWN
+        answer = log.meter("m")
+        assert (answer.verdict, answer.is_silent) == (Verdict.UNKNOWN, True)
+        assert answer.unknowns == ("where the time goes: no latency was recorded",)
         with pytest.raises(UsageError, match="cannot group by 'nobody'"):
             log.meter("m", by="nobody")
 

@@ -261,3 +261,16 @@ def test_two_streams_of_one_thread_do_not_share_a_connection(layout: Layout) -> 
         assert [list(first), list(second)] == [[], []]
         assert len({one["client"] for one in asked}) == 2
     assert rows(endpoint, "error") == [(None,), (None,)]
+
+
+def test_a_request_that_ends_the_process_is_recorded_and_raised(layout: Layout) -> None:
+    def ending(_: Mapping[str, object]) -> Iterator[str]:
+        yield "one "
+        raise KeyboardInterrupt
+
+    limits = Limits(breaker_failures=1, breaker_seconds=600.0)
+    endpoint = endpoint_of(layout, Route("single", (("v1", 1.0),), stable="v1", limits=limits), v1=ending)
+    for _ in range(2):  # no failure of the version: no breaker opens
+        with pytest.raises(KeyboardInterrupt):
+            list(endpoint.stream({}))
+    assert rows(endpoint) == [("v1", "stable", "one ", "KeyboardInterrupt", True)] * 2

@@ -57,19 +57,19 @@ def meter(evidence: RowEvidence, *, window: Window | None = None, by: str = "") 
         *machine_metrics(state, evidence.model),
         tokens_per_request(evidence.spending(window), seen.requests),
     ]
-    tables = [_metrics(metrics), *_tables(parts, asked, state, seen), *_bands(evidence, window, asked, by)]
+    bands = _bands(evidence, window, asked, by)
     zone = evidence.model.timezone
-    has_bands = tables[-1].name.startswith("by_latency")
     return Answer(
         question="meter",
         model=evidence.model.name,
         verdict=Verdict.OK if seen.requests else Verdict.UNKNOWN,
         headline=_headline(evidence.model.name, seen, asked, parts),
-        because=(*([window.text(zone) + f" ({zone})"] if window else []), *([ASSOCIATION] if has_bands else [])),
-        unknowns=() if parts else ("where the time goes: no latency was recorded",) if seen.requests else (),
+        because=(*([window.text(zone) + f" ({zone})"] if window else []), *([ASSOCIATION] if bands else [])),
+        unknowns=() if parts else ("where the time goes: no latency was recorded",),
         as_of=evidence.as_of,
         zone=zone,
-        tables=tuple(tables),
+        tables=(_metrics(metrics), *_tables(parts, asked, state, seen), *bands),
+        is_silent=not seen.requests,
     )
 
 
@@ -105,7 +105,7 @@ def _tables(parts: dict[str, float], asked: StateTable, state: StateTable, seen:
         found.append(Table("latency", PART_COLUMNS, rows, ("part", "mean", "of the latency"), lines))
     kinds = _by_feature(asked.only(measure="error_kind"))
     if kinds:
-        shares = {kind: intervals.wilson(errors, max(seen.requests, errors)) for kind, errors in kinds.items()}
+        shares = {kind: intervals.wilson(errors, seen.requests) for kind, errors in kinds.items()}
         rows = [(kind, round(kinds[kind]), one.value, one.low, one.high) for kind, one in shares.items()]
         lines = [(kind, f"{kinds[kind]:,.0f}", _share(one)) for kind, one in shares.items()]
         found.append(Table("errors", ERROR_COLUMNS, rows, ("error", "predictions", "share and 95 % interval"), lines))
@@ -116,7 +116,7 @@ def _tables(parts: dict[str, float], asked: StateTable, state: StateTable, seen:
         found.append(Table("stage_errors", STAGE_ERROR_COLUMNS, rows, ("error of a stage", "turns"), lines))
     tokens = _by_feature(state.only(measure="tokens"))
     if tokens:
-        each = max(seen.requests, 1)
+        each = max(seen.requests, 1)  # calls may be told of requests that nobody recorded
         named = [(name, tokens[name]) for name in TOKEN_CLASSES if name in tokens]
         rows = [(name, round(amount), amount / each) for name, amount in named]
         lines = [(name, f"{amount:,.0f}", f"{amount / each:,.1f}") for name, amount in named]

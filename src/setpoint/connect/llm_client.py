@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar, cast
 from setpoint.connect.llm_answer import field
 from setpoint.connect.llm_attempts import seen, watch
 from setpoint.connect.llm_request import CHAT, Goal, Request
-from setpoint.core.model import Task
 from setpoint.predictions.recorder import Recorder
 
 Client = TypeVar("Client")
@@ -31,9 +30,7 @@ def is_client(wrapped: object) -> bool:
 
 def recorded_client(client: Client, recorder: Recorder, provider: str = "") -> Client:
     """Return a copy of a client whose requests are recorded; see `wrap`."""
-    declared = recorder.layout.declaration(recorder.model)
-    says_classes = declared is not None and declared.task in {Task.BINARY, Task.MULTICLASS}
-    return cast("Client", _record(cast("_Client", client).copy(), Goal(recorder, provider, says_classes)))
+    return cast("Client", _record(cast("_Client", client).copy(), Goal(recorder, provider)))
 
 
 class _Client(Protocol):

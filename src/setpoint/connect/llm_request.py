@@ -18,11 +18,10 @@ CHAT = "/chat/completions"
 
 
 class Goal(NamedTuple):
-    """Where requests are recorded to, by whose name, and whether their texts are classes."""
+    """Where requests are recorded to, and by whose name."""
 
     recorder: Recorder
     provider: str
-    says_classes: bool
 
 
 class Request:
@@ -42,7 +41,6 @@ class Request:
         self.started = time.perf_counter()
         self.waited_seconds = 0.0
         self._recorder = recorder = goal.recorder
-        self._says_classes = goal.says_classes
         self._asked = str(body.get("model") or "")
         self._inputs = {**inputs_of_request(body), **known.inputs}
         prompt = prompt_version(known.prompt or prompt_of_request(body))
@@ -128,8 +126,7 @@ class Request:
         text, tools = self._answer.text, ", ".join(self._answer.tools)
         self._recorder.record(
             self._inputs,
-            # What is no class is free text: it is kept as text or not at all, as declared.
-            prediction=tools or (text if self._says_classes else None),
+            prediction=tools or text,
             text=text,
             prediction_id=self._prediction_id,
             predicted_at=self._predicted_at,

@@ -224,7 +224,7 @@ class Judge:
         self._state.batches += [batch for batch in other._state.batches if batch not in self._state.batches]
 
     def dumps(self) -> bytes:
-        """Return the evidence as bytes: a few numbers a metric."""
+        """Return the evidence as bytes: a few numbers a view, and the names of the batches."""
         return msgspec.json.encode(self._state)
 
     def loads(self, content: bytes) -> None:

@@ -240,7 +240,7 @@ class Endpoint:
         return pieces_of(result, pull, is_score=self._is_score)
 
     def _pull(self, version: str, timeout_seconds: float, coming: Iterator[object]) -> object:
-        return self._threads[version].begin(partial(next, coming)).result(timeout_seconds)
+        return self._threads[version].result(partial(next, coming), timeout_seconds)
 
     def _own_models(self, model: str) -> frozenset[tuple[Path, str]]:
         """Return the models that are recorded for a request, this one and those of endpoints behind it."""

@@ -123,12 +123,9 @@ class Streams:
                     else:
                         coming = self._begin(request, version, inputs, route.limits.timeout_seconds)
                         turn.reply = yield from _passing(coming, turn, passed, request.started)
-                except GeneratorExit as error:  # the caller wants no more
+                except BaseException as error:  # theirs, or the caller wants no more, or the process is to end
                     turn.error, turn.seconds = error, time.perf_counter() - began
-                    return self._broken_off(request, inputs, asked, asking, "".join(passed), coming)
-                except Exception as error:  # theirs: it is told to the turns, or to who has seen a part already
-                    turn.error, turn.seconds = error, time.perf_counter() - began
-                    if passed:
+                    if passed or not isinstance(error, Exception):
                         return self._broken_off(request, inputs, asked, asking, "".join(passed), coming)
                     version = asking.throw(error)
                 else:
@@ -154,9 +151,8 @@ class Streams:
         """Record an answer that ended too early; raise why, unless the caller left."""
         *stages, turn = asked
         error = cast("BaseException", turn.error)
-        is_left = isinstance(error, GeneratorExit)
         with suppress(StopIteration):
-            if not is_left:
+            if isinstance(error, Exception):
                 asking.throw(error)  # the version is to blame; whose turn would be next gets none
         asking.close()
         turn.note(error)
@@ -166,7 +162,7 @@ class Streams:
         except Exception as told:  # what it is billed all the same
             turn.note(told)
         turn.reply = Reply(text=text)
-        if not is_left:
+        if not isinstance(error, GeneratorExit):
             return self._told(request, inputs, turn, stages)
         turn.error = CancelledError()
         with suppress(CancelledError):

@@ -39,9 +39,8 @@ def log_odds_factors(
         >>> log_odds_factors((900, 9), (100, 1), (2.0, 4.0)).round(2).tolist()
         [-0.26, -1.22]
 
-    Source: Fisher (1935), the noncentral hypergeometric distribution of a table whose margins are given; Lindon, Ham,
-    Tingley & Bojinov (2022), "Anytime-Valid Linear Models and Regression Adjusted Causal Inference", arXiv 2210.08589,
-    for e-processes in experiments that are looked at all the time.
+    Source: Fisher (1935), the noncentral hypergeometric distribution of a table whose margins are given; Lindon & Malek
+    (2022), "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 35, for such bets on counts in experiments.
     """
     (stable_rows, stable_hits), (rows, hits) = stable, candidate
     happened = stable_hits + hits
@@ -65,7 +64,7 @@ def log_block_factors(stable: FloatArray, candidate: FloatArray, tilts: Sequence
 
     The rows of the version that has more of them are dealt out to those of the other one. In each block, any of its
     values might as well have been the single one's: what is won is exp(tilt * its value) over the mean of that in the
-    block. On average that is 1 whatever the values are, and as much as knowing the true shift of normal values wins.
+    block. On average over who might have been the single one that is 1, whatever the values are.
 
     Args:
         stable: Values of the stable version in the order of time, finite, shape (rows,).
