@@ -36,6 +36,8 @@ price = typer.Typer(help="What providers charge, and which calls nobody has a pr
 app.add_typer(price, name="price")
 cascade = typer.Typer(help="A cheap version first, an expensive one for hard cases.", no_args_is_help=True)
 app.add_typer(cascade, name="cascade")
+rollout = typer.Typer(help="A candidate takes over step by step, or is rolled back.", no_args_is_help=True)
+app.add_typer(rollout, name="rollout")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from setpoint.cli import (
     prices,
     profiles,
     questions,
+    rollouts,
     routes,
     versions,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "prices",
     "profiles",
     "questions",
+    "rollouts",
     "routes",
     "versions",
 ]

@@ -34,6 +34,9 @@ def tick(store: Store = None) -> None:
         say(f"{model}: new {one.kind} in traffic: {one.subject}")
     for plan in done.tightened:
         say(f"{plan.model}: route plan {plan.generation} is in force: {plan.reason}")
+    for moved in done.moved:
+        if moved.event is not None:
+            say(f"{moved.rollout.model}: {moved.rollout.candidate} is {moved.event.phase}: {moved.decision.said}")
     for model, repriced in done.repriced:
         say(f"{model}: {repriced.text}")
     for finding in done.findings:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.noticed import Noticed, note, unnoted
+from setpoint.control.rollouts import Moved, advance
 from setpoint.control.tightening import tighten
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
@@ -36,6 +37,7 @@ class Tick:
         findings: Rows that were added to the findings.
         noticed: Model and what was new in its traffic, and is now a change.
         tightened: Plans that were published since a cascade lost more than it may.
+        moved: What became of each rollout that is under way.
         repriced: Model and what became of its calls that had no price, or cost another amount now.
     """
 
@@ -44,6 +46,7 @@ class Tick:
     findings: list[Finding] = field(default_factory=list[Finding])
     noticed: list[tuple[str, Noticed]] = field(default_factory=list[tuple[str, Noticed]])
     tightened: list[RoutePlan] = field(default_factory=list[RoutePlan])
+    moved: list[Moved] = field(default_factory=list[Moved])
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
@@ -67,6 +70,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
         except StoreBusy:
             done.shipment = None
         done.tightened = [plan for name in layout.models() if (plan := tighten(layout, name))]
+        done.moved = [moved for name in layout.models() if (moved := _move(layout, name))]
         now = layout.clock.now()
         book = layout.price_book()
         for name in layout.models():
@@ -86,6 +90,13 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
             done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
             done.buckets += refresh(layout, model, now, notes=evidence.notes)
     return done
+
+
+def _move(layout: Layout, model: str) -> Moved | None:
+    try:
+        return advance(layout, model)
+    except StoreBusy:  # somebody moves it at this moment: the next tick looks again
+        return None
 
 
 def _reprice(layout: Layout, model: str, book: PriceBook) -> list[Repriced]:

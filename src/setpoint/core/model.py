@@ -12,6 +12,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.metric import Direction, Distance
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
+from setpoint.core.rollout import RolloutRules
 from setpoint.core.route_plan import Route
 
 
@@ -246,6 +247,8 @@ class Model:
         trained_until: End of the training window, microseconds; None when unknown.
         contract: What the inputs promise; None when nothing.
         route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
+        rollout: How a candidate takes the place of the stable version; None when nobody said.
+        runbook: What is done when something is wrong: the name of a runbook; empty when there is none.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
         flops_per_request: Floating-point operations of one prediction; None when nobody said.
     """
@@ -278,6 +281,8 @@ class Model:
     free_text: Policy = "drop"
     contract: Contract | None = None
     route: Route | None = None
+    rollout: RolloutRules | None = None
+    runbook: str = ""
     flops_per_request: float | None = None
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ from setpoint.declare.parts import (
     SuccessDeclaration,
     TrainingDataDeclaration,
 )
+from setpoint.declare.rollout import RolloutDeclaration
 from setpoint.declare.route import RouteDeclaration
 from setpoint.declare.spellings import (
     CohortName,
@@ -130,6 +131,10 @@ class ModelDeclaration(Part):
     """Floating-point operations that one prediction takes; `setpoint meter` says how many a second that makes."""
     route: RouteDeclaration | None = None
     """Which versions answer, and for which share of the units; `setpoint apply` publishes it."""
+    rollout: RolloutDeclaration | None = None
+    """How a candidate takes the place of the stable version; `setpoint rollout start` begins one."""
+    runbook: str = ""
+    """What is done when something is wrong: the name of a runbook."""
     schedule: ScheduleDeclaration | None = None
     """When a batch-scoring job must have run."""
     retention: RetentionDeclaration = RetentionDeclaration()
@@ -290,6 +295,8 @@ class ModelDeclaration(Part):
             keep_where=self.keep_where,
             free_text=self.free_text,
             route=self.route and self.route.to_core(),
+            rollout=self.rollout and self.rollout.to_core(),
+            runbook=self.runbook,
             flops_per_request=self.flops_per_request,
         )
 

@@ -12,6 +12,7 @@ from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.core.prices import STANDARD, USD, Price
 from setpoint.declare.contract import told_contract
+from setpoint.declare.rollout import told_rollout
 from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
 from setpoint.declare.spellings import FIRST, SIZES, duration_spelling
@@ -174,7 +175,10 @@ def _declared(model: Model) -> dict[str, object]:
         "outcome_horizon": duration_spelling(model.outcome_horizon),
         "outcome_if_silent": silence and {"value": silence.value, "after": duration_spelling(silence.after)},
         "rates": _rates(model),
+        "flops_per_request": model.flops_per_request,
         "route": told_route(model.route),
+        "rollout": told_rollout(model.rollout),
+        "runbook": model.runbook,
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},
         "retention": {

@@ -1,0 +1,167 @@
+"""Where does the rollout stand, what has been found, and what was decided about it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control.judge import Judgement
+from setpoint.control.rollout_looks import judge_of
+from setpoint.core.clock import text
+from setpoint.core.decision import Recorded
+from setpoint.core.metric import Metric, number
+from setpoint.core.rollout import COUNTED, Phase, RedLine, Rollout, RolloutEvent
+from setpoint.core.verdict import Verdict
+from setpoint.stats.estimate import Estimate
+from setpoint.stats.intervals import mean, wilson
+from setpoint.store.rollouts import Look, Numbers
+
+EVENT_COLUMNS = ("seq", "at", "phase", "share", "actor", "cause", "said")
+METRIC_COLUMNS = (
+    *("metric", "version", "units", "value", "low", "high"),
+    *("red_line", "evidence_of_worse", "needed_to_roll_back"),
+)
+DECISION_COLUMNS = ("at", "action", "rule", "is_carried_out", "said", "numbers", "alternatives")
+_EVENTS_SHOWN = ("since", "phase", "share", "by", "because")
+_METRICS_SHOWN = ("metric", "version", "units", "value", "red line", "evidence against it")
+_DECISIONS_SHOWN = ("when", "action", "rule", "why")
+_UNITS = {"latency_seconds": "seconds", "cost_usd": "usd", "loss_usd": "usd"}
+_VERDICTS = {
+    Phase.STABLE: Verdict.OK,
+    Phase.ROLLED_BACK: Verdict.BREACH,
+    Phase.PAUSED: Verdict.WARNING,
+    Phase.INCONCLUSIVE: Verdict.WARNING,
+}
+
+
+def rollout_status(
+    rollout: Rollout, events: Sequence[RolloutEvent], batches: Iterable[Numbers], look: Look, *, now: int, zone: str
+) -> Answer:
+    """Where does a rollout stand? From what was taken so far; it takes no look itself.
+
+    Args:
+        rollout: The rollout.
+        events: What has happened.
+        batches: What each batch held.
+        look: The last look.
+        now: The time the answer is for.
+        zone: The zone its times are shown in.
+    """
+    last = events[-1]
+    judgement = judge_of(rollout, look.state).judgement()
+    share = f" at {number(last.share, 'share')}" if last.phase in {Phase.CANARY, Phase.PAUSED} else ""
+    headline = f"{rollout.model}: {rollout.candidate} is {_WORDS[last.phase]}{share} since {text(last.at, zone)}"
+    rows, lines = _metrics(rollout, batches, judgement)
+    verdict = _VERDICTS.get(last.phase, Verdict.UNKNOWN)
+    view, won = judgement.least_fine
+    open_ = f"whether {rollout.candidate} is better than the red line of {view}: its evidence is {won:.3g}"
+    unknowns = (f"{open_}, {1 / rollout.rules.miss:.0f} is needed",) if verdict is Verdict.UNKNOWN else ()
+    return Answer(
+        "rollout",
+        rollout.model,
+        verdict,
+        headline,
+        (f"{last.said} ({last.actor})", *_looked(look, zone)),
+        unknowns,
+        now,
+        zone,
+        (Table("metrics", METRIC_COLUMNS, rows, _METRICS_SHOWN, lines), _events(events, zone)),
+    )
+
+
+_WORDS = {
+    Phase.DRAFT: "a draft",
+    Phase.SHADOW: "in shadow",
+    Phase.CANARY: "a canary",
+    Phase.PROMOTING: "being promoted",
+    Phase.STABLE: "the stable version",
+    Phase.PAUSED: "paused",
+    Phase.INCONCLUSIVE: "neither worse nor shown to be fine",
+    Phase.ROLLED_BACK: "rolled back",
+}
+
+
+def explain_rollout(
+    rollout: Rollout, events: Sequence[RolloutEvent], decisions: Sequence[Recorded], *, now: int, zone: str
+) -> Answer:
+    """Why does a rollout stand where it does? Every decision with its rule, numbers and alternatives."""
+    last = events[-1]
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    because: list[str] = []
+    for one in decisions:
+        told = one.decision
+        numbers = "; ".join(f"{name} {value}" for name, value in told.numbers.items())
+        others = "; ".join(f"not {action}: {why}" for action, why in told.alternatives.items())
+        rows.append((one.at, told.action, told.rule, one.is_carried_out, told.said, numbers, others))
+        lines.append((text(one.at, zone), told.action, told.rule, told.said))
+        because = [told.said, *(f"not {action}: {why}" for action, why in told.alternatives.items())]
+    return Answer(
+        "rollout",
+        rollout.model,
+        _VERDICTS.get(last.phase, Verdict.UNKNOWN),
+        f"{rollout.model}: {rollout.candidate} is {_WORDS[last.phase]} by the rule {last.cause}",
+        tuple(because),
+        (),
+        now,
+        zone,
+        (Table("decisions", DECISION_COLUMNS, rows, _DECISIONS_SHOWN, lines), _events(events, zone)),
+    )
+
+
+def _looked(look: Look, zone: str) -> Iterator[str]:
+    if look.number:
+        yield f"looked {look.number:,} times, the last time at requests until {text(look.until, zone)}"
+    else:
+        yield "nobody has looked yet: `setpoint tick` does, or `setpoint rollout watch`"
+
+
+def _metrics(
+    rollout: Rollout, batches: Iterable[Numbers], judgement: Judgement
+) -> tuple[list[tuple[Cell, ...]], list[tuple[str, ...]]]:
+    sums: dict[tuple[str, str], list[float]] = {}
+    for numbers in batches:
+        for version, metrics in numbers.items():
+            for metric, one in metrics.items():
+                held = sums.get((metric, version), [0.0] * len(one))
+                sums[metric, version] = [was + more for was, more in zip(held, one, strict=True)]
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    needed = 1 / rollout.rules.risk
+    for line in rollout.rules.red_lines:
+        won = judgement.evidence.get(line.metric, 1.0)
+        for version in (rollout.stable, rollout.candidate):
+            told = _estimate(line.metric, sums.get((line.metric, version)))
+            units = int(sums.get((line.metric, version), [0.0])[0])
+            is_held = version == rollout.candidate
+            rows.append(
+                (
+                    *(line.metric, version, units, told.value, told.low, told.high),
+                    *((line.times, won, needed) if is_held else (None, None, None)),
+                )
+            )
+            unit = _UNITS.get(line.metric, "share")
+            value = Metric("", told.value, told.low, told.high, unit, "lower", units, told.reason).text()
+            against = (_red_line(line), f"{won:.3g} of {needed:.0f}") if is_held else ("", "")
+            lines.append((line.metric, version, f"{units:,}", value, *against))
+    return rows, lines
+
+
+def _estimate(metric: str, sums: list[float] | None) -> Estimate:
+    if not sums or not sums[0]:
+        return Estimate.unknown("no unit yet")
+    if metric in COUNTED:
+        return wilson(sums[1], sums[0])
+    return mean(sums[1], sums[2], sums[0], sums[0])
+
+
+def _red_line(line: RedLine) -> str:
+    return f"{line.times:g} times the odds" if line.metric in COUNTED else f"{line.times:g} times"
+
+
+def _events(events: Sequence[RolloutEvent], zone: str) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (one.seq, one.at, one.phase.value, one.share, one.actor, one.cause, one.said) for one in events
+    ]
+    lines = [(text(one.at, zone), one.phase.value, number(one.share, "share"), one.actor, one.said) for one in events]
+    return Table("events", EVENT_COLUMNS, rows, _EVENTS_SHOWN, lines)

@@ -1,0 +1,242 @@
+"""What to do about a rollout: a pure function of where it stands, what is known, and the time.
+
+So every decision can be made again from what was recorded of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from setpoint.control.judge import Judgement
+from setpoint.core.clock import duration_text
+from setpoint.core.decision import Decision
+from setpoint.core.metric import counted, number
+from setpoint.core.rollout import Phase, Rollout, RolloutEvent
+
+Action = Literal["stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back"]
+UNOWNED_SHARE = 0.01
+"""A version that nobody answers for gets no larger share of the units."""
+PERSON = "person"
+"""The rule of whatever a person decided."""
+_FEW = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is known of a rollout when it is decided about.
+
+    Attributes:
+        judgement: What the evidence says.
+        requests: By version, requests since the step began.
+        units: Units of the candidate that are evidence so far, in all steps.
+        step_since: When the step began, microseconds.
+        answered_at: When the candidate last answered; None for never.
+        missing: What is not declared that has to be before a larger share: `owner.on_call`.
+        sick: Why the stable version is not well itself, in words; empty when it is.
+    """
+
+    judgement: Judgement
+    requests: Mapping[str, int]
+    units: int
+    step_since: int
+    answered_at: int | None
+    missing: tuple[str, ...] = ()
+    sick: str = ""
+
+
+def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
+    """Return what to do next.
+
+    The first rule that has something to say decides: what is worse is rolled back before anything else, a person's
+    pause holds, a sick stable version and silence pause, and only then is time counted.
+
+    Args:
+        rollout: What was fixed at the start.
+        events: What has happened, in its order; the last one says where it stands.
+        sight: What is known.
+        now: Microseconds.
+    """
+    last = events[-1]
+    if last.phase.is_over:
+        return Decision("stay", "over", f"{rollout.candidate} is {_ENDS[last.phase]}")
+    for rule in (_red_line, _paused, _sick_stable, _silence, _resumed, _horizon, _promoting, _next_step):
+        for found in rule(rollout, events, sight, now):
+            return found
+    return _stay(rollout, sight, now)
+
+
+_ENDS = {Phase.STABLE: "the stable version", Phase.ROLLED_BACK: "rolled back"}
+
+
+def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    del events, now
+    said = sight.judgement
+    if said.is_worse:
+        worse = " and ".join(said.worse)
+        yield Decision(
+            "roll_back",
+            "red_line",
+            f"{rollout.candidate} is worse than {rollout.stable} in {worse}, after {counted(sight.units, 'unit')}:"
+            f" a version as good as {rollout.stable} looks so at most once in {round(1 / rollout.rules.risk)} rollouts",
+            _numbers(rollout, sight),
+            {"stay": "more units would meet what is known to be worse", "promote": "it is beyond its red line"},
+        )
+
+
+def _paused(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    del sight, now
+    last = events[-1]
+    if last.phase in {Phase.PAUSED, Phase.INCONCLUSIVE} and last.cause in {PERSON, "horizon"}:
+        how = f"`setpoint rollout resume {rollout.model}` goes on"
+        yield Decision("stay", "paused", f"{last.phase} since {last.said}; {how}")
+
+
+def _sick_stable(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    del now
+    if sight.sick and not _is_paused_by(events, "sick_stable"):
+        yield Decision(
+            "pause",
+            "sick_stable",
+            f"{rollout.stable} is not well itself: {sight.sick}; nothing is put down to {rollout.candidate}",
+            _numbers(rollout, sight),
+            {"roll_back": "it would give its units to a version that is not well"},
+        )
+    elif sight.sick:
+        yield Decision("stay", "sick_stable", f"paused: {rollout.stable} is not well itself: {sight.sick}")
+
+
+def _silence(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    if events[-1].phase not in {Phase.CANARY, Phase.PROMOTING, Phase.PAUSED}:
+        return
+    share = events[-1].share
+    heard_at = max(sight.step_since, sight.answered_at or 0)
+    expected = sight.requests.get(rollout.stable, 0) * share / max(1.0 - share, share)
+    asked = sight.requests.get(rollout.candidate, 0)
+    # Of no request at a small share little follows; of many that should have been there, that none came through.
+    is_silent = now - heard_at >= rollout.rules.silent_after or (asked == 0 and expected >= _FEW)
+    if not is_silent:
+        return
+    said = f"{rollout.candidate} has answered nobody for {duration_text(max(now - heard_at, 0))}"
+    if asked == 0 and expected >= _FEW:
+        said = f"{rollout.candidate} has answered nobody, where about {expected:,.0f} requests were due"
+    if _is_paused_by(events, "no_data"):
+        yield Decision("stay", "no_data", f"paused: {said}")
+    else:
+        yield Decision(
+            "pause",
+            "no_data",
+            f"{said}: no data is no success",
+            _numbers(rollout, sight),
+            {"advance": "nothing is known of it", "roll_back": "nothing is known against it"},
+        )
+
+
+def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    del now
+    last = events[-1]
+    if last.phase is Phase.PAUSED:
+        reason = f"{rollout.candidate} answers again" if last.cause == "no_data" else f"{rollout.stable} is well again"
+        yield Decision("resume", last.cause, reason, _numbers(rollout, sight))
+
+
+def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    rules = rollout.rules
+    if events[-1].phase is Phase.PROMOTING or now - rollout.started_at < rules.horizon:
+        return
+    said = f"{duration_text(rules.horizon)} have passed, and {_not_shown(rollout, sight)}"
+    if not (sight.judgement.is_fine and _is_last(rollout, events)):
+        yield Decision(rules.at_horizon, "horizon", said, _numbers(rollout, sight))
+
+
+def _promoting(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    del now
+    if events[-1].phase is not Phase.PROMOTING:
+        return
+    if sight.requests.get(rollout.candidate, 0):
+        watched = duration_text(rollout.rules.watch)
+        said = f"{rollout.candidate} answers everybody; {rollout.stable} stays ready for {watched}"
+        yield Decision("finish", "promoted", said, _numbers(rollout, sight))
+    else:
+        yield Decision("stay", "promoted", f"{rollout.candidate} is to answer everybody, and no request came since")
+
+
+def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    rules, last = rollout.rules, events[-1]
+    passed = now - sight.step_since
+    if last.phase is Phase.DRAFT:
+        yield Decision("advance", "started", f"{rollout.candidate} is on its way")
+    elif last.phase is Phase.SHADOW and passed >= rules.shadow:
+        said = f"nothing was found against {rollout.candidate} in {duration_text(passed)} in shadow"
+        yield Decision("advance", "soaked", said, _numbers(rollout, sight))
+    elif last.phase is Phase.CANARY and not _is_last(rollout, events):
+        following = rules.steps[rules.steps.index(last.share) + 1]
+        if passed < rules.soak or not sight.requests.get(rollout.candidate):
+            return
+        if following > UNOWNED_SHARE and sight.missing:
+            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
+            yield Decision(
+                "stay", "ownership", f"{rollout.candidate} stays at {number(last.share, 'share')}, since {said}"
+            )
+            return
+        said = f"nothing was found against {rollout.candidate} in {duration_text(passed)}"
+        yield Decision("advance", "soaked", said, _numbers(rollout, sight))
+    elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine:
+        if sight.missing:
+            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
+            yield Decision("stay", "ownership", said)
+            return
+        view, won = sight.judgement.least_fine
+        yield Decision(
+            "promote",
+            "fine",
+            f"{rollout.candidate} is better than every red line, by {counted(sight.units, 'unit')}: one as bad as"
+            f" a red line looks so at most once in {round(1 / rules.miss)} rollouts",
+            _numbers(rollout, sight) | {"least_sure": view, "least_sure_evidence": won},
+            {"stay": "more would be seen, and nothing is likely to change"},
+        )
+
+
+def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:
+    said = f"nothing is found against {rollout.candidate}; {_not_shown(rollout, sight)}"
+    return Decision(
+        "stay",
+        "undecided",
+        said,
+        _numbers(rollout, sight) | {"step_seconds": (now - sight.step_since) / 1e6},
+        {"promote": _not_shown(rollout, sight), "roll_back": "nothing is found against it"},
+    )
+
+
+def _not_shown(rollout: Rollout, sight: Sight) -> str:
+    """Return what is not shown yet, and about how many units it takes."""
+    view, won = sight.judgement.least_fine
+    goal, has = math.log(1 / rollout.rules.miss), math.log(max(won, 1e-300))
+    if has >= goal:
+        return "it is better than every red line"
+    said = f"that it is better than the red line of {view} is not shown yet"
+    if has > 0.0 and sight.units:
+        more = (goal - has) / has * sight.units
+        return f"{said}: about {counted(math.ceil(max(more, 1.0)), 'more unit')} of it"
+    return f"{said}: {counted(sight.units, 'unit')} of it so far"
+
+
+def _is_last(rollout: Rollout, events: list[RolloutEvent]) -> bool:
+    return events[-1].share == rollout.rules.steps[-1]
+
+
+def _is_paused_by(events: list[RolloutEvent], cause: str) -> bool:
+    return events[-1].phase is Phase.PAUSED and events[-1].cause == cause
+
+
+def _numbers(rollout: Rollout, sight: Sight) -> dict[str, float | int | str | bool | None]:
+    found: dict[str, float | int | str | bool | None] = {
+        "candidate_requests": sight.requests.get(rollout.candidate, 0),
+        "stable_requests": sight.requests.get(rollout.stable, 0),
+        "candidate_units": sight.units,
+        "needed_to_roll_back": 1 / rollout.rules.risk,
+        "needed_to_promote": 1 / rollout.rules.miss,
+    }
+    return found | {f"evidence_of_{name}": won for name, won in sight.judgement.evidence.items()}

@@ -1,0 +1,178 @@
+"""Moves rollouts: looks, decides, writes the event, and only then changes who gets which version.
+
+So a crash between any two of these loses nothing: what was decided is carried out by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from setpoint.control.decision import PERSON, Action, decide
+from setpoint.control.rollout_routes import enforce
+from setpoint.control.rollout_sight import see
+from setpoint.core.decision import Decision, Recorded
+from setpoint.core.errors import UsageError
+from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
+from setpoint.core.route_plan import RoutePlan
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.layout import Layout
+from setpoint.store.rollouts import active_rollout, append, begin, events_of, rollouts_of
+from setpoint.store.route_file import last_plan
+
+SETPOINT = "setpoint"
+"""Who decides when no person does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of a rollout in one look.
+
+    Attributes:
+        rollout: The rollout.
+        decision: What was decided.
+        event: What was written; None when it stays where it is.
+        plan: The route plan that came into force; None when none did.
+    """
+
+    rollout: Rollout
+    decision: Decision
+    event: RolloutEvent | None
+    plan: RoutePlan | None
+
+
+def start(layout: Layout, rollout: Rollout, *, actor: str) -> RolloutEvent:
+    """Write a new rollout as a draft: the next `advance` begins with it.
+
+    Raises:
+        StoreBusy: Another rollout of the model is under way.
+    """
+    said = f"{rollout.candidate} is to take the place of {rollout.stable}"
+    drafted = RolloutEvent(
+        rollout.rollout_id,
+        0,
+        rollout.started_at,
+        Phase.DRAFT,
+        0.0,
+        actor,
+        "started",
+        said,
+        _generation(layout, rollout),
+    )
+    begin(layout, rollout, drafted)
+    return drafted
+
+
+def advance(layout: Layout, model: str) -> Moved | None:
+    """Look at the rollout of a model that is under way, and do what follows.
+
+    Run it as often as you like: twice, late or in parallel it leaves the same events and the same route.
+
+    Args:
+        layout: The store.
+        model: The model.
+
+    Returns:
+        What became of it; None when no rollout is under way.
+
+    Raises:
+        StoreBusy: Somebody else moves it at the same time, or published a plan of their own.
+    """
+    rollout = active_rollout(layout, model)
+    if rollout is None:
+        return None
+    events = events_of(layout, rollout.rollout_id)
+    repaired = enforce(layout, rollout, events)  # what a crash left undone
+    now = layout.clock.now()
+    with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
+        sight = see(layout, evidence, rollout, events, now)
+    decision = decide(rollout, events, sight, now)
+    if decision.action == "stay":
+        return Moved(rollout, decision, None, repaired)
+    return carry_out(layout, rollout, events, decision, actor=SETPOINT)
+
+
+def override(layout: Layout, model: str, action: Action, *, actor: str = "", reason: str = "") -> Moved:
+    """Do what a person says about the rollout of a model, whatever the evidence.
+
+    Args:
+        layout: The store.
+        model: The model.
+        action: What.
+        actor: Who says so; the user of this process by default.
+        reason: Why.
+
+    Raises:
+        UsageError: No rollout is under way, or it makes no sense where it stands.
+        StoreBusy: Somebody else moves it at the same time.
+    """
+    rollout = active_rollout(layout, model) or (_watched(layout, model) if action == "roll_back" else None)
+    if rollout is None:
+        msg = f"no rollout of {model} is under way"
+        raise UsageError(msg, hint=f"`setpoint rollout start {model} VERSION` begins one")
+    events = events_of(layout, rollout.rollout_id)
+    if action == "resume" and events[-1].phase not in {Phase.PAUSED, Phase.INCONCLUSIVE}:
+        msg = f"the rollout of {model} is not paused: it is at {events[-1].phase}"
+        raise UsageError(msg, hint=f"see `setpoint rollout status {model}`")
+    actor = actor or getpass.getuser()
+    decision = Decision(action, PERSON, f"{actor} says so{f': {reason}' if reason else ''}")
+    return carry_out(layout, rollout, events, decision, actor=actor)
+
+
+def _watched(layout: Layout, model: str) -> Rollout | None:
+    """Return the last rollout of a model whose previous version is still kept ready; None when it is not."""
+    found = rollouts_of(layout, model)
+    if not found:
+        return None
+    last = events_of(layout, found[-1].rollout_id)[-1]
+    is_ready = last.phase is Phase.STABLE and layout.clock.now() < last.at + found[-1].rules.watch
+    return found[-1] if is_ready else None
+
+
+def carry_out(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decision: Decision, *, actor: str) -> Moved:
+    """Write a decision with the event that follows from it, then put its route in force."""
+    now = max(layout.clock.now(), events[-1].at)
+    phase, share = _after(rollout, events, decision.action)
+    is_done = actor != SETPOINT or rollout.rules.mode == "act"
+    recorded = Recorded(
+        f"{rollout.rollout_id}/{len(events):06d}", rollout.model, rollout.rollout_id, now, decision, is_done
+    )
+    generation = _generation(layout, rollout)
+    event = RolloutEvent(
+        *(rollout.rollout_id, len(events), now, phase, share, actor, decision.rule, decision.said, generation)
+    )
+    append(layout, event, recorded)
+    plan = enforce(layout, rollout, [*events, event])
+    return Moved(rollout, decision, event, plan)
+
+
+def _after(rollout: Rollout, events: list[RolloutEvent], action: str) -> tuple[Phase, float]:
+    """Return where an action leads, and the candidate's share there."""
+    if action in _LEADS_TO:
+        return _LEADS_TO[action]
+    last = events[-1]
+    if action == "advance":
+        steps = rollout.rules.steps
+        if last.phase is Phase.DRAFT and rollout.rules.shadow:
+            return Phase.SHADOW, 0.0
+        return Phase.CANARY, steps[0] if last.phase in {Phase.DRAFT, Phase.SHADOW} else steps[
+            steps.index(last.share) + 1
+        ]
+    if action == "resume":
+        before = standing(events)
+        return before.phase, before.share
+    return Phase.PAUSED if action == "pause" else Phase.INCONCLUSIVE, last.share
+
+
+_LEADS_TO: Mapping[str, tuple[Phase, float]] = {
+    "promote": (Phase.PROMOTING, 1.0),
+    "finish": (Phase.STABLE, 1.0),
+    "roll_back": (Phase.ROLLED_BACK, 0.0),
+}
+
+
+def _generation(layout: Layout, rollout: Rollout) -> int:
+    plan = last_plan(layout, rollout.model)
+    return plan.generation if plan else 0

@@ -1,0 +1,129 @@
+"""How a declaration spells how a candidate takes the place of the stable version."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Annotated, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from setpoint.core.clock import parse_duration
+from setpoint.core.errors import DeclarationError
+from setpoint.core.rollout import AtHorizon, Mode, RedLine, RolloutMetric, RolloutRules
+from setpoint.declare.parts import Part, Share
+from setpoint.declare.spellings import Duration, duration_spelling, refuse, shape
+
+
+class RedLineDeclaration(Part):
+    """How much worse than the stable version is too bad."""
+
+    times: float
+    """The stable version's value times this; of a ratio the odds."""
+    tail_times: float = 2.0
+    """Of values: times the odds of one above the usual P50, P95 and P99."""
+    weight: float = 1.0
+    """How much of the risk of a false rollback it may take, beside the others."""
+
+
+RedLines = dict[
+    RolloutMetric,
+    Annotated[
+        Annotated[float, Tag("(number)")] | Annotated[RedLineDeclaration, Tag("(mapping)")],
+        Discriminator(
+            lambda value: "(number)" if isinstance(value, int | float) else shape(value),
+            custom_error_type="shape",
+            custom_error_message="a number or a mapping with times",
+        ),
+    ],
+]
+_NONE = "0s"
+
+
+class RolloutDeclaration(Part):
+    """How a candidate takes the place of the stable version; what is left out is as usual."""
+
+    red_lines: RedLines = Field(default_factory=dict)
+    """What may not happen, by metric: error_ratio: 2 is twice as many errors as the stable version."""
+    steps: list[Share] = Field(default_factory=lambda: list(RolloutRules().steps))
+    """Shares of the units that the candidate gets one after the other."""
+    soak: Duration = "1h"
+    """How long each step lasts at least."""
+    last_soak: Duration = "1d"
+    """How long the last one does."""
+    shadow: Duration | None = None
+    """How long the candidate is asked in shadow before the first step."""
+    warm_up: Duration | None = None
+    """How long after each change of the shares nothing is evidence."""
+    exposure: Duration | None = None
+    """How long what a unit meets is one piece of evidence; without it what it does within one look."""
+    outcome_age: Duration = "1d"
+    """How old a prediction is when its outcome is looked at, in both versions alike."""
+    silent_after: Duration = "1h"
+    """How long a candidate may answer nobody before the rollout pauses."""
+    horizon: Duration = "14d"
+    """How long the steps may take in all."""
+    at_horizon: AtHorizon = "hold"
+    """What is done then."""
+    watch: Duration = "7d"
+    """How long after the last step the previous version stays runnable."""
+    risk: float = 0.01
+    """Of rolling back a candidate that is no worse, in all."""
+    miss: float = 0.05
+    """Of promoting one as bad as a red line."""
+    mode: Mode = "act"
+    """Whether decisions are written only, proposed, or carried out."""
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        try:
+            self.to_core()
+        except DeclarationError as error:
+            refuse(error.message, error.hint, whole=True)
+        return self
+
+    def to_core(self) -> RolloutRules:
+        """Return the core noun."""
+        lines = [
+            RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
+            for metric, line in self.red_lines.items()
+        ]
+        durations = {name: parse_duration(getattr(self, name) or _NONE) for name in _DURATIONS}
+        return RolloutRules(
+            red_lines=tuple(lines),
+            steps=tuple(self.steps),
+            at_horizon=self.at_horizon,
+            risk=self.risk,
+            miss=self.miss,
+            mode=self.mode,
+            **durations,
+        )
+
+
+_DURATIONS = (
+    *("soak", "last_soak", "shadow", "warm_up", "exposure"),
+    *("outcome_age", "silent_after", "horizon", "watch"),
+)
+
+
+def told_rollout(rules: RolloutRules | None) -> dict[str, object] | None:
+    """Return rules as the values of their declaration, without those at their default; None for no rules."""
+    if rules is None:
+        return None
+    usual = RolloutRules()
+    told: dict[str, object] = {
+        one.name: value
+        for one in fields(rules)
+        if (value := getattr(rules, one.name)) != getattr(usual, one.name) and one.name != "red_lines"
+    }
+    told |= {name: duration_spelling(getattr(rules, name)) for name in _DURATIONS if name in told}
+    if "steps" in told:
+        told["steps"] = list(rules.steps)
+    lines = {line.metric: _told_line(line) for line in rules.red_lines}
+    return {"red_lines": lines or None, **told}
+
+
+def _told_line(line: RedLine) -> object:
+    usual = RedLine(line.metric, line.times)
+    if line == usual:
+        return line.times
+    return {name: value for name, value in asdict(line).items() if name != "metric"}

@@ -1,0 +1,192 @@
+"""Begins rollouts, and asks about them."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from setpoint.answers.answer import Answer
+from setpoint.answers.rollout import explain_rollout, rollout_status
+from setpoint.control.rollouts import Moved, advance, start
+from setpoint.core.clock import DAY
+from setpoint.core.errors import StoreBusy, UsageError
+from setpoint.core.rollout import COUNTED, USUAL_RED_LINES, RedLine, Rollout, RolloutEvent, RolloutRules, Usual
+from setpoint.core.route_plan import Route
+from setpoint.core.window import Window
+from setpoint.store.arms import usual
+from setpoint.store.decisions import decisions_of
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.layout import Layout
+from setpoint.store.rollouts import (
+    active_rollout,
+    events_of,
+    evidence_of,
+    last_look,
+    refuse_second,
+    rollouts_of,
+)
+from setpoint.store.route_file import last_plan
+
+_USUAL_WITHIN = 7 * DAY
+
+
+def start_rollout(
+    store: Path, model: str, candidate: str, *, stable: str = "", actor: str = ""
+) -> tuple[Rollout, RolloutEvent]:
+    """Begin the rollout of a candidate, by the rules that are declared now.
+
+    Args:
+        store: The store's folder.
+        model: The model.
+        candidate: The version that is to take the place of the stable one.
+        stable: The version that answers now; the one of the route in force, or of the traffic, by default.
+        actor: Who begins it; the user of this process by default.
+
+    Raises:
+        UsageError: The versions are the same, several share the traffic already, or nothing feeds a red line.
+        StoreBusy: Another rollout of the model is under way.
+    """
+    layout = Layout.open(store)
+    declared = layout.model(model)
+    refuse_second(active_rollout(layout, model))
+    plan, now = last_plan(layout, model), layout.clock.now()
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
+        before = _base(model, plan.route) if plan else None
+        stable = stable or (before.stable if before else _answering(evidence, now))
+        if stable == candidate:
+            msg = f"{candidate} is the stable version of {model} already"
+            raise UsageError(msg, hint="name the version that is to take its place")
+        found = usual(evidence, stable, Window(now - _USUAL_WITHIN, now))
+    rules = _fed(declared.rollout or RolloutRules(), found, stable)
+    number = len(rollouts_of(layout, model)) + 1
+    rollout = Rollout(
+        f"{model}/{candidate}/{number}",
+        model,
+        stable,
+        candidate,
+        rules,
+        found,
+        before or Route("single", ((stable, 1.0),), stable),
+        now,
+    )
+    return rollout, start(layout, rollout, actor=actor or getpass.getuser())
+
+
+def _base(model: str, route: Route) -> Route:
+    """Return the route that a rollout starts from.
+
+    Raises:
+        UsageError: Versions share the units already, or one passes hard cases on to another.
+    """
+    if route.cascade is None and len(route.shares) == 1:
+        return route
+    msg = f"the route of {model} is a {route.strategy} of {' and '.join(route.versions)}"
+    raise UsageError(msg, hint="a rollout starts where one version answers all: declare `strategy: single` first")
+
+
+def _answering(evidence: RowEvidence, now: int) -> str:
+    """Return the version that answered most of the last week's requests."""
+    counts = evidence.traffic(Window(now - _USUAL_WITHIN, now)).only(measure="requests")
+    found = {str(version): 0.0 for version in counts.key("version") if version}
+    for version in found:
+        found[version] = counts.only(version=version).total("amount")
+    if not found:
+        msg = f"nothing was recorded of {evidence.model.name} within a week, so nobody knows the stable version"
+        raise UsageError(msg, hint="name it: --stable VERSION")
+    return max(found, key=lambda version: found[version])
+
+
+def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRules:
+    """Return rules with the red lines that are looked at.
+
+    Raises:
+        UsageError: One is on a metric that no request of the stable version has.
+    """
+    if not rules.red_lines:
+        lines = [RedLine(metric, times) for metric, times in USUAL_RED_LINES.items() if metric in found]
+        rules = replace(rules, red_lines=tuple(lines))
+    starved = [line.metric for line in rules.red_lines if line.metric not in found]
+    if starved or not rules.red_lines:
+        msg = f"no request of {stable} of the last 7 days says its {' or '.join(starved) or 'errors'}"
+        raise UsageError(
+            msg,
+            hint=f"record some first, 200 for {', '.join(sorted(set(USUAL_RED_LINES) - COUNTED))}, or leave out"
+            " the red line",
+        )
+    return rules
+
+
+def move(store: Path, model: str) -> Moved | None:
+    """Look at the rollout of a model, and do what follows; None when none is under way."""
+    return advance(Layout.open(store), model)
+
+
+def watch(store: Path, model: str, *, every_seconds: float, until: float) -> Answer:
+    """Move a rollout again and again until it is over, or a time is reached; return where it stands then.
+
+    Args:
+        store: The store's folder.
+        model: The model.
+        every_seconds: How long to wait between two looks.
+        until: When to stop, by `time.monotonic`.
+    """
+    while True:
+        try:
+            moved = move(store, model)
+        except StoreBusy:  # somebody else moves it: all the better
+            moved = None
+            if time.monotonic() >= until:
+                break
+        else:
+            if moved is None or time.monotonic() >= until:
+                break
+        time.sleep(every_seconds)
+    return status_of(store, model)
+
+
+def status_of(store: Path, model: str) -> Answer:
+    """Return where the last rollout of a model stands.
+
+    Raises:
+        UsageError: There was none.
+    """
+    layout = Layout.open(store)
+    rollout = _last(layout, model)
+    batches = [numbers for _, numbers in evidence_of(layout, rollout.rollout_id)]
+    return rollout_status(
+        rollout,
+        events_of(layout, rollout.rollout_id),
+        batches,
+        last_look(layout, rollout),
+        now=layout.clock.now(),
+        zone=layout.model(model).timezone,
+    )
+
+
+def explain(store: Path, model: str) -> Answer:
+    """Return why the last rollout of a model stands where it does.
+
+    Raises:
+        UsageError: There was none.
+    """
+    layout = Layout.open(store)
+    rollout = _last(layout, model)
+    return explain_rollout(
+        rollout,
+        events_of(layout, rollout.rollout_id),
+        decisions_of(layout, subject=rollout.rollout_id),
+        now=layout.clock.now(),
+        zone=layout.model(model).timezone,
+    )
+
+
+def _last(layout: Layout, model: str) -> Rollout:
+    found = rollouts_of(layout, layout.model(model).name)
+    if not found:
+        msg = f"there was no rollout of {model}"
+        raise UsageError(msg, hint=f"`setpoint rollout start {model} VERSION` begins one")
+    return found[-1]

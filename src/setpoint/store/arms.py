@@ -1,0 +1,207 @@
+"""What units met at either version of a rollout: each unit is evidence once a step, with what befell it first.
+
+When a share rises, units move from the stable version to the candidate and none comes back. Who was the candidate's
+before stays it for sure, so such a unit is no evidence a second time. Who was the stable version's is drawn anew
+between those that move and those that stay, with a chance that depends on the step in which it was last seen: such
+units are a stratum of their own, apart from those that were never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from setpoint.core.clock import MICROS
+from setpoint.core.rollout import Rollout, Usual
+from setpoint.core.route_plan import BUCKETS
+from setpoint.core.window import Window
+from setpoint.store.engines.duck import at, literal, rows
+from setpoint.store.evidence import RowEvidence
+from setpoint.store.matching import examples
+
+NEW = -1
+"""The stratum of units that were never seen before their step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units that become evidence in one batch, in the order of time; one entry a unit.
+
+    Attributes:
+        is_candidate: Whether it is the candidate's.
+        stratum: The earlier step in which it was last seen, or `NEW`.
+        requests: How many requests it made.
+        has_error: Whether one of them failed.
+        latency_seconds: Mean of those that did not; NaN without one.
+        cost_usd: Mean of those with a known cost; NaN without one.
+        is_wrong: Whether an answer was wrong, as 1 or 0; NaN while no outcome is known.
+        loss_usd: Mean dollars lost by an answer whose outcome says; NaN without one.
+        crossed: How many units were answered by both versions.
+    """
+
+    is_candidate: npt.NDArray[np.bool_]
+    stratum: npt.NDArray[np.int64]
+    requests: npt.NDArray[np.int64]
+    has_error: npt.NDArray[np.bool_]
+    latency_seconds: npt.NDArray[np.float64]
+    cost_usd: npt.NDArray[np.float64]
+    is_wrong: npt.NDArray[np.float64]
+    loss_usd: npt.NDArray[np.float64]
+    crossed: int
+
+
+def units_of(
+    evidence: RowEvidence, rollout: Rollout, step: int, window: Window, *, starts_at: int, within: int | None = None
+) -> Units:
+    """Return the units whose first request of a step, as far as it counts, lies in a window.
+
+    Cost: reads the unit, version and time of every request since the rollout began, and the rest of the window's.
+
+    Args:
+        evidence: The event log.
+        rollout: The rollout.
+        step: Its step, from 0 on.
+        window: When the first request came; the declared exposure has passed by its end.
+        starts_at: From when on requests of the step count.
+        within: Of outcomes only those that were learned so soon after their prediction; None for all.
+    """
+    exposure = rollout.rules.exposure
+    reach = Window(window.start, window.end + exposure)
+    own = _own(rollout, reach.end)
+    earlier = (
+        f"SELECT unit, bool_or(is_candidate) AS was_candidate, max(step) AS last_step FROM ({own})"
+        f" WHERE step < {step} GROUP BY unit"
+    )
+    firsts = (
+        f"SELECT unit, min(asked_at) AS first_at, bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed"
+        f" FROM ({own}) WHERE step = {step} AND asked_at >= {starts_at} GROUP BY unit"
+        f" HAVING first_at >= {window.start} AND first_at < {window.end}"
+    )
+    until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
+    matching = replace(evidence.matching(reach), within=within)
+    found = evidence.connection.execute(
+        f"WITH earlier AS ({earlier}), firsts AS ({firsts})"
+        " SELECT arg_min(e.version, e.predicted_at) AS version, any_value(coalesce(b.last_step, -1)) AS stratum,"
+        " count(*) AS requests, count(e.error) AS errors,"
+        " avg(e.latency_seconds) FILTER (e.error IS NULL) AS latency_seconds, avg(e.cost_usd) AS cost_usd,"
+        " max(1.0 - e.is_success) AS is_wrong,"
+        " avg(-least(e.value_usd, 0.0)) FILTER (e.value_usd IS NOT NULL) AS loss_usd,"
+        " any_value(f.is_crossed) AS is_crossed"
+        f" FROM ({examples(matching)}) AS e JOIN firsts AS f ON f.unit = coalesce(e.unit, e.root_id)"
+        " LEFT JOIN earlier AS b ON b.unit = f.unit"
+        f" WHERE {_is_drawn('e', rollout)} AND {_step('e', rollout)} = {step}"
+        f" AND epoch_us(e.predicted_at) >= f.first_at AND epoch_us(e.predicted_at) < {until}"
+        " AND NOT coalesce(b.was_candidate, false)"
+        " GROUP BY f.unit ORDER BY any_value(f.first_at), f.unit"
+    ).fetchnumpy()
+    columns = {name: _filled(values) for name, values in found.items() if name != "version"}
+    return Units(
+        is_candidate=np.asarray(found["version"] == rollout.candidate, dtype=np.bool_),
+        stratum=columns["stratum"].astype(np.int64),
+        requests=columns["requests"].astype(np.int64),
+        has_error=columns["errors"] > 0,
+        latency_seconds=columns["latency_seconds"],
+        cost_usd=columns["cost_usd"],
+        is_wrong=columns["is_wrong"],
+        loss_usd=columns["loss_usd"],
+        crossed=int(columns["is_crossed"].sum()),
+    )
+
+
+def asked(evidence: RowEvidence, rollout: Rollout, since: int) -> dict[str, tuple[int, int]]:
+    """Return, by version, how many requests were drawn for it since a time, and when the last one came."""
+    found = rows(
+        evidence.connection,
+        "SELECT p.version, count(*), epoch_us(max(p.predicted_at)) FROM predictions AS p"
+        f" WHERE {_is_drawn('p', rollout)} AND p.predicted_at >= {at(since)} GROUP BY p.version",
+    )
+    return {cast("str", row[0]): (cast("int", row[1]), cast("int", row[2])) for row in found}
+
+
+def errors_by_minute(evidence: RowEvidence, version: str, window: Window) -> list[tuple[int, int]]:
+    """Return requests of a version and how many of them failed, for each minute of a window that has any."""
+    found = rows(
+        evidence.connection,
+        "SELECT count(*), count(p.error) FROM predictions AS p WHERE p.role IS DISTINCT FROM 'shadow'"
+        f" AND p.version = {literal(version)} AND p.predicted_at >= {at(window.start)}"
+        f" AND p.predicted_at < {at(window.end)} GROUP BY epoch_us(p.predicted_at) // {60 * MICROS}"
+        f" ORDER BY epoch_us(min(p.predicted_at))",
+    )
+    return [(cast("int", row[0]), cast("int", row[1])) for row in found]
+
+
+_OF_A_REQUEST = {
+    "latency_seconds": "latency_seconds",
+    "cost_usd": "cost_usd",
+    "loss_usd": "CASE WHEN value_usd IS NOT NULL THEN -least(value_usd, 0.0) END",
+}
+
+
+def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usual]:
+    """Return what a version's requests of a window were like, by metric; those that no request has are left out.
+
+    Args:
+        evidence: The event log.
+        version: Which.
+        window: When.
+    """
+    matching = evidence.matching(window)
+    ratios = {"error_ratio": "CAST(error IS NOT NULL AS DOUBLE)", "wrong_ratio": "1.0 - is_success"}
+    values = {name: f"CASE WHEN error IS NULL THEN {sql} END" for name, sql in _OF_A_REQUEST.items()} | ratios
+    found: dict[str, Usual] = {}
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
+    source = f"SELECT {columns} FROM ({examples(matching)}) WHERE is_root AND version = {literal(version)}"
+    for name in values:
+        clip = f"SELECT quantile_cont({name}, 0.995) FROM source" if name in _OF_A_REQUEST else "SELECT 1.0::DOUBLE"
+        row = rows(
+            evidence.connection,
+            f"WITH source AS MATERIALIZED ({source}) SELECT avg(least({name}, ({clip}))),"
+            f" var_samp(least({name}, ({clip}))), ({clip}), quantile_cont({name}, [0.5, 0.95, 0.99]), count({name})"
+            " FROM source",
+        )[0]
+        mean, variance, top, thresholds, count = cast("tuple[float, float, float, list[float], int]", row)
+        # What never varies, such as a loss that is always 0, has no scale to bet on.
+        if count >= (LEAST_ROWS if name in _OF_A_REQUEST else 1) and (variance or name in ratios):
+            told = tuple(thresholds) if name in _OF_A_REQUEST else ()
+            found[name] = Usual(mean, variance, top, told, count)
+    return found
+
+
+LEAST_ROWS = 200
+"""So many requests it takes to say which values are usual."""
+
+
+def _own(rollout: Rollout, end: int) -> str:
+    """Return SQL for every request that was drawn in a rollout before a time: unit, asked_at, is_candidate, step."""
+    return (
+        "SELECT coalesce(p.unit, p.root_id) AS unit, epoch_us(p.predicted_at) AS asked_at,"
+        f" p.version = {literal(rollout.candidate)} AS is_candidate, {_step('p', rollout)} AS step"
+        f" FROM predictions AS p WHERE {_is_drawn('p', rollout)}"
+        f" AND p.predicted_at >= {at(rollout.started_at)} AND p.predicted_at < {at(end)}"
+    )
+
+
+def _is_drawn(name: str, rollout: Rollout) -> str:
+    """Return SQL for whether a version was asked because the lot fell on it: also when another one answered then."""
+    versions = f"{literal(rollout.stable)}, {literal(rollout.candidate)}"
+    return (
+        f"{name}.assignment_probability IS NOT NULL AND {name}.role IS DISTINCT FROM 'shadow'"
+        f" AND {name}.version IN ({versions})"
+    )
+
+
+def _step(name: str, rollout: Rollout) -> str:
+    """Return SQL for the step of a request: by the probability that was logged, for clocks of machines differ."""
+    share = (
+        f"CASE WHEN {name}.version = {literal(rollout.candidate)} THEN {name}.assignment_probability"
+        f" ELSE 1.0 - {name}.assignment_probability END"
+    )
+    cases = " ".join(f"WHEN {round(one * BUCKETS)} THEN {n}" for n, one in enumerate(rollout.rules.steps))
+    return f"CASE round({share} * {BUCKETS}) {cases} END"
+
+
+def _filled(values: object) -> npt.NDArray[np.float64]:
+    return np.asarray(np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan))

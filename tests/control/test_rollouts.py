@@ -1,0 +1,230 @@
+"""A candidate that takes over step by step: on a recorded service whose versions are as good or bad as we say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.control.served import MINUTE, OWNED, RULES, Service, Version
+
+from setpoint.control.loop import tick
+from setpoint.control.rollouts import advance, override
+from setpoint.control.route_plans import publish
+from setpoint.core.clock import HOUR
+from setpoint.core.errors import StoreBusy, UsageError
+from setpoint.core.model import Model
+from setpoint.core.rollout import Phase, RedLine, RolloutRules
+from setpoint.core.route_plan import Cascade, Route
+from setpoint.project.rollouts import explain, start_rollout, status_of
+from setpoint.store.decisions import decisions_of
+from setpoint.store.rollouts import events_of, evidence_of
+from setpoint.store.route_file import history, last_plan
+
+
+def phases(service: Service) -> list[tuple[str, float]]:
+    return [(one.phase.value, one.share) for one in events_of(service.layout, "m/v2/1")]
+
+
+def in_force(service: Service) -> Route:
+    plan = last_plan(service.layout, "m")
+    assert plan is not None
+    return plan.route
+
+
+def test_a_healthy_candidate_takes_over_step_by_step(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    assert in_force(service).shares == (("v2", 0.01), ("v1", 0.99))
+    service.until_over()
+    assert phases(service) == [
+        *(("draft", 0.0), ("canary", 0.01), ("canary", 0.1), ("canary", 0.5)),
+        *(("promoting", 1.0), ("stable", 1.0)),
+    ]
+    assert in_force(service).shares == (("v2", 1.0),)
+    assert in_force(service).fallback == ("v1",)  # it stays runnable
+    assert status_of(service.folder, "m").exit_code == 0
+    assert advance(service.layout, "m") is None
+
+
+def test_a_bad_candidate_is_rolled_back_and_the_sentence_names_the_metric(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(RedLine("error_ratio", 2.0), RedLine("latency_seconds", 1.25)))
+    service = Service(
+        tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Version(), "v2": Version(slower=1.5)}, seed=2
+    )
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    moved = service.until_over()[-1]
+    assert moved.decision.action == "roll_back"
+    assert "latency_seconds" in moved.decision.said
+    assert "error_ratio" not in moved.decision.said
+    assert in_force(service).shares == (("v1", 1.0),)
+    assert status_of(service.folder, "m").exit_code == 1
+    told = explain(service.folder, "m")
+    assert told.table("decisions").rows[-1][1:4] == ("roll_back", "red_line", True)
+
+
+def test_wrong_answers_are_compared_at_equal_age(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(RedLine("wrong_ratio", 1.5),), outcome_age=3 * MINUTE)
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Version(), "v2": Version(wrong=0.25)})
+    service.serve(1, outcomes=True)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    said = ""
+    for _ in range(30):
+        service.serve(1, outcomes=True)
+        moved = service.look()
+        if moved is None:
+            break
+        said = moved.decision.said
+    assert phases(service)[-1] == ("rolled_back", 0.0)
+    assert "wrong_ratio" in said
+
+
+def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, owner=None, runbook=""))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    moved = service.until_over(looks=5)
+    assert phases(service)[-1] == ("canary", 0.01)
+    assert "owner.team, owner.on_call, runbook" in moved[-1].decision.said
+    service.layout.declare(OWNED)
+    service.until_over(looks=1)
+    assert phases(service)[-1] == ("canary", 0.1)
+
+
+def test_a_candidate_that_answers_nobody_pauses_it_and_goes_on_when_it_answers(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", versions={"v1": Version(), "v2": Version(is_down=True)}, rate=4000)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=2)
+    assert phases(service)[-1] == ("paused", 0.01)
+    assert "no data is no success" in service_said(service)
+    service.versions["v2"].is_down = False
+    service.until_over(looks=1)
+    assert phases(service)[-1] == ("canary", 0.01)
+
+
+def service_said(service: Service) -> str:
+    return events_of(service.layout, "m/v2/1")[-1].said
+
+
+def test_a_sick_stable_version_pauses_it_and_the_candidate_is_not_blamed(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.versions["v1"].errors = service.versions["v2"].errors = 0.3
+    moved = service.until_over(looks=4)
+    assert phases(service)[-1][0] == "paused"
+    assert [one.decision.rule for one in moved][-1] == "sick_stable"
+    assert "v1 is not well itself" in service_said(service)
+
+
+def test_a_person_wins_and_is_recorded(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2", actor="ada")
+    service.look()
+    override(service.layout, "m", "pause", actor="ada", reason="release freeze")
+    assert service.until_over(looks=4)[-1].event is None
+    with pytest.raises(StoreBusy, match="under way"):
+        start_rollout(service.folder, "m", "v3")
+    override(service.layout, "m", "resume", actor="ada")
+    override(service.layout, "m", "promote", actor="ada", reason="seen enough")
+    assert in_force(service).shares == (("v2", 1.0),)
+    override(service.layout, "m", "roll_back", actor="bob", reason="a customer called")
+    assert in_force(service).shares == (("v1", 1.0),)
+    told = decisions_of(service.layout, subject="m/v2/1")
+    assert [one.decision.said for one in told if one.decision.rule == "person"] == [
+        *("ada says so: release freeze", "ada says so", "ada says so: seen enough"),
+        "bob says so: a customer called",
+    ]
+    with pytest.raises(UsageError, match="no rollout of m is under way"):
+        override(service.layout, "m", "pause")
+
+
+def test_at_the_horizon_the_declared_policy_holds(tmp_path: Path) -> None:
+    rules = replace(RULES, last_soak=HOUR, horizon=8 * MINUTE)
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), rate=200)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=12)
+    assert phases(service)[-1] == ("inconclusive", 0.5)
+    assert in_force(service).shares[0] == ("v2", 0.5)
+
+
+def test_units_that_return_are_evidence_once_a_step(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    for _ in range(6):
+        service.serve(1, units=300)
+        service.look()
+    found = evidence_of(service.layout, "m/v2/1")
+    of_step = {
+        step: sum(
+            one["error_ratio"][0] for batch, numbers in found for one in numbers.values() if batch.split("/")[1] == step
+        )
+        for step in ("0", "1", "2")
+    }
+    assert of_step["0"] == 300
+    # Who was the candidate's at 1 % is not drawn anew.
+    candidates = sum(numbers["v2"]["error_ratio"][0] for batch, numbers in found if batch.split("/")[1] == "0")
+    assert of_step["1"] == 300 - candidates
+    assert {batch.split("/")[2] for batch, _ in found if batch.split("/")[1] == "1"} <= {"-1", "0"}
+
+
+def test_looking_twice_or_beside_another_controller_takes_nothing_twice(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.serve(1)
+    service.look()
+    found = evidence_of(service.layout, "m/v2/1")
+    advance(service.layout, "m")
+    tick(service.layout)
+    assert evidence_of(service.layout, "m/v2/1") == found
+    assert len(history(service.layout, "m")) == 2
+
+
+def test_a_plan_of_somebody_else_is_left_in_force_and_said(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    other = Route("single", (("v3", 1.0),), stable="v3")
+    publish(service.layout, "m", other)
+    with pytest.raises(StoreBusy, match="published by somebody else during a rollout"):
+        advance(service.layout, "m")
+    assert tick(service.layout).moved == []
+    assert in_force(service) == other
+    override(service.layout, "m", "roll_back", actor="ada")
+    assert in_force(service).shares == (("v1", 1.0),)
+
+
+@pytest.mark.parametrize(
+    ("route", "candidate", "said"),
+    [
+        (Route("single", (("v1", 1.0),), "v1"), "v1", "is the stable version of m already"),
+        (Route("ab", (("v1", 0.5), ("v3", 0.5)), "v1"), "v2", "is a ab of v1 and v3"),
+        (Route("cascade", (("v1", 1.0),), "v3", cascade=Cascade("v1", "v3", 0.8)), "v2", "is a cascade"),
+    ],
+)
+def test_what_cannot_be_rolled_out_is_refused(tmp_path: Path, route: Route, candidate: str, said: str) -> None:
+    service = Service(tmp_path / "s")
+    publish(service.layout, "m", route)
+    with pytest.raises(UsageError, match=said):
+        start_rollout(service.folder, "m", candidate)
+
+
+def test_a_red_line_that_nothing_feeds_is_refused(tmp_path: Path) -> None:
+    rules = RolloutRules(red_lines=(RedLine("cost_usd", 1.1), RedLine("error_ratio", 2.0)))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
+    with pytest.raises(UsageError, match="says its cost_usd"):
+        start_rollout(service.folder, "m", "v2")
+
+
+def test_of_an_undeclared_model_the_usual_red_lines_are_on_what_is_there(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", Model("m"))
+    rollout, _ = start_rollout(service.folder, "m", "v2")
+    assert [line.metric for line in rollout.rules.red_lines] == ["error_ratio", "latency_seconds"]
+    assert events_of(service.layout, rollout.rollout_id)[-1].phase == Phase.DRAFT
