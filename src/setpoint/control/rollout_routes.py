@@ -60,15 +60,23 @@ def enforce(layout: Layout, rollout: Rollout, events: list[RolloutEvent]) -> Rou
         StoreBusy: Somebody else published a plan since the event.
     """
     last, before = events[-1], last_plan(layout, rollout.model)
-    wanted = route_for(rollout, events)
-    if before is not None and before.route == wanted:
+    wanted, keeps_all = route_for(rollout, events), standing(events).phase in {Phase.SHADOW, Phase.CANARY}
+    if before is not None and (before.route, before.keeps_all) == (wanted, keeps_all):
         return None
     generation = before.generation if before else 0
     if generation != last.after_generation:
+        if last.phase.is_over:  # what came after it is none of its business
+            return None
         msg = f"route plan {generation} of {rollout.model} was published by somebody else during a rollout"
         raise StoreBusy(msg, hint=f"`setpoint rollout rollback {rollout.model}` ends it, `resume` goes on with it")
     # Units are drawn by the rollout's own salt as long as two versions share them.
     salt = rollout.rollout_id if len(wanted.shares) > 1 else None
     return publish(
-        layout, rollout.model, wanted, expected_generation=generation, salt=salt, reason=f"{last.phase}: {last.said}"
+        layout,
+        rollout.model,
+        wanted,
+        expected_generation=generation,
+        salt=salt,
+        reason=f"{last.phase}: {last.said}",
+        keeps_all=keeps_all,
     )

@@ -13,10 +13,9 @@ from setpoint.control.rollout_looks import look
 from setpoint.core.clock import HOUR
 from setpoint.core.metric import number
 from setpoint.core.rollout import Rollout, RolloutEvent, standing
-from setpoint.core.window import Window
 from setpoint.stats.betting import log_wealth
 from setpoint.stats.intervals import wilson
-from setpoint.store.arms import asked, errors_by_minute
+from setpoint.store.arms import asked, draw, errors_by_minute
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import evidence_of
@@ -28,9 +27,10 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
     Raises:
         StoreBusy: Somebody else looks at the same time.
     """
+    draw(evidence, rollout)
     judge, _ = look(layout, evidence, rollout, events, now)
     begun_at = _step_since(events)
-    requests = asked(evidence, rollout, begun_at)
+    requests = asked(evidence, begun_at)
     units = sum(_units(numbers.get(rollout.candidate, {})) for _, numbers in evidence_of(layout, rollout.rollout_id))
     return Sight(
         judge.judgement(),
@@ -59,7 +59,7 @@ def _sickness(evidence: RowEvidence, rollout: Rollout, now: int) -> str:
     before = rollout.usual.get("error_ratio")
     if before is None:
         return ""
-    found = errors_by_minute(evidence, rollout.stable, Window(now - _SICK_WITHIN, now))
+    found = errors_by_minute(evidence, rollout.stable, now - _SICK_WITHIN)
     if not found:
         return ""
     rows, hits = np.array(found, dtype=np.float64).T

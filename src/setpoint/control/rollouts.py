@@ -80,11 +80,14 @@ def advance(layout: Layout, model: str) -> Moved | None:
     Raises:
         StoreBusy: Somebody else moves it at the same time, or published a plan of their own.
     """
-    rollout = active_rollout(layout, model)
-    if rollout is None:
+    found = rollouts_of(layout, model)
+    if not found:
         return None
+    rollout = found[-1]
     events = events_of(layout, rollout.rollout_id)
     repaired = enforce(layout, rollout, events)  # what a crash left undone
+    if events[-1].phase.is_over:
+        return None
     now = layout.clock.now()
     with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
         sight = see(layout, evidence, rollout, events, now)

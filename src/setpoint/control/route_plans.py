@@ -16,6 +16,7 @@ def publish(
     expected_generation: int | None = None,
     salt: str | None = None,
     reason: str = "",
+    keeps_all: bool = False,
 ) -> RoutePlan:
     """Put a route in force: every service takes it with one of its next requests, within 20 ms.
 
@@ -27,6 +28,7 @@ def publish(
         salt: Draws the units anew. None: they stay where they are while the same versions share them, and are drawn
             anew when others do.
         reason: Why, in words; empty when somebody declared it.
+        keeps_all: Whether the row of every request is kept.
 
     Returns:
         The plan.
@@ -48,7 +50,7 @@ def publish(
         if salt is None:
             stays = before is not None and set(dict(before.route.shares)) == set(dict(route.shares))
             salt = before.salt if before and stays else f"{model}/{number}"
-        plan = RoutePlan(model, number, route, salt, layout.clock.now(), reason)
+        plan = RoutePlan(model, number, route, salt, layout.clock.now(), reason, keeps_all)
         path = layout.route(model)
         with writing(layout.root):
             path.parent.mkdir(exist_ok=True)

@@ -141,6 +141,7 @@ class RoutePlan:
         salt: Of the hash; another one draws the units anew.
         published_at: When, microseconds.
         reason: Why, in words; empty when somebody declared it.
+        keeps_all: Whether the row of every request is kept, whatever share of them is declared: it is evidence.
     """
 
     model: str
@@ -149,6 +150,7 @@ class RoutePlan:
     salt: str = ""
     published_at: int = 0
     reason: str = ""
+    keeps_all: bool = False
 
     @cached_property
     def is_plain(self) -> bool:

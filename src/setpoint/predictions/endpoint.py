@@ -439,6 +439,8 @@ class Endpoint:
         )
         if reply.text is not None:
             event.text = reply.text
+        if request.plan.keeps_all:
+            event.keep_probability = 1.0
         if attempt.error is not None:
             event.error = _kind(attempt.error)
         if attempt.first_chunk_seconds is not None:

@@ -179,7 +179,8 @@ class Recorder:
 
     def _is_kept(self, event: Prediction, row: Mapping[str, Value]) -> bool:
         """Keep errors and declared rare cohorts always, a share of the rest; say at which probability."""
-        always = event.error is not None or event.contract_violations is not None
+        is_evidence = event.keep_probability == 1.0 or (event.assignment_probability or 1.0) < 1.0
+        always = is_evidence or event.error is not None or event.contract_violations is not None
         if always or (self._always_keep is not None and self._always_keep(row) is True):
             return True
         event.keep_probability = self._keep

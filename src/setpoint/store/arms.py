@@ -53,12 +53,24 @@ class Units:
     crossed: int
 
 
+def draw(evidence: RowEvidence, rollout: Rollout) -> None:
+    """Read every request that was drawn since a rollout began, once for all that is asked about them.
+
+    Cost: reads the unit, version, time and error of every request since then.
+    """
+    evidence.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE drawn AS SELECT coalesce(p.unit, p.root_id) AS unit,"
+        " epoch_us(p.predicted_at) AS asked_at, p.version,"
+        f" p.version = {literal(rollout.candidate)} AS is_candidate, {_step('p', rollout)} AS step,"
+        " p.error IS NOT NULL AS has_error"
+        f" FROM predictions AS p WHERE {_is_drawn('p', rollout)} AND p.predicted_at >= {at(rollout.started_at)}"
+    )
+
+
 def units_of(
     evidence: RowEvidence, rollout: Rollout, step: int, window: Window, *, starts_at: int, within: int | None = None
 ) -> Units:
-    """Return the units whose first request of a step, as far as it counts, lies in a window.
-
-    Cost: reads the unit, version and time of every request since the rollout began, and the rest of the window's.
+    """Return the units whose first request of a step, as far as it counts, lies in a window; see `draw`.
 
     Args:
         evidence: The event log.
@@ -70,14 +82,13 @@ def units_of(
     """
     exposure = rollout.rules.exposure
     reach = Window(window.start, window.end + exposure)
-    own = _own(rollout, reach.end)
     earlier = (
-        f"SELECT unit, bool_or(is_candidate) AS was_candidate, max(step) AS last_step FROM ({own})"
+        "SELECT unit, bool_or(is_candidate) AS was_candidate, max(step) AS last_step FROM drawn"
         f" WHERE step < {step} GROUP BY unit"
     )
     firsts = (
-        f"SELECT unit, min(asked_at) AS first_at, bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed"
-        f" FROM ({own}) WHERE step = {step} AND asked_at >= {starts_at} GROUP BY unit"
+        "SELECT unit, min(asked_at) AS first_at, bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed"
+        f" FROM drawn WHERE step = {step} AND asked_at >= {starts_at} AND asked_at < {reach.end} GROUP BY unit"
         f" HAVING first_at >= {window.start} AND first_at < {window.end}"
     )
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
@@ -111,24 +122,19 @@ def units_of(
     )
 
 
-def asked(evidence: RowEvidence, rollout: Rollout, since: int) -> dict[str, tuple[int, int]]:
-    """Return, by version, how many requests were drawn for it since a time, and when the last one came."""
-    found = rows(
-        evidence.connection,
-        "SELECT p.version, count(*), epoch_us(max(p.predicted_at)) FROM predictions AS p"
-        f" WHERE {_is_drawn('p', rollout)} AND p.predicted_at >= {at(since)} GROUP BY p.version",
-    )
+def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:
+    """Return, by version, how many requests were drawn for it since a time, and when the last one came; see `draw`."""
+    sql = f"SELECT version, count(*), max(asked_at) FROM drawn WHERE asked_at >= {since} GROUP BY version"
+    found = rows(evidence.connection, sql)
     return {cast("str", row[0]): (cast("int", row[1]), cast("int", row[2])) for row in found}
 
 
-def errors_by_minute(evidence: RowEvidence, version: str, window: Window) -> list[tuple[int, int]]:
-    """Return requests of a version and how many of them failed, for each minute of a window that has any."""
+def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tuple[int, int]]:
+    """Return requests of a version and how many of them failed, for each minute that has any; see `draw`."""
     found = rows(
         evidence.connection,
-        "SELECT count(*), count(p.error) FROM predictions AS p WHERE p.role IS DISTINCT FROM 'shadow'"
-        f" AND p.version = {literal(version)} AND p.predicted_at >= {at(window.start)}"
-        f" AND p.predicted_at < {at(window.end)} GROUP BY epoch_us(p.predicted_at) // {60 * MICROS}"
-        f" ORDER BY epoch_us(min(p.predicted_at))",
+        f"SELECT count(*), count(*) FILTER (has_error) FROM drawn WHERE version = {literal(version)}"
+        f" AND asked_at >= {since} GROUP BY asked_at // {60 * MICROS} ORDER BY min(asked_at)",
     )
     return [(cast("int", row[0]), cast("int", row[1])) for row in found]
 
@@ -172,16 +178,6 @@ def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usua
 
 LEAST_ROWS = 200
 """So many requests it takes to say which values are usual."""
-
-
-def _own(rollout: Rollout, end: int) -> str:
-    """Return SQL for every request that was drawn in a rollout before a time: unit, asked_at, is_candidate, step."""
-    return (
-        "SELECT coalesce(p.unit, p.root_id) AS unit, epoch_us(p.predicted_at) AS asked_at,"
-        f" p.version = {literal(rollout.candidate)} AS is_candidate, {_step('p', rollout)} AS step"
-        f" FROM predictions AS p WHERE {_is_drawn('p', rollout)}"
-        f" AND p.predicted_at >= {at(rollout.started_at)} AND p.predicted_at < {at(end)}"
-    )
 
 
 def _is_drawn(name: str, rollout: Rollout) -> str:
