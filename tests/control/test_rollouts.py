@@ -16,6 +16,7 @@ from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
+from setpoint.project.plan import apply, plan
 from setpoint.project.rollouts import explain, start_rollout, status_of
 from setpoint.store.decisions import decisions_of
 from setpoint.store.rollouts import events_of, evidence_of
@@ -228,3 +229,30 @@ def test_of_an_undeclared_model_the_usual_red_lines_are_on_what_is_there(tmp_pat
     rollout, _ = start_rollout(service.folder, "m", "v2")
     assert [line.metric for line in rollout.rules.red_lines] == ["error_ratio", "latency_seconds"]
     assert events_of(service.layout, rollout.rollout_id)[-1].phase == Phase.DRAFT
+
+
+def declared(folder: Path, text: str) -> Path:
+    (folder / "models").mkdir(exist_ok=True)
+    (folder / "setpoint.yaml").write_text("store: ./s\n")
+    (folder / "models" / "m.yaml").write_text(text)
+    return folder
+
+
+ROUTED = "owner: {team: risk, on_call: rota}\nroute:\n  versions: {v1: 1}\n"
+RULED = "rollout:\n  steps: [0.5]\n  soak: 1m\n  last_soak: 1m\n  red_lines:\n    error_ratio: 3\n"
+
+
+def test_apply_leaves_a_rollout_alone_and_says_what_to_declare_after_it(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    apply(declared(tmp_path, ROUTED + RULED + "runbook: r\nbusiness_metric: {name: loss_usd}\n"))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    assert "a rollout is under way" in plan(tmp_path).text()
+    text = (tmp_path / "models" / "m.yaml").read_text()
+    with pytest.raises(StoreBusy, match="a rollout of m is under way, with v2"):
+        apply(declared(tmp_path, text.replace("{v1: 1}", "{v3: 1}")))
+    assert in_force(service).shares == (("v2", 0.5), ("v1", 0.5))
+    apply(declared(tmp_path, text.replace("error_ratio: 3", "error_ratio: 4")))  # rules hold from the next one on
+    service.until_over()
+    assert phases(service)[-1] == ("stable", 1.0)
+    assert "declare `versions: {v2: 1}` under route" in plan(tmp_path).text()

@@ -29,10 +29,12 @@ from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
 from setpoint.project.price_book import PRICE, BookPlan, planned_prices, price_changes, reprice_all
 from setpoint.project.pricing import repricing_text, with_history
+from setpoint.project.rollouts import moved_on
 from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features, unseen_units
 from setpoint.store.layout import Layout
 from setpoint.store.retyping import Retyping, retype, survey
+from setpoint.store.rollouts import active_rollout, refuse_second
 from setpoint.store.route_file import last_plan
 from setpoint.store.summaries import basis
 
@@ -138,6 +140,12 @@ class ModelPlan:
         if self.lost:
             lines.append(f"! {name}: {self.lost_text}, so apply needs --lose-history")
         return lines + [f"! {name}: {doubt}" for doubt in self.doubts]
+
+    @property
+    def has_other_route(self) -> bool:
+        """Whether another route comes into force."""
+        is_other = self.is_new or any(change.key.split(".")[0] == "route" for change in self.changes)
+        return self.model.route is not None and is_other
 
     @property
     def repricings(self) -> list[str]:
@@ -269,7 +277,8 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     Raises:
         DeclarationError: A declaration does not hold, or takes more room than it declares.
         UsageError: History would be lost, and nobody said that it may.
-        StoreBusy: A column gets another type, and another process ships or ticks.
+        StoreBusy: A column gets another type, and another process ships or ticks; or a route changes, and a rollout
+            is under way.
         StoreReadOnly: The store cannot be written.
     """
     found = plan(folder)
@@ -279,25 +288,32 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     if found.is_empty:
         return found
     layout = Layout.create(found.store)
+    for one in found.models:
+        if one.has_other_route:
+            refuse_second(active_rollout(layout, one.model.name))
     _retype(layout, [one.model for one in found.models if one.retypings])
     changes = price_changes(layout, found.prices)
     if found.prices.is_changed:
         layout.put_prices(found.prices.book)
     for one in found.models:
-        if not one.is_changed:
-            continue
-        if one.model.route is not None and (
-            one.is_new or any(change.key.startswith("route") for change in one.changes)
-        ):
-            before = last_plan(layout, one.model.name)
-            generation = before.generation if before else 0
-            route = carried(one.model.route, before)
-            # Before it is declared: after a crash it is done again.
-            publish(layout, one.model.name, route, expected_generation=generation)
-        elif one.route_fault:
-            restore(layout, one.model.name)
-        layout.declare(one.model)
-        changes += [(one.model.name, *told) for told in _changes(one, layout.clock.now())]
+        if one.is_changed:
+            _publish(layout, one)  # before it is declared: after a crash it is done again
+            layout.declare(one.model)
+            changes += [(one.model.name, *told) for told in _changes(one, layout.clock.now())]
+    _record(layout, changes)
+    return replace(found, repriced=tuple(reprice_all(layout))) if found.prices.is_changed else found
+
+
+def _publish(layout: Layout, one: ModelPlan) -> None:
+    if one.has_other_route and one.model.route is not None:
+        before = last_plan(layout, one.model.name)
+        route, generation = carried(one.model.route, before), before.generation if before else 0
+        publish(layout, one.model.name, route, expected_generation=generation)
+    elif one.route_fault:
+        restore(layout, one.model.name)
+
+
+def _record(layout: Layout, changes: Iterable[tuple[str, str, str, int, str]]) -> None:
     spool = spool_of(layout)
     for model, kind, subject, started_at, note in changes:
         now = layout.clock.now()
@@ -315,7 +331,6 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         why = spool.last_error or "timed out"
         msg = f"the declarations are in force, but the change could not be recorded: {why}"
         raise StoreError(msg, hint="check the disk of the store")
-    return replace(found, repriced=tuple(reprice_all(layout))) if found.prices.is_changed else found
 
 
 def _changes(one: ModelPlan, now: int) -> list[tuple[str, str, int, str]]:
@@ -387,6 +402,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
             *unseen_features(layout, model),
             *unseen_units(layout, model),
             *_left_route(model, known),
+            *_moved_on(layout, model),
             *_tighter(layout, model),
         ),
         cuts=cuts,
@@ -402,6 +418,11 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
 def _left_route(model: Model, before: Model) -> Iterator[str]:
     if before.route is not None and model.route is None:
         yield "no route is declared any more, and the last one stays in force: declare `strategy: single` to end it"
+
+
+def _moved_on(layout: Layout | None, model: Model) -> list[str]:
+    said = "" if layout is None else moved_on(layout, model)
+    return [f"route: {said}"] if said else []
 
 
 def _tighter(layout: Layout | None, model: Model) -> list[str]:

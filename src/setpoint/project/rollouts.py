@@ -13,7 +13,17 @@ from setpoint.answers.rollout import explain_rollout, rollout_status
 from setpoint.control.rollouts import Moved, advance, start
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
-from setpoint.core.rollout import COUNTED, USUAL_RED_LINES, RedLine, Rollout, RolloutEvent, RolloutRules, Usual
+from setpoint.core.model import Model
+from setpoint.core.rollout import (
+    COUNTED,
+    USUAL_RED_LINES,
+    Phase,
+    RedLine,
+    Rollout,
+    RolloutEvent,
+    RolloutRules,
+    Usual,
+)
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
 from setpoint.store.arms import usual
@@ -118,6 +128,20 @@ def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRu
             " the red line",
         )
     return rules
+
+
+def moved_on(layout: Layout, declared: Model) -> str:
+    """Return in words how a rollout has moved the route of a model on from what is declared; empty when none has."""
+    found = rollouts_of(layout, declared.name)
+    if not found or declared.route is None:
+        return ""
+    rollout, last = found[-1], events_of(layout, found[-1].rollout_id)[-1]
+    if not last.phase.is_over:
+        return f"a rollout of {rollout.candidate} is under way: another one cannot be applied until it is over"
+    if last.phase is Phase.STABLE and dict(declared.route.shares) == {rollout.stable: 1.0}:
+        how = f"versions: {{{rollout.candidate}: 1}}"
+        return f"{rollout.candidate} took the place of {rollout.stable} in a rollout: declare `{how}` under route"
+    return ""
 
 
 def move(store: Path, model: str) -> Moved | None:
