@@ -247,7 +247,7 @@ def test_apply_leaves_a_rollout_alone_and_says_what_to_declare_after_it(tmp_path
     apply(declared(tmp_path, ROUTED + RULED + "runbook: r\nbusiness_metric: {name: loss_usd}\n"))
     start_rollout(service.folder, "m", "v2")
     service.look()
-    assert "a rollout is under way" in plan(tmp_path).text()
+    assert "a rollout of v2 is under way" in plan(tmp_path).text()
     text = (tmp_path / "models" / "m.yaml").read_text()
     with pytest.raises(StoreBusy, match="a rollout of m is under way, with v2"):
         apply(declared(tmp_path, text.replace("{v1: 1}", "{v3: 1}")))

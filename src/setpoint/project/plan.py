@@ -313,7 +313,7 @@ def _publish(layout: Layout, one: ModelPlan) -> None:
         restore(layout, one.model.name)
 
 
-def _record(layout: Layout, changes: Iterable[tuple[str, str, str, int, str]]) -> None:
+def _record(layout: Layout, changes: Sequence[tuple[str, str, str, int, str]]) -> None:
     spool = spool_of(layout)
     for model, kind, subject, started_at, note in changes:
         now = layout.clock.now()
