@@ -37,6 +37,9 @@ def tick(store: Store = None) -> None:
     for moved in done.moved:
         if moved.event is not None:
             say(f"{moved.rollout.model}: {moved.rollout.candidate} is {moved.event.phase}: {moved.decision.said}")
+    for one in done.decided:
+        how = "done" if one.is_carried_out else "not done, only recorded"
+        say(f"{one.model}: {one.decision.action} ({how}): {one.decision.said}")
     for model, repriced in done.repriced:
         say(f"{model}: {repriced.text}")
     for finding in done.findings:

@@ -18,6 +18,7 @@ from setpoint.control.drift_checks import input_drift, output_drift
 from setpoint.control.episode import Episode
 from setpoint.control.estimate_checks import concept_drift
 from setpoint.control.gross_checks import gross_drift
+from setpoint.control.guardrail_checks import crossed_guardrails
 from setpoint.control.limit_checks import drift_limits
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
@@ -26,6 +27,7 @@ from setpoint.core.finding import (
     COHORT_DRIFT,
     DRIFT_LIMIT,
     GROSS_DRIFT,
+    GUARDRAIL,
     INPUT_DRIFT,
     OUTPUT_DRIFT,
     VARYING_CONSTANT,
@@ -260,6 +262,7 @@ CHECKS: dict[str, Check] = {
     OUTPUT_DRIFT: output_drift,
     DRIFT_LIMIT: drift_limits,
     CASCADE_LOSS: cascade_loss,
+    GUARDRAIL: crossed_guardrails,
 }
 
 

@@ -7,16 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from setpoint.control.checks import CHECKS, Check
+from setpoint.control.guardrails import act
 from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.control.rollouts import Moved, advance
 from setpoint.control.tightening import tighten
+from setpoint.core.decision import Recorded
 from setpoint.core.errors import StoreBusy
 from setpoint.core.finding import Finding
 from setpoint.core.prices import PriceBook
 from setpoint.core.route_plan import RoutePlan
 from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.findings import write_findings
+from setpoint.store.findings import open_findings, read_findings, write_findings
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.refresh import refresh
@@ -35,6 +37,7 @@ class Tick:
         shipment: What was shipped; None when another process ships.
         buckets: Hours that were closed or recomputed.
         findings: Rows that were added to the findings.
+        decided: What was decided about guardrails that are crossed.
         noticed: Model and what was new in its traffic, and is now a change.
         tightened: Plans that were published since a cascade lost more than it may.
         moved: What became of each rollout that is under way.
@@ -44,6 +47,7 @@ class Tick:
     shipment: Shipment | None = None
     buckets: int = 0
     findings: list[Finding] = field(default_factory=list[Finding])
+    decided: list[Recorded] = field(default_factory=list[Recorded])
     noticed: list[tuple[str, Noticed]] = field(default_factory=list[tuple[str, Noticed]])
     tightened: list[RoutePlan] = field(default_factory=list[RoutePlan])
     moved: list[Moved] = field(default_factory=list[Moved])
@@ -88,6 +92,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
                     for finding in episode.findings(name, now)
                 ]
             done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
+            done.decided += act(layout, model, open_findings(read_findings(layout, name)))
             done.buckets += refresh(layout, model, now, notes=evidence.notes)
     return done
 

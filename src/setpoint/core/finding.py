@@ -20,6 +20,8 @@ DRIFT_LIMIT = "drift_limit"
 """The kind of finding that says that a day of a feature was beyond a declared limit."""
 VARYING_CONSTANT = "varying_constant"
 """The kind that says that an input was the same in all rows, and is not any more."""
+GUARDRAIL = "guardrail"
+"""The kind that says that what a guardrail measures is beyond its red line."""
 MOVED = frozenset({INPUT_DRIFT, GROSS_DRIFT, COHORT_DRIFT, VARYING_CONSTANT})
 """The kinds that say that the model's inputs or answers moved: a change is told by one of them."""
 State = Literal["open", "closed"]

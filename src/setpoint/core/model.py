@@ -9,6 +9,7 @@ from typing import Literal
 from setpoint.core.clock import DAY
 from setpoint.core.contract import Contract
 from setpoint.core.errors import UsageError
+from setpoint.core.guardrail import Guardrail
 from setpoint.core.metric import Direction, Distance
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
@@ -248,6 +249,7 @@ class Model:
         contract: What the inputs promise; None when nothing.
         route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
         rollout: How a candidate takes the place of the stable version; None when nobody said.
+        guardrails: What may not happen, and what is done when it does.
         runbook: What is done when something is wrong: the name of a runbook; empty when there is none.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
         flops_per_request: Floating-point operations of one prediction; None when nobody said.
@@ -282,6 +284,7 @@ class Model:
     contract: Contract | None = None
     route: Route | None = None
     rollout: RolloutRules | None = None
+    guardrails: tuple[Guardrail, ...] = ()
     runbook: str = ""
     flops_per_request: float | None = None
 

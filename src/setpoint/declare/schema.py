@@ -18,6 +18,7 @@ from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.rates import Rates
 from setpoint.declare.contract import ContractDeclaration
+from setpoint.declare.guardrails import GuardrailDeclaration
 from setpoint.declare.parts import (
     BusinessMetricDeclaration,
     CohortDeclaration,
@@ -133,6 +134,8 @@ class ModelDeclaration(Part):
     """Which versions answer, and for which share of the units; `setpoint apply` publishes it."""
     rollout: RolloutDeclaration | None = None
     """How a candidate takes the place of the stable version; `setpoint rollout start` begins one."""
+    guardrails: list[GuardrailDeclaration] = Field(default_factory=list[GuardrailDeclaration])
+    """What may not happen, and what is done when it does."""
     runbook: str = ""
     """What is done when something is wrong: the name of a runbook."""
     schedule: ScheduleDeclaration | None = None
@@ -168,6 +171,12 @@ class ModelDeclaration(Part):
     def _limits_once(cls, limits: list[DriftLimitDeclaration]) -> object:
         _once("limit", [limit.to_core().name for limit in limits])
         return limits
+
+    @field_validator("guardrails")
+    @classmethod
+    def _guardrails_once(cls, guardrails: list[GuardrailDeclaration]) -> object:
+        _once("guardrail", [one.name for one in guardrails])
+        return guardrails
 
     @field_validator("outcomes")
     @classmethod
@@ -296,6 +305,7 @@ class ModelDeclaration(Part):
             free_text=self.free_text,
             route=self.route and self.route.to_core(),
             rollout=self.rollout and self.rollout.to_core(),
+            guardrails=tuple(one.to_core() for one in self.guardrails),
             runbook=self.runbook,
             flops_per_request=self.flops_per_request,
         )

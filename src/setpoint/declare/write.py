@@ -12,6 +12,7 @@ from setpoint.core.contract import Contract
 from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
 from setpoint.core.prices import STANDARD, USD, Price
 from setpoint.declare.contract import told_contract
+from setpoint.declare.guardrails import told_guardrail
 from setpoint.declare.rollout import told_rollout
 from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
@@ -178,6 +179,7 @@ def _declared(model: Model) -> dict[str, object]:
         "flops_per_request": model.flops_per_request,
         "route": told_route(model.route),
         "rollout": told_rollout(model.rollout),
+        "guardrails": [told_guardrail(one) for one in model.guardrails],
         "runbook": model.runbook,
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},

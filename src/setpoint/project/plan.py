@@ -25,6 +25,7 @@ from setpoint.declare.write import to_yaml
 from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
 from setpoint.project.bands import with_edges
+from setpoint.project.guardrails import watched
 from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
 from setpoint.project.price_book import PRICE, BookPlan, planned_prices, price_changes, reprice_all
@@ -92,6 +93,7 @@ class ModelPlan:
         storage: What it takes on disk; None for one that is declared no longer.
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
         doubts: What the declaration names and nobody has seen, and where what is in force is tighter, in words.
+        unfed: Guardrails that would watch nothing, in words.
         cuts: Where numbers are cut into bands that are frozen now, in words.
         limits: How often each declared limit on drift would have alarmed on the reference.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
@@ -108,6 +110,7 @@ class ModelPlan:
     storage: Storage | None
     lost: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    unfed: tuple[str, ...] = ()
     cuts: tuple[str, ...] = ()
     limits: tuple[Replay, ...] = ()
     retypings: tuple[Retyping, ...] = ()
@@ -139,7 +142,7 @@ class ModelPlan:
             lines.append(f"  {name}: the next tick makes the summaries anew from rows")
         if self.lost:
             lines.append(f"! {name}: {self.lost_text}, so apply needs --lose-history")
-        return lines + [f"! {name}: {doubt}" for doubt in self.doubts]
+        return lines + [f"! {name}: {doubt}" for doubt in (*self.unfed, *self.doubts)]
 
     @property
     def has_other_route(self) -> bool:
@@ -221,11 +224,15 @@ class Plan:
             raise UsageError(msg, hint=f"leave {', '.join(keys)} as before, or apply with --lose-history")
 
     def check(self) -> None:
-        """Refuse a plan that takes more room than declared.
+        """Refuse a plan that takes more room than declared, or watches what is not there.
 
         Raises:
-            DeclarationError: One retention window of a model is larger than its `retention.size`.
+            DeclarationError: One retention window of a model is larger than its `retention.size`, or a guardrail is on
+                a metric that no data feeds, or a cohort that never occurs.
         """
+        unfed = [f"{one.model.name}: {said}" for one in self.models for said in one.unfed]
+        if unfed:
+            raise DeclarationError("; ".join(unfed), hint="leave it out until there is something to watch")
         over = [model for model in self.models if model.storage is not None and model.storage.is_over]
         if not over:
             return
@@ -379,7 +386,7 @@ def _in_force(layout: Layout | None, name: str) -> Model | None:
 
 
 def _planned(layout: Layout | None, declared: Model, before: Model | None) -> ModelPlan:
-    now = 0 if layout is None else layout.clock.now()
+    now, seen = 0 if layout is None else layout.clock.now(), watched(layout, declared)
     model = with_history(declared, before, now)
     known = before or Model(declared.name)
     model, cuts = with_edges(layout, model, known)
@@ -404,7 +411,9 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
             *_left_route(model, known),
             *_moved_on(layout, model),
             *_tighter(layout, model),
+            *seen.doubts,
         ),
+        unfed=seen.unfed,
         cuts=cuts,
         limits=limits_replayed(layout, model),
         retypings=retypings,

@@ -1,0 +1,99 @@
+"""A guardrail: a red line on something measured, or a kind of finding, and what is done when it is crossed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from setpoint.core.clock import HOUR
+from setpoint.core.errors import DeclarationError
+from setpoint.core.finding import DRIFT_LIMIT, MOVED, OUTPUT_DRIFT, VARYING_CONSTANT
+from setpoint.core.rollout import Mode
+
+GuardrailAction = Literal["roll_back", "pause", "fall_back", "retrain", "freeze_training", "page", "ticket", "webhook"]
+DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "retrain", "page"})
+"""What disturbs people or traffic."""
+SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMIT}
+"""Findings of drift that need not be harm: they are worth a ticket, and nothing more."""
+LATENCY = re.compile(r"latency_p(\d\d)_seconds")
+COUNTED_METRICS = ("error_ratio", "violation_ratio")
+MONEY_METRICS = ("cost_per_prediction_usd", "cost_per_success_usd", "spend_usd")
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """What may not happen to a model, and what is done when it does.
+
+    Attributes:
+        name: What reports call it.
+        metric: What is measured: `error_ratio`, `violation_ratio`, `latency_p95_seconds` (any two
+            digits), `cost_per_prediction_usd`, `cost_per_success_usd`, `spend_usd`, or a metric of quality.
+        finding: Instead of a metric: the kind of finding that trips it, such as `broken_contract`.
+        above: The highest value that is fine.
+        below: The lowest value that is fine.
+        over: The window, up to now, that is measured, microseconds.
+        cohort: Only predictions of this cohort; of a metric of quality.
+        value: The cohort's value.
+        actions: What is done when it is crossed.
+        mode: Whether that is only written down, proposed, or done.
+    """
+
+    name: str
+    metric: str = ""
+    finding: str = ""
+    above: float | None = None
+    below: float | None = None
+    over: int = HOUR
+    cohort: str = ""
+    value: str = ""
+    actions: tuple[GuardrailAction, ...] = ("ticket",)
+    mode: Mode = "observe"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be watched, or would disturb people for what need not be harm.
+
+        Raises:
+            DeclarationError: Neither or both of a metric and a finding, a metric without one red line, no action.
+        """
+        for fault, hint in _faults(self):
+            msg = f"guardrail {self.name}: {fault}"
+            raise DeclarationError(msg, hint=hint)
+
+    @property
+    def red_line(self) -> float | None:
+        """The value that may not be crossed; None for a finding."""
+        return self.above if self.above is not None else self.below
+
+    @property
+    def subject(self) -> str:
+        """What it watches, in words.
+
+        Example:
+            >>> Guardrail("g", "recall", below=0.8, cohort="carrier", value="VX").subject
+            'recall of carrier VX'
+        """
+        return f"{self.metric or self.finding}{f' of {self.cohort} {self.value}' if self.cohort else ''}"
+
+
+def _faults(one: Guardrail) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if bool(one.metric) == bool(one.finding):
+        found.append(("expected a metric or a finding, and not both", "write metric: error_ratio, above: 0.05"))
+    if one.metric and (one.above is None) == (one.below is None):
+        found.append(("expected one red line", "write above: or below:"))
+    if one.finding and one.red_line is not None:
+        found.append(("a finding has no red line", "leave above and below out"))
+    if bool(one.cohort) != bool(one.value):
+        found.append(("expected a cohort with a value, or neither", "write cohort: carrier, value: VX"))
+    if not one.actions:
+        found.append(("expected an action", "write actions: [ticket]"))
+    disturbing = sorted(set(one.actions) & DISRUPTIVE)
+    if one.finding in SUBTLE and disturbing:
+        found.append(
+            (
+                f"{one.finding} need not be harm, so it cannot {' or '.join(disturbing)}",
+                "write actions: [ticket], or watch a metric of quality",
+            )
+        )
+    return found

@@ -1,0 +1,68 @@
+"""What declared guardrails would see in a store today."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+
+from setpoint.control.guarded import fault, read
+from setpoint.core.model import Model
+from setpoint.core.rollout import Phase
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.layout import Layout
+from setpoint.store.rollouts import events_of, rollouts_of
+from setpoint.store.summaries import Summaries
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is to be said of a model's guardrails before they are in force.
+
+    Attributes:
+        unfed: Those that would watch nothing, in words: they are refused.
+        doubts: Those beyond their red line already, or with an action that nothing is there for.
+    """
+
+    unfed: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def watched(layout: Layout | None, model: Model) -> Watched:
+    """Return what a model's guardrails would see; nothing while nothing was recorded.
+
+    Args:
+        layout: The store; None when there is none yet.
+        model: The declaration.
+    """
+    if layout is None or not model.guardrails:
+        return Watched()
+    now = layout.clock.now()
+    unfed: list[str] = []
+    doubts = _without_way_back(layout, model)
+    with (
+        Summaries.reading(layout.summaries(model.name)) as summaries,
+        closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
+    ):
+        if evidence.span is None:
+            return Watched((), tuple(doubts))
+        for guardrail in model.guardrails:
+            said = fault(evidence, guardrail, now)
+            if not said:
+                continue
+            is_fed = guardrail.metric and read(evidence, guardrail, now).is_crossed
+            (doubts if is_fed else unfed).append(f"guardrail {guardrail.name}: {said}")
+    return Watched(tuple(unfed), tuple(doubts))
+
+
+def _without_way_back(layout: Layout, model: Model) -> list[str]:
+    found = rollouts_of(layout, model.name)
+    last = events_of(layout, found[-1].rollout_id)[-1] if found else None
+    if last is not None and (not last.phase.is_over or last.phase is Phase.STABLE):
+        return []
+    fallback = model.route.fallback if model.route else ()
+    instead = f"fall_back (to {fallback[0]})" if fallback else "page"
+    return [
+        f"guardrail {one.name}: no version is left to roll back to while no rollout is under way: use {instead}"
+        for one in model.guardrails
+        if "roll_back" in one.actions
+    ]
