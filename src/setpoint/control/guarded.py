@@ -78,23 +78,17 @@ def read(evidence: RowEvidence, guardrail: Guardrail, now: int) -> Reading:
     return Reading(metric, is_crossed=beyond > room, is_well=beyond <= 0.0)
 
 
-def fault(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
-    """Return in words why a guardrail watches nothing, or is beyond its red line already; empty if it is fine."""
-    model = evidence.model
+def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
+    """Return in words why a guardrail watches nothing; empty when it watches something."""
     if guardrail.finding:
         return ""
     if guardrail.cohort:
-        known = {cohort.name for cohort in model.cohorts} | {"version", "endpoint"}
-        if guardrail.cohort not in known:
+        if guardrail.cohort not in evidence.cohorts:
             return f"no cohort is called {guardrail.cohort}"
         if guardrail.value not in evidence.told_apart(guardrail.cohort):
             return f"{guardrail.cohort} {guardrail.value} never occurred"
-    reading = read(evidence, guardrail, now)
-    if reading.metric.value is None:
-        return f"nothing feeds {guardrail.metric}: {reading.metric.unknown}"
-    if reading.is_crossed:
-        return f"{guardrail.metric} is beyond its red line already: {reading.said}"
-    return ""
+    metric = read(evidence, guardrail, now).metric
+    return "" if metric.value is not None else f"nothing feeds {guardrail.metric}: {metric.unknown}"
 
 
 def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Reading:
@@ -177,8 +171,7 @@ def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Me
     name, model = guardrail.metric, evidence.model
     if name == "spend_usd":
         return _spent(evidence.spending(window))
-    state = evidence.quality(window, cohort=guardrail.cohort)
-    roots = (state.only(cohort_value=guardrail.value) if guardrail.cohort else state).only(is_root=True)
+    roots = _roots(evidence, guardrail, window)
     if name == "cost_per_success_usd":
         return cost_per_success(roots, model)
     if name == "cost_per_prediction_usd":
@@ -188,6 +181,17 @@ def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Me
         why = f"no metric of a {model.task} model: {', '.join(known)}"
         return Metric(name, None, None, None, "ratio", "none", 0, why)
     return quality_metric(roots, model, name, outcome_shift=evidence.definition.outcome_shift)
+
+
+def _roots(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> StateTable:
+    """Return the quality state of what the guardrail is about."""
+    if guardrail.cohort in FIXED:
+        return evidence.quality(window).only(**{guardrail.cohort: guardrail.value}).only(is_root=True)
+    state = evidence.quality(window, cohort=guardrail.cohort)
+    return (state.only(cohort_value=guardrail.value) if guardrail.cohort else state).only(is_root=True)
+
+
+FIXED = ("version", "endpoint")
 
 
 def _spent(spending: StateTable) -> Metric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from setpoint.control.guarded import fault, read
+from setpoint.control.guarded import read, unfed
 from setpoint.core.model import Model
 from setpoint.core.rollout import Phase
 from setpoint.store.kept import KeptEvidence
@@ -37,7 +37,7 @@ def watched(layout: Layout | None, model: Model) -> Watched:
     if layout is None or not model.guardrails:
         return Watched()
     now = layout.clock.now()
-    unfed: list[str] = []
+    refused: list[str] = []
     doubts = _without_way_back(layout, model)
     with (
         Summaries.reading(layout.summaries(model.name)) as summaries,
@@ -46,12 +46,12 @@ def watched(layout: Layout | None, model: Model) -> Watched:
         if evidence.span is None:
             return Watched((), tuple(doubts))
         for guardrail in model.guardrails:
-            said = fault(evidence, guardrail, now)
-            if not said:
-                continue
-            is_fed = guardrail.metric and read(evidence, guardrail, now).is_crossed
-            (doubts if is_fed else unfed).append(f"guardrail {guardrail.name}: {said}")
-    return Watched(tuple(unfed), tuple(doubts))
+            if said := unfed(evidence, guardrail, now):
+                refused.append(f"guardrail {guardrail.name}: {said}")
+            elif guardrail.metric and (reading := read(evidence, guardrail, now)).is_crossed:
+                beyond = f"{guardrail.metric} is beyond its red line already: {reading.said}"
+                doubts.append(f"guardrail {guardrail.name}: {beyond}")
+    return Watched(tuple(refused), tuple(doubts))
 
 
 def _without_way_back(layout: Layout, model: Model) -> list[str]:
