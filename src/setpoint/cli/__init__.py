@@ -38,6 +38,8 @@ cascade = typer.Typer(help="A cheap version first, an expensive one for hard cas
 app.add_typer(cascade, name="cascade")
 rollout = typer.Typer(help="A candidate takes over step by step, or is rolled back.", no_args_is_help=True)
 app.add_typer(rollout, name="rollout")
+incident = typer.Typer(help="What is wrong, since when, and what is done about it.", no_args_is_help=True)
+app.add_typer(incident, name="incident")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Looking after a store: tick, doctor, gc, forget, import, change."""
+"""Looking after a store: doctor, gc, forget, import, change."""
 
 from __future__ import annotations
 
@@ -11,39 +11,9 @@ import typer
 from setpoint.cli import app, change
 from setpoint.cli.options import Json, Store, chosen_store, say, show
 from setpoint.core.clock import moment, parse_duration, parse_time
-from setpoint.core.errors import StoreBusy, StoreReadOnly, UsageError
+from setpoint.core.errors import StoreReadOnly, UsageError
 from setpoint.core.events import CHANGE_KINDS
 from setpoint.core.metric import counted
-
-
-@app.command()
-def tick(store: Store = None) -> None:
-    """Ship, close hours, run the checks and write findings. Run it from cron; as often as you like."""
-    from setpoint.control.loop import tick as run_tick
-    from setpoint.store.layout import Layout
-
-    try:
-        done = run_tick(Layout.open(chosen_store(store)))
-    except StoreBusy:
-        print("another process runs the loop: nothing to do")
-        return
-    shipped = f"{counted(done.shipment.rows, 'row')} shipped" if done.shipment else "another process ships"
-    noticed = counted(len(done.findings), "new finding")
-    print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
-    for model, one in done.noticed:
-        say(f"{model}: new {one.kind} in traffic: {one.subject}")
-    for plan in done.tightened:
-        say(f"{plan.model}: route plan {plan.generation} is in force: {plan.reason}")
-    for moved in done.moved:
-        if moved.event is not None:
-            say(f"{moved.rollout.model}: {moved.rollout.candidate} is {moved.event.phase}: {moved.decision.said}")
-    for one in done.decided:
-        how = "done" if one.is_carried_out else "not done, only recorded"
-        say(f"{one.model}: {one.decision.action} ({how}): {one.decision.said}")
-    for model, repriced in done.repriced:
-        say(f"{model}: {repriced.text}")
-    for finding in done.findings:
-        say(f"{finding.model}: {finding.state} {finding.kind}: {finding.said}")
 
 
 @app.command()

@@ -1,26 +1,38 @@
-"""The loop: ship, close hours, run the checks up to now, write findings exactly once."""
+"""The loop: ship, close hours, run the checks up to now, write findings, decide, act and tell, each exactly once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from setpoint.control.alerts import alerts_of
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
+from setpoint.control.incidents import Timeline, update_incidents
 from setpoint.control.noticed import Noticed, note, unnoted
+from setpoint.control.paging import Send, deliver, tell
+from setpoint.control.rollout_checks import paused_rollouts
 from setpoint.control.rollouts import Moved, advance
 from setpoint.control.tightening import tighten
+from setpoint.core.clock import DAY
 from setpoint.core.decision import Recorded
 from setpoint.core.errors import StoreBusy
-from setpoint.core.finding import Finding
+from setpoint.core.finding import PAUSED_ROLLOUT, Finding
+from setpoint.core.incident import Alert
+from setpoint.core.model import Model
 from setpoint.core.prices import PriceBook
 from setpoint.core.route_plan import RoutePlan
+from setpoint.core.window import Window
 from setpoint.predictions.pricing import Repriced, reprice
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import Change, RowEvidence
 from setpoint.store.findings import open_findings, read_findings, write_findings
+from setpoint.store.incidents import incidents_of
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
+from setpoint.store.messages import Message
 from setpoint.store.refresh import refresh
 from setpoint.store.shipper import LEASE as SHIPPING
 from setpoint.store.shipper import Shipment, ship
@@ -41,6 +53,9 @@ class Tick:
         noticed: Model and what was new in its traffic, and is now a change.
         tightened: Plans that were published since a cascade lost more than it may.
         moved: What became of each rollout that is under way.
+        incidents: Incidents that were opened, went on or were closed.
+        told: Messages that were written.
+        delivered: Messages that were tried, and what became of them.
         repriced: Model and what became of its calls that had no price, or cost another amount now.
     """
 
@@ -51,17 +66,21 @@ class Tick:
     noticed: list[tuple[str, Noticed]] = field(default_factory=list[tuple[str, Noticed]])
     tightened: list[RoutePlan] = field(default_factory=list[RoutePlan])
     moved: list[Moved] = field(default_factory=list[Moved])
+    incidents: list[Timeline] = field(default_factory=list[Timeline])
+    told: list[Message] = field(default_factory=list[Message])
+    delivered: list[Message] = field(default_factory=list[Message])
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
-def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
-    """Run the loop once for every model of a store.
+def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | None = None) -> Tick:
+    """Run the loop once for every model of a store: sense, decide, act, tell.
 
     Run it as often as you like: twice, late or in parallel it leaves the same tables.
 
     Args:
         layout: The store.
         checks: What to look for, by the kind of finding.
+        send: Delivers messages to people; without it they wait.
 
     Raises:
         StoreBusy: Another process runs the loop.
@@ -77,24 +96,104 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS) -> Tick:
         done.moved = [moved for name in layout.models() if (moved := _move(layout, name))]
         now = layout.clock.now()
         book = layout.price_book()
+        seen = Seen()
         for name in layout.models():
-            model = layout.model(name)
             done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
-            with (
-                Summaries.reading(layout.summaries(name)) as summaries,
-                closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
-            ):
-                done.noticed += [(name, one) for one in _note_changes(layout, evidence)]
-                found = [
-                    finding
-                    for check in checks.values()
-                    for episode in check(evidence, now)
-                    for finding in episode.findings(name, now)
-                ]
-            done.findings += write_findings(layout, name, found, kinds=checks.keys(), now=now)
-            done.decided += act(layout, model, open_findings(read_findings(layout, name)))
-            done.buckets += refresh(layout, model, now, notes=evidence.notes)
+            _sense(layout, layout.model(name), checks, now, done, seen)
+        done.incidents = update_incidents(layout, seen.alerts, seen.findings, seen.changes, now)
+        done.told = tell(layout, incidents_of(layout), layout.contacts(), now)
+        if send is not None:
+            done.delivered = deliver(layout, send, now)
     return done
+
+
+def run(
+    layout: Layout,
+    *,
+    send: Send | None = None,
+    every_seconds: float = 10.0,
+    tick_seconds: float = 60.0,
+    for_seconds: float | None = None,
+    ended: threading.Event,
+) -> Iterator[Tick]:
+    """Run the loop again and again: rollouts are looked at often, all else at every tick.
+
+    Several processes may run it: who holds the lease does the work, and another takes over as soon as that one ends.
+
+    Args:
+        layout: The store.
+        send: Delivers messages to people.
+        every_seconds: Between two looks at rollouts.
+        tick_seconds: Between two ticks.
+        for_seconds: How long in all; None for good.
+        ended: Set to end it.
+
+    Yields:
+        What each run did; nothing while another process does the work.
+    """
+    begun = time.monotonic()
+    next_tick = begun
+    while not ended.is_set() and (for_seconds is None or time.monotonic() - begun < for_seconds):
+        is_tick = time.monotonic() >= next_tick
+        try:
+            yield tick(layout, send=send) if is_tick else look(layout, send=send)
+        except StoreBusy:
+            is_tick = False  # it is tried again at the next look
+        if is_tick:
+            next_tick = time.monotonic() + tick_seconds
+        ended.wait(every_seconds)
+
+
+def look(layout: Layout, *, send: Send | None = None) -> Tick:
+    """Look at the rollouts that are under way, and deliver messages; what a tick does besides waits for the next one.
+
+    Raises:
+        StoreBusy: Another process runs the loop.
+    """
+    done = Tick()
+    with layout.lease(LEASE):
+        done.moved = [moved for name in layout.models() if (moved := _move(layout, name))]
+        if send is not None:
+            done.delivered = deliver(layout, send, layout.clock.now())
+    return done
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is wrong in all models.
+
+    Attributes:
+        alerts: Of all models.
+        findings: Those that are open, by their identifiers.
+        changes: By model, what was changed in the last week.
+    """
+
+    alerts: list[Alert] = field(default_factory=list[Alert])
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    changes: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
+
+
+def _sense(layout: Layout, model: Model, checks: Mapping[str, Check], now: int, done: Tick, seen: Seen) -> None:
+    """Run the checks on one model, act on its guardrails, and add what is wrong to what was seen."""
+    name = model.name
+    with (
+        Summaries.reading(layout.summaries(name)) as summaries,
+        closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
+    ):
+        done.noticed += [(name, one) for one in _note_changes(layout, evidence)]
+        episodes = [episode for check in checks.values() for episode in check(evidence, now)]
+        seen.changes[name] = evidence.changes(Window(now - _LATELY, now + 1))
+    episodes += paused_rollouts(layout, name)
+    found = [finding for episode in episodes for finding in episode.findings(name, now)]
+    done.findings += write_findings(layout, name, found, kinds={*checks, PAUSED_ROLLOUT}, now=now)
+    open_now = open_findings(read_findings(layout, name))
+    done.decided += act(layout, model, open_now)
+    seen.alerts += alerts_of(model, open_now)
+    seen.findings |= {one.finding_id: one for one in open_now}
+    done.buckets += refresh(layout, model, now, notes=evidence.notes)
+
+
+_LATELY = 7 * DAY
 
 
 def _move(layout: Layout, model: str) -> Moved | None:

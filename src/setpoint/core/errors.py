@@ -13,6 +13,7 @@ Our exception hierarchy:
     - ExpressionError          a condition that does not parse, with its position
   x Refused                    no version may be asked now: a breaker is open, or a cap is reached
   x UpstreamError              a server that is a version did not answer as it should
+  x NotDelivered               a message to a person or a service did not arrive
   x StoreError                 the store cannot be used as asked; exit code 2
     - StoreMissing             there is no store at this path
     - StoreFormatError         the store was written by a newer Setpoint
@@ -92,6 +93,10 @@ class UpstreamError(SetpointError):
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.calls = calls
+
+
+class NotDelivered(SetpointError):
+    """A message to a person or a service did not arrive."""
 
 
 class StoreError(SetpointError):

@@ -20,6 +20,8 @@ DRIFT_LIMIT = "drift_limit"
 """The kind of finding that says that a day of a feature was beyond a declared limit."""
 VARYING_CONSTANT = "varying_constant"
 """The kind that says that an input was the same in all rows, and is not any more."""
+PAUSED_ROLLOUT = "paused_rollout"
+"""The kind that says that a rollout waits, and not because a person said so."""
 GUARDRAIL = "guardrail"
 """The kind that says that what a guardrail measures is beyond its red line."""
 MOVED = frozenset({INPUT_DRIFT, GROSS_DRIFT, COHORT_DRIFT, VARYING_CONSTANT})

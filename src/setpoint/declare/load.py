@@ -6,13 +6,15 @@ sets to nothing (`owner:`) takes its default back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from setpoint.core.contacts import Contacts
 from setpoint.declare.bars import impossible_bars
+from setpoint.declare.contacts import contacts_of
 from setpoint.declare.contract import contract_problems
 from setpoint.declare.explain import explain
 from setpoint.declare.prices import PricesDeclaration, price_problems
@@ -43,12 +45,14 @@ class Project:
         models: The declared models by name, in order of name.
         files: Every file that was read, to watch or to show.
         prices: The price book; None when no file declares one.
+        contacts: Who is told.
     """
 
     store: str
     models: Mapping[str, Model]
     files: tuple[Path, ...]
     prices: PriceBook | None = None
+    contacts: Contacts = field(default_factory=Contacts)
 
 
 def load_project(folder: Path) -> Project:
@@ -97,7 +101,7 @@ def load_project(folder: Path) -> Project:
     else:
         if not problems:
             store = project.store if "://" in project.store else str(folder / project.store)
-            return Project(store, models, tuple(files), prices)
+            return Project(store, models, tuple(files), prices, contacts_of(project.on_call))
     raise declaration_error(problems) from None
 
 

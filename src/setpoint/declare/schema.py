@@ -17,6 +17,7 @@ from setpoint.core.contract import FieldKind
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.rates import Rates
+from setpoint.declare.contacts import OnCall, contacts_of
 from setpoint.declare.contract import ContractDeclaration
 from setpoint.declare.guardrails import GuardrailDeclaration
 from setpoint.declare.parts import (
@@ -344,6 +345,13 @@ class ProjectDeclaration(Part):
     """The store's folder, relative to this file, or a URL."""
     models: Word | None = None
     """The folder of model declarations, relative to this file; models when left out."""
+    on_call: OnCall = Field(default_factory=dict)
+    """Who is told, by name: a person with an address, or a rota with members; an owner's on_call names one."""
+
+    @model_validator(mode="after")
+    def _members_are_people(self) -> Self:
+        contacts_of(self.on_call)
+        return self
 
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

@@ -13,6 +13,7 @@ from setpoint.control.limit_checks import Replay
 from setpoint.control.loop import LEASE as TICKING
 from setpoint.control.route_plans import fault, publish, restore
 from setpoint.control.tightening import carried, tighter
+from setpoint.core.contacts import Contacts
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
@@ -171,6 +172,7 @@ class Plan:
         makes_store: Whether there is none yet.
         models: Each model that is declared or in force, by name.
         prices: The price book.
+        contacts: Who is told; None when that stays as it is.
         repriced: Once it is applied: which calls were priced anew, in words.
     """
 
@@ -178,13 +180,14 @@ class Plan:
     makes_store: bool
     models: tuple[ModelPlan, ...]
     prices: BookPlan
+    contacts: Contacts | None = None
     repriced: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether applying changes nothing."""
         is_changed = self.prices.is_changed or any(model.is_changed for model in self.models)
-        return not self.makes_store and not is_changed
+        return not self.makes_store and not is_changed and self.contacts is None
 
     @property
     def is_live(self) -> bool:
@@ -205,6 +208,8 @@ class Plan:
             lines += model.lines
             if storage and model.storage is not None:
                 lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
+        if self.contacts is not None:
+            lines.append(f"~ on_call: {', '.join([*self.contacts.people, *self.contacts.rotas]) or 'nobody'}")
         lines += [*self.prices.lines, *self.repriced]
         return "\n".join([*lines, "nothing to change"] if self.is_empty else lines)
 
@@ -268,7 +273,9 @@ def plan(folder: Path) -> Plan:
         if name not in project.models
     ]
     models = tuple(sorted([*found, *dropped], key=lambda one: one.model.name))
-    return Plan(root, layout is None, models, planned_prices(layout, project.prices))
+    told = Contacts() if layout is None else layout.contacts()
+    contacts = None if told == project.contacts else project.contacts
+    return Plan(root, layout is None, models, planned_prices(layout, project.prices), contacts)
 
 
 def apply(folder: Path, *, lose_history: bool = False) -> Plan:
@@ -302,6 +309,8 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
     changes = price_changes(layout, found.prices)
     if found.prices.is_changed:
         layout.put_prices(found.prices.book)
+    if found.contacts is not None:
+        layout.put_contacts(found.contacts)
     for one in found.models:
         if one.is_changed:
             _publish(layout, one)  # before it is declared: after a crash it is done again

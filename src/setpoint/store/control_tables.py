@@ -123,6 +123,9 @@ def _engine(path: Path) -> sa.Engine:
     engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool, connect_args={"timeout": _WAIT_SECONDS})
     event.listen(engine, "connect", _settle)
     event.listen(engine, "begin", _begin)
+    from setpoint.store import incident_tables  # noqa: PLC0415 — its tables are made with these
+
+    del incident_tables
     METADATA.create_all(engine)
     return engine
 

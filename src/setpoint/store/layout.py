@@ -8,6 +8,8 @@ STORE/models/MODEL.json          the declaration in force
 STORE/routes/MODEL.json          the route plan in force
 STORE/routes/MODEL.ndjson        every plan that was, one a line
 STORE/prices.json                the price book in force
+STORE/contacts.json              who is told, as it is in force
+STORE/control.db                 rollouts, decisions, incidents, messages
 STORE/locks/NAME                 leases, held by the kernel for a living process
 """
 
@@ -24,6 +26,7 @@ from pathlib import Path
 import msgspec
 
 from setpoint.core.clock import Clock, SystemClock
+from setpoint.core.contacts import Contacts
 from setpoint.core.errors import (
     SetpointError,
     StoreBusy,
@@ -39,7 +42,7 @@ from setpoint.core.prices import PriceBook
 
 FORMAT = 1
 _MARKER = "setpoint-store.json"
-_PRICES = "prices.json"
+_PRICES, _CONTACTS = "prices.json", "contacts.json"
 _ODD_LETTERS = frozenset("%#?")
 _NAME = re.compile(NAME_PATTERN)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -185,6 +188,26 @@ class Layout:
         """Put a price book in force."""
         with writing(self.root):
             write_atomically(self.root / _PRICES, msgspec.json.encode(book))
+
+    def contacts(self) -> Contacts:
+        """Return who is told, as it is in force; nobody when nothing is.
+
+        Raises:
+            StoreError: Its file is damaged.
+        """
+        path = self.root / _CONTACTS
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Contacts)
+        except (FileNotFoundError, NotADirectoryError):
+            return Contacts()
+        except msgspec.MsgspecError as error:
+            msg = f"{path} is damaged: {error}"
+            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+
+    def put_contacts(self, contacts: Contacts) -> None:
+        """Put in force who is told."""
+        with writing(self.root):
+            write_atomically(self.root / _CONTACTS, msgspec.json.encode(contacts))
 
     def model(self, name: str) -> Model:
         """Return the declaration in force, or an undeclared model that has events.

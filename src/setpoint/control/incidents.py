@@ -1,0 +1,206 @@
+"""Opens incidents from alerts, keeps their timelines, and closes them when what was wrong is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from setpoint.control.alerts import by_cause, silenced
+from setpoint.core.errors import UsageError
+from setpoint.core.finding import Finding
+from setpoint.core.incident import Alert, EventKind, Incident, IncidentEvent, IncidentState, most_urgent
+from setpoint.store.decisions import decisions_of
+from setpoint.store.evidence import Change
+from setpoint.store.incidents import add_events, incidents_of, open_incident, silences_of
+from setpoint.store.layout import Layout
+
+SETPOINT = "setpoint"
+Timeline = tuple[Incident, list[IncidentEvent]]
+_MOVES: Mapping[EventKind, IncidentState] = {
+    "acked": IncidentState.ACKED,
+    "mitigated": IncidentState.MITIGATED,
+    "resolved": IncidentState.RESOLVED,
+    "reviewed": IncidentState.REVIEWED,
+}
+
+
+def update_incidents(
+    layout: Layout,
+    alerts: Sequence[Alert],
+    findings: Mapping[str, Finding],
+    changes: Mapping[str, Sequence[Change]],
+    now: int,
+) -> list[Timeline]:
+    """Bring incidents up to what is wrong now; return those that changed.
+
+    Run it as often as you like: what was told of is told once.
+
+    Args:
+        layout: The store.
+        alerts: What is wrong.
+        findings: The findings behind that, by their identifiers.
+        changes: By model, what was changed lately.
+        now: Microseconds.
+
+    Raises:
+        StoreBusy: Somebody else does the same.
+    """
+    known = incidents_of(layout)
+    quiet = silenced(alerts, silences_of(layout), now)
+    changed: list[Timeline] = []
+    for group in by_cause(one for one in alerts if one not in quiet):
+        before = _same(group, known)
+        if before is None and most_urgent(one.urgency for one in group) == "digest":
+            continue  # for the digest
+        if before is None:
+            changed.append(_opened(layout, group, findings, changes, now))
+        elif fresh := list(_fresh(layout, *before, group, findings)):
+            add_events(layout, fresh)
+            changed.append((before[0], [*before[1], *fresh]))
+    for incident, events in known:
+        if not events[-1].state.is_over and not any(_findings_of(events) & set(one.findings) for one in alerts):
+            done = _event(events, now, "resolved", SETPOINT, "what was found is over")
+            add_events(layout, [done])
+            changed.append((incident, [*events, done]))
+    return changed
+
+
+def move_incident(layout: Layout, incident_id: str, kind: EventKind, *, actor: str, said: str) -> Timeline:
+    """Write what a person says about an incident: that they look, that it is mitigated, resolved, reviewed; a note.
+
+    Raises:
+        UsageError: There is no such incident, or it is past that.
+        StoreBusy: Somebody else wrote at the same time.
+    """
+    incident, events = find_incident(layout, incident_id)
+    order = list(IncidentState)
+    state = _MOVES.get(kind)
+    if state is not None and order.index(state) <= order.index(events[-1].state):
+        msg = f"incident {incident.incident_id} is {events[-1].state} already"
+        raise UsageError(msg, hint="a note can be added at any time: `setpoint incident note`")
+    event = _event(events, layout.clock.now(), kind, actor, said or f"{kind} by {actor}")
+    add_events(layout, [event])
+    return incident, [*events, event]
+
+
+def report_incident(layout: Layout, model: str, said: str, *, actor: str) -> Timeline:
+    """Open an incident that a person found, before any check did."""
+    now = layout.clock.now()
+    name = _name(model, len(incidents_of(layout)))
+    incident = Incident(name, (model,), "reported", "", said, "ticket", now, now, f"person {actor}")
+    events = [_event([], now, "opened", actor, said, incident_id=name)]
+    open_incident(layout, incident, events)
+    return incident, events
+
+
+def find_incident(layout: Layout, incident_id: str) -> Timeline:
+    """Return an incident with its timeline, by its name or the end of it.
+
+    Raises:
+        UsageError: None or several are called so.
+    """
+    found = [one for one in incidents_of(layout) if one[0].incident_id.endswith(incident_id)]
+    if len(found) == 1:
+        return found[0]
+    msg = f"{'no incident is' if not found else 'several incidents are'} called {incident_id!r}"
+    raise UsageError(msg, hint="see `setpoint incident list`")
+
+
+def _same(group: Sequence[Alert], known: Iterable[Timeline]) -> Timeline | None:
+    """Return the incident that is open for these alerts, if there is one."""
+    wanted = {name for alert in group for name in alert.findings}
+    for incident, events in known:
+        if events[-1].state.is_over:
+            continue
+        is_cause = (incident.kind, incident.subject) == (group[0].kind, group[0].subject)
+        is_model = bool({alert.model for alert in group} & set(incident.models))
+        if _findings_of(events) & wanted or (is_cause and is_model):
+            return incident, events
+    return None
+
+
+def _opened(
+    layout: Layout,
+    group: Sequence[Alert],
+    findings: Mapping[str, Finding],
+    changes: Mapping[str, Sequence[Change]],
+    now: int,
+) -> Timeline:
+    first = min(group, key=lambda one: one.started_at)
+    models = tuple(dict.fromkeys(alert.model for alert in group))
+    name = _name(models[0], len(incidents_of(layout)))
+    where = f" in {len(models)} models" if len(models) > 1 else ""
+    incident = Incident(
+        name,
+        models,
+        first.kind,
+        first.subject,
+        f"{first.said}{where}",
+        most_urgent(one.urgency for one in group),
+        first.started_at,
+        now,
+        first.kind,
+    )
+    events = [_event([], now, "opened", SETPOINT, incident.title, incident_id=name)]
+    told = [
+        (change.started_at, f"{model}: {change.kind} {change.subject} {change.note}".rstrip())
+        for model in models
+        for change in changes.get(model, ())
+    ]
+    for at, said in sorted(told)[-_CHANGES:]:
+        events.append(_event(events, at, "change", SETPOINT, said, key=f"change {at} {said}"))
+    events += _fresh(layout, incident, events, group, findings)
+    open_incident(layout, incident, events)
+    return incident, events
+
+
+_CHANGES = 10
+
+
+def _fresh(
+    layout: Layout,
+    incident: Incident,
+    events: Sequence[IncidentEvent],
+    group: Sequence[Alert],
+    findings: Mapping[str, Finding],
+) -> Iterator[IncidentEvent]:
+    """Yield an entry for each finding and decision that the timeline does not tell of yet."""
+    written = list(events)
+    told = {event.key for event in events}
+    wanted = [findings[name] for alert in group for name in alert.findings]
+    said = [(one.recorded_at, "finding", f"{one.model}: {one.kind}: {one.said}", one.finding_id) for one in wanted]
+    for model in incident.models:
+        said += [
+            (one.at, "decision", f"{model}: {one.decision.action}: {one.decision.said}", one.decision_id)
+            for one in decisions_of(layout, model=model)
+            if one.at >= incident.started_at
+        ]
+    for at, kind, words, key in sorted(said):
+        if key not in told:
+            event = _event(written, at, "finding" if kind == "finding" else "decision", SETPOINT, words, key=key)
+            told.add(key)
+            written.append(event)
+            yield event
+
+
+def _event(
+    events: Sequence[IncidentEvent],
+    at: int,
+    kind: EventKind,
+    actor: str,
+    said: str,
+    *,
+    key: str = "",
+    incident_id: str = "",
+) -> IncidentEvent:
+    name = incident_id or events[0].incident_id
+    before = events[-1].state if events else IncidentState.OPEN
+    return IncidentEvent(name, len(events), at, kind, _MOVES.get(kind, before), actor, said, key)
+
+
+def _findings_of(events: Iterable[IncidentEvent]) -> set[str]:
+    return {event.key for event in events if event.kind == "finding"}
+
+
+def _name(model: str, count: int) -> str:
+    """Return a name that sorts by time and that a person can say."""
+    return f"{count + 1:04d}-{model}"

@@ -1,0 +1,136 @@
+"""Tells people: one message to each of them about each turn of an incident, tried until it arrives."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from setpoint.control.incidents import Timeline
+from setpoint.core.clock import MICROS, text
+from setpoint.core.contacts import Contacts, Person
+from setpoint.core.errors import SetpointError, UsageError
+from setpoint.core.incident import IncidentState
+from setpoint.core.model import Model
+from setpoint.store.layout import Layout
+from setpoint.store.messages import Message, messages_of, put_message, update_message
+
+Send = Callable[[Message], None]
+"""Delivers a message, or raises."""
+
+SCHEMA = "setpoint.message/1"
+AGAIN = 15 * 60 * MICROS
+"""How long after a page that nobody answers the next one goes out."""
+PAGES, ATTEMPTS = 8, 10
+_MINUTE = 60 * MICROS
+_BUDGET_SECONDS = 20.0
+
+
+def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now: int) -> list[Message]:
+    """Write the messages that are due about some incidents; return those that are new.
+
+    Who is on call for a model is told when an incident opens and when it is over; of an urgent one that nobody has
+    acknowledged once more every 15 minutes, eight times in all.
+
+    Args:
+        layout: The store.
+        incidents: Incidents with their timelines.
+        contacts: Who is who.
+        now: Microseconds.
+    """
+    written: list[Message] = []
+    for incident, events in incidents:
+        state = events[-1].state
+        turn = "over" if state.is_over else "open"
+        if incident.urgency == "page" and state is IncidentState.OPEN:
+            turn = f"page {min((now - incident.opened_at) // AGAIN + 1, PAGES)}"
+        elif state not in {IncidentState.OPEN, IncidentState.RESOLVED}:
+            continue
+        for name in incident.models:
+            model = layout.model(name)
+            person = _person(model, contacts, now)
+            if person is None:
+                continue
+            body = {
+                "schema": SCHEMA,
+                "incident": incident.incident_id,
+                "model": name,
+                "state": state.value,
+                "urgency": incident.urgency,
+                "title": incident.title,
+                "started_at": f"{text(incident.started_at, 'UTC')}Z",
+                "seen_at": f"{text(incident.opened_at, 'UTC')}Z",
+                "timeline": [event.said for event in events[-_TOLD:]],
+                "team": model.owner.team if model.owner else "",
+                "runbook": model.runbook,
+                "next": f"setpoint incident show {incident.incident_id}",
+            }
+            message = _message(f"{incident.incident_id}/{turn}/{person.address}", person, body, now)
+            if put_message(layout, message):
+                written.append(message)
+    return written
+
+
+_TOLD = 12
+
+
+def tell_test(layout: Layout, model: Model, contacts: Contacts, now: int) -> Message:
+    """Write a message that proves that whoever is on call for a model can be told.
+
+    Raises:
+        UsageError: Nobody is on call.
+    """
+    if model.owner is None or not model.owner.on_call:
+        msg = f"nobody is on call for {model.name}"
+        raise UsageError(msg, hint="declare owner: {team: TEAM, on_call: NAME}")
+    person = contacts.on_call(model.owner.on_call, now)
+    body = {"schema": SCHEMA, "model": model.name, "state": "test", "title": f"a test: {person.name} is on call"}
+    message = _message(f"test/{model.name}/{now}", person, body, now)
+    put_message(layout, message)
+    return message
+
+
+def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
+    """Try each message that is due; return what became of them.
+
+    One that fails is tried again after 1, 2, 4 ... minutes, and given up after ten tries. What takes long does not hold
+    up the loop: after 20 seconds the rest waits for the next time.
+
+    Args:
+        layout: The store.
+        send: Delivers one.
+        now: Microseconds.
+    """
+    done: list[Message] = []
+    until = time.monotonic() + _BUDGET_SECONDS
+    for message in messages_of(layout):
+        if message.state != "waiting" or message.due_at > now:
+            continue
+        if time.monotonic() >= until:
+            break
+        tried = replace(message, attempts=message.attempts + 1)
+        try:
+            send(message)
+            tried = replace(tried, state="delivered", error="")
+        except SetpointError as error:
+            is_last = tried.attempts >= ATTEMPTS
+            later = now + _MINUTE * 2 ** (tried.attempts - 1)
+            tried = replace(tried, state="given_up" if is_last else "waiting", due_at=later, error=error.message)
+        update_message(layout, tried)
+        done.append(tried)
+    return done
+
+
+def _person(model: Model, contacts: Contacts, now: int) -> Person | None:
+    """Return who is on call for a model; None when nobody is, which `plan` and `doctor` say."""
+    if model.owner is None or not model.owner.on_call:
+        return None
+    try:
+        return contacts.on_call(model.owner.on_call, now)
+    except UsageError:
+        return None
+
+
+def _message(name: str, person: Person, body: Mapping[str, object], now: int) -> Message:
+    return Message(name, person.address, person.signed_with, json.dumps({"id": name, **body}).encode(), now)
