@@ -18,7 +18,9 @@ TUNED_FOR = 5_000
 POCOCK_RUNS = 200_000
 
 
-def z_of(rows: tuple[FloatArray, FloatArray], sums: tuple[FloatArray, FloatArray], squares: tuple[FloatArray, FloatArray]) -> FloatArray:
+def z_of(
+    rows: tuple[FloatArray, FloatArray], sums: tuple[FloatArray, FloatArray], squares: tuple[FloatArray, FloatArray]
+) -> FloatArray:
     """Return z of the difference of means, from what each look adds, pooled over all looks so far.
 
     Args:

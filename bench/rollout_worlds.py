@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from setpoint.control.judge import Counted, Measured, Paired
 from setpoint.stats.special import FloatArray, IntArray
 
-LOOKS, CANDIDATE_ROWS = 100, 100
-SPLITS = {"50/50": 100, "90/10": 900}
-"""Rows of the stable version in each look, beside a hundred of the candidate."""
+LOOKS = 100
+LOSING, HARD = 0.05, 0.02
+SPLITS = {"50/50": 1, "90/10": 9}
+"""Rows of the stable version beside one of the candidate."""
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
 
@@ -24,14 +25,16 @@ class World:
     Attributes:
         name: Of the metric.
         metric: As it is judged.
-        draw: Values of a shape, for a version that is as usual; of counts, whether it happened.
+        draw: Values of a shape, for a version that is as usual; of counts, the rate.
         factor: How much larger they are, or how much more often it happens, where the candidate is worse.
+        rows: Of the candidate in each look; fewer where a change is found within a hundred.
     """
 
     name: str
     metric: Counted | Measured
     draw: Draw
     factor: float
+    rows: int = 100
 
     @property
     def change(self) -> str:
@@ -40,16 +43,15 @@ class World:
 
 
 def _counted(name: str, rate: float, red_line: float) -> World:
-    return World(name, Counted(name, red_line), lambda rng, shape: (rng.random(shape) < rate).astype(np.float64), red_line)
+    return World(name, Counted(name, red_line), lambda _, shape: np.full(shape, rate), red_line)
 
 
-def _measured(name: str, draw: Draw, factor: float, thresholds: tuple[float, ...], *, is_mean_only: bool = False) -> World:
+def _measured(name: str, draw: Draw, factor: float, thresholds: tuple[float, ...], rows: int = 100) -> World:
     past = draw(np.random.default_rng(77), (100_000,))
     metric = Measured.of(name, past, red_line=factor, quantiles=thresholds)
-    return World(name, replace(metric, likeness=None) if is_mean_only else metric, draw, factor)
+    return World(name, metric, draw, factor, rows)
 
 
-RATES = {"errors of .5 %": 0.005, "wrong answers of 15 %": 0.15}
 COUNTED = {
     "errors of .5 %": _counted("errors of .5 %", 0.005, 2.0),
     "wrong answers of 15 %": _counted("wrong answers of 15 %", 0.15, 1.25),
@@ -57,12 +59,12 @@ COUNTED = {
 MEASURED = {
     one.name: one
     for one in (
-        _measured("latency", lambda rng, shape: rng.lognormal(0.0, 0.5, shape), 1.25, (0.5, 0.95, 0.99)),
-        _measured("cost", lambda rng, shape: rng.lognormal(0.0, 0.8, shape), 1.1, ()),
-        _measured("distance from the best score", lambda rng, shape: rng.beta(2.0, 5.0, shape), 1.1, ()),
+        _measured("latency", lambda rng, shape: rng.lognormal(0.0, 0.5, shape), 1.25, (0.5, 0.95, 0.99), 20),
+        _measured("cost", lambda rng, shape: rng.lognormal(0.0, 0.8, shape), 1.1, (), 50),
+        _measured("distance from the best score", lambda rng, shape: rng.random(shape) ** 2, 1.1, (), 50),
         _measured(
-            "heavy-tailed loss",  # one request in twenty loses money; the largest thousandth of them loses a quarter of it
-            lambda rng, shape: (rng.random(shape) < 0.05) * rng.lognormal(0.0, 1.4, shape),
+            "heavy-tailed loss",  # one request in twenty loses money
+            lambda rng, shape: np.where(rng.random(shape) < LOSING, rng.lognormal(0.0, 1.4, shape), 0.0),
             2.0,
             (0.995,),
         ),
@@ -70,17 +72,28 @@ MEASURED = {
 }
 
 
-def hits_of(rng: np.random.Generator, runs: int, rows: int, rate: float) -> IntArray:
-    """Return how often it happened in each look of each run."""
-    return rng.binomial(rows, rate, (runs, LOOKS))
+def drawn(
+    rng: np.random.Generator, world: World, runs: int, rows: tuple[int, int], factor: float = 1.0
+) -> tuple[FloatArray, FloatArray]:
+    """Return what both versions did in each look of each run: of counts the hits, else values (runs, looks, rows).
+
+    Args:
+        rng: Where chance comes from.
+        world: What is drawn.
+        runs: How many rollouts.
+        rows: Of the stable version and the candidate, in each look.
+        factor: How much worse the candidate is.
+    """
+    if isinstance(world.metric, Counted):
+        rate = float(world.draw(np.random.default_rng(1), (1,))[0])
+        hits = [rng.binomial(count, rate * by, (runs, LOOKS)) for count, by in zip(rows, (1.0, factor), strict=True)]
+        return hits[0].astype(np.float64), hits[1].astype(np.float64)
+    return world.draw(rng, (runs, LOOKS, rows[0])), factor * world.draw(rng, (runs, LOOKS, rows[1]))
 
 
-def values_of(rng: np.random.Generator, world: World, runs: int, rows: int, factor: float = 1.0) -> FloatArray:
-    """Return the values of each row in each look of each run, shape (runs, looks, rows)."""
-    return factor * world.draw(rng, (runs, LOOKS, rows))
-
-
-def by_table(rows: tuple[IntArray, IntArray], hits: tuple[IntArray, IntArray], won: Callable[..., FloatArray]) -> FloatArray:
+def by_table(
+    rows: tuple[IntArray, IntArray], hits: tuple[IntArray, IntArray], won: Callable[..., FloatArray]
+) -> FloatArray:
     """Return what bets win in each look of each run, where many looks have the same counts.
 
     Args:
@@ -133,14 +146,23 @@ def _mean(metric: Counted | Measured, wins: list[FloatArray]) -> FloatArray:
     return np.logaddexp.reduce(each)
 
 
-def pair_evidence(world: World, held: FloatArray, tried: FloatArray) -> FloatArray:
-    """Return the same of requests that both versions answered, by the judge's own metric, shape (runs, looks)."""
-    metric = Paired(world.metric)
-    runs, looks, _ = held.shape
-    found = np.array([[[won.worse for won in metric.won(*pair)] for pair in zip(*both, strict=True)] for both in zip(held, tried, strict=True)], dtype=object)
-    del runs, looks
-    wins = [np.moveaxis(np.array(found[..., n].tolist()), -1, 0) for n in range(len(metric.views))]
-    return _mean(world.metric, wins)
+def pair_evidence(metric: Counted | Measured, held: FloatArray, tried: FloatArray) -> FloatArray:
+    """Return the same of requests that both versions answered, from values of shape (runs, looks, rows)."""
+
+    def discordant(held_hit: FloatArray, tried_hit: FloatArray, red_line: float) -> FloatArray:
+        judged = Paired(Counted("pairs", red_line))
+        alone = ((held_hit & ~tried_hit).sum(-1), (tried_hit & ~held_hit).sum(-1))
+        nothing = (np.zeros_like(alone[0]), np.zeros_like(alone[0]))
+        return by_table(
+            alone,
+            nothing,
+            lambda a, b: judged.won([1.0] * a[0] + [0.0] * b[0], [0.0] * a[0] + [1.0] * b[0])[0].worse,
+        )
+
+    if isinstance(metric, Counted):
+        return _mean(metric, [discordant(held > 0.0, tried > 0.0, metric.red_line)])
+    tails = [discordant(held > at, tried > at, metric.tail_red_line) for at in metric.thresholds]
+    return _mean(metric, [metric.first_view(held, tried).worse, *tails])
 
 
 def first_look(log_evidence: FloatArray, limit: float) -> FloatArray:

@@ -50,12 +50,12 @@ _POWERS, _STAKES = (0.3, 0.6, 1.0, 1.6, 2.3), (0.08, 0.2, 0.44, 0.2, 0.08)
 _FINE_POWERS, _FINE_STAKES = (-0.3, 0.0, 0.4), (0.2, 0.6, 0.2)
 # Of values: a quarter of the tilt that suits the red line, a half, the whole, twice. Where likeness has these, one bet
 # on the mean stands beside them; values have a longer tail than the tilt is for, so it is a bit less bold.
-_RUNGS, _ON_LIKENESS, _MEAN_BOLDNESS = (0.1, 0.25, 0.5, 0.15), 0.7, 0.7
+_RUNGS, _ON_LIKENESS, _MEAN_BOLDNESS = (0.1, 0.25, 0.5, 0.15), 0.8, 0.7
 _BOTH = (*(_ON_LIKENESS * stake for stake in _RUNGS), 1.0 - _ON_LIKENESS)
 _FINE_RUNGS = (0.3, 0.7)
 # Of a share beside its limit: odds that are bet on, as factors of the limit's.
 _BEYOND, _BEYOND_STAKES = (1.25, 1.6, 2.5), (0.3, 0.4, 0.3)
-_LIMIT_SHARE, _FIRST_VIEW_SHARE = 0.2, 0.6
+_LIMIT_SHARE, _FIRST_VIEW_SHARE = 0.2, 0.7
 
 
 @dataclass(frozen=True, slots=True)
