@@ -58,7 +58,7 @@ def _ramp(rng: np.random.Generator, runs: int) -> tuple[int, int]:
 
 def _bursts(rng: np.random.Generator, runs: int) -> tuple[int, int]:
     """In every tenth look both versions err eight times as often; wrongly: by the share that is usual."""
-    rates = 0.005 * np.where(rng.random((runs, LOOKS)) < 0.1, 8.0, 1.0)
+    rates = 0.005 * rng.choice([1.0, 8.0], (runs, LOOKS), p=[0.9, 0.1])
     hits = [rng.binomial(count, rates) for count in (900, 100)]
     usual = 0.005 * 1.7
     tilted = hits[1] * math.log(2.0) + (100 - hits[1]) * math.log((1.0 - 2.0 * usual) / (1.0 - usual))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.control.judge import Counted, Measured, Paired
+from setpoint.control.judged import first_view
 from setpoint.stats.special import FloatArray, IntArray
 
 LOOKS = 100
@@ -130,7 +131,7 @@ def views(metric: Counted | Measured, held: FloatArray, tried: FloatArray, rows:
         return [by_table(sizes, (held, tried), lambda *one: metric.won(*one)[0].worse)]
     tail = Counted("tail", metric.tail_red_line)
     return [
-        metric.first_view(held, tried).worse,
+        first_view(metric, held, tried).worse,
         *(
             by_table(sizes, tuple((one > at).sum(-1) for one in (held, tried)), lambda *one: tail.won(*one)[0].worse)
             for at in metric.thresholds
@@ -162,7 +163,7 @@ def pair_evidence(metric: Counted | Measured, held: FloatArray, tried: FloatArra
     if isinstance(metric, Counted):
         return _mean(metric, [discordant(held > 0.0, tried > 0.0, metric.red_line)])
     tails = [discordant(held > at, tried > at, metric.tail_red_line) for at in metric.thresholds]
-    return _mean(metric, [metric.first_view(held, tried).worse, *tails])
+    return _mean(metric, [first_view(metric, held, tried).worse, *tails])
 
 
 def first_look(log_evidence: FloatArray, limit: float) -> FloatArray:

@@ -95,7 +95,7 @@ class Judge:
     metrics: Sequence[Metric]
     risk: float = 0.01
     miss: float = 0.05
-    _state: _State = field(default_factory=lambda: _State({}, {}, {}), repr=False, compare=False)
+    _state: _State = field(default_factory=lambda: _State({}, {}, {}), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be judged."""

@@ -107,15 +107,7 @@ class Counted:
             UsageError: Not two whole numbers, the second between 0 and the first.
         """
         held, tried = (_table(self.name, one) for one in (stable, candidate))
-        return [_of_tables(held, tried, self.red_line), *self.beside_limit(*tried)]
-
-    def beside_limit(self, rows: int, hits: int) -> list[Won]:
-        """Return what bets on the candidate's share beside the limit win, when there is one."""
-        if self.limit is None:
-            return []
-        odds = self.limit / (1.0 - self.limit)
-        above, below = ([one / (1.0 + one) for one in each] for each in _around(odds))
-        return [Won(*(log_rate_factors(rows, hits, self.limit, rates) for rates in (above, below)))]
+        return [_of_tables(held, tried, self.red_line), *_beside_limit(self, *tried)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,27 +222,7 @@ class Measured:
             UsageError: Values that are missing or no numbers.
         """
         held, tried = (_values(self.name, one) for one in (stable, candidate))
-        return [self.first_view(held, tried), *self.tails(held, tried, _of_flags)]
-
-    def first_view(self, held: FloatArray, tried: FloatArray) -> Won:
-        """Return what bets on the values themselves win; of several batches at once, shape (..., rows)."""
-        # Divided by the red line the candidate's would be like the stable version's: it is bet that those are larger.
-        scaled = tried / self.red_line
-        mean_tilt = (self.red_line - 1.0) * self.mean / self.variance
-        clipped = np.minimum(held, self.clip)
-        if self.likeness is None:
-            worse = log_block_factors(clipped, np.minimum(tried, self.clip), mean_tilt / 4.0, len(_RUNGS))
-            return Won(worse, log_block_factors(np.minimum(scaled, self.clip), clipped, mean_tilt / 2.0, 2))
-        like, tried_like, scaled_like = (self.likeness.of(one) for one in (held, tried, scaled))
-        worse = [
-            log_block_factors(like, tried_like, 0.25, len(_RUNGS)),
-            log_block_factors(clipped, np.minimum(tried, self.clip), mean_tilt * _MEAN_BOLDNESS),
-        ]
-        return Won(np.concatenate(worse), log_block_factors(scaled_like, like, 0.5, 2))
-
-    def tails(self, held: FloatArray, tried: FloatArray, count: Callable[[Flags, Flags, float], Won]) -> list[Won]:
-        """Return what bets on values above each threshold win."""
-        return [count(held > at, tried > at, self.tail_red_line) for at in self.thresholds]
+        return [first_view(self, held, tried), *_tails(self, held, tried, _of_flags)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +273,7 @@ class Paired:
             msg = f"{len(held)} rows of the stable version and {len(tried)} of the candidate for {self.name}"
             raise UsageError(msg, hint="pairs are of the same requests, in the same order")
         if isinstance(self.of, Measured):
-            return [self.of.first_view(held, tried), *self.of.tails(held, tried, _of_pairs)]
+            return [first_view(self.of, held, tried), *_tails(self.of, held, tried, _of_pairs)]
         if not np.isin([*held, *tried], (0.0, 1.0)).all():
             msg = f"pairs of {self.name} that are neither 0 nor 1"
             raise UsageError(msg, hint="1 for each request in which it happened, else 0")
@@ -312,6 +284,44 @@ class Paired:
 
 
 Metric = Counted | Measured | Paired
+
+
+def first_view(metric: Measured, held: FloatArray, tried: FloatArray) -> Won:
+    """Return what bets on the values themselves win.
+
+    Args:
+        metric: What the values are of.
+        held: Of the stable version, in one batch or in several of the same rows, shape (..., rows).
+        tried: The same of the candidate.
+    """
+    # Divided by the red line the candidate's would be like the stable version's: it is bet that those are larger.
+    scaled = tried / metric.red_line
+    mean_tilt = (metric.red_line - 1.0) * metric.mean / metric.variance
+    clipped = [np.minimum(values, metric.clip) for values in (held, tried, scaled)]
+    if metric.likeness is None:
+        worse = log_block_factors(clipped[0], clipped[1], mean_tilt / 4.0, len(_RUNGS))
+        return Won(worse, log_block_factors(clipped[2], clipped[0], mean_tilt / 2.0, len(_FINE_RUNGS)))
+    like = [metric.likeness.of(values) for values in (held, tried, scaled)]
+    worse = [
+        log_block_factors(like[0], like[1], 0.25, len(_RUNGS)),
+        log_block_factors(clipped[0], clipped[1], mean_tilt * _MEAN_BOLDNESS),
+    ]
+    return Won(np.concatenate(worse), log_block_factors(like[2], like[0], 0.5, len(_FINE_RUNGS)))
+
+
+def _tails(
+    metric: Measured, held: FloatArray, tried: FloatArray, count: Callable[[Flags, Flags, float], Won]
+) -> list[Won]:
+    return [count(held > at, tried > at, metric.tail_red_line) for at in metric.thresholds]
+
+
+def _beside_limit(metric: Counted, rows: int, hits: int) -> list[Won]:
+    """Return what bets on the candidate's share beside the limit win, when there is one."""
+    if metric.limit is None:
+        return []
+    odds = metric.limit / (1.0 - metric.limit)
+    above, below = ([one / (1.0 + one) for one in each] for each in _around(odds))
+    return [Won(*(log_rate_factors(rows, hits, metric.limit, rates) for rates in (above, below)))]
 
 
 def _of_tables(held: tuple[int, int], tried: tuple[int, int], red_line: float) -> Won:
