@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.table import table
 
-_OWN = {"__init__", "__main__", "peers", "processes", "table"}
+_OWN = {"__init__", "__main__", "peers", "processes", "rollout_peers", "rollout_traps", "rollout_worlds", "table"}
 
 
 def names() -> list[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from setpoint.connect.model_file import ModelFile
     from setpoint.connect.upstream import Upstream
     from setpoint.connect.wrap import wrap
+    from setpoint.control.judge import Judge, Judgement
+    from setpoint.control.judged import Counted, Measured, Paired
     from setpoint.core.contract import Contract, ContractField, OnViolation, RowCondition
     from setpoint.core.errors import SetpointError, StoreError, UsageError
     from setpoint.core.model import (
@@ -55,16 +57,21 @@ _HOMES = {
     "Cohort": "core.model",
     "Contract": "core.contract",
     "ContractField": "core.contract",
+    "Counted": "control.judged",
     "DriftDetector": "project.drift",
     "DriftLimit": "core.model",
     "Endpoint": "predictions.endpoint",
     "Expectation": "core.model",
     "Feature": "core.model",
+    "Judge": "control.judge",
+    "Judgement": "control.judge",
     "Log": "project.log",
+    "Measured": "control.judged",
     "Model": "core.model",
     "ModelFile": "connect.model_file",
     "OnViolation": "core.contract",
     "Owner": "core.model",
+    "Paired": "control.judged",
     "Rates": "core.rates",
     "Recorder": "predictions.recorder",
     "Reply": "predictions.reply",
@@ -114,16 +121,21 @@ __all__ = [
     "Cohort",
     "Contract",
     "ContractField",
+    "Counted",
     "DriftDetector",
     "DriftLimit",
     "Endpoint",
     "Expectation",
     "Feature",
+    "Judge",
+    "Judgement",
     "Log",
+    "Measured",
     "Model",
     "ModelFile",
     "OnViolation",
     "Owner",
+    "Paired",
     "Rates",
     "Recorder",
     "Reply",

@@ -52,8 +52,8 @@ class Receiver:
                 self.send_response(500 if receiver.fails else 204)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+            def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+                """Say nothing."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}/hook"

@@ -8,19 +8,20 @@ often one looks (Ville, 1939). Requests that fail together, such as those of a s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from setpoint.stats.special import FloatArray, log_gamma
+from setpoint.stats.special import FloatArray, IntArray
 
 
 def log_odds_factors(
-    stable: tuple[int, int], candidate: tuple[int, int], odds: Sequence[float], *, null_odds: float = 1.0
+    stable: tuple[int, int], candidate: tuple[int, int], odds: Sequence[float], null_odds: Sequence[float] = (1.0,)
 ) -> FloatArray:
     """Return the logarithm of what each bet on an odds ratio wins in one batch.
 
-    Whoever bets on more than `null_odds` wins nothing on average while the true odds ratio is at most that, and who
+    Whoever bets on more than the null's wins nothing on average while the true odds ratio is at most that, and who
     bets on less while it is at least that: the first is evidence that the candidate is worse than it may be, the
     second that it is better than a red line.
 
@@ -28,7 +29,7 @@ def log_odds_factors(
         stable: Rows of the stable version, and those of them in which it happened.
         candidate: The same of the candidate.
         odds: Odds ratios that are bet on, above 0, shape (bets,).
-        null_odds: The odds ratio that is bet against.
+        null_odds: The odds ratio that is bet against: one for all, or one a bet.
 
     Returns:
         Shape (bets,); zeros when nothing or everything happened, or a version has no rows.
@@ -44,56 +45,100 @@ def log_odds_factors(
     """
     (stable_rows, stable_hits), (rows, hits) = stable, candidate
     happened = stable_hits + hits
-    tilts = np.log(np.asarray([*odds, null_odds], dtype=np.float64))
     least, most = max(0, happened - stable_rows), min(rows, happened)
     if least == most:
         return np.zeros(len(odds))
-    counts = np.arange(least, most + 1, dtype=np.float64)
-    chances = -(
-        log_gamma(counts + 1.0)
-        + log_gamma(rows - counts + 1.0)
-        + log_gamma(happened - counts + 1.0)
-        + log_gamma(stable_rows - happened + counts + 1.0)
-    )
-    logs = hits * tilts - np.logaddexp.reduce(chances + counts * tilts[:, None], axis=1)
-    return np.asarray(logs[:-1] - logs[-1])
+    ratios = sorted({*odds, *null_odds})
+    low, high = (_likeliest(stable_rows, rows, happened, one) for one in (ratios[0], ratios[-1]))
+    spread = math.sqrt(_NOTHING / 2.0 * min(rows, happened)) + 1.0  # Hoeffding: the count is a sum of independent ones
+    counts = np.arange(max(least, math.floor(low - spread)), min(most, math.ceil(high + spread)) + 1, dtype=np.float64)
+    before = counts[:-1]  # the chance of one more is the chance of as many times this
+    steps = (rows - before) * (happened - before) / ((before + 1.0) * (stable_rows - happened + before + 1.0))
+    chances = np.concatenate([[0.0], np.log(steps).cumsum()])
+    tilted = chances + np.log(ratios)[:, None] * (counts - hits)
+    peaks = tilted.max(axis=1)
+    logs = dict(zip(ratios, peaks + np.log(np.exp(tilted - peaks[:, None]).sum(axis=1)), strict=True))
+    nulls = null_odds if len(null_odds) > 1 else [*null_odds] * len(odds)
+    return np.array([logs[null] - logs[bet] for bet, null in zip(odds, nulls, strict=True)])
 
 
-def log_block_factors(stable: FloatArray, candidate: FloatArray, tilts: Sequence[float]) -> FloatArray:
+def _likeliest(stable_rows: int, rows: int, happened: int, odds: float) -> float:
+    """Return the peak of the noncentral hypergeometric distribution, where one more is as likely as one less."""
+    square, linear, constant = 1.0 - odds, stable_rows - happened + odds * (rows + happened), odds * rows * happened
+    return 2.0 * constant / (linear + math.sqrt(max(0.0, linear**2 + 4.0 * square * constant)))
+
+
+_NOTHING = 40.0  # counts whose chance is less than exp(-40) are left out of sums
+
+
+def log_pair_factors(
+    only_stable: int, only_candidate: int, odds: Sequence[float], null_odds: Sequence[float] = (1.0,)
+) -> FloatArray:
+    """Return the logarithm of what each bet on an odds ratio wins when both versions answered the same requests.
+
+    Only the requests tell something in which it happened to one of them: if they are equal, to each as likely.
+
+    Args:
+        only_stable: Requests in which it happened to the stable version alone.
+        only_candidate: The same of the candidate.
+        odds: How many of the candidate alone there are for one of the stable version alone, shape (bets,).
+        null_odds: As in `log_odds_factors`.
+
+    Example:
+        >>> log_pair_factors(3, 12, (2.0, 4.0)).round(2).tolist()
+        [2.24, 2.89]
+
+    Source: McNemar (1947); the sequential test of one binomial rate of Wald (1945).
+    """
+    bet, null = np.asarray(odds, dtype=np.float64), np.asarray(null_odds, dtype=np.float64)
+    pairs = only_stable + only_candidate
+    return np.asarray(only_candidate * np.log(bet / null) - pairs * np.log((1.0 + bet) / (1.0 + null)))
+
+
+def log_block_factors(stable: FloatArray, candidate: FloatArray, tilt: float, rungs: int = 1) -> FloatArray:
     """Return the logarithm of what each bet on larger values of the candidate wins in one batch.
 
     The rows of the version that has more of them are dealt out to those of the other one. In each block, any of its
     values might as well have been the single one's: what is won is exp(tilt * its value) over the mean of that in the
-    block. On average over who might have been the single one that is 1, whatever the values are.
+    block. On average over who might have been the single one that is 1, whatever the values are. Of as many rows each,
+    the first is dealt out to the first: so are pairs.
 
     Args:
-        stable: Values of the stable version in the order of time, finite, shape (rows,).
-        candidate: The same of the candidate.
-        tilts: How boldly is bet, per unit of the values, above 0; the best is the shift over the variance.
+        stable: Values of the stable version in the order of time, finite, shape (..., rows).
+        candidate: The same of the candidate, with the same leading shape: that of several batches.
+        tilt: How boldly the first bet is, per unit of the values, above 0; the best is the shift over the variance.
+        rungs: How many bets; each is twice as bold as the one before.
 
     Returns:
-        Shape (bets,); zeros when a version has no rows.
+        Shape (rungs, ...); zeros when a version has no rows.
 
     Example:
         >>> rng = np.random.default_rng(1)
         >>> usual, slower = rng.normal(0.0, 1.0, 900), rng.normal(0.5, 1.0, 100)
-        >>> log_block_factors(usual, slower, (0.5,)).round(1).tolist()
-        [10.3]
+        >>> log_block_factors(usual, slower, 0.25, rungs=2).round(1).tolist()
+        [8.0, 10.3]
 
     Source: the permutation test (Pitman, 1937) as a product of e-values, one a block; Koning (2023), "Post-hoc and
     anytime valid permutation and group invariance testing", arXiv 2310.01153.
     """
-    if not len(stable) or not len(candidate):
-        return np.zeros(len(tilts))
-    is_candidate_rare = len(candidate) <= len(stable)
+    if not stable.shape[-1] or not candidate.shape[-1]:
+        return np.zeros((rungs, *stable.shape[:-1]))
+    is_candidate_rare = candidate.shape[-1] <= stable.shape[-1]
     single, many = (candidate, stable) if is_candidate_rare else (stable, candidate)
-    block = np.arange(len(many)) * len(single) // len(many)  # neighbours in time: what changes within a batch cancels
-    sizes = 1.0 + np.bincount(block, minlength=len(single))
-    found: list[float] = []
-    for tilt in tilts if is_candidate_rare else [-one for one in tilts]:
-        away = np.exp(np.clip(tilt * (many - single[block]), -_FARTHEST, _FARTHEST))
-        mean = (1.0 + np.bincount(block, weights=away, minlength=len(single))) / sizes
-        found.append(-float(np.log(mean).sum()))
+    rows, blocks = int(many.shape[-1]), int(single.shape[-1])
+    # Neighbours in time are a block, so that what changes within a batch cancels.
+    starts: IntArray = (np.arange(blocks) * rows + blocks - 1) // blocks
+    sizes = np.diff(starts, append=rows)
+    is_pairs = rows == blocks  # then there is nothing to repeat or add up, which takes most of the time
+    away = (many - (single if is_pairs else np.repeat(single, sizes, axis=-1))) * (tilt if is_candidate_rare else -tilt)
+    farthest = _FARTHEST / 2.0 ** (rungs - 1)
+    ratios = np.exp(np.clip(away, -farthest, farthest, out=away), out=away)
+    found: list[FloatArray] = []
+    for rung in range(rungs):
+        if rung:
+            np.square(ratios, out=ratios)
+        in_all = ratios if is_pairs else np.add.reduceat(ratios, starts, axis=-1)
+        found.append(-np.log((1.0 + in_all) / (1.0 + sizes)).sum(axis=-1))
     return np.array(found)
 
 

@@ -68,6 +68,28 @@ def likeliest_start(hits: FloatArray, rows: FloatArray, usual: FloatArray, goals
     return int(best.argmax())
 
 
+def log_rate_factors(rows: int, hits: int, limit: float, rates: Sequence[float]) -> FloatArray:
+    """Return the logarithm of what each bet on a rate wins in one batch against the claim that it is the limit.
+
+    Whoever bets on more than the limit wins nothing on average while each row's chance, given all rows before, is at
+    most the limit; who bets on less, while it is at least that.
+
+    Args:
+        rows: Of the batch.
+        hits: Those of them in which it happened.
+        limit: Between 0 and 1, both excluded.
+        rates: That are bet on, between 0 and 1, both excluded, shape (bets,).
+
+    Example:
+        >>> log_rate_factors(100, 30, 0.2, (0.3, 0.1)).round(1).tolist()
+        [2.8, -12.5]
+
+    Source: the sequential test of a binomial rate (Wald, 1945).
+    """
+    bets = np.asarray(rates, dtype=np.float64)
+    return np.asarray(hits * np.log(bets / limit) + (rows - hits) * np.log((1.0 - bets) / (1.0 - limit)))
+
+
 def _won(hits: FloatArray, rows: FloatArray, usual: FloatArray, goals: Sequence[float]) -> list[FloatArray]:
     """Return the logarithm of the factor that each goal's bet wins in each period."""
     room = np.maximum(1.0 - usual, 0.0)
