@@ -314,25 +314,21 @@ def query_traffic(
         f" WHERE bucket_at >= {at(window.start)} AND bucket_at < {at(window.end)}"
     )
     who = "bucket, version, endpoint, role"
-    totals = ", ".join(f"sum({name})" for name in _TOTALS)
-    found: list[Row] = []
-    for row in rows(connection, f"SELECT {who}, {totals} FROM ({source}) GROUP BY {who}"):
-        found += [(*row[:4], measure, None, 0, amount) for measure, amount in zip(_TOTALS, row[4:], strict=True)]
-    for measure, column, key in (
-        ("latency", "latency_bins", "NULL, entry.key"),
-        ("first_chunk", "first_chunk_bins", "NULL, entry.key"),
-        ("score", "score_bins", "NULL, entry.key"),
-        ("missing", "missing", "entry.key, 0"),
-        ("seconds", "seconds", "entry.key, 0"),
-        ("machine_seconds", "machine_seconds", "entry.key, 0"),
-        ("error_kind", "error_kinds", "entry.key, 0"),
-    ):
-        found += rows(
-            connection,
-            f"SELECT {who}, {literal(measure)}, {key}, sum(entry.value) FROM"
-            f" (SELECT {who}, unnest(map_entries({column})) AS entry FROM ({source}) WHERE {column} IS NOT NULL)"
-            f" GROUP BY {who}, entry.key",
-        )
+    parts = [
+        f"SELECT {who}, {literal(name)} AS measure, NULL AS feature, 0 AS bin, {name} AS n FROM counted"
+        for name in _TOTALS
+    ]
+    parts += [
+        f"SELECT {who}, {literal(measure)}, {key}, entry.value FROM"
+        f" (SELECT {who}, unnest(map_entries({column})) AS entry FROM counted)"
+        for measure, (column, key) in _COUNTED.items()
+    ]
+    # One query: to look for the files and to plan takes longer than to count.
+    found = rows(
+        connection,
+        f"WITH counted AS MATERIALIZED ({source}) SELECT {who}, measure, feature, bin, sum(n)"
+        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY ALL",
+    )
     return StateTable.of(TRAFFIC, found)
 
 
@@ -360,6 +356,16 @@ _ROLES_OF_UNKEPT = (
     " ON u.prediction_id = c.prediction_id"
 )
 _TOTALS = ("requests", "errors", "not_kept", "dropped", "unsent", "compute_seconds")
+_COUNTED = {
+    "latency": ("latency_bins", "NULL, entry.key"),
+    "first_chunk": ("first_chunk_bins", "NULL, entry.key"),
+    "score": ("score_bins", "NULL, entry.key"),
+    "missing": ("missing", "entry.key, 0"),
+    "seconds": ("seconds", "entry.key, 0"),
+    "machine_seconds": ("machine_seconds", "entry.key, 0"),
+    "error_kind": ("error_kinds", "entry.key, 0"),
+}
+"""By measure, the map that counts it and SQL of the entry's feature and bin."""
 
 
 def tallies_of_rows(window: Window | None = None) -> str:
