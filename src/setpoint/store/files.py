@@ -24,9 +24,11 @@ from setpoint.store.times import ZONED, time_sql
 
 ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
-    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error",
+    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "queue_seconds",
+    "features_seconds", "upstream_seconds", "first_chunk_seconds", "cost_usd", "value_usd", "error",
     "keep_probability", "revision", "retracted",
 )  # fmt: skip
+SECONDS = tuple(role for role in ROLES if role.endswith("_seconds"))
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
 )
@@ -447,7 +449,7 @@ def _create_outcomes(
     connection.execute(f"CREATE VIEW outcomes AS SELECT {selected} FROM {quoted(name)}")
 
 
-_NUMBERS = ("score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability")
+_NUMBERS = ("score", *SECONDS, "cost_usd", "value_usd", "keep_probability")
 
 
 def _role(mapped: Mapped, role: str, otherwise: str = "NULL") -> str:

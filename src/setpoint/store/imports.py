@@ -16,7 +16,7 @@ from setpoint.core.model import Model
 from setpoint.store.cells import ODD
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import at, literal, quoted, rows
-from setpoint.store.files import FILE, BrokenLine
+from setpoint.store.files import FILE, SECONDS, BrokenLine
 from setpoint.store.fitting import INPUT
 from setpoint.store.imported_inputs import event_sql, input_sql, misfits, mostly_numbers, policy_of
 from setpoint.store.lake import SHIP, LakeTable
@@ -394,7 +394,7 @@ def _picked(table: str, columns: Mapping[str, str]) -> str:
 
 _AS_THEY_ARE = (
     "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "scores", "ranking",
-    "latency_seconds", "compute_seconds", "keep_probability",
+    *SECONDS, "keep_probability",
 )  # fmt: skip
 
 
