@@ -58,7 +58,7 @@ def is_ragged(path: Path, columns: Collection[str]) -> bool:
         columns: The columns that were read, of this and of other files.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file, delimiter=_delimiter(path)), [])
+        header = next(csv.reader(file, delimiter=_delimiter(path)), list[str]())
     return len(header) > 1 and not set(columns) & {name.strip() for name in header} and bool(_ragged(path))
 
 
