@@ -33,10 +33,10 @@ demo: $(READY) ## replay a year of real flights and ask the questions
 	@.venv/bin/setpoint demo
 
 test: lint ## lint, types, import directions, then all tests
-	@.venv/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 coverage: $(READY) ## the tests once more, with the share of lines and branches that they reach
-	@.venv/bin/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 lint: $(READY) ## lint, format, types, import directions
 	@echo "ruff check"; .venv/bin/ruff check .
@@ -60,10 +60,10 @@ lock: $(UV) ## resolve the lock anew, for every Python and system, with hashes
 		$(LOCKED) pyproject.toml --output-file requirements.lock
 
 test-lowest: $(READY_LOWEST) ## the tests with the oldest releases that we allow
-	@.venv-lowest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-newest: $(READY_NEWEST) ## the tests with the newest releases there are
-	@.venv-newest/bin/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@.venv-newest/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 docs: $(READY) ## write the reference pages anew from the code
 	@.venv/bin/python docs/generate.py

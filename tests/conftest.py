@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # threads that wait for a core spin
+for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SETPOINT_THREADS"):  # threads that wait for a core spin
     os.environ.setdefault(library, "1")
 
 # How long a machine takes is nothing that a test may fail on.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import commands
 from tests.answers.test_worth import MODEL, accuracy, cascaded, child, metric, requests, routed, row, shadowed, store
 
 from setpoint.control.loop import tick
@@ -137,19 +136,7 @@ def test_what_cannot_be_tuned_says_why(tmp_path: Path) -> None:
 def test_the_command_prints_it(tmp_path: Path) -> None:
     found = requests(200)
     store(tmp_path / "s", shadowed(found), found).close()
-    command = [
-        sys.executable,
-        "-m",
-        "setpoint.cli",
-        "cascade",
-        "tune",
-        "m",
-        "--cheap",
-        "v1",
-        "--expensive",
-        "v2",
-        "--json",
-    ]
-    done = subprocess.run([*command, "--store", str(tmp_path / "s")], capture_output=True, text=True, check=False)
+    command = ("cascade", "tune", "m", "--cheap", "v1", "--expensive", "v2", "--json", "--store", "s")
+    done = commands.setpoint(*command, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["question"] == "cascade"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from tests import commands
 
 import setpoint
 from setpoint.answers.cohorts import COHORT_COLUMNS, TOO_SMALL_COLUMNS
@@ -196,8 +195,8 @@ def test_an_empty_window_is_silent_and_as_of_counts(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_same_answer(tmp_path: Path) -> None:
     store = recorded(tmp_path, frame(4000))
-    command = [sys.executable, "-m", "setpoint.cli", "cohorts", "m", "--store", str(store)]
-    done = subprocess.run([*command, "--budget", "0.2", "--json"], capture_output=True, text=True, check=False)
+    command = ("cohorts", "m", "--store", str(store))
+    done = commands.setpoint(*command, "--budget", "0.2", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     answer = setpoint.open(store).cohorts("m", budget=0.2)
@@ -205,6 +204,6 @@ def test_the_command_prints_the_same_answer(tmp_path: Path) -> None:
     for row, same in zip(printed["tables"]["cohorts"], rows_of(answer), strict=True):
         assert row == pytest.approx(same)
     assert printed["question"] == "cohorts"
-    wrong = subprocess.run([*command, "--budget", "20"], capture_output=True, text=True, check=False)
+    wrong = commands.setpoint(*command, "--budget", "20", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "a budget is a share of the predictions" in wrong.stderr

@@ -232,3 +232,41 @@ def test_a_machine_whose_driver_is_missing_has_no_card(monkeypatch: pytest.Monke
         setattr(nvml, name, value)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     assert set(Machine().look()) == {"cpu", "cpu_limit"}
+
+
+def test_files_say_the_parts_of_a_latency_by_their_columns() -> None:
+    frame = pl.DataFrame(
+        {
+            "y": [n % 2 for n in range(200)],
+            "score": [0.2 + 0.6 * (n % 2) for n in range(200)],
+            "latency_ms": [100.0 if n % 4 else None for n in range(200)],
+            "compute_ms": [40.0] * 200,
+            "queue_ms": [5.0 + n % 4 for n in range(200)],  # 7 on the mean of the rows with a latency
+            "feature_s": [0.01] * 200,
+            "upstream_seconds": [None if n % 2 else 0.02 for n in range(200)],
+            "ttft_ms": [25.0] * 200,
+        }
+    )
+    log = setpoint.read(frame, compute_seconds="compute_ms")
+    assert "queue_seconds='queue_ms', features_seconds='feature_s', upstream_seconds='upstream_seconds'" in log.notes[0]
+    assert "first_chunk_seconds='ttft_ms'" in log.notes[0]
+    answer = log.meter()
+    parts = {part: row[1] for part, row in cells(answer, "latency").items()}
+    upstream = 0.02 * 50 / 150
+    expected = {"queue": 0.007, "features": 0.01, "model": 0.04, "upstream": upstream, "overhead": 0.043 - upstream}
+    assert parts == pytest.approx(expected)
+    metrics = {name: row[1] for name, row in cells(answer, "metrics").items()}
+    assert metrics["first_chunk_p50_seconds"] == pytest.approx(0.025, rel=0.03)
+    assert metrics["compute_seconds"] == pytest.approx(0.04)
+
+
+def test_what_is_computed_is_a_part_of_the_latency_only_where_there_is_one(layout: Layout) -> None:
+    recorder = Recorder(layout, "m", version="v1")
+    for n in range(40):
+        recorder.record({"x": 1.0}, score=0.5, latency_seconds=0.1 if n < 10 else None, compute_seconds=0.04)
+    assert recorder.close()
+    with open_log(layout.root) as log:
+        answer = log.meter()
+    assert {part: row[1] for part, row in cells(answer, "latency").items()} == pytest.approx(
+        {"model": 0.04, "overhead": 0.06}
+    )

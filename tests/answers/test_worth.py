@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from tests import commands
 
 import setpoint
 from setpoint.answers.answer import Answer
@@ -361,14 +360,10 @@ def test_files_with_a_version_column_are_compared_too() -> None:
 def test_the_command_prints_it_and_leaves_with_its_exit_code(tmp_path: Path) -> None:
     found = requests()
     store(tmp_path / "s", shadowed(found), found).close()
-    command = [sys.executable, "-m", "setpoint.cli", "worth", "m", "v2", "--over", "v1", "--value", "0.0001"]
-    done = subprocess.run(
-        [*command, "--store", str(tmp_path / "s"), "--json"], capture_output=True, text=True, check=False
-    )
+    command = ("worth", "m", "v2", "--over", "v1", "--value", "0.0001", "--store", "s")
+    done = commands.setpoint(*command, "--json", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["question"] == "worth"
-    done = subprocess.run(
-        [*command[:-3], "nobody", "--store", str(tmp_path / "s")], capture_output=True, text=True, check=False
-    )
+    done = commands.setpoint("worth", "m", "v2", "--over", "nobody", "--store", "s", cwd=tmp_path)
     assert done.returncode == 2
     assert "known here: v1, v2" in done.stderr

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import polars as pl
 import pytest
+from tests.commands import setpoint
 
 from setpoint.core.model import Cohort, Expectation, Model, Owner, Rates
 from setpoint.predictions.recorder import Recorder
@@ -20,16 +19,8 @@ from setpoint.store.spool import Spool
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "setpoint.cli", *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def run(*arguments: str, cwd: Path, **environment: str) -> CompletedProcess[str]:
+    return setpoint(*arguments, cwd=cwd, environment=environment)
 
 
 def record(folder: Path, model: Model, *, days: float = 3.0, flip: bool = False) -> None:

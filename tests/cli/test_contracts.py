@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from tests.commands import setpoint
 
-ENV = {key: value for key, value in os.environ.items() if not key.startswith("SETPOINT_")}
 MODEL = """\
 contract:
   version: 3
@@ -20,10 +18,8 @@ contract:
 """
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "setpoint.cli", *words]
-    env = {**ENV, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=100)
+def run(folder: Path, *words: str) -> CompletedProcess[str]:
+    return setpoint(*words, cwd=folder)
 
 
 @pytest.fixture

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import joblib
 import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
+from tests.commands import setpoint
 
 from setpoint.cli import main
 from setpoint.core.model import Expectation, Model
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
 
-ENV = {key: value for key, value in os.environ.items() if not key.startswith("SETPOINT_")}
 
-
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "setpoint.cli", *words]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**ENV, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+def run(folder: Path, *words: str) -> CompletedProcess[str]:
+    return setpoint(*words, cwd=folder)
 
 
 def table(start: datetime, rows: int = 400) -> pl.DataFrame:

@@ -156,7 +156,7 @@ def test_one_late_tick_finds_what_hourly_ticks_found() -> None:
     tables: list[list[Finding]] = []
     for ticks in (True, False):
         with temporary_store(MODEL, replay_now=START) as (layout, spool):
-            tables.append(live(layout, spool, 38, faults, ticks=ticks))
+            tables.append(live(layout, spool, 32, faults, ticks=ticks))
     assert tables[0] == tables[1]
     assert {f.kind for f in tables[0]} == {*FAULTS, "missed_run"}
     assert {f.state for f in tables[0]} == {"open", "closed"}

@@ -30,7 +30,7 @@ LIST: dict[str, object] = {
         "output_cost_per_token_priority": 2e-05,
         "input_cost_per_token_batches": 6.25e-07,
         "output_cost_per_token_batches": 5e-06,
-        "search_context_cost_per_query": {"search_context_size_low": 0.01},
+        "search_context_cost_per_query": {"search_context_size_low": 0.01, "search_context_size_high": 0.014},
     },
     "claude-sonnet": {
         "litellm_provider": "anthropic",
@@ -43,6 +43,7 @@ LIST: dict[str, object] = {
         "output_cost_per_token_above_200k_tokens": 2.25e-05,
         "cache_creation_input_token_cost_above_1hr_above_200k_tokens": 1.2e-05,
         "tool_use_system_prompt_tokens": 159,
+        "search_context_cost_per_query": {"search_context_size_low": 0.01, "search_context_size_high": 0.01},
     },
     "gemini/gemini-live": {
         "litellm_provider": "gemini",
@@ -71,10 +72,11 @@ def test_what_is_understood_becomes_prices_and_what_is_not_is_named() -> None:
         "openai/gpt-5/batch": {"input": "0.625", "output": "5", "reasoning": "5", "input_image": "0.625"},
         "anthropic/claude-sonnet": {
             "input": "3", "output": "15", "cached_write": "3.75", "cached_write_1h": "6", "cached_read": "0.3",
-            "reasoning": "15",
+            "reasoning": "15", "per_tool_request": "0.01",
         },
         "anthropic/claude-sonnet>200000": {
             "input": "6", "output": "22.5", "cached_write_1h": "12", "reasoning": "22.5",
+            "per_tool_request": "0.01",
         },
         "gemini/gemini-live": {
             "input": "0.5", "input_audio": "3", "output": "2", "output_audio": "12", "reasoning": "3.5",
@@ -112,8 +114,9 @@ def test_a_call_costs_what_the_list_says() -> None:
         cached_read_tokens=66_360,
         cached_write_1h_tokens=435,
         output_tokens=5120,
+        tool_requests=3,
     )
-    exact = 10 * Decimal(3) + 66_360 * Decimal("0.3") + 435 * Decimal(6) + 5120 * Decimal(15)
+    exact = 10 * Decimal(3) + 66_360 * Decimal("0.3") + 435 * Decimal(6) + 5120 * Decimal(15) + 3 * Decimal(10_000)
     assert book.cost(call).nano_usd == exact * 1000
 
 

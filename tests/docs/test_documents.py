@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.commands import setpoint
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -141,8 +142,19 @@ class Reader:
         words = shlex.split(command)
         assert words[:1] == ["setpoint"], f"{where}: only setpoint runs here; say `<!-- not run: REASON -->`"
         assert not {"|", ">", "<", "&&", ";"} & set(words), f"{where}: there is no shell here"
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("setpoint")), *words[1:]],
+        done = self._run(*words[1:])
+        self.exit_code = done.returncode
+        assert "Traceback (most recent call last)" not in done.stdout, f"{where} failed:\n{done.stdout}"
+        assert done.returncode in {0, 1, 3, 4} or shown.strip(), f"{where} failed:\n{done.stdout}"
+        if shown.strip():
+            assert same(shown, done.stdout), f"{where} expected:\n{shown}\nprinted:\n{done.stdout}"
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as it is installed for the first page that people read, and without a process of its own."""
+        if self.document != "README.md":
+            return setpoint(*words, cwd=self.folder, environment=FIXED, is_one_stream=True)
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("setpoint")), *words],
             cwd=self.folder,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -153,24 +165,21 @@ class Reader:
             check=False,
             timeout=250,
         )
-        self.exit_code = done.returncode
-        assert "Traceback (most recent call last)" not in done.stdout, f"{where} failed:\n{done.stdout}"
-        assert done.returncode in {0, 1, 3, 4} or shown.strip(), f"{where} failed:\n{done.stdout}"
-        if shown.strip():
-            assert same(shown, done.stdout), f"{where} expected:\n{shown}\nprinted:\n{done.stdout}"
 
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SETPOINT_")}
-    fixed = {
-        "COLUMNS": "110",
-        "NO_COLOR": "1",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONUTF8": "1",
-        "TERM": "dumb",
-        "TZ": "UTC",
-    }
-    return kept | fixed
+    return kept | FIXED
+
+
+FIXED = {
+    "COLUMNS": "110",
+    "NO_COLOR": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+    "TERM": "dumb",
+    "TZ": "UTC",
+}
 
 
 def _read(document: str) -> list[Block]:

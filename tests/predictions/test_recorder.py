@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -487,3 +488,17 @@ def test_what_a_row_breaks_is_known_before_predicting(made: Made) -> None:
     assert recorder.check({"amount": -1.0}).violations == ("amount.range",)
     assert made[1].check({"amount": -1.0}).violations == ()
     assert query(made, "SELECT count(*) FROM predictions") == [(0,)]
+
+
+def test_a_process_that_changes_its_folder_records_into_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    recorder = Recorder("store", "m")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    recorder.record(score=0.5)
+    assert recorder.close()
+    with Snapshot(Layout.open(tmp_path / "store"), "m") as snapshot:
+        assert snapshot.connection.execute("SELECT score FROM predictions").fetchall() == [(0.5,)]
+    assert not list((tmp_path / "elsewhere").iterdir())

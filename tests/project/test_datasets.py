@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import polars as pl
 import pytest
+from tests import commands
 
 import setpoint
 from setpoint.control.loop import tick
@@ -268,9 +268,8 @@ def test_the_policy_is_declared_and_written_back() -> None:
 def test_the_commands(tmp_path: Path) -> None:
     layout = served(tmp_path)
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "setpoint.cli", "dataset", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    def run(*words: str) -> CompletedProcess[str]:
+        return commands.setpoint("dataset", *words, cwd=tmp_path)
 
     store, out = ("--store", str(layout.root)), tmp_path / "a.parquet"
     built = run("build", "m", "--out", str(out), *store)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, cast
 
 import joblib
@@ -18,6 +16,7 @@ import polars as pl
 import pytest
 from bench.leakage import CLEAN, CLEAN_FILES, DATA, FLIGHTS, PLANTED, findings, flights, parts
 from sklearn.linear_model import LogisticRegression
+from tests import commands
 
 import setpoint
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
@@ -303,9 +302,8 @@ def test_a_set_like_production_covers_it_and_an_unknown_past_is_said(tmp_path: P
     assert any("production has no prediction in this window" in line for line in quiet.unknowns)
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "setpoint.cli", "evaluate", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))
+def run(folder: Path, *arguments: str) -> CompletedProcess[str]:
+    return commands.setpoint("evaluate", *arguments, cwd=folder)
 
 
 def test_the_command_line_prints_the_answer_and_leaves_with_its_code(tmp_path: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import joblib
 import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
+from tests import commands
 
 import setpoint
 from setpoint.control.loop import tick
@@ -133,9 +133,8 @@ def test_init_train_gives_the_reference_before_the_first_prediction(tmp_path: Pa
     model = LogisticRegression().fit(table.select("amount").to_pandas(), table["is_fraud"].to_numpy())
     joblib.dump(model, tmp_path / "fraud.joblib")
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "setpoint.cli", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    def run(*words: str) -> CompletedProcess[str]:
+        return commands.setpoint(*words, cwd=tmp_path)
 
     made = run(
         "init", "--train", "train.parquet", "--model", "fraud.joblib", "--name", "fraud", "--map", "outcome=is_fraud"

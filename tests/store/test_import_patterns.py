@@ -238,3 +238,41 @@ def test_paths_that_stand_for_nothing_say_so(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(UsageError, match="unknown file type"):
         import_file(tmp_path / "store", "m", str(tmp_path / "a.txt"))
+
+
+RAGGED = """\
+ts,id,amount,outcome
+2026-01-05T00:00:00Z,a1
+2026-01-05T01:00:00Z,a2,"2
+2",0,1
+2026-01-05T02:00:00Z,a3,3,1
+2026-01-05T03:00:00Z,a4,4,0
+2026-01-05T04:00:00Z,a5,5,1
+2026-01-05T05:00:00Z,a6,6,0
+"""
+
+
+@pytest.mark.parametrize("lines", [RAGGED, RAGGED.replace(",", ";"), f"\ufeff{RAGGED}"])
+def test_lines_of_a_csv_with_other_cells_than_its_header_are_refused_or_put_aside_by_number(
+    tmp_path: Path, lines: str
+) -> None:
+    store, past = tmp_path / "store", tmp_path / "past.csv"
+    past.write_text(lines, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"past\.csv: line 2 is not of as many cells as the header: .*\(and 2 more\)"):
+        setpoint.read(past)
+    done, notes = import_file(store, "m", str(past), columns={"time": "ts", "key": "id", "outcome": "outcome"})
+    assert (done.rows, done.quarantined) == (4, 3)
+    said = f"not of as many cells as the header, put aside: {past} line 2, {past} line 3, {past} line 4"
+    assert said in notes
+    assert [row[0] for row in query(store, "SELECT key FROM predictions ORDER BY key")] == ["a3", "a4", "a5", "a6"]
+    assert query(store, "SELECT line_number, reason FROM quarantine ORDER BY line_number") == [
+        (line, "not of as many cells as the header") for line in (2, 3, 4)
+    ]
+
+
+def test_a_text_above_the_header_of_a_csv_is_no_broken_line(tmp_path: Path) -> None:
+    past = tmp_path / "past.csv"
+    past.write_text(
+        "# made by us, on Monday\n\n" + "".join(RAGGED.splitlines(keepends=True)[i] for i in (0, 4, 5, 6, 7))
+    )
+    assert setpoint.read(past, time="ts", inputs=["amount"]).status().table("metrics").rows

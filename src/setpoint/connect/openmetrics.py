@@ -82,8 +82,7 @@ _IN_BUCKETS = {name for name, _, _ in _HISTOGRAMS.values()}
 def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str, list[str]]]:
     """Yield the lines of each family that tallies tell of."""
     whose = (traffic.key(name) for name in ("version", "endpoint", "role"))
-    keys = list(dict.fromkeys(zip(*whose, strict=True)))
-    for version, endpoint, role in keys:
+    for version, endpoint, role in sorted(set(zip(*whose, strict=True)), key=_in_order):
         mine = traffic.only(version=version).only(endpoint=endpoint).only(role=role)
         labels = (model, ("version", _said(version)), ("endpoint", _said(endpoint)), ("role", _said(role) or "stable"))
         requests = mine.only(measure="requests").total("amount")
@@ -124,12 +123,16 @@ def _histogram(name: str, labels: Labels, counted: StateTable) -> Iterator[str]:
 
 
 def _spent(model: tuple[str, str], spending: StateTable) -> Iterator[tuple[str, list[str]]]:
-    keys = dict.fromkeys(zip(spending.key("version"), spending.key("line"), strict=True))
-    for version, line in keys:
+    for version, line in sorted(set(zip(spending.key("version"), spending.key("line"), strict=True)), key=_in_order):
         mine = spending.only(version=version).only(line=line)
         labels = (model, ("version", _said(version)), ("line", _said(line)))
         for column, (name, _, _) in _SPENT.items():
             yield name, [f"{name}_total{_braces(labels)} {_number(mine.total(column))}"]
+
+
+def _in_order(keys: tuple[object, ...]) -> tuple[str, ...]:
+    """Return what labels are sorted by: the same text for the same counts, whatever order an engine finds them in."""
+    return tuple(map(_said, keys))
 
 
 def _said(value: object) -> str:

@@ -29,6 +29,7 @@ _CLASSES = {
     "output_cost_per_image_token": "output_image",
 }
 _PER_REQUEST = ("input_cost_per_request", "input_cost_per_query")
+_PER_TOOL_REQUEST = "search_context_cost_per_query"  # by size of the context
 _TIERS = {"batches": "batch"}
 _FIELD = re.compile(
     r"(?P<base>[a-z_0-9]+?)(?:_above_(?P<thousands>\d+)k_tokens)?(?:_(?P<tier>batches|priority|flex|ultrafast|fast))?"
@@ -63,7 +64,8 @@ def read_price_list(text: str, *, since: int | None = None, only: Sequence[str] 
     """Read a price list; every amount in it is in dollars.
 
     As the list means it, reasoning without a price of its own is paid as output, and an image as input where the
-    model takes images. What else has no price stays without one.
+    model takes images. A search has a price where it is the same for each size of its context. What else has no
+    price stays without one.
 
     Args:
         text: The JSON text.
@@ -108,6 +110,7 @@ def _read_model(name: str, told: object, since: int | None, found: PriceList) ->
         found.left_out[name] = "it names no litellm_provider"
         return
     amounts = _amounts(name, fields, found)
+    per_tool_request = _tool_request(fields.get(_PER_TOOL_REQUEST))
     if not amounts:
         found.left_out[name] = "no price of tokens or requests was understood"
     for (tier, above), charged in amounts.items():
@@ -124,6 +127,7 @@ def _read_model(name: str, told: object, since: int | None, found: PriceList) ->
             above_input_tokens=above,
             per_million_tokens={of: (amount * 1_000_000).normalize() for of, amount in charged.items()},
             per_request=per_request,
+            per_tool_request=per_tool_request,
         )
         same = next((one for one in found.prices if one.key == price.key), None)
         if same is None:
@@ -144,9 +148,18 @@ def _amounts(name: str, fields: Mapping[str, object], found: PriceList) -> dict[
             tier = match["tier"] or STANDARD
             place = (_TIERS.get(tier, tier), 1000 * int(match["thousands"] or 0))
             amounts.setdefault(place, {})[charged] = amount
+        elif key == _PER_TOOL_REQUEST and _tool_request(value) is not None:
+            continue
         elif value is not None and _IS_PRICE.search(key):
             found.unread.setdefault(key, []).append(name)
     return amounts
+
+
+def _tool_request(value: object) -> Decimal | None:
+    """Return the price of a search; None where it depends on a size that no usage block tells."""
+    sizes = cast("Mapping[str, object]", value) if isinstance(value, dict) else _NOTHING
+    amounts = {_amount(one) for one in sizes.values()}
+    return amounts.pop() if len(amounts) == 1 else None
 
 
 def _amount(value: object) -> Decimal | None:

@@ -72,6 +72,8 @@ def latency_parts(state: StateTable) -> dict[str, float]:
     What the stages of a request took is a part of what its caller waited. The overhead is what is left; it is 0 where
     parts ran side by side and take more than the whole.
 
+    All of it is of rows with a latency.
+
     Args:
         state: The traffic state, without shadow rows.
     """
@@ -81,7 +83,6 @@ def latency_parts(state: StateTable) -> dict[str, float]:
         return {}
     seconds = state.only(measure="seconds")
     found = {part: seconds.only(feature=part).total("amount") for part in PARTS}
-    found["model"] = _total(state, "compute_seconds")
     whole = asked.only(measure="seconds").only(feature="latency").total("amount")
     found["overhead"] = max(whole - sum(found.values()), 0.0)
     return {part: amount / rows for part, amount in found.items() if amount or part == "overhead"}

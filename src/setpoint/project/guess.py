@@ -18,7 +18,7 @@ from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.defining import is_nested_type
 from setpoint.store.engines.duck import quoted, rows
-from setpoint.store.files import ROLES, Mapped, check_columns
+from setpoint.store.files import ROLES, SECONDS, Mapped, check_columns
 from setpoint.store.task_sql import columns_of
 from setpoint.store.times import is_time_type
 
@@ -104,6 +104,10 @@ _NAMES: dict[str, str] = {
     "outcome": r"(outcome|label|target|y|y_true|actual|truth|ground_truth|class|is_.*|.*_label|.*_actual|actual_.*)",
     "latency_seconds": r"(latency|latency_s|latency_seconds|latency_ms|duration|duration_ms|duration_s|elapsed_ms)",
     "compute_seconds": r"(compute_seconds|compute_s|cpu_seconds|gpu_seconds)",
+    "queue_seconds": r"(queue_seconds|queue_s|queue_ms|queue_time_ms|queued_ms)",
+    "features_seconds": r"(features_seconds|features_s|features_ms|feature_seconds|feature_s|feature_ms)",
+    "upstream_seconds": r"(upstream_seconds|upstream_s|upstream_ms)",
+    "first_chunk_seconds": r"(first_chunk_seconds|first_chunk_s|first_chunk_ms|ttft|ttft_s|ttft_seconds|ttft_ms)",
     "cost_usd": r"(cost|cost_usd|price|price_usd|usd)",
     "value_usd": r"(value_usd|revenue|revenue_usd|amount_usd)",
     "error": r"(error|error_kind|exception)",
@@ -207,9 +211,7 @@ def guess(
             or (_is_input(facts[column]) and not re.fullmatch(_NAMES["prediction_id"], column.lower()))
         )
     )
-    scales = {
-        role: 0.001 for role in ("latency_seconds", "compute_seconds") if roles.get(role, "").lower().endswith("_ms")
-    }
+    scales = {role: 0.001 for role in SECONDS if roles.get(role, "").lower().endswith("_ms")}
     left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
     texts = tuple(column for column in chosen if facts[column].is_text)
     return Mapped(roles, chosen, scales, left_out, texts)
@@ -245,7 +247,7 @@ def _numbers(mapped: Mapped) -> list[str]:
 
 
 _OF_NUMBERS = (
-    "prediction", "score", "outcome", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability",
+    "prediction", "score", "outcome", *SECONDS, "cost_usd", "value_usd", "keep_probability",
 )  # fmt: skip
 
 
@@ -381,8 +383,7 @@ _SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
     "outcome": lambda fact: not fact.is_time and (fact.is_number or is_nested_type(fact.kind) or fact.distinct <= _FEW),
     "revision": lambda fact: fact.is_number,
     "retracted": lambda fact: fact.kind == "BOOLEAN",
-    "latency_seconds": _is_amount,
-    "compute_seconds": _is_amount,
+    **dict.fromkeys(SECONDS, _is_amount),
     "cost_usd": _is_amount,
     "value_usd": lambda fact: fact.is_number,  # a loss is a value too
     "keep_probability": lambda fact: fact.is_number and 0 < (fact.minimum or 0.0) <= (fact.maximum or 0.0) <= 1,

@@ -16,12 +16,12 @@ from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
 from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds, guess_task, look_at, said, warnings
 from setpoint.store import shipper
+from setpoint.store.broken_lines import BrokenLine
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
 from setpoint.store.files import (
     ROLES,
     SOURCE,
-    BrokenLine,
     Mapped,
     create_views,
     files_of,
@@ -265,9 +265,12 @@ def _not_added(layout: Layout, model: str, tokens: Iterable[str], given: Mapping
 
 
 def _broken_words(broken: Sequence[BrokenLine]) -> list[str]:
-    where = ", ".join(f"{line.path} line {line.number}" for line in broken[:3])
-    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""  # noqa: PLR2004 — as many as one reads
-    return [f"not a JSON object, put aside: {where}{more}"] if broken else []
+    words: list[str] = []
+    for why in dict.fromkeys(line.why for line in broken):
+        alike = [f"{line.path} line {line.number}" for line in broken if line.why == why]
+        more = f" and {len(alike) - 3:,} more" if len(alike) > 3 else ""  # noqa: PLR2004 — as many as one reads
+        words.append(f"{why}, put aside: {', '.join(alike[:3])}{more}")
+    return words
 
 
 def forget_unit(store: Path, model: str, *, key: str = "", unit: str = "") -> Erased:

@@ -63,7 +63,8 @@ def read(
         inputs: The feature columns; guessed when left out.
         cohorts: Columns to look at separately; guessed when left out.
         **columns: Column by role: time, key, prediction_id, version, endpoint, prediction, score, outcome,
-            latency_seconds, compute_seconds, cost_usd, value_usd, error, unit; scores (a map, a struct, or one
+            latency_seconds and its parts (queue_seconds, features_seconds, compute_seconds, upstream_seconds),
+            first_chunk_seconds, cost_usd, value_usd, error, unit; scores (a map, a struct, or one
             column a class: `scores="proba_*"`), ranking (a list) and judge (a judge model's grade). Guessed when
             left out; an empty text says that there is none.
 

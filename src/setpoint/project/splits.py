@@ -23,7 +23,7 @@ from setpoint.project.init import Looked, guessed_task, positive_value
 from setpoint.stats.special import FloatArray
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, check_columns, load
+from setpoint.store.files import ROLES, SECONDS, Mapped, Source, check_columns, load
 from setpoint.store.task_sql import class_text, gains, grade
 from setpoint.store.times import time_sql
 
@@ -31,8 +31,7 @@ TRAIN, TEST = "evaluate_train", "evaluate_test"
 MOST_ROWS = 300_000
 """Rows of a file that columns are judged by; of a longer one a share, chosen by a hash of the row."""
 _NOT_IN_TRAINING = (
-    "version", "endpoint", "prediction", "score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd",
-    "error", "keep_probability",
+    "version", "endpoint", "prediction", "score", *SECONDS, "cost_usd", "value_usd", "error", "keep_probability",
 )  # fmt: skip
 _ANSWERS = {"prediction", "predicted", "y_pred", "y_hat", "yhat"}
 """What nobody calls an input: such a column is what the model answered, in either file."""

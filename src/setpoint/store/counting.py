@@ -38,6 +38,11 @@ class Counts:
     missing: dict[str, int] = field(default_factory=dict[str, int])
     error_kinds: dict[str, int] = field(default_factory=dict[str, int])
 
+    def add_seconds(self, part: str, seconds: object) -> None:
+        """Add what a part of a latency took; what is no finite number above zero is left out."""
+        if isinstance(seconds, int | float) and 0.0 < seconds < math.inf:
+            self.seconds[part] = self.seconds.get(part, 0.0) + seconds
+
     def note_error(self, kind: str, rows: int = 1) -> None:
         """Count failed rows by what they are called; what comes after the first few dozen kinds is `other`."""
         if kind not in self.error_kinds and len(self.error_kinds) >= ERROR_KINDS:
@@ -79,8 +84,10 @@ class Counting:
             index = latency_bin(latency)
             bins = counts.latency_bins
             bins[index] = bins.get(index, 0) + 1
-            counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + latency
-        _add_parts(counts, event)
+            counts.add_seconds("latency", latency)
+            counts.add_seconds("model", compute)
+            _add_parts(counts, event)
+        _add_first_chunk(counts, event.first_chunk_seconds)
         score = event.score
         if score is not None and not isinstance(score, str) and 0.0 <= score <= 1.0:
             index = score_bin(score)
@@ -99,8 +106,9 @@ class Counting:
         counts.errors += len(run.errors)
         counts.not_kept += 0 if kept else run.rows
         counts.compute_seconds += sum(run.compute)
-        if run.latencies:
-            counts.seconds["latency"] = counts.seconds.get("latency", 0.0) + sum(run.latencies)
+        if run.latencies:  # then each row has one
+            counts.add_seconds("latency", sum(run.latencies))
+            counts.add_seconds("model", sum(run.compute))
         for kind, rows in Counter(map(_kind, run.errors)).items():
             counts.note_error(kind, rows)
         _add(counts.latency_bins, latency_bins(run.latencies))
@@ -158,14 +166,14 @@ def has_parts(event: Prediction) -> bool:
 
 
 def _add_parts(counts: Counts, event: Prediction) -> None:
-    """Add the parts of a latency; one that is no finite number above zero is left out."""
-    if not has_parts(event):
-        return
-    told = (("queue", event.queue_seconds), ("features", event.features_seconds), ("upstream", event.upstream_seconds))
-    for part, seconds in told:
-        if isinstance(seconds, int | float) and 0.0 < seconds < math.inf:
-            counts.seconds[part] = counts.seconds.get(part, 0.0) + seconds
-    first = event.first_chunk_seconds
+    """Add the parts of a latency that few tell."""
+    if has_parts(event):
+        counts.add_seconds("queue", event.queue_seconds)
+        counts.add_seconds("features", event.features_seconds)
+        counts.add_seconds("upstream", event.upstream_seconds)
+
+
+def _add_first_chunk(counts: Counts, first: object) -> None:
     if isinstance(first, int | float) and 0.0 <= first < math.inf:
         index = latency_bin(first)
         counts.first_chunk_bins[index] = counts.first_chunk_bins.get(index, 0) + 1

@@ -16,7 +16,7 @@ import msgspec
 from setpoint.core.errors import StoreBusy, StoreError
 from setpoint.core.model import Model
 from setpoint.store.arrivals import ARRIVALS
-from setpoint.store.engines.duck import connect, literal, rows
+from setpoint.store.engines.duck import literal, rows, session
 from setpoint.store.evidence import bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.first_sight import buckets_of_units, forget_sight, tells_new
@@ -212,7 +212,7 @@ def _as_word(text: str) -> str:
 
 def _has_value(path: Path, text: str) -> bool:
     """Return whether a Parquet file holds a value: a few bytes stand in compressed pages by chance."""
-    with closing(connect()) as connection:
+    with closing(session()) as connection:
         found = f"contains(CAST(to_json(r) AS VARCHAR), CAST(to_json({literal(text)}) AS VARCHAR))"
         return bool(rows(connection, f"SELECT 1 FROM read_parquet({literal(str(path))}) AS r WHERE {found} LIMIT 1"))
 

@@ -212,16 +212,21 @@ class RowEvidence:
         A file has no tallies: its rows are counted, to the microsecond.
         """
         wide = _EVER if window is None else window.widened(QUARTER_HOUR)
-        tallies = "tallies" if self.is_recorded else f"({measures.tallies_of_rows(window)})"
-        counted = measures.query_traffic(self.connection, wide, tallies=tallies, bucket_seconds=bucket_seconds)
         if not self.is_recorded:
+            tallies = f"({measures.tallies_of_rows(window)})"
+            return measures.query_traffic(self.connection, None, tallies=tallies, bucket_seconds=bucket_seconds)
+        counted = measures.query_traffic(self.connection, wide, bucket_seconds=bucket_seconds)
+        if not self._shortcuts["has_calls"]:
             return counted
         tokens = measures.query_tokens(self.connection, wide, bucket_seconds=bucket_seconds)
         return merge(counted.kind, [counted, tokens])
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""
-        return measures.query_spending(self.connection, self.matching(window), bucket_seconds=bucket_seconds)
+        matching = self.matching(window)
+        if not (matching.has_calls or matching.is_joined):
+            return StateTable.of(measures.SPENDING, [])
+        return measures.query_spending(self.connection, matching, bucket_seconds=bucket_seconds)
 
     def profile(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window's root rows; see `quality`. A cohort may be `version` or `endpoint`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import duckdb
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
 from setpoint.core.reference import TABLE_ENDINGS
+from setpoint.store.broken_lines import BrokenLine, broken_lines, is_ragged, without
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import at, cursor, literal, quoted, rows
@@ -24,9 +24,11 @@ from setpoint.store.times import ZONED, time_sql
 
 ROLES: tuple[str, ...] = (
     "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
-    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "error",
+    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "queue_seconds",
+    "features_seconds", "upstream_seconds", "first_chunk_seconds", "cost_usd", "value_usd", "error",
     "keep_probability", "revision", "retracted",
 )  # fmt: skip
+SECONDS = tuple(role for role in ROLES if role.endswith("_seconds"))
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)
 )
@@ -36,7 +38,6 @@ _OPTIONS = {
     "read_csv": ", header=true, union_by_name=true, sample_size=-1",
     "read_json": ", union_by_name=true, sample_size=-1",
 }
-_LINES = (".ndjson", ".jsonl")
 FILE = "setpoint.file"
 SOURCE = "source"
 """The role of the column that says who told an outcome; there is none in a file of predictions."""
@@ -71,21 +72,6 @@ class Mapped:
     scales: Mapping[str, float] = field(default_factory=dict[str, float])
     left_out: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenLine:
-    """A line of an NDJSON file that is no row: torn by a crash, or garbage.
-
-    Attributes:
-        path: The file.
-        number: Counts from 1.
-        raw: The line itself.
-    """
-
-    path: Path
-    number: int
-    raw: str
 
 
 class _Stream:
@@ -135,7 +121,7 @@ def load(
 def load_history(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], name: str, folder: Path
 ) -> tuple[dict[str, str], dict[str, Path], list[BrokenLine]]:
-    """Load files that are to be kept: with the column `FILE`, and without the broken lines of NDJSON files.
+    """Load files that are to be kept: with the column `FILE`, and without their broken lines.
 
     Args:
         connection: Where to.
@@ -156,11 +142,11 @@ def load_history(
         return load(connection, list(behind), name, names_files=True), behind, broken
     except UsageError:
         for n, path in enumerate(paths):
-            found = _broken_lines(path)
+            found = broken_lines(path)
             if found:
                 broken += found
                 del behind[str(path.absolute())]
-                behind[str(_without(path, found, folder / f"{n}{path.suffix}"))] = path
+                behind[str(without(path, found, folder / f"{n}{path.suffix}"))] = path
         if not broken:
             raise
     return load(connection, list(behind), name, names_files=True), behind, broken
@@ -215,6 +201,9 @@ def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: s
     try:
         source = f"{reader}([{listed}]{_OPTIONS[reader]}{file})"
         replaced = _plain_types(connection, filled, listed, source) if reader == "read_json" else ""
+        if reader == "read_csv" and any(is_ragged(path, _types(connection, source)) for path in files_of(filled)):
+            msg = "not every line has as many cells as the header"
+            raise duckdb.InvalidInputException(msg)
         connection.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS SELECT *{replaced} FROM {source}")
     except duckdb.Error as error:
         raise _unreadable(paths, error) from error
@@ -223,7 +212,7 @@ def _load_files(connection: duckdb.DuckDBPyConnection, paths: list[str], name: s
 def _plain_types(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], listed: str, source: str) -> str:
     """Return what makes of JSON's own types those of a table: texts of mixed values, times with their zone."""
     types = _types(connection, source)
-    if types.get("json") == "JSON" and any(map(_broken_lines, files_of(paths))):
+    if types.get("json") == "JSON" and any(map(broken_lines, files_of(paths))):
         msg = "not every line is a JSON object"  # then DuckDB makes one column `json` of the whole file
         raise duckdb.InvalidInputException(msg)
     replaced = {name: f"{quoted(name)} ->> '$'" for name, kind in types.items() if kind == "JSON"}
@@ -254,16 +243,16 @@ def _types(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]
 
 
 def _unreadable(paths: Sequence[str], error: duckdb.Error) -> UsageError:
-    """Return why files cannot be read: for NDJSON with the file and the line."""
+    """Return why files cannot be read: for NDJSON and CSV with the file and the line."""
     first = str(error).splitlines()[0]
     if "No files found" in first:
         return UsageError(f"no file matches {', '.join(paths)}", hint="check the pattern")
     for path in files_of(paths):
-        broken = _broken_lines(path)
+        broken = broken_lines(path)
         if broken:
             shown = broken[0].raw if len(broken[0].raw) <= _SHOWN else f"{broken[0].raw[:_SHOWN]}..."
             return UsageError(
-                f"{path}: line {broken[0].number} is not a JSON object: {shown!r}"
+                f"{path}: line {broken[0].number} is {broken[0].why}: {shown!r}"
                 + (f" (and {len(broken) - 1:,} more)" if len(broken) > 1 else ""),
                 hint="mend or remove it; `setpoint import` takes the other lines and puts it aside",
             )
@@ -296,42 +285,6 @@ def _spelled_out(path: str) -> str:
 def _listed(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""  # noqa: PLR2004 — as many as one reads
     return ", ".join(paths[:3]) + more
-
-
-def _broken_lines(path: Path) -> list[BrokenLine]:
-    """Return the lines of an NDJSON file that are no JSON object; of other files none."""
-    if path.suffix.lower() not in _LINES:
-        return []
-    found: list[BrokenLine] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip() and not _is_object(line):
-                found.append(BrokenLine(path, number, line.decode(errors="replace").rstrip("\r\n")))
-    return found
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        # As DuckDB, and unlike msgspec, `json` lets NaN pass. One name twice passes neither here nor there.
-        return isinstance(json.loads(line, object_pairs_hook=_once), dict)
-    except ValueError:
-        return False
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        msg = "a name stands twice"
-        raise ValueError(msg)
-    return found
-
-
-def _without(path: Path, broken: Sequence[BrokenLine], copy: Path) -> Path:
-    """Write a copy of a file without its broken lines."""
-    numbers = {line.number for line in broken}
-    with path.open("rb") as file, copy.open("wb") as clean:
-        clean.writelines(line for number, line in enumerate(file, start=1) if number not in numbers)
-    return copy
 
 
 def check_columns(wanted: Mapping[str, str], types: Mapping[str, str]) -> None:
@@ -447,7 +400,7 @@ def _create_outcomes(
     connection.execute(f"CREATE VIEW outcomes AS SELECT {selected} FROM {quoted(name)}")
 
 
-_NUMBERS = ("score", "latency_seconds", "compute_seconds", "cost_usd", "value_usd", "keep_probability")
+_NUMBERS = ("score", *SECONDS, "cost_usd", "value_usd", "keep_probability")
 
 
 def _role(mapped: Mapped, role: str, otherwise: str = "NULL") -> str:

@@ -9,7 +9,7 @@ import duckdb
 import msgspec
 
 from setpoint.core.finding import Finding
-from setpoint.store.engines.duck import connect, literal, quoted, rows
+from setpoint.store.engines.duck import literal, quoted, rows, session
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout
 
@@ -28,7 +28,7 @@ def read_findings(layout: Layout, model: str) -> list[Finding]:
     picked = ", ".join(
         f"epoch_us({name}) AS {name}" if name in _TIMES else quoted(name) for name in Finding.__struct_fields__
     )
-    connection = connect()
+    connection = session()
     try:
         found = rows(
             connection,
@@ -84,7 +84,7 @@ def write_findings(
     if not fresh:
         return []
     lake = LakeTable(layout.lake(model, TABLE))
-    connection = connect()
+    connection = session()
     try:
         lake.append(_relation(connection, fresh, lake.ship + 1), {})
     finally:

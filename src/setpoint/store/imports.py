@@ -13,10 +13,11 @@ import duckdb
 from setpoint.core.errors import ColumnError
 from setpoint.core.events import DECIDED_BY_DATA, PARTITIONED_BY, column_types
 from setpoint.core.model import Model
+from setpoint.store.broken_lines import BrokenLine
 from setpoint.store.cells import ODD
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import at, literal, quoted, rows
-from setpoint.store.files import FILE, BrokenLine
+from setpoint.store.files import FILE, SECONDS
 from setpoint.store.fitting import INPUT
 from setpoint.store.imported_inputs import event_sql, input_sql, misfits, mostly_numbers, policy_of
 from setpoint.store.lake import SHIP, LakeTable
@@ -283,12 +284,13 @@ class _Batch:
             "numbered": f"SELECT row_number() OVER () AS place, * FROM {self._table}",
             "import_files": f"FROM (VALUES {named}) AS named(path, token) JOIN ({first}) USING (path)",
             "doubles": f"SELECT place FROM numbered WHERE {given} QUALIFY row_number() OVER ({doubles}) > 1",
-            "broken_lines": "SELECT '' AS token, 0::BIGINT AS line_number, '' AS raw LIMIT 0",
+            "broken_lines": "SELECT '' AS token, 0::BIGINT AS line_number, '' AS why, '' AS raw LIMIT 0",
         }
         for name, select in tables.items():
             rows(self._connection, f"CREATE OR REPLACE TEMP TABLE {name} AS {select}")
         broken = [
-            f"({literal(token)}, {line.number}, {literal(self._shown(line))})" for token, line in self._files.broken
+            f"({literal(token)}, {line.number}, {literal(line.why)}, {literal(self._shown(line))})"
+            for token, line in self._files.broken
         ]
         if broken:
             rows(self._connection, f"INSERT INTO broken_lines VALUES {', '.join(broken)}")
@@ -326,7 +328,7 @@ class _Batch:
                 "SELECT token, row_place AS line_number, reason, CAST(to_json(bad) AS VARCHAR) AS raw"
                 f" FROM (SELECT {shown} FROM brought WHERE reason IS NOT NULL AND NOT {_IS_INPUT}) AS bad"
                 f" UNION ALL SELECT token, row_place, reason, {event} FROM brought WHERE {_IS_INPUT}"
-                f" UNION ALL SELECT token, line_number, {literal(_BROKEN)}, raw FROM broken)",
+                " UNION ALL SELECT token, line_number, why, raw FROM broken)",
                 lambda token: f"{self._table}/{self.mark(token)}",
             )
         return count
@@ -358,7 +360,6 @@ class _Batch:
 
 _NO_NUMBER = "a text stands where a number must"
 _MISFIT = "a value does not fit its column"
-_BROKEN = "not a JSON object"
 _IS_INPUT = f"starts_with(coalesce(reason, ''), {literal(INPUT)})"
 _IDENTIFIER = (
     "CASE WHEN prediction_id IS NULL OR prediction_id = '' THEN lpad(to_hex(epoch_us(predicted_at)), 14, '0')"
@@ -394,7 +395,7 @@ def _picked(table: str, columns: Mapping[str, str]) -> str:
 
 _AS_THEY_ARE = (
     "prediction_id", "predicted_at", "key", "unit", "endpoint", "role", "error", "score", "scores", "ranking",
-    "latency_seconds", "compute_seconds", "keep_probability",
+    *SECONDS, "keep_probability",
 )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ class Layout:
         if odd:
             msg = f"a store's path cannot hold {' or '.join(odd)}: {root}"
             raise UsageError(msg, hint="the Delta libraries read such a path as an address; name another folder")
-        self.root = root
+        self.root = root.absolute()  # a process may change its folder
         self._marker = marker
         replayed = marker.replay_now
         self.clock: Clock = SystemClock() if replayed is None else ReplayClock(self, replayed)

@@ -306,33 +306,27 @@ def _cost_sums(cost: str) -> tuple[str, str, str]:
 
 
 def query_traffic(
-    connection: duckdb.DuckDBPyConnection, window: Window, *, tallies: str = "tallies", bucket_seconds: int = 0
+    connection: duckdb.DuckDBPyConnection, window: Window | None, *, tallies: str = "tallies", bucket_seconds: int = 0
 ) -> StateTable:
-    """Return the traffic state of a window from tallies, which count every prediction."""
-    source = (
-        f"SELECT {bucketed('bucket_at', bucket_seconds)} AS bucket, * FROM {tallies}"
-        f" WHERE bucket_at >= {at(window.start)} AND bucket_at < {at(window.end)}"
-    )
+    """Return the traffic state of a window from tallies, which count every prediction; None is all of them."""
+    where = f" WHERE bucket_at >= {at(window.start)} AND bucket_at < {at(window.end)}" if window else ""
+    source = f"SELECT {bucketed('bucket_at', bucket_seconds)} AS bucket, * FROM {tallies}{where}"
     who = "bucket, version, endpoint, role"
-    totals = ", ".join(f"sum({name})" for name in _TOTALS)
-    found: list[Row] = []
-    for row in rows(connection, f"SELECT {who}, {totals} FROM ({source}) GROUP BY {who}"):
-        found += [(*row[:4], measure, None, 0, amount) for measure, amount in zip(_TOTALS, row[4:], strict=True)]
-    for measure, column, key in (
-        ("latency", "latency_bins", "NULL, entry.key"),
-        ("first_chunk", "first_chunk_bins", "NULL, entry.key"),
-        ("score", "score_bins", "NULL, entry.key"),
-        ("missing", "missing", "entry.key, 0"),
-        ("seconds", "seconds", "entry.key, 0"),
-        ("machine_seconds", "machine_seconds", "entry.key, 0"),
-        ("error_kind", "error_kinds", "entry.key, 0"),
-    ):
-        found += rows(
-            connection,
-            f"SELECT {who}, {literal(measure)}, {key}, sum(entry.value) FROM"
-            f" (SELECT {who}, unnest(map_entries({column})) AS entry FROM ({source}) WHERE {column} IS NOT NULL)"
-            f" GROUP BY {who}, entry.key",
-        )
+    parts = [
+        f"SELECT {who}, {literal(name)} AS measure, NULL AS feature, 0 AS bin, {name} AS n FROM counted"
+        for name in _TOTALS
+    ]
+    parts += [
+        f"SELECT {who}, {literal(measure)}, {key}, entry.value FROM"
+        f" (SELECT {who}, unnest(map_entries({column})) AS entry FROM counted)"
+        for measure, (column, key) in _COUNTED.items()
+    ]
+    # One query: to look for the files and to plan takes longer than to count.
+    found = rows(
+        connection,
+        f"WITH counted AS MATERIALIZED ({source}) SELECT {who}, measure, feature, bin, sum(n)"
+        f" FROM ({' UNION ALL '.join(parts)}) GROUP BY ALL",
+    )
     return StateTable.of(TRAFFIC, found)
 
 
@@ -360,6 +354,16 @@ _ROLES_OF_UNKEPT = (
     " ON u.prediction_id = c.prediction_id"
 )
 _TOTALS = ("requests", "errors", "not_kept", "dropped", "unsent", "compute_seconds")
+_COUNTED = {
+    "latency": ("latency_bins", "NULL, entry.key"),
+    "first_chunk": ("first_chunk_bins", "NULL, entry.key"),
+    "score": ("score_bins", "NULL, entry.key"),
+    "missing": ("missing", "entry.key, 0"),
+    "seconds": ("seconds", "entry.key, 0"),
+    "machine_seconds": ("machine_seconds", "entry.key, 0"),
+    "error_kind": ("error_kinds", "entry.key, 0"),
+}
+"""By measure, the map that counts it and SQL of the entry's feature and bin."""
 
 
 def tallies_of_rows(window: Window | None = None) -> str:
@@ -367,12 +371,15 @@ def tallies_of_rows(window: Window | None = None) -> str:
     where = f"WHERE predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}" if window else ""
     quarter = printed(bucket("predicted_at", 900))
     who = "bucket_at, version, endpoint, role"
-    bins = f"CASE WHEN latency_seconds IS NOT NULL THEN {printed(latency_bin('latency_seconds'))} END"
+
+    def bins(seconds: str) -> str:
+        return f"CASE WHEN {seconds} IS NOT NULL THEN {printed(latency_bin(seconds))} END"
+
     scores = f"CASE WHEN score BETWEEN 0.0 AND 1.0 THEN {printed(score_bin('score'))} END"
     rows_sql = (
-        f"SELECT make_timestamptz({quarter}) AS bucket_at, version, endpoint, role, error, compute_seconds,"
-        " latency_seconds, left(error, 100) AS error_kind,"
-        f" {bins} AS latency, {scores} AS score FROM predictions {where}"
+        f"SELECT make_timestamptz({quarter}) AS bucket_at, version, endpoint, role, error,"
+        f" left(error, 100) AS error_kind, {', '.join(_PARTS.values())}, {bins('latency_seconds')} AS latency,"
+        f" {bins('first_chunk_seconds')} AS first_chunk, {scores} AS score FROM predictions {where}"
     )
     histogram = (
         "(SELECT {who}, map_from_entries(list((v, n))) AS {name} FROM (SELECT {who}, {value} AS v,"
@@ -380,18 +387,35 @@ def tallies_of_rows(window: Window | None = None) -> str:
     )
     on = " AND ".join(f"{{0}}.{c} IS NOT DISTINCT FROM t.{c}" for c in who.split(", "))
     latency = histogram.format(who=who, name="latency_bins", value="latency")
+    first_chunk = histogram.format(who=who, name="first_chunk_bins", value="first_chunk")
+    named, values = ", ".join(map(literal, _PARTS)), ", ".join(_PARTS.values())
+    seconds = (
+        f"(SELECT {who}, map_from_entries(list((part, amount))) AS seconds FROM (SELECT {who}, part, sum(one) AS amount"
+        f" FROM (SELECT {who}, unnest([{named}]) AS part, unnest([{values}]) AS one FROM counted"
+        f" WHERE latency_seconds IS NOT NULL) WHERE one IS NOT NULL GROUP BY ALL) GROUP BY {who})"
+    )
     kinds = histogram.format(who=who, name="error_kinds", value="error_kind")
     score = histogram.format(who=who, name="score_bins", value="score")
     return (
         f"WITH counted AS MATERIALIZED ({rows_sql}), t AS (SELECT {who}, count(*) AS requests, count(error) AS errors,"
-        " sum(compute_seconds) AS compute_seconds, CASE WHEN count(latency_seconds) > 0"
-        f" THEN MAP {{'latency': sum(latency_seconds)}} END AS seconds FROM counted GROUP BY {who})"
+        f" sum(compute_seconds) AS compute_seconds FROM counted GROUP BY {who})"
         " SELECT t.*, NULL::VARCHAR AS run_id, CAST(0 AS BIGINT) AS not_kept, CAST(0 AS BIGINT) AS dropped,"
-        " CAST(0 AS BIGINT) AS unsent, NULL::MAP(VARCHAR, DOUBLE) AS machine_seconds, l.latency_bins,"
-        " NULL::MAP(BIGINT, BIGINT) AS first_chunk_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing,"
-        f" k.error_kinds FROM t LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {score} AS s"
-        f" ON {on.format('s')} LEFT JOIN {kinds} AS k ON {on.format('k')}"
+        " CAST(0 AS BIGINT) AS unsent, p.seconds, NULL::MAP(VARCHAR, DOUBLE) AS machine_seconds, l.latency_bins,"
+        " f.first_chunk_bins, s.score_bins, NULL::MAP(VARCHAR, BIGINT) AS missing, k.error_kinds FROM t"
+        f" LEFT JOIN {latency} AS l ON {on.format('l')} LEFT JOIN {first_chunk} AS f ON {on.format('f')}"
+        f" LEFT JOIN {score} AS s ON {on.format('s')} LEFT JOIN {kinds} AS k ON {on.format('k')}"
+        f" LEFT JOIN {seconds} AS p ON {on.format('p')}"
     )
+
+
+_PARTS = {
+    "latency": "latency_seconds",
+    "queue": "queue_seconds",
+    "features": "features_seconds",
+    "model": "compute_seconds",
+    "upstream": "upstream_seconds",
+}
+"""Column of a row by what a tally calls its seconds."""
 
 
 def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *, bucket_seconds: int = 0) -> StateTable:

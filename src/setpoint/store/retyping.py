@@ -26,7 +26,7 @@ import msgspec
 
 from setpoint.core.events import TIMESTAMP, InputValue, Quarantined, column_types
 from setpoint.core.model import Model
-from setpoint.store.engines.duck import connect, literal, quoted, rows
+from setpoint.store.engines.duck import literal, quoted, rows, session
 from setpoint.store.fitting import INPUT, fitted_value
 from setpoint.store.kinds import Misfit, cast_sql, declared_types, misfit_sql, valued_sql
 from setpoint.store.lake import SHIP, LakeTable
@@ -154,7 +154,7 @@ def steps(layout: Layout, model: Model) -> Generator[str]:
     """Do what `retype` does and yield after each step what was done: a run may end there and lose nothing."""
     ship(layout)
     yield "shipped"
-    with layout.lease(LEASE), writing(layout.root), closing(connect()) as connection, TemporaryDirectory() as folder:
+    with layout.lease(LEASE), writing(layout.root), closing(session()) as connection, TemporaryDirectory() as folder:
         lake = LakeTable(layout.lake(model.name, "predictions"))
         declared = declared_types(model)
         differing = {name: kind for name, kind in lake.inputs.items() if declared.get(name, kind) != kind}

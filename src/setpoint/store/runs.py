@@ -96,6 +96,8 @@ def run_of(events: Sequence[Prediction]) -> Run | None:
     compute = _measured([event.compute_seconds for event in events])
     if scores is None or latencies is None or compute is None or not _are_plain(answers):
         return None
+    if len(latencies) not in {0, count}:  # what was computed is a part of a latency only where there is one
+        return None
     inputs = [event.inputs or _NOTHING for event in events]
     found = _complete(inputs) or _columns(inputs)
     if found is None:

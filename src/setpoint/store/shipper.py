@@ -21,7 +21,7 @@ import msgspec
 from setpoint.core.errors import StoreBusy
 from setpoint.core.events import IDENTIFIER, PARTITIONED_BY, TABLES
 from setpoint.core.ids import id_maker
-from setpoint.store.engines.duck import connect, literal, rows
+from setpoint.store.engines.duck import literal, rows, session
 from setpoint.store.fitting import Broken, fitting
 from setpoint.store.kinds import declared_types
 from setpoint.store.lake import LakeTable
@@ -64,7 +64,7 @@ def ship(layout: Layout, *, grace_seconds: float = _GRACE_SECONDS) -> Shipment:
     """
     total = Shipment()
     with layout.lease(LEASE), writing(layout.root):
-        connection = connect()
+        connection = session()
         try:
             for model in layout.models():
                 for table in TABLES:

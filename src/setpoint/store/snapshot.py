@@ -17,7 +17,7 @@ import duckdb
 from setpoint.core.clock import moment
 from setpoint.core.events import TABLES
 from setpoint.core.window import Window
-from setpoint.store.engines.duck import at, connect, literal, quoted, rows
+from setpoint.store.engines.duck import at, literal, quoted, rows, session
 from setpoint.store.first_sight import let_go_units
 from setpoint.store.fitting import fitting
 from setpoint.store.kinds import declared_types
@@ -63,7 +63,7 @@ class Snapshot:
         """
         self._segments: list[Segment] = []
         self._copies = ExitStack()
-        self.connection: duckdb.DuckDBPyConnection = connect()
+        self.connection: duckdb.DuckDBPyConnection = session()
         self.columns: dict[str, Column] = {}
         self.ships: dict[str, int] = {}
         self.versions: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Snapshot:
             self._segments = [segment for segments in opened.values() for segment in segments]
             for table, segments in opened.items():
                 self._create_view(layout, model, table, segments, as_of, window)
-            rows(self.connection, f"CREATE VIEW let_go_units AS {let_go_units(layout, model, as_of)}")
+            rows(self.connection, f"CREATE TEMP VIEW let_go_units AS {let_go_units(layout, model, as_of)}")
         except BaseException:
             self.close()
             raise
@@ -118,10 +118,10 @@ class Snapshot:
         known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
         union = " UNION ALL BY NAME ".join(parts)
         if table == "calls":
-            rows(self.connection, f"CREATE VIEW call_rows AS SELECT * FROM ({union}){known}")
-            rows(self.connection, f"CREATE VIEW calls AS {_SETTLED_CALLS}")
+            rows(self.connection, f"CREATE TEMP VIEW call_rows AS SELECT * FROM ({union}){known}")
+            rows(self.connection, f"CREATE TEMP VIEW calls AS {_SETTLED_CALLS}")
         else:
-            rows(self.connection, f"CREATE VIEW {table} AS SELECT * FROM ({union}){known}")
+            rows(self.connection, f"CREATE TEMP VIEW {table} AS SELECT * FROM ({union}){known}")
         self.ships[table] = lake.ship
         if lake.version is not None:
             self.versions[table] = lake.version
