@@ -33,13 +33,9 @@ def judge_of(rollout: Rollout, state: bytes = b"") -> Judge:
 def _metric(rollout: Rollout, line: RedLine) -> Counted | Measured:
     if line.metric in COUNTED:
         return Counted(line.metric, line.times, line.weight)
-    usual = rollout.usual[line.metric]
-    return Measured(
+    return Measured.of(
         line.metric,
-        usual.mean,
-        usual.variance,
-        usual.clip,
-        usual.thresholds,
+        np.array(rollout.usual[line.metric].quantiles),
         red_line=line.times,
         tail_red_line=line.tail_times,
         weight=line.weight,
@@ -62,7 +58,9 @@ def look(
     if until <= before.until:  # also when a clock went back
         return judge, before
     batches: dict[str, Numbers] = {}
-    for name, stable, candidate, numbers in _batches(evidence, rollout, events, Window(before.until, until)):
+    for name, stable, candidate, numbers in _batches(
+        evidence, rollout, events, Window(before.until, until), before.number + 1
+    ):
         judge.update(stable, candidate, batch=name)
         batches[name] = numbers
     after = Look(before.number + 1, until, judge.dumps())
@@ -71,7 +69,7 @@ def look(
 
 
 def _batches(
-    evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], window: Window
+    evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], window: Window, number: int
 ) -> Iterator[tuple[str, Batch, Batch, Numbers]]:
     """Yield each batch: its name, what it holds of either version, and the numbers that are kept of it."""
     rules = rollout.rules
@@ -95,7 +93,7 @@ def _batches(
                 within=rules.outcome_age if is_late else None,
             )
             for stratum in np.unique(units.stratum).tolist():
-                name = f"{window.end}/{step}/{stratum}{'/late' if is_late else ''}"
+                name = f"{number}/{step}/{stratum}{'/late' if is_late else ''}"
                 chosen = units.stratum == stratum
                 held, tried = (
                     {name: _of(units, name, chosen & (units.is_candidate == side)) for name in sorted(wanted)}
@@ -129,6 +127,6 @@ def _of(units: Units, metric: str, chosen: np.ndarray) -> tuple[int, int] | Floa
 def _told(batch: Batch) -> dict[str, list[float]]:
     """Return the numbers of a batch as they are kept: how many, and hits or sums of values and squares."""
     return {
-        name: [*held] if isinstance(held, tuple) else [len(held), float(held.sum()), float((held**2).sum())]
+        name: [*held] if isinstance(held, tuple) else [len(held), float(np.sum(held)), float(np.square(held).sum())]
         for name, held in batch.items()
     }

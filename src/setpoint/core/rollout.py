@@ -140,21 +140,17 @@ class RolloutRules:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What values of the stable version were like before a rollout: what they are held against is fixed beforehand.
+    """What the stable version was like before a rollout: what it is held against is fixed beforehand.
 
     Attributes:
-        mean: Of the values, each at most `clip`.
-        variance: Of the same.
-        clip: Their P99.5.
-        thresholds: Their P50, P95 and P99.
-        rows: How many there were.
+        mean: Of its values, or how often it happened.
+        rows: Of how many requests.
+        quantiles: Of values, from the least to the largest at equal distances; empty of what happens or does not.
     """
 
     mean: float
-    variance: float
-    clip: float
-    thresholds: tuple[float, ...]
     rows: int
+    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,26 +156,25 @@ def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usua
     """
     matching = evidence.matching(window)
     ratios = {"error_ratio": "CAST(error IS NOT NULL AS DOUBLE)", "wrong_ratio": "1.0 - is_success"}
-    values = {name: f"CASE WHEN error IS NULL THEN {sql} END" for name, sql in _OF_A_REQUEST.items()} | ratios
-    found: dict[str, Usual] = {}
-    columns = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
+    values = {name: f"CASE WHEN error IS NULL THEN {sql} END" for name, sql in _OF_A_REQUEST.items()}
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in {**ratios, **values}.items())
+    places = ", ".join(f"{n / _PLACES:g}" for n in range(_PLACES + 1))
+    told = [f"avg({name}), count({name}), NULL::DOUBLE[]" for name in ratios]
+    told += [f"avg({name}), count({name}), quantile_cont({name}, [{places}])" for name in values]
     source = f"SELECT {columns} FROM ({examples(matching)}) WHERE is_root AND version = {literal(version)}"
-    for name in values:
-        clip = f"SELECT quantile_cont({name}, 0.995) FROM source" if name in _OF_A_REQUEST else "SELECT 1.0::DOUBLE"
-        row = rows(
-            evidence.connection,
-            f"WITH source AS MATERIALIZED ({source}) SELECT avg(least({name}, ({clip}))),"
-            f" var_samp(least({name}, ({clip}))), ({clip}), quantile_cont({name}, [0.5, 0.95, 0.99]), count({name})"
-            " FROM source",
-        )[0]
-        mean, variance, top, thresholds, count = cast("tuple[float, float, float, list[float], int]", row)
+    row = rows(evidence.connection, f"SELECT {', '.join(told)} FROM ({source})")[0]
+    found: dict[str, Usual] = {}
+    for n, name in enumerate([*ratios, *values]):
+        mean, count, quantiles = cast("tuple[float, int, list[float] | None]", row[3 * n : 3 * n + 3])
+        if quantiles is None and count:
+            found[name] = Usual(mean, count)
         # What never varies, such as a loss that is always 0, has no scale to bet on.
-        if count >= (LEAST_ROWS if name in _OF_A_REQUEST else 1) and (variance or name in ratios):
-            told = tuple(thresholds) if name in _OF_A_REQUEST else ()
-            found[name] = Usual(mean, variance, top, told, count)
+        elif quantiles and count >= LEAST_ROWS and quantiles[0] < quantiles[-1]:
+            found[name] = Usual(mean, count, tuple(quantiles))
     return found
 
 
+_PLACES = 1000
 LEAST_ROWS = 200
 """So many requests it takes to say which values are usual."""
 
