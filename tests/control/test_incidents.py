@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.control.served import MINUTE, OWNED, START, Service, Version
+from tests.control.served import MINUTE, OWNED, START, Service
 
 from setpoint.answers.incidents import incident_stats, review
 from setpoint.connect.notify import send, signature
@@ -31,6 +31,7 @@ from setpoint.store.decisions import decisions_of
 from setpoint.store.incidents import incidents_of
 from setpoint.store.layout import Layout
 from setpoint.store.messages import Message, messages_of
+from setpoint.testing import Behaviour
 
 PAGES = Guardrail("too-many-errors", "error_ratio", above=0.05, actions=("page",), mode="act")
 
@@ -71,7 +72,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 def service(folder: Path, receiver: Receiver, *guardrails: Guardrail, signed_with: str = "") -> Service:
-    found = Service(folder, replace(OWNED, guardrails=guardrails or (PAGES,)), {"v1": Version(0.3), "v2": Version()})
+    found = Service(
+        folder, replace(OWNED, guardrails=guardrails or (PAGES,)), {"v1": Behaviour(0.3), "v2": Behaviour()}
+    )
     people = {"ada": Person("ada", receiver.address, signed_with)}
     rota = Rota("risk-rota", ("ada",), START, 7 * DAY)
     found.layout.put_contacts(Contacts(people, {"risk-rota": rota}))
@@ -176,7 +179,7 @@ def test_a_test_page_proves_delivery(tmp_path: Path, receiver: Receiver) -> None
     found = service(tmp_path / "s", receiver)
     assert prove_delivery(found.folder, "m", send).state == "delivered"
     assert receiver.bodies[0]["title"] == "a test: ada is on call"
-    found.layout.declare(replace(found.model, owner=None))
+    found.layout.declare(replace(found.declared, owner=None))
     with pytest.raises(UsageError, match="nobody is on call for m"):
         prove_delivery(found.folder, "m", send)
 
@@ -208,8 +211,8 @@ def test_a_guardrail_that_is_only_observed_opens_nothing_and_stands_in_the_diges
 
 def test_a_paused_rollout_is_an_incident(tmp_path: Path, receiver: Receiver) -> None:
     found = service(tmp_path / "s", receiver)
-    found.versions = {"v1": Version(), "v2": Version(is_down=True)}
-    found.rate = 4000
+    found.versions = {"v1": Behaviour(), "v2": Behaviour(is_down=True)}
+    found.requests_per_minute = 4000
     found.serve(1)
     start_rollout(found.folder, "m", "v2")
     found.look()

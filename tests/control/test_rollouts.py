@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.control.served import MINUTE, OWNED, RULES, Service, Version
+from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.loop import tick
 from setpoint.control.rollouts import advance, override
@@ -21,6 +21,7 @@ from setpoint.project.rollouts import explain, start_rollout, status_of
 from setpoint.store.decisions import decisions_of
 from setpoint.store.rollouts import events_of, evidence_of
 from setpoint.store.route_file import history, last_plan
+from setpoint.testing import Behaviour
 
 
 def phases(service: Service) -> list[tuple[str, float]]:
@@ -52,7 +53,7 @@ def test_a_healthy_candidate_takes_over_step_by_step(tmp_path: Path) -> None:
 def test_a_bad_candidate_is_rolled_back_and_the_sentence_names_the_metric(tmp_path: Path) -> None:
     rules = replace(RULES, red_lines=(RedLine("error_ratio", 2.0), RedLine("latency_seconds", 1.25)))
     service = Service(
-        tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Version(), "v2": Version(slower=1.5)}, seed=2
+        tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Behaviour(), "v2": Behaviour(slower=1.5)}, seed=2
     )
     start_rollout(service.folder, "m", "v2")
     service.look()
@@ -68,7 +69,7 @@ def test_a_bad_candidate_is_rolled_back_and_the_sentence_names_the_metric(tmp_pa
 
 def test_wrong_answers_are_compared_at_equal_age(tmp_path: Path) -> None:
     rules = replace(RULES, red_lines=(RedLine("wrong_ratio", 1.5),), outcome_age=3 * MINUTE)
-    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Version(), "v2": Version(wrong=0.25)})
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Behaviour(), "v2": Behaviour(wrong=0.25)})
     service.serve(1, outcomes=True)
     start_rollout(service.folder, "m", "v2")
     service.look()
@@ -96,7 +97,7 @@ def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_p
 
 
 def test_a_candidate_that_answers_nobody_pauses_it_and_goes_on_when_it_answers(tmp_path: Path) -> None:
-    service = Service(tmp_path / "s", versions={"v1": Version(), "v2": Version(is_down=True)}, rate=4000)
+    service = Service(tmp_path / "s", versions={"v1": Behaviour(), "v2": Behaviour(is_down=True)}, rate=4000)
     start_rollout(service.folder, "m", "v2")
     service.look()
     service.until_over(looks=2)

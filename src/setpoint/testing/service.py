@@ -1,0 +1,137 @@
+"""A service whose versions are as good or bad as we say: to rehearse rollouts, guardrails and incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from setpoint.core.clock import MICROS
+from setpoint.core.errors import UsageError
+from setpoint.core.route_plan import Route, RoutePlan, arm_of
+from setpoint.predictions.recorder import Recorder
+from setpoint.store.layout import Layout, ReplayClock
+from setpoint.store.route_file import last_plan
+from setpoint.store.spool import Spool
+
+_MINUTE = 60 * MICROS
+
+
+@dataclass
+class Behaviour:
+    """What a version is like.
+
+    Attributes:
+        errors: Share of its requests that fail, 0 to 1.
+        slower: Its latencies are the usual ones, of about 50 ms, times this.
+        wrong: Share of its answers that are wrong, 0 to 1.
+        cost_usd: What a request costs; None for nothing recorded.
+        is_down: Whether its requests leave no record at all.
+    """
+
+    errors: float = 0.01
+    slower: float = 1.0
+    wrong: float = 0.1
+    cost_usd: float | None = None
+    is_down: bool = False
+
+
+class SimulatedService:
+    """Answers requests of a model as its route in force says, at the time that the store's clock says.
+
+    The first version answers everybody while no route was published. The same seed gives the same requests.
+
+    Args:
+        layout: A store whose clock is a replay.
+        model: The model's name.
+        versions: What each is like; may be changed at any time.
+        requests_per_minute: How many come in.
+        seed: Of the requests.
+
+    Raises:
+        UsageError: The store's clock is no replay.
+
+    Example:
+        >>> from setpoint.testing import Behaviour, SimulatedService, temporary_store
+        >>> with temporary_store(replay_now=1_780_000_000_000_000) as (layout, _):
+        ...     service = SimulatedService(layout, "m", {"v1": Behaviour(errors=0.2)}, requests_per_minute=500)
+        ...     service.serve(2)
+        1000
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        model: str,
+        versions: Mapping[str, Behaviour],
+        *,
+        requests_per_minute: int = 2000,
+        seed: int = 1,
+    ) -> None:
+        if not isinstance(layout.clock, ReplayClock):
+            msg = "a simulated service needs a store whose clock is a replay"
+            raise UsageError(msg, hint="temporary_store(replay_now=...) makes one")
+        self.layout = layout
+        self.model = model
+        self.versions = dict(versions)
+        self.requests_per_minute = requests_per_minute
+        self._clock = layout.clock
+        self._rng = np.random.default_rng(seed)
+        self._asked = 0
+
+    @property
+    def now(self) -> int:
+        """The time that the service has reached, microseconds."""
+        return self._clock.now()
+
+    def wait(self, length: int) -> None:
+        """Let time pass in which nobody asks, microseconds; a negative length is a clock that jumps back."""
+        self._clock.set(self.now + length)
+        self._clock.save()
+
+    def serve(self, minutes: float, *, units: int = 0, outcomes: bool = False) -> int:
+        """Let requests come in for a while, and record them.
+
+        Args:
+            minutes: How long.
+            units: How many units return again and again; 0 for one of its own for each request.
+            outcomes: Whether the outcome of each answer comes a minute later.
+
+        Returns:
+            How many requests came.
+        """
+        count, begun = round(self.requests_per_minute * minutes), self.now
+        first = next(iter(self.versions))
+        plan = last_plan(self.layout, self.model) or RoutePlan(
+            self.model, 0, Route("single", ((first, 1.0),), stable=first)
+        )
+        recorder = Recorder(self.layout, self.model, spool=Spool(self.layout))
+        for n in range(count):
+            self._asked += 1
+            unit = f"unit-{self._rng.integers(units) if units else self._asked}"
+            arm = arm_of(plan, unit)
+            version, at = self.versions[arm.version], begun + round(n / count * minutes * _MINUTE)
+            is_failed, is_wrong = self._rng.random() < version.errors, self._rng.random() < version.wrong
+            wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower)
+            if version.is_down:
+                continue
+            name = recorder.record(
+                {"x": 1.0},
+                prediction=None if is_failed else 1.0,
+                score=0.9,
+                version=arm.version,
+                role=arm.role,
+                unit=unit,
+                predicted_at=at,
+                assignment_probability=arm.share,
+                latency_seconds=wait,
+                error="Boom" if is_failed else None,
+            )
+            if version.cost_usd is not None:
+                recorder.call(name, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
+            if outcomes and not is_failed:
+                recorder.outcome(0.0 if is_wrong else 1.0, prediction_id=name, observed_at=at + _MINUTE)
+        recorder.close()
+        self.wait(round(minutes * _MINUTE))
+        return count
