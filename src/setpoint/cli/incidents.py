@@ -12,7 +12,7 @@ from setpoint.cli.options import Json, Store, chosen_store, say, show
 if TYPE_CHECKING:
     from setpoint.core.incident import EventKind
 
-Name = Annotated[str, typer.Argument(help="The incident, or the end of its name.")]
+Name = Annotated[str, typer.Argument(help="The incident, or its number.")]
 Words = Annotated[str, typer.Option("--said", help="What is to be written beside it.")]
 Actor = Annotated[str, typer.Option("--actor", help="Who says so. [default: the user]")]
 

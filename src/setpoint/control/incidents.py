@@ -93,12 +93,13 @@ def report_incident(layout: Layout, model: str, said: str, *, actor: str) -> Tim
 
 
 def find_incident(layout: Layout, incident_id: str) -> Timeline:
-    """Return an incident with its timeline, by its name or the end of it.
+    """Return an incident with its timeline, by its name or its number.
 
     Raises:
         UsageError: None or several are called so.
     """
-    found = [one for one in incidents_of(layout) if one[0].incident_id.endswith(incident_id)]
+    known = incidents_of(layout)
+    found = [one for one in known if incident_id in {one[0].incident_id, one[0].incident_id.partition("-")[0]}]
     if len(found) == 1:
         return found[0]
     msg = f"{'no incident is' if not found else 'several incidents are'} called {incident_id!r}"
