@@ -13,8 +13,8 @@ import setpoint
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.model import Expectation, Model
 from setpoint.predictions.recorder import Recorder
+from setpoint.project.differences import FieldChange
 from setpoint.project.freezing import Freeze, freeze
-from setpoint.project.plan import FieldChange
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.spool import Spool
 

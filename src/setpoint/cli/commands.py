@@ -14,6 +14,7 @@ from setpoint.cli import (
     questions,
     rollouts,
     routes,
+    runbooks,
     versions,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "questions",
     "rollouts",
     "routes",
+    "runbooks",
     "versions",
 ]

@@ -23,10 +23,12 @@ def tick(store: Store = None) -> None:
     """Ship, close hours, run the checks, move rollouts, act, tell. Run it from cron; as often as you like."""
     from setpoint.connect.notify import send
     from setpoint.control.loop import tick as run_tick
+    from setpoint.project.runbooks import asking
     from setpoint.store.layout import Layout
 
+    path = chosen_store(store)
     try:
-        done = run_tick(Layout.open(chosen_store(store)), send=send)
+        done = run_tick(Layout.open(path), send=send, ask=asking(path))
     except StoreBusy:
         print("another process runs the loop: nothing to do")
         return
@@ -47,6 +49,7 @@ def run(
     """Run the loop in the foreground until it is told to end. Several may run: one of them does the work."""
     from setpoint.connect.notify import send
     from setpoint.control.loop import run as run_loop
+    from setpoint.project.runbooks import asking
     from setpoint.store.layout import Layout
 
     ended = threading.Event()
@@ -56,10 +59,17 @@ def run(
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, end)
-    layout = Layout.open(chosen_store(store))
+    path = chosen_store(store)
+    layout, ask = Layout.open(path), asking(path)
     say(f"looking every {every:g} s, a tick every {ticks:g} s; another one may run beside it")
     for done in run_loop(
-        layout, send=send, every_seconds=every, tick_seconds=ticks, for_seconds=hours * 3600.0 or None, ended=ended
+        layout,
+        send=send,
+        ask=ask,
+        every_seconds=every,
+        tick_seconds=ticks,
+        for_seconds=hours * 3600.0 or None,
+        ended=ended,
     ):
         for line in _lines(done):
             say(line)

@@ -16,7 +16,7 @@ from setpoint.core.window import Window
 from setpoint.feedback.quality import quality_metric
 from setpoint.predictions.meter import latency
 from setpoint.predictions.spending import cost_per_success
-from setpoint.stats.betting import log_wealth
+from setpoint.stats.betting import likeliest_start, log_wealth
 from setpoint.stats.bins import log_bin_edges
 from setpoint.stats.estimate import Estimate, Z
 from setpoint.stats.intervals import mean, wilson
@@ -40,11 +40,13 @@ class Reading:
         metric: The value with its interval, or why it is unknown.
         is_crossed: Whether it is beyond the red line, by more than chance explains.
         is_well: Whether the value itself is on the right side.
+        since: Since when it is likely to be beyond, microseconds; the start of the window when that cannot be told.
     """
 
     metric: Metric
     is_crossed: bool
     is_well: bool
+    since: int
 
     @property
     def said(self) -> str:
@@ -69,13 +71,13 @@ def read(evidence: RowEvidence, guardrail: Guardrail, now: int) -> Reading:
         return _counted(evidence, guardrail, window)
     metric = _measured(evidence, guardrail, window)
     if metric.value is None:
-        return Reading(metric, is_crossed=False, is_well=False)
+        return Reading(metric, is_crossed=False, is_well=False, since=window.start)
     line = cast("float", guardrail.red_line)
     side = 1.0 if guardrail.above is not None else -1.0
     near = metric.low if side > 0 else metric.high
     room = 0.0 if near is None else abs(metric.value - near) * _SURE / Z
     beyond = side * (metric.value - line)
-    return Reading(metric, is_crossed=beyond > room, is_well=beyond <= 0.0)
+    return Reading(metric, is_crossed=beyond > room, is_well=beyond <= 0.0, since=window.start)
 
 
 def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
@@ -93,25 +95,27 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
 
 def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Reading:
     """Return what a guardrail on something that happens or does not sees."""
-    hits, asked, limit, shown = _buckets(evidence, guardrail, window)
+    starts, hits, asked, limit, shown = _buckets(evidence, guardrail, window)
     total = asked.sum()
     if not total:
         metric = Metric(guardrail.metric, None, None, None, "share", "lower", 0, "no request in this window")
-        return Reading(metric, is_crossed=False, is_well=False)
+        return Reading(metric, is_crossed=False, is_well=False, since=window.start)
     has_any = asked > 0
-    hits, asked = hits[has_any], asked[has_any]
+    starts, hits, asked = starts[has_any], hits[has_any], asked[has_any]
     if guardrail.below is not None:  # of what must not be rarer, the others must not be more frequent
         hits, limit = asked - hits, 1.0 - limit
     ratio = float(hits.sum() / total)
-    wealth = log_wealth(hits, asked, np.full(len(asked), max(limit, 1e-9)), _GOALS, len(asked))
+    usual = np.full(len(asked), max(limit, 1e-9))
+    wealth = log_wealth(hits, asked, usual, _GOALS, len(asked))
     is_crossed = ratio > limit and float(wealth[-1]) >= math.log(1 / RISK)
-    return Reading(shown, is_crossed=is_crossed, is_well=ratio <= limit)
+    since = int(starts[likeliest_start(hits, asked, usual, _GOALS)])
+    return Reading(shown, is_crossed=is_crossed, is_well=ratio <= limit, since=since)
 
 
 def _buckets(
     evidence: RowEvidence, guardrail: Guardrail, window: Window
-) -> tuple[FloatArray, FloatArray, float, Metric]:
-    """Return how often it happened by quarter of an hour, of how many, how often it may, and the whole's metric."""
+) -> tuple[np.ndarray, FloatArray, FloatArray, float, Metric]:
+    """Return quarters of an hour, how often it happened in each, of how many, how often it may, and the metric."""
     seconds = QUARTER_HOUR // 1_000_000
     state = evidence.traffic(window, bucket_seconds=seconds).without(role="shadow").without(role=STAGE)
     starts = np.array([int(cast("int", one)) for one in state.key("bucket")], dtype=np.int64)
@@ -125,7 +129,7 @@ def _buckets(
         asked = _summed(waits, order, middles > -1.0)
         probability = int(found[1]) / 100
         # A quantile is above a limit when more than the rest is.
-        return hits, asked, 1.0 - probability, latency(evidence.traffic(window), probability)
+        return order, hits, asked, 1.0 - probability, latency(evidence.traffic(window), probability)
     requests = state.only(measure="requests")
     asked = _summed(requests, order, np.ones(len(requests), dtype=np.bool_))
     if guardrail.metric == "error_ratio":
@@ -139,7 +143,7 @@ def _buckets(
         else Estimate.unknown("no request in this window")
     )
     metric = Metric(guardrail.metric, told.value, told.low, told.high, "share", "lower", int(asked.sum()), told.reason)
-    return np.minimum(hits, asked), asked, line, metric
+    return order, np.minimum(hits, asked), asked, line, metric
 
 
 def _middles(state: StateTable) -> FloatArray:

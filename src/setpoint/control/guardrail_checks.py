@@ -26,7 +26,7 @@ def crossed_guardrails(evidence: RowEvidence, now: int) -> list[Episode]:
                 GUARDRAIL,
                 "",
                 guardrail.name,
-                before.started_at if before else now,
+                before.started_at if before else min(reading.since, now),
                 now if is_over else None,
                 "breach",
                 before.said if before else _said(guardrail, reading),

@@ -82,6 +82,20 @@ def move_incident(layout: Layout, incident_id: str, kind: EventKind, *, actor: s
     return incident, [*events, event]
 
 
+def attach(layout: Layout, timeline: Timeline, told: Iterable[tuple[EventKind, str]]) -> Timeline:
+    """Write what was found out about an incident into its timeline.
+
+    Raises:
+        StoreBusy: Somebody else wrote at the same time.
+    """
+    incident, events = timeline
+    written = list(events)
+    for kind, said in told:
+        written.append(_event(written, layout.clock.now(), kind, SETPOINT, said))
+    add_events(layout, written[len(events) :])
+    return incident, written
+
+
 def report_incident(layout: Layout, model: str, said: str, *, actor: str) -> Timeline:
     """Open an incident that a person found, before any check did."""
     now = layout.clock.now()

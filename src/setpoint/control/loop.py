@@ -16,6 +16,7 @@ from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.control.paging import Send, deliver, tell
 from setpoint.control.rollout_checks import paused_rollouts
 from setpoint.control.rollouts import Moved, advance
+from setpoint.control.runbooks import Ask, attach_results, run_runbook, runbook_for, runbooks_of
 from setpoint.control.tightening import tighten
 from setpoint.core.clock import DAY
 from setpoint.core.decision import Recorded
@@ -72,7 +73,9 @@ class Tick:
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
 
 
-def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | None = None) -> Tick:
+def tick(
+    layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | None = None, ask: Ask | None = None
+) -> Tick:
     """Run the loop once for every model of a store: sense, decide, act, tell.
 
     Run it as often as you like: twice, late or in parallel it leaves the same tables.
@@ -81,6 +84,7 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | N
         layout: The store.
         checks: What to look for, by the kind of finding.
         send: Delivers messages to people; without it they wait.
+        ask: Answers the questions that checks of runbooks ask.
 
     Raises:
         StoreBusy: Another process runs the loop.
@@ -100,7 +104,10 @@ def tick(layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | N
         for name in layout.models():
             done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
             _sense(layout, layout.model(name), checks, now, done, seen)
-        done.incidents = update_incidents(layout, seen.alerts, seen.findings, seen.changes, now)
+        done.incidents = [
+            _check(layout, one, ask, now)
+            for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now)
+        ]
         done.told = tell(layout, incidents_of(layout), layout.contacts(), now)
         if send is not None:
             done.delivered = deliver(layout, send, now)
@@ -111,6 +118,7 @@ def run(
     layout: Layout,
     *,
     send: Send | None = None,
+    ask: Ask | None = None,
     every_seconds: float = 10.0,
     tick_seconds: float = 60.0,
     for_seconds: float | None = None,
@@ -123,6 +131,7 @@ def run(
     Args:
         layout: The store.
         send: Delivers messages to people.
+        ask: Answers the questions that checks of runbooks ask.
         every_seconds: Between two looks at rollouts.
         tick_seconds: Between two ticks.
         for_seconds: How long in all; None for good.
@@ -136,7 +145,7 @@ def run(
     while not ended.is_set() and (for_seconds is None or time.monotonic() - begun < for_seconds):
         is_tick = time.monotonic() >= next_tick
         try:
-            yield tick(layout, send=send) if is_tick else look(layout, send=send)
+            yield tick(layout, send=send, ask=ask) if is_tick else look(layout, send=send)
         except StoreBusy:
             is_tick = False  # it is tried again at the next look
         if is_tick:
@@ -194,6 +203,17 @@ def _sense(layout: Layout, model: Model, checks: Mapping[str, Check], now: int, 
 
 
 _LATELY = 7 * DAY
+
+
+def _check(layout: Layout, timeline: Timeline, ask: Ask | None, now: int) -> Timeline:
+    """Run the runbook of an incident that was opened just now."""
+    incident, events = timeline
+    if incident.opened_at != now or events[-1].state.is_over:
+        return timeline
+    runbook = runbook_for(incident, layout.model(incident.models[0]), runbooks_of(layout))
+    if runbook is None:
+        return timeline
+    return attach_results(layout, timeline, runbook, *run_runbook(layout, incident, runbook, ask))
 
 
 def _move(layout: Layout, model: str) -> Moved | None:

@@ -17,7 +17,9 @@ def most_urgent(urgencies: Iterable[Urgency]) -> Urgency:
     return URGENCIES[max(URGENCIES.index(one) for one in urgencies)]
 
 
-EventKind = Literal["opened", "finding", "decision", "change", "acked", "mitigated", "resolved", "reviewed", "note"]
+EventKind = Literal[
+    "opened", "finding", "decision", "change", "acked", "mitigated", "resolved", "reviewed", "note", "check", "verdict"
+]
 
 
 class IncidentState(StrEnum):

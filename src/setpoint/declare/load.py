@@ -19,6 +19,7 @@ from setpoint.declare.contract import contract_problems
 from setpoint.declare.explain import explain
 from setpoint.declare.prices import PricesDeclaration, price_problems
 from setpoint.declare.problems import Problem, Problems, declaration_error
+from setpoint.declare.runbook import load_runbooks, unknown_runbook
 from setpoint.declare.schema import ModelDeclaration, ProjectDeclaration
 from setpoint.declare.source import Source, fail, read_source, read_text
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from setpoint.core.model import Model
     from setpoint.core.prices import PriceBook
+    from setpoint.core.runbook import Runbook
 
 PROJECT_FILE = "setpoint.yaml"
 DEFAULTS_FILE = "defaults.yaml"
@@ -46,6 +48,7 @@ class Project:
         files: Every file that was read, to watch or to show.
         prices: The price book; None when no file declares one.
         contacts: Who is told.
+        runbooks: Those of the project's own, by name.
     """
 
     store: str
@@ -53,6 +56,7 @@ class Project:
     files: tuple[Path, ...]
     prices: PriceBook | None = None
     contacts: Contacts = field(default_factory=Contacts)
+    runbooks: Mapping[str, Runbook] = field(default_factory=dict[str, "Runbook"])
 
 
 def load_project(folder: Path) -> Project:
@@ -96,12 +100,14 @@ def load_project(folder: Path) -> Project:
                 models[path.stem] = _model_file(path, defaults)
             except Problems as found:
                 problems.extend(found.problems)
+        runbooks = load_runbooks(folder)
+        problems += _unknown_runbooks(models, runbooks, models_folder)
     except Problems as found:
         problems.extend(found.problems)
     else:
         if not problems:
             store = project.store if "://" in project.store else str(folder / project.store)
-            return Project(store, models, tuple(files), prices, contacts_of(project.on_call))
+            return Project(store, models, tuple(files), prices, contacts_of(project.on_call), runbooks)
     raise declaration_error(problems) from None
 
 
@@ -167,6 +173,14 @@ def load_prices(text: str, file: str = PRICES_FILE) -> PriceBook:
         return _prices(read_text(text, file))
     except Problems as found:
         raise declaration_error(found.problems) from None
+
+
+def _unknown_runbooks(models: Mapping[str, Model], own: Mapping[str, Runbook], folder: Path) -> list[Problem]:
+    return [
+        Problem(str(folder / f"{name}.yaml"), 0, "runbook", *unknown)
+        for name, model in models.items()
+        if (unknown := unknown_runbook(model.runbook, own))
+    ]
 
 
 def _prices(source: Source) -> PriceBook:

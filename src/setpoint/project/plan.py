@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
@@ -17,15 +16,14 @@ from setpoint.core.contacts import Contacts
 from setpoint.core.errors import DeclarationError, StoreBusy, StoreError, StoreMissing, UsageError
 from setpoint.core.events import DECLARATION, SCHEDULE, Change
 from setpoint.core.metric import counted
-from setpoint.core.model import Expectation, Model
+from setpoint.core.model import Model
 from setpoint.core.rates import EVER, repriced
+from setpoint.core.runbook import Runbook
 from setpoint.core.window import Window
 from setpoint.declare.load import load_project
-from setpoint.declare.source import read_text
-from setpoint.declare.write import to_yaml
-from setpoint.feedback.expectation import lowers
 from setpoint.predictions.recorder import spool_of
 from setpoint.project.bands import with_edges
+from setpoint.project.differences import FieldChange, differences
 from setpoint.project.guardrails import watched
 from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
@@ -41,45 +39,7 @@ from setpoint.store.route_file import last_plan
 from setpoint.store.summaries import basis
 
 CONFIG = "config"
-_KEY_OF = {"expectations": "quality"}
 _NOTED = 12
-_UNSET = "not set"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One key of a declaration that would change.
-
-    Attributes:
-        key: Dotted, as in the YAML file.
-        before: What is in force, in words.
-        after: What is declared, in words.
-        voids: Whether kept summaries depend on it, so that they are made anew.
-    """
-
-    key: str
-    before: str
-    after: str
-    voids: bool = False
-
-    @property
-    def text(self) -> str:
-        """The change in one line."""
-        lower = ", lowers the bar" if self._lowers else ""
-        return f"{self.key}: {self.before} -> {self.after}{lower}"
-
-    @property
-    def _lowers(self) -> bool:
-        """Whether a bar of quality asks less than before."""
-        _, _, end = self.key.rpartition(".")
-        if end not in {"at_least", "at_most"} or self.before == _UNSET:
-            return False
-        least = end == "at_least"
-        sides = [None if side == _UNSET else float(side) for side in (self.before, self.after)]
-        before, after = (
-            Expectation("", at_least=side if least else None, at_most=None if least else side) for side in sides
-        )
-        return lowers(before, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +133,7 @@ class Plan:
         models: Each model that is declared or in force, by name.
         prices: The price book.
         contacts: Who is told; None when that stays as it is.
+        runbooks: The project's own; None when they stay as they are.
         repriced: Once it is applied: which calls were priced anew, in words.
     """
 
@@ -181,13 +142,14 @@ class Plan:
     models: tuple[ModelPlan, ...]
     prices: BookPlan
     contacts: Contacts | None = None
+    runbooks: Mapping[str, Runbook] | None = None
     repriced: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether applying changes nothing."""
         is_changed = self.prices.is_changed or any(model.is_changed for model in self.models)
-        return not self.makes_store and not is_changed and self.contacts is None
+        return not self.makes_store and not is_changed and self.contacts is None and self.runbooks is None
 
     @property
     def is_live(self) -> bool:
@@ -210,6 +172,9 @@ class Plan:
                 lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
         if self.contacts is not None:
             lines.append(f"~ on_call: {', '.join([*self.contacts.people, *self.contacts.rotas]) or 'nobody'}")
+        if self.runbooks is not None:
+            told = [f"{one.name} (version {one.version})" for one in self.runbooks.values()]
+            lines.append(f"~ runbooks: {', '.join(told) or 'only those that are shipped'}")
         lines += [*self.prices.lines, *self.repriced]
         return "\n".join([*lines, "nothing to change"] if self.is_empty else lines)
 
@@ -275,7 +240,9 @@ def plan(folder: Path) -> Plan:
     models = tuple(sorted([*found, *dropped], key=lambda one: one.model.name))
     told = Contacts() if layout is None else layout.contacts()
     contacts = None if told == project.contacts else project.contacts
-    return Plan(root, layout is None, models, planned_prices(layout, project.prices), contacts)
+    kept = {} if layout is None else layout.runbooks()
+    runbooks = None if kept == project.runbooks else project.runbooks
+    return Plan(root, layout is None, models, planned_prices(layout, project.prices), contacts, runbooks)
 
 
 def apply(folder: Path, *, lose_history: bool = False) -> Plan:
@@ -311,6 +278,8 @@ def apply(folder: Path, *, lose_history: bool = False) -> Plan:
         layout.put_prices(found.prices.book)
     if found.contacts is not None:
         layout.put_contacts(found.contacts)
+    if found.runbooks is not None:
+        layout.put_runbooks(found.runbooks)
     for one in found.models:
         if one.is_changed:
             _publish(layout, one)  # before it is declared: after a crash it is done again
@@ -447,54 +416,3 @@ def _tighter(layout: Layout | None, model: Model) -> list[str]:
     """Return how the route in force is tighter than the declared one, in words."""
     said = "" if layout is None else tighter(model.route, last_plan(layout, model.name))
     return [f"route.cascade: {said}"] if said else []
-
-
-def differences(before: Model, after: Model) -> list[FieldChange]:
-    """Return the keys in which two declarations of a model differ, as the YAML file spells them.
-
-    Example:
-        >>> [change.text for change in differences(Model("a", keep=0.5), Model("a", positive="late"))]
-        ['keep: 0.5 -> not set', 'positive: not set -> late']
-    """
-    if before == after:
-        return []
-    voiding = {
-        _KEY_OF.get(field.name, field.name)
-        for field in fields(Model)
-        if basis(replace(before, **{field.name: getattr(after, field.name)})) != basis(before)
-    }
-    old, new = _flat(before), _flat(after)
-    return [
-        FieldChange(key, old.get(key, _UNSET), new.get(key, _UNSET), _voids(key, voiding))
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _voids(key: str, voiding: set[str]) -> bool:
-    return key.split(".", maxsplit=1)[0] in voiding and not (key.startswith("features.") and not key.endswith(".kind"))
-
-
-def _flat(model: Model) -> dict[str, str]:
-    """Return a declaration as words by dotted key; keys at their default are left out."""
-    found = {f"features.{feature.name}": "declared" for feature in model.features}
-    found |= {f"drift_limits.{limit.name}.at_most": f"{limit.at_most:g}" for limit in model.drift_limits}
-    rates = replace(model.rates, since=None, earlier=None)  # what was paid earlier is said apart
-    now = replace(model, rates=rates, drift_limits=())
-    _flatten(read_text(to_yaml(now, {}), model.name).data, "", found)
-    return found
-
-
-def _flatten(value: object, at: str, found: dict[str, str]) -> None:
-    if isinstance(value, dict):
-        for key, part in cast("Mapping[str, object]", value).items():
-            _flatten(part, f"{at}.{key}" if at else key, found)
-    elif isinstance(value, list):
-        for part in cast("list[object]", value):
-            if isinstance(part, (int, float)):
-                found[at] = f"{found[at]}, {part:g}" if at in found else f"{part:g}"
-                continue
-            named = cast("dict[str, object]", part) if isinstance(part, dict) else {"name": part}
-            _flatten({k: v for k, v in named.items() if k != "name"} or "declared", f"{at}.{named['name']}", found)
-    else:
-        found[at] = "true" if value is True else "false" if value is False else str(value)

@@ -9,6 +9,7 @@ STORE/routes/MODEL.json          the route plan in force
 STORE/routes/MODEL.ndjson        every plan that was, one a line
 STORE/prices.json                the price book in force
 STORE/contacts.json              who is told, as it is in force
+STORE/runbooks.json              the project's runbooks in force
 STORE/control.db                 rollouts, decisions, incidents, messages
 STORE/locks/NAME                 leases, held by the kernel for a living process
 """
@@ -19,7 +20,7 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,10 +40,11 @@ from setpoint.core.errors import (
 )
 from setpoint.core.model import NAME_PATTERN, NAME_RULE, Model
 from setpoint.core.prices import PriceBook
+from setpoint.core.runbook import Runbook
 
 FORMAT = 1
 _MARKER = "setpoint-store.json"
-_PRICES, _CONTACTS = "prices.json", "contacts.json"
+_PRICES, _CONTACTS, _RUNBOOKS = "prices.json", "contacts.json", "runbooks.json"
 _ODD_LETTERS = frozenset("%#?")
 _NAME = re.compile(NAME_PATTERN)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -203,6 +205,26 @@ class Layout:
         except msgspec.MsgspecError as error:
             msg = f"{path} is damaged: {error}"
             raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+
+    def runbooks(self) -> dict[str, Runbook]:
+        """Return the project's runbooks in force, by name; those that are shipped are not among them.
+
+        Raises:
+            StoreError: Their file is damaged.
+        """
+        path = self.root / _RUNBOOKS
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, Runbook])
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except msgspec.MsgspecError as error:
+            msg = f"{path} is damaged: {error}"
+            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+
+    def put_runbooks(self, runbooks: Mapping[str, Runbook]) -> None:
+        """Put the project's runbooks in force."""
+        with writing(self.root):
+            write_atomically(self.root / _RUNBOOKS, msgspec.json.encode(runbooks))
 
     def put_contacts(self, contacts: Contacts) -> None:
         """Put in force who is told."""
