@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.rollout_worlds import LOOKS, by_table, chunks, first_look
 from bench.table import Cell
 from setpoint.control.judge import Counted
 from setpoint.stats.special import FloatArray, IntArray
 
+Flags = NDArray[np.bool_]
 LIMIT = math.log(100.0)
 METRIC = Counted("errors")
-UNITS, UNIT_RUNS, TABLE_RUNS = 1_000, 50, 1_000  # of runs as many at once as fit in memory
+UNITS, UNIT_RUNS, TABLE_RUNS = 1_000, 200, 1_000  # of runs as many at once as fit in memory
 WEIGHTS = np.repeat([0.01, 0.05, 0.25, 0.5], LOOKS // 4)
 
 
@@ -38,7 +41,12 @@ def _rolled_back(stable: tuple[IntArray, IntArray], candidate: tuple[IntArray, I
 
 
 def _won(stable: tuple[IntArray, IntArray], candidate: tuple[IntArray, IntArray]) -> FloatArray:
-    return by_table((stable[0], candidate[0]), (stable[1], candidate[1]), lambda *one: METRIC.won(*one)[0].worse)
+    return by_table((stable[0], candidate[0]), (stable[1], candidate[1]), _of_table)
+
+
+@cache
+def _of_table(stable: tuple[int, int], candidate: tuple[int, int]) -> FloatArray:
+    return METRIC.won(stable, candidate)[0].worse
 
 
 def _mean(won: FloatArray) -> FloatArray:
@@ -109,32 +117,39 @@ def _returning(weights: FloatArray) -> Callable[[np.random.Generator, int], tupl
     that they were below no other weight. Those that were candidates before are left out. Wrongly: a unit is evidence in
     every batch in which it comes.
     """
+    steps = np.concatenate([[0], (np.diff(weights) > 0.0).cumsum()])
 
     def situation(rng: np.random.Generator, runs: int) -> tuple[int, int]:
-        shape = (runs, UNITS)
-        bucket, rate = rng.random(shape), rng.beta(0.25, 4.75, shape)
-        activity = np.minimum(rng.lognormal(-2.5, 1.0, shape), 1.0)
-        steps = np.concatenate([[0], (np.diff(weights) > 0.0).cumsum()])
-        last_seen = np.full(shape, -1)  # the step in which a unit was evidence last; as candidate: never again
-        was_candidate = np.zeros(shape, dtype=bool)
-        tables: list[list[IntArray]] = [[], []]
+        units = runs * UNITS
+        bucket, rate = rng.random(units), rng.beta(0.25, 4.75, units)
+        activity = np.minimum(rng.lognormal(-2.5, 1.0, units), 1.0)
+        last_seen, was_candidate = np.full(units, -1), np.zeros(units, dtype=bool)  # as evidence
         logs = np.zeros((len(METRIC.views[0].stakes), runs, LOOKS))
-        for look in range(LOOKS):
-            came = rng.random(shape) < activity
-            hit = rng.random(shape) < 1.0 - (1.0 - rate) ** (1 + rng.poisson(2.0 * activity))
-            is_candidate, step = bucket < weights[look], int(steps[look])
-            for version, who in enumerate((~is_candidate, is_candidate)):
-                tables[version] += [(came & who).sum(1), (came & who & hit).sum(1)]
-            is_new = came & ~was_candidate & (last_seen < step)
-            for before in range(-1, step):
-                here = is_new & (last_seen == before)
-                table = [((here & who).sum(1), (here & who & hit).sum(1)) for who in (~is_candidate, is_candidate)]
-                logs[:, :, look] += _won(*table)
-            last_seen[is_new] = step
-            was_candidate |= is_new & is_candidate
-        once = int(np.isfinite(first_look(_mean(logs), LIMIT)).sum())
-        each = [(np.stack(each[::2], axis=1), np.stack(each[1::2], axis=1)) for each in tables]
-        return once, _rolled_back(*each)
+        each_batch = np.zeros_like(logs)
+        for look, (weight, step) in enumerate(zip(weights, steps.tolist(), strict=True)):
+            came = np.flatnonzero(rng.random(units) < activity)
+            is_hit = rng.random(len(came)) < 1.0 - (1.0 - rate[came]) ** (1 + rng.poisson(2.0 * activity[came]))
+            is_candidate = bucket[came] < weight
+
+            def won(
+                which: Flags, came: IntArray = came, hit: Flags = is_hit, tried: Flags = is_candidate
+            ) -> FloatArray:
+                """Return what is won on some of those that came, shape (bets, runs)."""
+                table = [
+                    np.bincount(came[which & who] // UNITS, minlength=runs)
+                    for who in (~tried, ~tried & hit, tried, tried & hit)
+                ]
+                return _won((table[0], table[1]), (table[2], table[3]))
+
+            each_batch[:, :, look] = won(np.ones(len(came), dtype=bool))
+            before = np.where(was_candidate[came], step, last_seen[came])
+            for seen in range(-1, step):
+                logs[:, :, look] += won(before == seen)
+            now = before < step
+            last_seen[came[now]] = step
+            was_candidate[came[now & is_candidate]] = True
+        once, each = (int(np.isfinite(first_look(_mean(one), LIMIT)).sum()) for one in (logs, each_batch))
+        return once, each
 
     return situation
 

@@ -279,7 +279,7 @@ class Paired:
             raise UsageError(msg, hint="1 for each request in which it happened, else 0")
         return [
             _of_pairs(held > 0.0, tried > 0.0, self.of.red_line),
-            *self.of.beside_limit(len(tried), int(tried.sum())),
+            *_beside_limit(self.of, len(tried), int(tried.sum())),
         ]
 
 
