@@ -39,10 +39,12 @@ from setpoint.answers import (
     estimates,
     evaluation,
     harm,
+    incidents,
     inventory,
     meter,
     outcomes,
     prices,
+    rollout,
     route,
     scores,
     status,
@@ -432,7 +434,7 @@ def _answers() -> Iterator[str]:
     yield from _table(("key", "meaning"), [(f"`{key}`", _cell(said[key])) for key in keys])
     yield ""
     yield from _wrapped(_NUMBERS)
-    for question, table, columns, words in _parts():
+    for question, table, columns, words in [*_parts(), *_parts_of_control()]:
         yield from ["", f"## {question}: `{table}`", "", words, ""]
         yield from _wrapped(", ".join(f"`{column}`" if " " not in column else column for column in columns))
     yield from _metrics()
@@ -448,6 +450,30 @@ def _metrics() -> Iterator[str]:
     yield from _table(("task", "metric", "unit", "better"), rows)
     yield ""
     yield from _wrapped(_BESIDE)
+
+
+def _parts_of_control() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    """Yield the tables of answers about rollouts and incidents."""
+    yield from (
+        (
+            "rollout",
+            "metrics",
+            rollout.METRIC_COLUMNS,
+            "`status`: one row a red line's metric and version; `evidence_of_worse` is what bets that the candidate is"
+            " worse have won.",
+        ),
+        ("rollout", "events", rollout.EVENT_COLUMNS, "One row an event, the last one says where it stands."),
+        ("rollout", "decisions", rollout.DECISION_COLUMNS, "`explain`: one row a decision, with its alternatives."),
+        ("incidents", "incidents", incidents.LIST_COLUMNS, "Open incidents first."),
+        ("incidents", "digest", incidents.DIGEST_COLUMNS, "What is wrong that nobody has to look at now."),
+        ("incident", "timeline", incidents.TIMELINE_COLUMNS, "One row an entry, in the order of time."),
+        (
+            "incident_stats",
+            "stats",
+            incidents.STATS_COLUMNS,
+            "Medians since an incident began, of all, by model, and by what found it.",
+        ),
+    )
 
 
 def _parts() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
