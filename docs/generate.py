@@ -459,8 +459,7 @@ def _parts_of_control() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
             "rollout",
             "metrics",
             rollout.METRIC_COLUMNS,
-            "`status`: one row a red line's metric and version; `evidence_of_worse` is what bets that the candidate is"
-            " worse have won.",
+            "`status`: one row a metric and version, with what bets that the candidate is worse have won.",
         ),
         ("rollout", "events", rollout.EVENT_COLUMNS, "One row an event, the last one says where it stands."),
         ("rollout", "decisions", rollout.DECISION_COLUMNS, "`explain`: one row a decision, with its alternatives."),
