@@ -463,6 +463,12 @@ def _parts_of_control() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         ),
         ("rollout", "events", rollout.EVENT_COLUMNS, "One row an event, the last one says where it stands."),
         ("rollout", "decisions", rollout.DECISION_COLUMNS, "`explain`: one row a decision, with its alternatives."),
+        (
+            "rehearsal",
+            "rehearsal",
+            rollout.REHEARSAL_COLUMNS,
+            "One row a candidate: one that is no worse, and one at each red line.",
+        ),
         ("incidents", "incidents", incidents.LIST_COLUMNS, "Open incidents first."),
         ("incidents", "digest", incidents.DIGEST_COLUMNS, "What is wrong that nobody has to look at now."),
         ("incident", "timeline", incidents.TIMELINE_COLUMNS, "One row an entry, in the order of time."),

@@ -17,9 +17,9 @@ from setpoint.core.model import Model
 from setpoint.core.rollout import Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
 from setpoint.project.plan import apply, plan
-from setpoint.project.rollouts import explain, start_rollout, status_of
+from setpoint.project.rollouts import explain, rehearse_rollout, start_rollout, status_of
 from setpoint.store.decisions import decisions_of
-from setpoint.store.rollouts import events_of, evidence_of
+from setpoint.store.rollouts import events_of, evidence_of, rollouts_of
 from setpoint.store.route_file import history, last_plan
 from setpoint.testing import Behaviour
 
@@ -257,3 +257,34 @@ def test_apply_leaves_a_rollout_alone_and_says_what_to_declare_after_it(tmp_path
     service.until_over()
     assert phases(service)[-1] == ("stable", 1.0)
     assert "declare `versions: {v2: 1}` under route" in plan(tmp_path).text()
+
+
+def test_a_rehearsal_says_what_red_lines_would_have_done_and_changes_nothing(tmp_path: Path) -> None:
+    lines = (RedLine("error_ratio", 2.0), RedLine("latency_seconds", 1.25))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=replace(RULES, red_lines=lines)))
+    service.serve(20)
+    told = rehearse_rollout(service.folder, "m", runs=6)
+    rows = {row[0]: row[2:5] for row in told.table("rehearsal").rows}  # promoted, rolled back, undecided
+    assert rows["no worse"] in {(6, 0, 0), (5, 0, 1), (5, 1, 0)}
+    assert rows["error_ratio"] in {(0, 6, 0), (0, 5, 1), (1, 5, 0)}
+    assert rows["latency_seconds"] == (0, 6, 0)
+    assert told.exit_code == 0
+    assert rollouts_of(service.layout, "m") == []
+
+
+def test_a_rehearsal_on_too_little_is_unknown(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    told = rehearse_rollout(service.folder, "m", runs=3)
+    assert told.exit_code == 3
+    assert "the past requests are too few" in told.unknowns[0]
+
+
+def test_wrong_answers_are_rehearsed_with_the_age_of_their_outcomes(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(RedLine("wrong_ratio", 2.0),), outcome_age=HOUR)
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
+    service.serve(20, outcomes=True)
+    told = rehearse_rollout(service.folder, "m", runs=4)
+    rows = {row[0]: row for row in told.table("rehearsal").rows}
+    assert rows["wrong_ratio"][3] == 4
+    assert isinstance(rows["no worse"][6], float)
+    assert rows["no worse"][6] >= 3600.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.judge import Judgement
+from setpoint.control.rehearsal import End
 from setpoint.control.rollout_looks import judge_of
-from setpoint.core.clock import text
+from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
 from setpoint.core.metric import Metric, number
 from setpoint.core.rollout import COUNTED, Phase, RedLine, Rollout, RolloutEvent
@@ -22,6 +24,11 @@ METRIC_COLUMNS = (
     *("red_line", "evidence_of_worse", "needed_to_roll_back"),
 )
 DECISION_COLUMNS = ("at", "action", "rule", "is_carried_out", "said", "numbers", "alternatives")
+REHEARSAL_COLUMNS = (
+    *("candidate", "runs", "promoted", "rolled_back", "undecided"),
+    *("units_median", "seconds_median"),
+)
+_REHEARSAL_SHOWN = ("a candidate that is", "promoted", "rolled back", "undecided", "after units", "and")
 _EVENTS_SHOWN = ("since", "phase", "share", "by", "because")
 _METRICS_SHOWN = ("metric", "version", "units", "value", "red line", "evidence against it")
 _DECISIONS_SHOWN = ("when", "action", "rule", "why")
@@ -165,3 +172,43 @@ def _events(events: Sequence[RolloutEvent], zone: str) -> Table:
     ]
     lines = [(text(one.at, zone), one.phase.value, number(one.share, "share"), one.actor, one.said) for one in events]
     return Table("events", EVENT_COLUMNS, rows, _EVENTS_SHOWN, lines)
+
+
+def rehearsal(rollout: Rollout, ends: Mapping[str, Sequence[End]], requests: int, *, now: int, zone: str) -> Answer:
+    """What would the red lines have done to past requests, and how long does a rollout take?
+
+    Args:
+        rollout: What was rehearsed.
+        ends: How each run ended, by what the candidate was like.
+        requests: How many past requests there were.
+        now: The time the answer is for.
+        zone: The zone its times are shown in.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    lines: list[tuple[str, ...]] = []
+    times = {line.metric: line.times for line in rollout.rules.red_lines}
+    for name, runs in ends.items():
+        counts = [sum(one.action == action for one in runs) for action in ("promote", "roll_back", "stay")]
+        done = [one for one in runs if one.action != "stay"]
+        units = median(one.units for one in done) if done else None
+        length = median(one.length for one in done) if done else None
+        rows.append((name, len(runs), *counts, units, None if length is None else length / 1e6))
+        told = f"{name} x {times[name]:g}" if name in times else name
+        took = ("", "") if units is None or length is None else (f"{units:,.0f}", duration_text(int(length)))
+        lines.append((told, *(f"{count} of {len(runs)}" for count in counts), *took))
+    fine = rows[0]
+    said = f"a candidate that is no worse is promoted in {fine[2]} of {fine[1]} rehearsals"
+    is_known = bool(fine[2])
+    when = f", after about {lines[0][4]} of its units and {lines[0][5]}" if is_known else ""
+    short = "the past requests are too few for a verdict: a longer window, or fewer and larger steps"
+    return Answer(
+        "rehearsal",
+        rollout.model,
+        Verdict.OK if is_known else Verdict.UNKNOWN,
+        f"{rollout.model}: {said}{when}",
+        (f"{requests:,} past requests of {rollout.stable}, dealt out anew {fine[1]} times",),
+        () if is_known else (short,),
+        now,
+        zone,
+        (Table("rehearsal", REHEARSAL_COLUMNS, rows, _REHEARSAL_SHOWN, lines),),
+    )

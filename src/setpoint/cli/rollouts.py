@@ -83,6 +83,20 @@ def rollback(model: Model, reason: Reason = "", actor: Actor = "", store: Store 
 
 
 @rollout.command()
+def rehearse(
+    model: Model,
+    over: Annotated[str, typer.Option("--over", help="The past requests, such as 7d.")] = "7d",
+    runs: Annotated[int, typer.Option("--runs", help="How often each candidate is rehearsed.")] = 20,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """What would the red lines have done to past requests, and how long does a rollout take? Changes nothing."""
+    from setpoint.project.rollouts import rehearse_rollout
+
+    show(rehearse_rollout(chosen_store(store), model, over=over, runs=runs), as_json=json)
+
+
+@rollout.command()
 def watch(
     model: Model,
     every: Annotated[float, typer.Option("--every", help="Seconds between two looks.")] = 10.0,

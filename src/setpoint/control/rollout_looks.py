@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -95,10 +95,7 @@ def _batches(
             for stratum in np.unique(units.stratum).tolist():
                 name = f"{number}/{step}/{stratum}{'/late' if is_late else ''}"
                 chosen = units.stratum == stratum
-                held, tried = (
-                    {name: _of(units, name, chosen & (units.is_candidate == side)) for name in sorted(wanted)}
-                    for side in (False, True)
-                )
+                held, tried = evidence_of_units(units, wanted, chosen)
                 yield name, held, tried, {rollout.stable: _told(held), rollout.candidate: _told(tried)}
 
 
@@ -109,6 +106,22 @@ def step_starts(rollout: Rollout, events: list[RolloutEvent]) -> dict[int, int]:
         if event.phase is Phase.CANARY:
             found.setdefault(rollout.rules.steps.index(event.share), event.at)
     return found
+
+
+def evidence_of_units(units: Units, metrics: Collection[str], chosen: np.ndarray | None = None) -> tuple[Batch, Batch]:
+    """Return what units are evidence of: of the stable version, and of the candidate.
+
+    Args:
+        units: The units.
+        metrics: Which metrics.
+        chosen: Which of the units; all by default.
+    """
+    mask = np.ones(len(units.is_candidate), dtype=np.bool_) if chosen is None else chosen
+    held, tried = (
+        {name: _of(units, name, mask & (units.is_candidate == side)) for name in sorted(metrics)}
+        for side in (False, True)
+    )
+    return held, tried
 
 
 def _of(units: Units, metric: str, chosen: np.ndarray) -> tuple[int, int] | FloatArray:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
-from setpoint.answers.rollout import explain_rollout, rollout_status
+from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
+from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, start
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
@@ -26,7 +27,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import usual
+from setpoint.store.arms import requests_of, usual
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -61,29 +62,60 @@ def start_rollout(
         StoreBusy: Another rollout of the model is under way.
     """
     layout = Layout.open(store)
-    declared = layout.model(model)
-    refuse_second(active_rollout(layout, model))
-    plan, now = last_plan(layout, model), layout.clock.now()
+    refuse_second(active_rollout(layout, layout.model(model).name))
+    now = layout.clock.now()
+    with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
+        rollout = _drafted(layout, evidence, candidate, stable, now)
+    return rollout, start(layout, rollout, actor=actor or getpass.getuser())
+
+
+def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
+    """Return what the declared red lines would have done to past requests, and how long a rollout takes.
+
+    Args:
+        store: The store's folder.
+        model: The model.
+        over: The window of past requests, such as `7d`.
+        runs: How often each candidate is rehearsed.
+
+    Raises:
+        UsageError: Several versions share the traffic already, or nothing feeds a red line.
+    """
+    layout = Layout.open(store)
+    declared, now = layout.model(model), layout.clock.now()
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
-        before = _base(model, plan.route) if plan else None
-        stable = stable or (before.stable if before else _answering(evidence, now))
-        if stable == candidate:
-            msg = f"{candidate} is the stable version of {model} already"
-            raise UsageError(msg, hint="name the version that is to take its place")
-        found = usual(evidence, stable, Window(now - _USUAL_WITHIN, now))
-    rules = _fed(declared.rollout or RolloutRules(), found, stable)
-    number = len(rollouts_of(layout, model)) + 1
-    rollout = Rollout(
-        f"{model}/{candidate}/{number}",
-        model,
+        rollout = _drafted(layout, evidence, "a candidate", "", now)
+        window = Window.parse(over, now=now, zone=declared.timezone)
+        requests = requests_of(
+            evidence, rollout.stable, window, within=rollout.rules.outcome_age, most=_REHEARSED_REQUESTS
+        )
+    ends = rehearse(rollout, requests, runs=runs)
+    return rehearsal(rollout, ends, len(requests.asked_at), now=now, zone=declared.timezone)
+
+
+_REHEARSED_REQUESTS = 200_000
+
+
+def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str, now: int) -> Rollout:
+    """Return a rollout as it would begin now; see `start_rollout`."""
+    declared = evidence.model
+    plan = last_plan(layout, declared.name)
+    before = _base(declared.name, plan.route) if plan else None
+    stable = stable or (before.stable if before else _answering(evidence, now))
+    if stable == candidate:
+        msg = f"{candidate} is the stable version of {declared.name} already"
+        raise UsageError(msg, hint="name the version that is to take its place")
+    found = usual(evidence, stable, Window(now - _USUAL_WITHIN, now))
+    return Rollout(
+        f"{declared.name}/{candidate}/{len(rollouts_of(layout, declared.name)) + 1}",
+        declared.name,
         stable,
         candidate,
-        rules,
+        _fed(declared.rollout or RolloutRules(), found, stable),
         found,
         before or Route("single", ((stable, 1.0),), stable),
         now,
     )
-    return rollout, start(layout, rollout, actor=actor or getpass.getuser())
 
 
 def _base(model: str, route: Route) -> Route:

@@ -67,6 +67,61 @@ def draw(evidence: RowEvidence, rollout: Rollout) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Past requests of one version, in the order of time; one entry a request, as in `Units`.
+
+    Attributes:
+        asked_at: When, microseconds.
+        unit: Which unit, numbered from 0.
+        unit_count: How many units there are.
+        has_error: Whether it failed.
+        latency_seconds: NaN where it failed.
+        cost_usd: NaN when unknown.
+        is_wrong: 1 or 0; NaN while no outcome is known.
+        loss_usd: NaN while no outcome says.
+    """
+
+    asked_at: npt.NDArray[np.int64]
+    unit: npt.NDArray[np.int64]
+    unit_count: int
+    has_error: npt.NDArray[np.bool_]
+    latency_seconds: npt.NDArray[np.float64]
+    cost_usd: npt.NDArray[np.float64]
+    is_wrong: npt.NDArray[np.float64]
+    loss_usd: npt.NDArray[np.float64]
+
+
+def requests_of(evidence: RowEvidence, version: str, window: Window, *, within: int, most: int) -> Requests:
+    """Return the requests of a version in a window, the latest ones of at most so many.
+
+    Args:
+        evidence: The event log.
+        version: Which.
+        window: When.
+        within: Of outcomes only those that were learned so soon after their prediction.
+        most: How many at most.
+    """
+    source = examples(replace(evidence.matching(window), within=within))
+    found = evidence.connection.execute(
+        "SELECT * FROM (SELECT epoch_us(predicted_at) AS asked_at,"
+        " dense_rank() OVER (ORDER BY coalesce(unit, root_id)) - 1 AS unit,"
+        " CAST(error IS NOT NULL AS DOUBLE) AS has_error,"
+        " CASE WHEN error IS NULL THEN latency_seconds END AS latency_seconds, cost_usd, 1.0 - is_success AS is_wrong,"
+        f" {_OF_A_REQUEST['loss_usd']} AS loss_usd FROM ({source}) WHERE is_root AND version = {literal(version)}"
+        f" ORDER BY asked_at DESC LIMIT {most}) ORDER BY asked_at"
+    ).fetchnumpy()
+    columns = {name: _filled(values) for name, values in found.items()}
+    unit = columns.pop("unit").astype(np.int64)
+    return Requests(
+        asked_at=columns.pop("asked_at").astype(np.int64),
+        unit=unit,
+        unit_count=int(unit.max()) + 1 if len(unit) else 0,
+        has_error=columns.pop("has_error") > 0,
+        **columns,
+    )
+
+
 def units_of(
     evidence: RowEvidence, rollout: Rollout, step: int, window: Window, *, starts_at: int, within: int | None = None
 ) -> Units:
