@@ -177,7 +177,7 @@ class Measured:
             >>> past = np.random.default_rng(1).lognormal(0.0, 0.5, 10_000)
             >>> latency = Measured.of("latency_seconds", past)
             >>> [round(one, 1) for one in latency.thresholds], round(latency.clip, 1)
-            ([1.0, 2.3, 3.2], 3.6)
+            ([1.0, 2.2, 3.2], 3.6)
         """
         past = _values(name, history)
         if not len(past) or past.min() < 0.0 or past.min() == past.max():

@@ -55,9 +55,11 @@ def log_odds_factors(
     before = counts[:-1]  # the chance of one more is the chance of as many times this
     steps = (rows - before) * (happened - before) / ((before + 1.0) * (stable_rows - happened + before + 1.0))
     chances = np.concatenate([[0.0], np.log(steps).cumsum()])
-    tilted = chances + np.log(ratios)[:, None] * (counts - hits)
+    tilted = np.log(ratios)[:, None] * (counts - hits)
+    tilted += chances
     peaks = tilted.max(axis=1)
-    logs = dict(zip(ratios, peaks + np.log(np.exp(tilted - peaks[:, None]).sum(axis=1)), strict=True))
+    tilted -= peaks[:, None]
+    logs = dict(zip(ratios, peaks + np.log(np.exp(tilted, out=tilted).sum(axis=1)), strict=True))
     nulls = null_odds if len(null_odds) > 1 else [*null_odds] * len(odds)
     return np.array([logs[null] - logs[bet] for bet, null in zip(odds, nulls, strict=True)])
 
@@ -126,19 +128,21 @@ def log_block_factors(stable: FloatArray, candidate: FloatArray, tilt: float, ru
     is_candidate_rare = candidate.shape[-1] <= stable.shape[-1]
     single, many = (candidate, stable) if is_candidate_rare else (stable, candidate)
     rows, blocks = int(many.shape[-1]), int(single.shape[-1])
+    is_pairs = rows == blocks  # then nothing is to be repeated or added up, which takes most of the time
     # Neighbours in time are a block, so that what changes within a batch cancels.
-    starts: IntArray = (np.arange(blocks) * rows + blocks - 1) // blocks
+    starts: IntArray = np.arange(0 if is_pairs else blocks) * rows // blocks
     sizes = np.diff(starts, append=rows)
-    is_pairs = rows == blocks  # then there is nothing to repeat or add up, which takes most of the time
-    away = (many - (single if is_pairs else np.repeat(single, sizes, axis=-1))) * (tilt if is_candidate_rare else -tilt)
+    away = many - (single if is_pairs else np.repeat(single, sizes, axis=-1))
+    away *= tilt if is_candidate_rare else -tilt
     farthest = _FARTHEST / 2.0 ** (rungs - 1)
     ratios = np.exp(np.clip(away, -farthest, farthest, out=away), out=away)
+    log_sizes = blocks * math.log(2.0) if is_pairs else float(np.log(1.0 + sizes).sum())
     found: list[FloatArray] = []
     for rung in range(rungs):
         if rung:
             np.square(ratios, out=ratios)
         in_all = ratios if is_pairs else np.add.reduceat(ratios, starts, axis=-1)
-        found.append(-np.log((1.0 + in_all) / (1.0 + sizes)).sum(axis=-1))
+        found.append(log_sizes - np.log(1.0 + in_all).sum(axis=-1))
     return np.array(found)
 
 
