@@ -245,7 +245,7 @@ RULED = "rollout:\n  steps: [0.5]\n  soak: 1m\n  last_soak: 1m\n  red_lines:\n  
 
 def test_apply_leaves_a_rollout_alone_and_says_what_to_declare_after_it(tmp_path: Path) -> None:
     service = Service(tmp_path / "s")
-    apply(declared(tmp_path, ROUTED + RULED + "runbook: r\nbusiness_metric: {name: loss_usd}\n"))
+    apply(declared(tmp_path, ROUTED + RULED + "runbook: quality-fell\nbusiness_metric: {name: loss_usd}\n"))
     start_rollout(service.folder, "m", "v2")
     service.look()
     assert "a rollout of v2 is under way" in plan(tmp_path).text()
