@@ -16,11 +16,13 @@ from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
+from setpoint.predictions.recorder import Recorder
 from setpoint.project.plan import apply, plan
 from setpoint.project.rollouts import explain, rehearse_rollout, start_rollout, status_of
 from setpoint.store.decisions import decisions_of
 from setpoint.store.rollouts import events_of, evidence_of, rollouts_of
 from setpoint.store.route_file import history, last_plan
+from setpoint.store.spool import Spool
 from setpoint.testing import Behaviour
 
 
@@ -288,3 +290,29 @@ def test_wrong_answers_are_rehearsed_with_the_age_of_their_outcomes(tmp_path: Pa
     assert rows["wrong_ratio"][3] == 4
     assert isinstance(rows["no worse"][6], float)
     assert rows["no worse"][6] >= 3600.0
+
+
+def test_units_that_are_shared_out_otherwise_than_meant_pause_it_until_a_person_goes_on(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, rollout=replace(RULES, steps=(0.5, 0.6))))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    recorder = Recorder(service.layout, "m", spool=Spool(service.layout))
+    for n in range(2000):  # a service of its own draws otherwise, and says that it does not
+        is_candidate = n % 10 < 4
+        recorder.record(
+            {"x": 1.0},
+            version="v2" if is_candidate else "v1",
+            role="candidate" if is_candidate else "stable",
+            unit=f"other-{n}",
+            predicted_at=service.now,
+            assignment_probability=0.5,
+        )
+    recorder.close()
+    service.wait(MINUTE)
+    service.look()
+    assert phases(service)[-1] == ("paused", 0.5)
+    assert "the candidate got 800 of 2,000 units at 50.0 %" in service_said(service)
+    assert service.until_over(looks=1)[0].decision.rule == "mismatch"
+    override(service.layout, "m", "resume", actor="ada")
+    service.until_over(looks=3)
+    assert phases(service)[-1][0] == "canary"

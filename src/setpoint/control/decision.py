@@ -36,6 +36,7 @@ class Sight:
         answered_at: When the candidate last answered; None for never.
         missing: What is not declared that has to be before a larger share: `owner.on_call`.
         sick: Why the stable version is not well itself, in words; empty when it is.
+        mismatch: In which way units are not shared out as the route says, in words; empty when they are.
     """
 
     judgement: Judgement
@@ -45,6 +46,7 @@ class Sight:
     answered_at: int | None
     missing: tuple[str, ...] = ()
     sick: str = ""
+    mismatch: str = ""
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -62,7 +64,7 @@ def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int)
     last = events[-1]
     if last.phase.is_over:
         return Decision("stay", "over", f"{rollout.candidate} is {_ENDS[last.phase]}")
-    for rule in (_red_line, _paused, _sick_stable, _silence, _resumed, _horizon, _promoting, _next_step):
+    for rule in _RULES:
         for found in rule(rollout, events, sight, now):
             return found
     return _stay(rollout, sight, now)
@@ -134,6 +136,30 @@ def _silence(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
         )
 
 
+def _mismatch(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    """Pause where units are not shared out as meant; a person who goes on all the same is not stopped again."""
+    del now
+    causes = [event.cause for event in events]
+    is_accepted = PERSON in causes and "mismatch" in causes[: _last(causes, PERSON)]
+    is_paused_otherwise = events[-1].phase is Phase.PAUSED and causes[-1] != "mismatch"
+    if not sight.mismatch or is_accepted or is_paused_otherwise:
+        return
+    if _is_paused_by(events, "mismatch"):
+        yield Decision("stay", "mismatch", f"paused: {sight.mismatch}")
+    else:
+        yield Decision(
+            "pause",
+            "mismatch",
+            f"{sight.mismatch}: versions that get other units than they should cannot be compared",
+            _numbers(rollout, sight),
+            {"advance": "what is known may come from who was asked", "roll_back": "nothing is known against it"},
+        )
+
+
+def _last(values: list[str], value: str) -> int:
+    return len(values) - 1 - values[::-1].index(value)
+
+
 def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
     del now
     last = events[-1]
@@ -197,6 +223,10 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
             _numbers(rollout, sight) | {"least_sure": view, "least_sure_evidence": won},
             {"stay": "more would be seen, and nothing is likely to change"},
         )
+
+
+# What is worse is rolled back before anything else.
+_RULES = (_red_line, _paused, _sick_stable, _silence, _mismatch, _resumed, _horizon, _promoting, _next_step)
 
 
 def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from setpoint.control.ownership import undeclared
 from setpoint.control.rollout_looks import look
 from setpoint.core.clock import HOUR
 from setpoint.core.metric import number
-from setpoint.core.rollout import Rollout, RolloutEvent, standing
+from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
 from setpoint.stats.betting import log_wealth
 from setpoint.stats.intervals import wilson
-from setpoint.store.arms import asked, draw, errors_by_minute
+from setpoint.stats.sequences import log_mismatch
+from setpoint.store.arms import asked, draw, errors_by_minute, shared_out
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import evidence_of
@@ -40,6 +42,7 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         requests[rollout.candidate][1] if rollout.candidate in requests else None,
         undeclared(evidence.model),
         _sickness(evidence, rollout, now),
+        _mismatch(evidence, rollout, _resumed_at(rollout, events)),
     )
 
 
@@ -73,3 +76,26 @@ def _sickness(evidence: RowEvidence, rollout: Rollout, now: int) -> str:
 
 
 _SICK_WITHIN, _SICK_RATIO = HOUR, 0.05
+
+
+def _resumed_at(rollout: Rollout, events: list[RolloutEvent]) -> int:
+    """Return since when units should be shared out as meant: of a time in which a version was down nothing follows."""
+    after_pause = [one.at for before, one in pairwise(events) if before.phase is Phase.PAUSED]
+    return max(after_pause, default=rollout.started_at)
+
+
+def _mismatch(evidence: RowEvidence, rollout: Rollout, since: int) -> str:
+    """Return in which way units are not shared out as the route says, in words: then versions cannot be compared."""
+    evidence_of_it, crossed, total = 0.0, 0, 0
+    told = ""
+    for step, (stable, candidate, both) in shared_out(evidence, since).items():
+        share = rollout.rules.steps[step]
+        evidence_of_it += log_mismatch(np.array([stable, candidate]), np.array([1.0 - share, share]))
+        crossed, total = crossed + both, total + stable + candidate
+        told = f"{candidate:,} of {stable + candidate:,} units at {number(share, 'share')}"
+    if total and crossed > _CROSSED * total:
+        return f"{crossed:,} of {total:,} units were answered by both versions"
+    return f"the candidate got {told}" if evidence_of_it >= math.log(1 / _MISMATCH_RISK) else ""
+
+
+_CROSSED, _MISMATCH_RISK = 0.01, 0.001

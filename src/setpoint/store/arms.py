@@ -184,6 +184,28 @@ def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:
     return {cast("str", row[0]): (cast("int", row[1]), cast("int", row[2])) for row in found}
 
 
+def shared_out(evidence: RowEvidence, since: int) -> dict[int, tuple[int, int, int]]:
+    """Return, by the step in which units were seen first, how many went to each version and to both; see `draw`.
+
+    Args:
+        evidence: The event log.
+        since: Units that were seen before are left out, microseconds.
+
+    Returns:
+        Units of the stable version, of the candidate, and those that were answered by both within the step.
+    """
+    found = rows(
+        evidence.connection,
+        "SELECT step, count(*) FILTER (NOT first_is_candidate), count(*) FILTER (first_is_candidate),"
+        " count(*) FILTER (is_crossed) FROM (SELECT unit, step, arg_min(is_candidate, asked_at) AS first_is_candidate,"
+        " bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed,"
+        " row_number() OVER (PARTITION BY unit ORDER BY step) AS place, min(asked_at) AS first_at"
+        " FROM drawn WHERE step IS NOT NULL GROUP BY unit, step)"
+        f" WHERE place = 1 AND first_at >= {since} GROUP BY step",
+    )
+    return {cast("int", row[0]): cast("tuple[int, int, int]", row[1:]) for row in found}
+
+
 def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tuple[int, int]]:
     """Return requests of a version and how many of them failed, for each minute that has any; see `draw`."""
     found = rows(
