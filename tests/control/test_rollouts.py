@@ -316,3 +316,42 @@ def test_units_that_are_shared_out_otherwise_than_meant_pause_it_until_a_person_
     override(service.layout, "m", "resume", actor="ada")
     service.until_over(looks=3)
     assert phases(service)[-1][0] == "canary"
+
+
+SHADOWED = replace(
+    RULES,
+    shadow=5 * MINUTE,
+    outcome_age=2 * MINUTE,
+    red_lines=(RedLine("error_ratio", 2.0), RedLine("wrong_ratio", 1.5), RedLine("cost_usd", 1.1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "ends", "named"),
+    [
+        (Behaviour(cost_usd=0.01), "canary", ""),
+        (Behaviour(cost_usd=0.01, wrong=0.2), "rolled_back", "wrong_ratio"),
+        (Behaviour(cost_usd=0.02), "rolled_back", "cost_usd"),
+        (Behaviour(cost_usd=0.01, errors=0.1), "rolled_back", "error_ratio"),
+    ],
+)
+def test_a_candidate_in_shadow_is_judged_on_the_same_requests(
+    tmp_path: Path, candidate: Behaviour, ends: str, named: str
+) -> None:
+    service = Service(
+        tmp_path / "s", replace(OWNED, rollout=SHADOWED), {"v1": Behaviour(cost_usd=0.01), "v2": candidate}, rate=1000
+    )
+    service.versions["v1"].cost_usd = 0.011
+    service.serve(1, outcomes=True)
+    service.versions["v1"].cost_usd = 0.01
+    service.wait(3 * MINUTE)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    assert in_force(service).shadows == (("v2", 1.0),)
+    for _ in range(8):
+        service.serve(1, outcomes=True)
+        service.look()
+        if phases(service)[-1][0] != "shadow":
+            break
+    assert phases(service)[-1][0] == ends
+    assert named in service_said(service)

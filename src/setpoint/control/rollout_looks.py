@@ -23,14 +23,15 @@ SETTLED = 2 * MICROS
 def judge_of(rollout: Rollout, state: bytes = b"") -> Judge:
     """Return the judge of a rollout as it was left."""
     judge = Judge(
-        [_metric(rollout, line) for line in rollout.rules.red_lines], risk=rollout.rules.risk, miss=rollout.rules.miss
+        [metric_of(rollout, line) for line in rollout.rules.red_lines], risk=rollout.rules.risk, miss=rollout.rules.miss
     )
     if state:
         judge.loads(state)
     return judge
 
 
-def _metric(rollout: Rollout, line: RedLine) -> Counted | Measured:
+def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
+    """Return a red line as a judge knows it."""
     if line.metric in COUNTED:
         return Counted(line.metric, line.times, line.weight)
     return Measured.of(

@@ -11,6 +11,7 @@ import numpy as np
 from setpoint.control.decision import Sight
 from setpoint.control.ownership import undeclared
 from setpoint.control.rollout_looks import look
+from setpoint.control.shadow_looks import look_at_shadow
 from setpoint.core.clock import HOUR
 from setpoint.core.metric import number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
@@ -30,12 +31,15 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         StoreBusy: Somebody else looks at the same time.
     """
     draw(evidence, rollout)
-    judge, _ = look(layout, evidence, rollout, events, now)
+    if standing(events).phase is Phase.SHADOW:
+        judgement = look_at_shadow(layout, evidence, rollout, events, now)
+    else:
+        judgement = look(layout, evidence, rollout, events, now)[0].judgement()
     begun_at = _step_since(events)
     requests = asked(evidence, begun_at)
     units = sum(_units(numbers.get(rollout.candidate, {})) for _, numbers in evidence_of(layout, rollout.rollout_id))
     return Sight(
-        judge.judgement(),
+        judgement,
         {version: count for version, (count, _) in requests.items()},
         units,
         begun_at,

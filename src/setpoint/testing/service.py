@@ -9,7 +9,7 @@ import numpy as np
 
 from setpoint.core.clock import MICROS
 from setpoint.core.errors import UsageError
-from setpoint.core.route_plan import Route, RoutePlan, arm_of
+from setpoint.core.route_plan import Route, RoutePlan, arm_of, shadows_of
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.route_file import last_plan
@@ -130,8 +130,32 @@ class SimulatedService:
             )
             if version.cost_usd is not None:
                 recorder.call(name, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
+            if not is_failed:
+                self._copy(recorder, plan, unit, name, at, is_wrong=is_wrong)
             if outcomes and not is_failed:
                 recorder.outcome(0.0 if is_wrong else 1.0, prediction_id=name, observed_at=at + _MINUTE)
         recorder.close()
         self.wait(round(minutes * _MINUTE))
         return count
+
+    def _copy(self, recorder: Recorder, plan: RoutePlan, unit: str, root: str, at: int, *, is_wrong: bool) -> None:
+        """Record what versions in shadow answer: hard requests are hard for them too."""
+        for name in shadows_of(plan, unit):
+            version = self.versions[name]
+            is_failed = self._rng.random() < version.errors
+            extra = max(version.wrong - self.versions[plan.route.stable].wrong, 0.0)
+            is_worse = is_wrong or self._rng.random() < extra
+            child = recorder.record(
+                {"x": 1.0},
+                prediction=None if is_failed else 1.0 - float(is_worse != is_wrong),
+                score=0.9,
+                version=name,
+                role="shadow",
+                unit=unit,
+                root_id=root,
+                parent_id=root,
+                predicted_at=at,
+                error="Boom" if is_failed else None,
+            )
+            if version.cost_usd is not None:
+                recorder.call(child, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
