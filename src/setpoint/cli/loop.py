@@ -89,9 +89,9 @@ def _lines(done: Tick) -> Iterator[str]:
         yield f"{one.model}: {one.decision.action} ({how}): {one.decision.said}"
     for model, repriced in done.repriced:
         yield f"{model}: {repriced.text}"
-    for incident, events in done.incidents:
-        yield f"{incident.incident_id}: {events[-1].state}: {incident.title}"
-    for message in done.delivered:
-        yield f"{message.address}: {message.state}{f': {message.error}' if message.error else ''}"
     for finding in done.findings:
         yield f"{finding.model}: {finding.state} {finding.kind}: {finding.said}"
+    for incident, events in done.incidents:
+        yield f"incident {incident.incident_id} is {events[-1].state}: {incident.title}"
+    for message in done.delivered:
+        yield f"{message.address}: {message.state}{f': {message.error}' if message.error else ''}"

@@ -1,7 +1,7 @@
-"""A look at a candidate in shadow: what it costs and gets wrong on the very requests that the stable version answered.
+"""A look at a candidate in shadow: what it costs and gets wrong on the requests that the stable version answered.
 
-Latency is not compared, for a copy waits elsewhere. Neither are errors, for only requests that were answered are copied:
-the candidate's are held against how often the stable version failed before.
+Latency is not compared, for a copy waits elsewhere. Neither are errors, for only requests that were answered are
+copied: the candidate's are held against how often the stable version failed before.
 """
 
 from __future__ import annotations
