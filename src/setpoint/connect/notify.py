@@ -39,7 +39,7 @@ def signature(secret: str, body: bytes, seconds: int) -> str:
 
     Example:
         >>> signature("key", b"{}", 1)[:11]
-        't=1,v1=4eed'
+        't=1,v1=1ba6'
     """
     signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={seconds},v1={signed}"
