@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal
+from itertools import count
 
 import numpy as np
 import pytest
 
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, HOUR
+from setpoint.core.ids import keeps
 from setpoint.core.model import Cohort, Model, OutcomeKind, Rates, Silence, Success, Task
 from setpoint.core.prices import Price, PriceBook
 from setpoint.core.window import Window
@@ -222,3 +224,20 @@ def test_what_is_billed_after_the_last_prediction_is_kept_too() -> None:
         for _ in range(2):
             tick(layout)
             assert spent_usd(layout, whole) == 50.0
+
+
+def test_calls_of_rows_that_were_not_kept_count_in_their_own_hours() -> None:
+    """Before the first row that was kept there may be calls: they are not those of a window that begins later."""
+    with temporary_store(Model("m", keep=0.5), replay_now=START) as (layout, spool):
+        assert isinstance(layout.clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        for hour in range(12):
+            layout.clock.set(START + hour * HOUR)
+            for n in range(50):  # of the first six hours no row is kept, of the others each
+                name = next(name for m in count() if keeps(name := f"{hour}-{n}-{m}", 0.5) is (hour >= 6))
+                done = recorder.record({"country": "de"}, score=0.9, prediction_id=name)
+                recorder.call(done, cost_nano_usd=1)
+        layout.clock.set(START + 14 * HOUR)
+        spool.close()
+        tick(layout)
+        compare(layout, [Window(START + 3 * HOUR, START + 14 * HOUR)])

@@ -359,15 +359,15 @@ class KeptEvidence(RowEvidence):
         is_split_otherwise = bool(seconds) and (seconds != self._bucket or kept.is_by_day)
         if progress is None or summaries is None or span is None or is_split_otherwise:
             return query(window, seconds)
-        step = self._bucket * MICROS
-        zone = self.model.timezone
+        step, zone = self._bucket * MICROS, self.model.timezone
         # Beyond the first and the last prediction there is nothing: then a day's state is that of its part.
         is_all_before = progress.first_at is not None and span.start <= progress.first_at
         is_all_after = progress.last_at is not None and span.end > progress.last_at
         first, last = -(-span.start // step) * step, span.end // step * step
-        if is_all_before:  # tallies also count what was not kept, and so may begin a little earlier
-            first = span.start // step * step if kept.kind is TRAFFIC else local_midnight(span.start, zone)
-        if is_all_after and kept.kind is not TRAFFIC:
+        is_counted = kept.kind in {SPENDING, TRAFFIC}  # of what was not kept too, which may begin a little earlier
+        if is_all_before:
+            first = span.start // step * step if is_counted else local_midnight(span.start, zone)
+        if is_all_after and not is_counted:
             last = shift_days(local_midnight(span.end, zone), 1, zone)
         last = min(last, progress.closed_until)
         clean = [start for start in range(first, last, step) if start not in self.dirty]
@@ -388,7 +388,7 @@ class KeptEvidence(RowEvidence):
                 table.at("bucket", start if seconds else 0)
                 for start, table in summaries.tables_by_start(kept, "bucket", buckets).items()
             ),
-            *self._from_rows(gaps, query, seconds, is_counted=kept.kind in {SPENDING, TRAFFIC}),
+            *self._from_rows(gaps, query, seconds, is_counted=is_counted),
         ]
         return merge(kept.kind, tables)
 
