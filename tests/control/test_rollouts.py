@@ -272,6 +272,11 @@ def test_a_rehearsal_says_what_red_lines_would_have_done_and_changes_nothing(tmp
     assert rows["latency_seconds"] == (0, 6, 0)
     assert told.exit_code == 0
     assert rollouts_of(service.layout, "m") == []
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    assert (
+        rehearse_rollout(service.folder, "m", runs=1).table("rehearsal").rows[0][1] == 1
+    )  # also while one is under way
 
 
 def test_a_rehearsal_on_too_little_is_unknown(tmp_path: Path) -> None:

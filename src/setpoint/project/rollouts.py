@@ -100,7 +100,9 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     """Return a rollout as it would begin now; see `start_rollout`."""
     declared = evidence.model
     plan = last_plan(layout, declared.name)
-    before = _base(declared.name, plan.route) if plan else None
+    under_way = active_rollout(layout, declared.name)  # of which only a rehearsal takes no notice
+    route = under_way.before if under_way else plan and plan.route
+    before = _base(declared.name, route) if route else None
     stable = stable or (before.stable if before else _answering(evidence, now))
     if stable == candidate:
         msg = f"{candidate} is the stable version of {declared.name} already"
