@@ -124,12 +124,12 @@ def test_a_rollback_ends_the_rollout_and_without_one_says_why_not(tmp_path: Path
 
 
 def test_a_finding_trips_a_guardrail(tmp_path: Path) -> None:
-    found = service(tmp_path / "s", Guardrail("odd", finding="odd_score", actions=("webhook",), mode="act"))
+    found = service(tmp_path / "s", Guardrail("odd", finding="odd_score", actions=("ticket",), mode="act"))
     recorder = Recorder(found.layout, "m", spool=Spool(found.layout))
     recorder.record({"x": 1.0}, score=7.0)
     recorder.close()
     found.wait(HOUR)
-    assert [one.decision.action for one in tick(found.layout).decided] == ["webhook"]
+    assert [one.decision.action for one in tick(found.layout).decided] == ["ticket"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from setpoint.control.route_plans import publish
 from setpoint.core.clock import HOUR
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
-from setpoint.core.rollout import Phase, RedLine, RolloutRules
+from setpoint.core.rollout import Mode, Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.plan import apply, plan
@@ -360,3 +360,18 @@ def test_a_candidate_in_shadow_is_judged_on_the_same_requests(
             break
     assert phases(service)[-1][0] == ends
     assert named in service_said(service)
+
+
+@pytest.mark.parametrize("mode", ["observe", "propose"])
+def test_what_is_not_to_be_done_is_written_down_once_and_left_to_a_person(tmp_path: Path, mode: Mode) -> None:
+    rules = replace(RULES, mode=mode, steps=(0.5,))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Behaviour(), "v2": Behaviour(errors=0.2)})
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=3)
+    assert phases(service)[-1] == ("canary", 0.5)
+    assert in_force(service).shares[0] == ("v2", 0.5)
+    told = decisions_of(service.layout, subject="m/v2/1")
+    assert [(one.decision.action, one.is_carried_out) for one in told] == [("advance", True), ("roll_back", False)]
+    override(service.layout, "m", "roll_back", actor="ada")
+    assert in_force(service).shares == (("v1", 1.0),)

@@ -5,6 +5,7 @@ So a crash between any two of these loses nothing: what was decided is carried o
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,9 +15,10 @@ from setpoint.control.decision import PERSON, Action, decide
 from setpoint.control.rollout_routes import enforce
 from setpoint.control.rollout_sight import see
 from setpoint.core.decision import Decision, Recorded
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
 from setpoint.core.route_plan import RoutePlan
+from setpoint.store.decisions import decisions_of, record_decision
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import active_rollout, append, begin, events_of, rollouts_of
@@ -94,7 +96,20 @@ def advance(layout: Layout, model: str) -> Moved | None:
     decision = decide(rollout, events, sight, now)
     if decision.action == "stay":
         return Moved(rollout, decision, None, repaired)
+    # To begin with its first step is what a person said by starting it.
+    if rollout.rules.mode != "act" and events[-1].phase is not Phase.DRAFT:
+        _leave(layout, rollout, events, decision, now)
+        return Moved(rollout, decision, None, repaired)
     return carry_out(layout, rollout, events, decision, actor=SETPOINT)
+
+
+def _leave(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decision: Decision, now: int) -> None:
+    """Write a decision down, once as long as nothing else happens: a person carries it out, or does not."""
+    name = f"{rollout.rollout_id}/{len(events):06d}/{decision.action}"
+    if name in {one.decision_id for one in decisions_of(layout, subject=rollout.rollout_id)}:
+        return
+    with contextlib.suppress(StoreBusy):  # another controller has written it just now
+        record_decision(layout, Recorded(name, rollout.model, rollout.rollout_id, now, decision, is_carried_out=False))
 
 
 def override(layout: Layout, model: str, action: Action, *, actor: str = "", reason: str = "") -> Moved:
@@ -138,9 +153,8 @@ def carry_out(layout: Layout, rollout: Rollout, events: list[RolloutEvent], deci
     """Write a decision with the event that follows from it, then put its route in force."""
     now = max(layout.clock.now(), events[-1].at)
     phase, share = _after(rollout, events, decision.action)
-    is_done = actor != SETPOINT or rollout.rules.mode == "act"
     recorded = Recorded(
-        f"{rollout.rollout_id}/{len(events):06d}", rollout.model, rollout.rollout_id, now, decision, is_done
+        f"{rollout.rollout_id}/{len(events):06d}", rollout.model, rollout.rollout_id, now, decision, is_carried_out=True
     )
     generation = _generation(layout, rollout)
     event = RolloutEvent(

@@ -11,8 +11,8 @@ from setpoint.core.errors import DeclarationError
 from setpoint.core.finding import DRIFT_LIMIT, MOVED, OUTPUT_DRIFT, VARYING_CONSTANT
 from setpoint.core.rollout import Mode
 
-GuardrailAction = Literal["roll_back", "pause", "fall_back", "retrain", "freeze_training", "page", "ticket", "webhook"]
-DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "retrain", "page"})
+GuardrailAction = Literal["roll_back", "pause", "fall_back", "page", "ticket"]
+DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "page"})
 """What disturbs people or traffic."""
 SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMIT}
 """Findings of drift that need not be harm: they are worth a ticket, and nothing more."""
