@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.causes import cause_table
 from setpoint.answers.equal_age import equal_age
 from setpoint.answers.groups import FIXED
+from setpoint.control.causes import causes_of
 from setpoint.core.clock import DAY
 from setpoint.core.clock import text as time_text
 from setpoint.core.errors import UsageError
@@ -90,8 +92,22 @@ def why(
         ),
         as_of=evidence.as_of,
         zone=evidence.model.timezone,
-        tables=(_dimension_table(changes, values), _group_table(changes, values), _skill_table(evidence, windows)),
+        tables=(
+            _dimension_table(changes, values),
+            _group_table(changes, values),
+            _skill_table(evidence, windows),
+            *_causes(evidence, metric, windows),
+        ),
     )
+
+
+def _causes(evidence: RowEvidence, metric: str, windows: tuple[Window, Window]) -> list[Table]:
+    """Return what may have caused it, of a recorded model's metric of quality whose rows are still there."""
+    span = Window(windows[0].start, windows[1].end)
+    known = {one.name for one in QUALITY_METRICS[evidence.model.task]}
+    if not (evidence.is_recorded and metric in known and evidence.has_rows_of(span)):
+        return []
+    return [cause_table(causes_of(evidence, (metric,), span)[1], evidence.model.timezone)]
 
 
 def _measured(evidence: RowEvidence, metric: str) -> _Measured:

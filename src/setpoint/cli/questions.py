@@ -145,8 +145,10 @@ def quality(
 
 @app.command()
 def why(
-    model: Annotated[str, typer.Argument(help="The model's name.")],
-    metric: Annotated[str, typer.Argument(help="Such as auc or rmse, or the rate of a kind of outcome.")],
+    subject: Annotated[str, typer.Argument(help="The model's name; or an incident, or its number.")],
+    metric: Annotated[
+        str, typer.Argument(help="Of a model: such as auc or rmse, latency_p95_seconds, or the rate of an outcome.")
+    ] = "",
     current: Annotated[str | None, typer.Option("--current", help="The later window. [default: 7d]")] = None,
     reference: Annotated[
         str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
@@ -155,9 +157,13 @@ def why(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Why did a metric change: other rows, or something that happened inside each group of them?"""
+    """Why did a metric change, or what caused an incident? Causes, most likely first, and what to do."""
     with fresh(store) as log:
-        show(log.why(model, metric, current=current, reference=reference, as_of=as_of), as_json=json)
+        if not metric:
+            from setpoint.project.causes import explain_incident
+
+            show(explain_incident(chosen_store(store), subject, as_of=as_of), as_json=json)
+        show(log.why(subject, metric, current=current, reference=reference, as_of=as_of), as_json=json)
 
 
 def fresh(store: Path | None) -> Log:

@@ -13,6 +13,7 @@ from typing import Self, TypeGuard, cast
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.cascade import tune_cascade
+from setpoint.answers.causes import is_operational, why_metric
 from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
@@ -346,13 +347,16 @@ class Log:
 
         Args:
             model: Its name; an empty text when there is only one.
-            metric: Such as `auc`, `rmse`, or the rate of a kind of outcome, `complaint_rate`.
+            metric: Such as `auc`, `rmse`, or the rate of a kind of outcome, `complaint_rate`; of a recorded model
+                also `latency_p95_seconds`, `error_ratio` and the like, of which only causes are told.
             current: The later window; the last seven days by default.
             reference: The earlier one; the same length just before by default.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
             now, before = _window(evidence, current), _window(evidence, reference)
+            if evidence.is_recorded and is_operational(metric):
+                return why_metric(evidence, metric, current=now, reference=before)
             return why(evidence, metric, current=now, reference=before)
 
 

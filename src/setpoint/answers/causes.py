@@ -1,0 +1,112 @@
+"""What caused a change, what follows from that, and what to check first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control.causes import causes_of
+from setpoint.control.symptoms import OPERATIONAL, Shift, metrics_of
+from setpoint.core.cause import Cause
+from setpoint.core.clock import DAY, text
+from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
+from setpoint.core.incident import Incident
+from setpoint.core.metric import number
+from setpoint.core.runbook import Runbook
+from setpoint.core.verdict import Verdict
+from setpoint.core.window import Window
+from setpoint.store.evidence import RowEvidence
+
+CAUSE_COLUMNS = ("cause", "subject", "explained", "recency", "prior", "score", "started_at", "ask", "said")
+_SHOWN = ("cause", "explains", "since", "ask", "")
+_MOST = 6
+_BEFORE = 7 * DAY
+NO_CAUSE = "no cause found"
+
+
+def is_operational(metric: str) -> bool:
+    """Return whether a metric is none of quality's, so that only its causes can be told."""
+    return metric in {*OPERATIONAL, *COUNTED_METRICS, *MONEY_METRICS} or LATENCY.fullmatch(metric) is not None
+
+
+def why_metric(
+    evidence: RowEvidence, metric: str, *, current: Window | None = None, reference: Window | None = None
+) -> Answer:
+    """What caused a change of one metric between two windows? See `why`.
+
+    Args:
+        evidence: A recorded model.
+        metric: Such as `latency_p95_seconds`, or a metric of quality.
+        current: The later window; the last seven days by default.
+        reference: The earlier one; the same length just before by default.
+    """
+    current = current or Window(evidence.as_of - _BEFORE, evidence.as_of)
+    span = Window((reference or current.before()).start, current.end)
+    return _answer(evidence, *_found(evidence, (metric,), span), metric)
+
+
+def why_incident(evidence: RowEvidence, incident: Incident, runbook: Runbook | None) -> Answer:
+    """What caused an incident, and what is to be checked first?
+
+    Args:
+        evidence: The first of its models.
+        incident: The incident.
+        runbook: The one that is for it; None when there is none.
+    """
+    metrics = metrics_of(incident, evidence.model)
+    span = Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
+    first = runbook.checks[0] if runbook is not None and runbook.checks else None
+    check = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
+    return _answer(evidence, *_found(evidence, metrics, span), incident.incident_id, check)
+
+
+def _found(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
+    return causes_of(evidence, metrics, span) if evidence.has_rows_of(span) else (None, [])
+
+
+def _answer(
+    evidence: RowEvidence, shift: Shift | None, causes: list[Cause], asked: str, notes: Sequence[str] = ()
+) -> Answer:
+    zone = evidence.model.timezone
+    because = list(notes)
+    if shift is not None:
+        moved = " → ".join(number(value, "") for value in (shift.before, shift.after))
+        because.insert(0, f"{shift.symptom.metric} changed {text(shift.current.start, zone)}: mean over rows {moved}")
+    if causes:
+        remedy, reason = causes[0].remedy
+        because.insert(0, f"{remedy}: {reason}")
+        headline = f"{asked}: {causes[0].said}"
+    else:
+        nothing = "the metric did not change beyond its noise" if shift is None else "no rows or changes explain it"
+        headline = f"{asked}: {NO_CAUSE}: {nothing}"
+    unchecked = [cause.said for cause in causes[:1] if cause.explained is None]
+    return Answer(
+        "why",
+        evidence.model.name,
+        Verdict.OK if causes else Verdict.UNKNOWN,
+        headline,
+        tuple(because),
+        tuple(f"how much of the change this explains: {said}" for said in unchecked),
+        evidence.as_of,
+        zone,
+        (cause_table(causes, zone),),
+    )
+
+
+def cause_table(causes: Sequence[Cause], zone: str) -> Table:
+    """Return causes, the most likely first."""
+    rows: list[tuple[Cell, ...]] = [
+        (one.kind, one.subject, one.explained, one.recency, one.prior, one.score, one.at, one.ask or None, one.said)
+        for one in causes
+    ]
+    lines = [
+        (
+            one.kind.replace("_", " "),
+            "not checked" if one.explained is None else number(one.explained, "share"),
+            text(one.at, zone),
+            one.ask,
+            one.said,
+        )
+        for one in causes[:_MOST]
+    ]
+    return Table("causes", CAUSE_COLUMNS, rows, _SHOWN, lines)

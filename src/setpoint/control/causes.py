@@ -1,0 +1,136 @@
+"""Ranks what may have caused a change: collected from rows and changes, each checked by recomputing the metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from setpoint.control.input_suspects import inputs
+from setpoint.control.serving_suspects import serving
+from setpoint.control.suspects import Suspect, cohorts, labels
+from setpoint.control.symptoms import Shift, shift_of, symptom_of
+from setpoint.core.cause import Cause, CauseKind, ranked
+from setpoint.core.window import Window
+from setpoint.store.cause_rows import TABLE, load_cause_rows
+from setpoint.store.engines.duck import at, rows
+from setpoint.store.evidence import RowEvidence
+
+_LEAST_EXPLAINED = 0.2
+_FEWEST_LEFT = 30
+_SEEN_IN_ROWS: dict[str, CauseKind] = {
+    "version": "model_version",
+    "feature": "feature_version",
+    "price": "price",
+    "prompt": "prompt",
+    "provider_model": "provider_model",
+}
+
+
+def causes_of(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
+    """Return the metric that changed most within a stretch and when, and what may have caused it, most likely first.
+
+    Args:
+        evidence: A recorded model, with its rows.
+        metrics: Those that may have changed.
+        span: The stretch, with enough of the time before.
+
+    Returns:
+        No change and no cause when none of the metrics changed beyond its noise.
+    """
+    table = load_cause_rows(evidence, span)
+    shifts = [shift_of(evidence, symptom_of(evidence, metric), span) for metric in metrics]
+    found = [one for one in shifts if one is not None]
+    if not found:
+        return None, []
+    shift = max(found, key=lambda one: one.certainty)
+    suspects = (
+        *labels(evidence, shift),
+        *inputs(evidence, shift, table),
+        *serving(evidence, shift),
+        *cohorts(evidence, shift, table),
+    )
+    checked = [cause for one in suspects if (cause := _checked(evidence, shift, one)) is not None]
+    seen = {cause.kind for cause in checked}
+    return shift, ranked([*checked, *_announced(evidence, shift, seen)])
+
+
+def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> Cause | None:
+    """Return a suspect with the share of the change that is gone without it; None when that is next to nothing."""
+    explained = _explained(evidence, shift, suspect)
+    if explained is not None and explained < _LEAST_EXPLAINED:
+        return None
+    if explained is None and suspect.kind == "cohort":
+        return None  # all rows since are of it
+    began, recency, source = shift.current.start, 1.0, ""
+    if suspect.where and suspect.kind != "cohort":  # a cohort was there before
+        first, common = rows(
+            evidence.connection,
+            f"SELECT quantile_disc(moment, 0.01), mode(source) FROM {TABLE}"
+            f" WHERE ({suspect.where}) AND moment >= {shift.current.start - shift.current.length // 4}",
+        )[0]
+        began, source = cast("int", first), cast("str | None", common) or ""
+        recency = _recency(shift, began)
+    team = evidence.model.owner.team if evidence.model.owner is not None else ""
+    return Cause(
+        suspect.kind,
+        suspect.subject,
+        explained,
+        began,
+        recency,
+        suspect.said,
+        source if suspect.by_source and source else _asked(suspect, team),
+    )
+
+
+def _asked(suspect: Suspect, team: str) -> str:
+    named = {"provider_model", "price", "outcome_source", "input_source"}
+    return suspect.subject if suspect.kind in named and suspect.subject else team
+
+
+def _recency(shift: Shift, began: int) -> float:
+    """Return how well a begin fits the change point: 1 at it, half a tenth of either side away."""
+    away = abs(began - shift.current.start) / max(1.0, 0.1 * (shift.current.length + shift.reference.length) / 2.0)
+    return math.exp(-0.7 * max(0.0, away - 0.3))
+
+
+def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float | None:
+    """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left."""
+    value, weight = suspect.restored or shift.symptom.value, "weight"
+    left = f"({suspect.where}) IS NOT TRUE" if suspect.where else "true"
+    if suspect.reweighted:
+        weight = f"weight * CASE WHEN moment >= {shift.current.start} THEN {suspect.reweighted} ELSE 1.0 END"
+    sides: list[tuple[float | None, int]] = []
+    for side in (shift.reference, shift.current):
+        used = value if side is shift.current or not suspect.restored else shift.symptom.value
+        found = rows(
+            evidence.connection,
+            "SELECT sum(w * v) / nullif(sum(w), 0), count(v)"
+            " FROM (SELECT CASE WHEN v IS NOT NULL THEN w END AS w, v"
+            f" FROM (SELECT {weight} AS w, {used} AS v FROM {TABLE}"
+            f" WHERE moment >= {side.start} AND moment < {side.end} AND {left}))",
+        )[0]
+        sides.append(cast("tuple[float | None, int]", found))
+    (before, rows_before), (after, rows_after) = sides
+    if before is None or after is None or min(rows_before, rows_after) < _FEWEST_LEFT:
+        return None
+    whole = shift.after - shift.before
+    return min(1.0, max(0.0, 1.0 - (after - before) / whole))
+
+
+def _announced(evidence: RowEvidence, shift: Shift, seen: Collection[str]) -> list[Cause]:
+    """Return what was said to be changed about then, and is no cause already that rows tell of."""
+    near = shift.current.length // 2
+    found = rows(
+        evidence.connection,
+        "SELECT kind, coalesce(subject, ''), epoch_us(started_at), coalesce(author, '') FROM changes"
+        f" WHERE started_at >= {at(shift.current.start - near)} AND started_at < {at(shift.current.end)}"
+        " ORDER BY started_at, kind, subject",
+    )
+    told: list[Cause] = []
+    for kind, subject, began, author in cast("list[tuple[str, str, int, str]]", found):
+        if kind in _SEEN_IN_ROWS or (kind == "config" and "threshold_changed" in seen):
+            continue  # rows tell whether it did anything
+        said = f"{kind} {subject}".rstrip() + " was announced"
+        told.append(Cause("announced", f"{kind} {subject}".rstrip(), None, began, _recency(shift, began), said, author))
+    return told

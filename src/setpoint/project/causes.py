@@ -1,0 +1,29 @@
+"""Asks a store what caused an incident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setpoint.answers.answer import Answer
+from setpoint.answers.causes import why_incident
+from setpoint.control.incidents import find_incident
+from setpoint.control.runbooks import runbook_for, runbooks_of
+from setpoint.project.log import When, open_log
+from setpoint.store.layout import Layout
+
+
+def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> Answer:
+    """Return what caused an incident, and what is to be checked first.
+
+    Args:
+        store: The store's folder.
+        incident_id: The incident, or its number.
+        as_of: Answer as if it were this time.
+
+    Raises:
+        UsageError: There is no such incident.
+    """
+    layout = Layout.open(store)
+    incident, _ = find_incident(layout, incident_id)
+    with open_log(store) as log, log.evidence(incident.models[0], as_of) as evidence:
+        return why_incident(evidence, incident, runbook_for(incident, evidence.model, runbooks_of(layout)))

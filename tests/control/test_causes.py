@@ -1,0 +1,85 @@
+"""Causes: a fault with a known begin is named first, also when something harmless changes then; without one none is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.commands import setpoint
+
+from setpoint.control.causes import causes_of
+from setpoint.core.cause import Cause, CauseKind, ranked
+from setpoint.core.window import Window
+from setpoint.project.causes import explain_incident
+from setpoint.project.incidents import report
+from setpoint.store.kept import KeptEvidence
+from setpoint.store.layout import Layout
+from setpoint.testing.faults import METRIC_OF, START, Fault, Scenario, record_fault
+
+NAMED: dict[Fault, CauseKind] = {
+    "contract break": "contract_break",
+    "unit": "unit_changed",
+    "columns swapped": "columns_swapped",
+    "model version": "model_version",
+    "cohort": "cohort",
+    "price": "price",
+    "retries": "retries",
+    "threshold": "threshold_changed",
+    "outcome delay": "outcome_delay",
+}
+
+
+def found(folder: Path, scenario: Scenario) -> tuple[Layout, list[Cause]]:
+    layout = Layout.create(folder, replay_now=START)
+    record_fault(layout, scenario)
+    now = layout.clock.now()
+    evidence = KeptEvidence(layout, layout.model("m"), now, now, None)
+    try:
+        _, causes = causes_of(evidence, (METRIC_OF.get(scenario.fault, "accuracy"),), Window(START, now))
+    finally:
+        evidence.close()
+    return layout, causes
+
+
+@pytest.mark.parametrize("fault", NAMED)
+def test_a_fault_is_named_first_beside_a_harmless_change(tmp_path: Path, fault: Fault) -> None:
+    _, causes = found(tmp_path / "s", Scenario(fault, 0.5, harmless=True, seed=7))
+    assert causes[0].kind == NAMED[fault]
+    assert causes[0].explained is not None
+    assert causes[0].explained > 0.5
+
+
+@pytest.mark.parametrize("harmless", [False, True])
+def test_without_a_fault_no_cause_is_named(tmp_path: Path, *, harmless: bool) -> None:
+    assert found(tmp_path / "s", Scenario("none", harmless=harmless, seed=7))[1] == []
+
+
+def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    found(folder, Scenario("missing up", harmless=True, seed=8))
+    report(folder, "m", "answers got worse")
+    answer = explain_incident(folder, "0001")
+    assert "amount is missing in" in answer.headline
+    assert answer.because[0].startswith("hotfix: mend what delivers the inputs")
+    (first, *_) = answer.table("causes").rows
+    assert first[0] == "missing_up"
+    assert str(first[-2]).startswith("payments-etl-")  # the source is asked
+    said = setpoint("why", "0001", "--store", str(folder), cwd=tmp_path)
+    assert said.returncode == 0
+    assert "missing up" in said.stdout
+
+
+def test_an_incident_without_a_cause_is_unknown(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    found(folder, Scenario("none", seed=9))
+    report(folder, "m", "somebody is worried")
+    said = setpoint("why", "0001-m", "--store", str(folder), cwd=tmp_path)
+    assert said.returncode == 3
+    assert "no cause found" in said.stdout
+
+
+def test_causes_are_ranked_by_what_they_explain_when_they_began_and_how_likely_they_are() -> None:
+    late = Cause("missing_up", "x", 1.0, 0, 0.1, "")
+    half = Cause("price", "x", 0.5, 0, 1.0, "")
+    unchecked = Cause("contract_break", "x", None, 0, 1.0, "")
+    assert ranked([late, half, unchecked]) == [unchecked, half, late]
