@@ -170,6 +170,11 @@ def test_an_address_that_nobody_answers_at_fails_in_words() -> None:
         send(Message("m", address, "", b"{}", 0))
 
 
+def test_an_address_that_is_none_fails_in_words() -> None:
+    with pytest.raises(NotDelivered, match="cannot be reached"):
+        send(Message("m", "http://[", "", b"{}", 0))
+
+
 def test_other_addresses_need_apprise() -> None:
     with pytest.raises(UsageError, match="apprise"):
         send(Message("m", "slack://a/b/c", "", b'{"title": "t"}', 0))
@@ -254,12 +259,14 @@ def test_people_find_incidents_too_and_are_counted(tmp_path: Path, receiver: Rec
     found = service(tmp_path / "s", receiver)
     found.versions["v1"].errors = 0.0
     opened, _ = report(found.folder, "m", "a customer says that prices are wrong", actor="support")
+    tick(found.layout)  # no check found it, so none ends it
+    assert incidents_of(found.layout)[0][1][-1].state is IncidentState.OPEN
     found.wait(MINUTE)
     for kind in ("acked", "mitigated", "resolved", "reviewed"):
         move(found.folder, opened.incident_id, kind, actor="ada")
         found.wait(MINUTE)
     told = incident_stats(incidents_of(found.layout), decisions_of(found.layout), now=found.now)
-    row = next(one for one in told.table("stats").rows if one[0] == "found by")
+    row = next(one for one in told.table("stats").rows if one[1] == "person support")
     assert row == ("found by", "person support", 1, 0.0, 60.0, 120.0, 180.0)
     text = review(*incidents_of(found.layout)[0], zone="UTC")
     assert "# 0001-m: a customer says that prices are wrong" in text

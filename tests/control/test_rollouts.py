@@ -155,6 +155,18 @@ def test_at_the_horizon_the_declared_policy_holds(tmp_path: Path) -> None:
     service.until_over(looks=12)
     assert phases(service)[-1] == ("inconclusive", 0.5)
     assert in_force(service).shares[0] == ("v2", 0.5)
+    override(service.layout, "m", "resume", actor="ada")
+    service.until_over(looks=2)
+    assert phases(service)[-1] == ("canary", 0.5)
+
+
+def test_at_the_horizon_nothing_is_promoted_that_nobody_answers_for(tmp_path: Path) -> None:
+    rules = replace(RULES, horizon=3 * MINUTE, at_horizon="promote")
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules, owner=None), rate=200)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=5)
+    assert phases(service)[-1] == ("inconclusive", 0.01)
 
 
 def test_units_that_return_are_evidence_once_a_step(tmp_path: Path) -> None:

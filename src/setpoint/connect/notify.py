@@ -9,6 +9,7 @@ import json
 import os
 import time
 import urllib.request
+from http.client import HTTPException
 from typing import Any, cast
 from urllib.error import HTTPError, URLError
 
@@ -49,14 +50,14 @@ def _post(message: Message) -> None:
     headers = {"Content-Type": "application/json", "X-Setpoint-Delivery": message.message_id}
     if message.signed_with:
         headers["X-Setpoint-Signature"] = signature(_secret(message), message.body, int(time.time()))
-    request = urllib.request.Request(message.address, message.body, headers, method="POST")  # noqa: S310 — http or https
     try:
+        request = urllib.request.Request(message.address, message.body, headers, method="POST")  # noqa: S310 — http or https
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310 — as above
             return
     except HTTPError as error:
         error.close()
         msg = f"{message.address} answered {error.code}"
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException, ValueError) as error:  # the last of an address that is none
         msg = f"{message.address} cannot be reached: {getattr(error, 'reason', error)}"
     raise NotDelivered(msg, hint="it is tried again")
 

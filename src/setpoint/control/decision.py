@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from setpoint.control.judge import Judgement
@@ -170,11 +171,14 @@ def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
 
 def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
     rules = rollout.rules
-    if events[-1].phase is Phase.PROMOTING or now - rollout.started_at < rules.horizon:
+    # A person who goes on after the horizon gives it the same time once more.
+    again = [one.at for before, one in pairwise(events) if before.phase is Phase.INCONCLUSIVE]
+    if events[-1].phase is Phase.PROMOTING or now - max(again, default=rollout.started_at) < rules.horizon:
         return
+    action: Action = "hold" if rules.at_horizon == "promote" and sight.missing else rules.at_horizon
     said = f"{duration_text(rules.horizon)} have passed, and {_not_shown(rollout, sight)}"
     if not (sight.judgement.is_fine and _is_last(rollout, events)):
-        yield Decision(rules.at_horizon, "horizon", said, _numbers(rollout, sight))
+        yield Decision(action, "horizon", said, _numbers(rollout, sight))
 
 
 def _promoting(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:

@@ -56,8 +56,10 @@ def update_incidents(
         elif fresh := list(_fresh(layout, *before, group, findings)):
             add_events(layout, fresh)
             changed.append((before[0], [*before[1], *fresh]))
+    still = {name for one in alerts for name in (*one.findings, *one.silenced)}
     for incident, events in known:
-        if not events[-1].state.is_over and not any(_findings_of(events) & set(one.findings) for one in alerts):
+        found = _findings_of(events)  # none of what a person reported: that is over when a person says so
+        if found and not events[-1].state.is_over and not found & still:
             done = _event(events, now, "resolved", SETPOINT, "what was found is over")
             add_events(layout, [done])
             changed.append((incident, [*events, done]))

@@ -123,7 +123,7 @@ def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
 
 
 def _person(model: Model, contacts: Contacts, now: int) -> Person | None:
-    """Return who is on call for a model; None when nobody is, which `plan` and `doctor` say."""
+    """Return who is on call for a model; None when nobody is: the incident is then in the list alone."""
     if model.owner is None or not model.owner.on_call:
         return None
     try:
