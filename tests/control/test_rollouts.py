@@ -211,7 +211,9 @@ def test_a_plan_of_somebody_else_is_left_in_force_and_said(tmp_path: Path) -> No
     publish(service.layout, "m", other)
     with pytest.raises(StoreBusy, match="published by somebody else during a rollout"):
         advance(service.layout, "m")
-    assert tick(service.layout).moved == []
+    done = tick(service.layout)
+    assert done.moved == []
+    assert any("route plan 3 was published by somebody else" in one.said for one in done.findings)
     assert in_force(service) == other
     override(service.layout, "m", "roll_back", actor="ada")
     assert in_force(service).shares == (("v1", 1.0),)

@@ -1,13 +1,15 @@
-"""The check of rollouts: those that are paused, and those that ended without a verdict."""
+"""The check of rollouts: those that are paused, ended without a verdict, or were overtaken by another route."""
 
 from __future__ import annotations
 
 from setpoint.control.decision import PERSON
 from setpoint.control.episode import Episode
+from setpoint.control.rollout_routes import route_for
 from setpoint.core.finding import PAUSED_ROLLOUT
-from setpoint.core.rollout import Phase
+from setpoint.core.rollout import Phase, Rollout, RolloutEvent
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of, rollouts_of
+from setpoint.store.route_file import last_plan
 
 
 def paused_rollouts(layout: Layout, model: str) -> list[Episode]:
@@ -27,4 +29,22 @@ def paused_rollouts(layout: Layout, model: str) -> list[Episode]:
                     noticed_at=event.at,
                 )
             )
+        found += _overtaken(layout, rollout, events)
     return found
+
+
+def _overtaken(layout: Layout, rollout: Rollout, events: list[RolloutEvent]) -> list[Episode]:
+    """Return the time in which a route of somebody else is in force instead of a running rollout's own."""
+    last, plan = events[-1], last_plan(layout, rollout.model)
+    if last.phase.is_over or plan is None or plan.generation <= last.after_generation:
+        return []
+    if plan.route == route_for(rollout, events):
+        return []
+    said = f"the rollout of {rollout.candidate} waits: route plan {plan.generation} was published by somebody else"
+    details: dict[str, object] = {"generation": plan.generation}
+    return [
+        Episode(
+            *(PAUSED_ROLLOUT, "other_route", rollout.rollout_id, plan.published_at, None, "breach", said, details),
+            noticed_at=plan.published_at,
+        )
+    ]
