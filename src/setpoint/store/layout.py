@@ -23,6 +23,7 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -42,6 +43,7 @@ from setpoint.core.model import NAME_PATTERN, NAME_RULE, Model
 from setpoint.core.prices import PriceBook
 from setpoint.core.runbook import Runbook
 
+InForce = TypeVar("InForce")
 FORMAT = 1
 _MARKER = "setpoint-store.json"
 _PRICES, _CONTACTS, _RUNBOOKS = "prices.json", "contacts.json", "runbooks.json"
@@ -177,14 +179,7 @@ class Layout:
         Raises:
             StoreError: Its file is damaged.
         """
-        path = self.root / _PRICES
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=PriceBook)
-        except (FileNotFoundError, NotADirectoryError):
-            return PriceBook()
-        except msgspec.MsgspecError as error:
-            msg = f"{path} is damaged: {error}"
-            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+        return _in_force(self.root / _PRICES, PriceBook, PriceBook())
 
     def put_prices(self, book: PriceBook) -> None:
         """Put a price book in force."""
@@ -197,14 +192,7 @@ class Layout:
         Raises:
             StoreError: Its file is damaged.
         """
-        path = self.root / _CONTACTS
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Contacts)
-        except (FileNotFoundError, NotADirectoryError):
-            return Contacts()
-        except msgspec.MsgspecError as error:
-            msg = f"{path} is damaged: {error}"
-            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+        return _in_force(self.root / _CONTACTS, Contacts, Contacts())
 
     def runbooks(self) -> dict[str, Runbook]:
         """Return the project's runbooks in force, by name; those that are shipped are not among them.
@@ -212,14 +200,7 @@ class Layout:
         Raises:
             StoreError: Their file is damaged.
         """
-        path = self.root / _RUNBOOKS
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, Runbook])
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except msgspec.MsgspecError as error:
-            msg = f"{path} is damaged: {error}"
-            raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
+        return _in_force(self.root / _RUNBOOKS, dict[str, Runbook], {})
 
     def put_runbooks(self, runbooks: Mapping[str, Runbook]) -> None:
         """Put the project's runbooks in force."""
@@ -272,6 +253,17 @@ class Layout:
                 yield
         finally:
             os.close(descriptor)
+
+
+def _in_force(path: Path, kind: type[InForce], otherwise: InForce) -> InForce:
+    """Return what a file puts in force; something else when there is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError):
+        return otherwise
+    except msgspec.MsgspecError as error:
+        msg = f"{path} is damaged: {error}"
+        raise StoreError(msg, hint="run `setpoint apply` again, or delete the file") from error
 
 
 class ReplayClock:
