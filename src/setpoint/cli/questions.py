@@ -61,6 +61,20 @@ def diff(
 
 
 @app.command()
+def objectives(
+    model: Annotated[str, typer.Argument(help="The model. [default: all of them]")] = "",
+    as_of: AsOf = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """How much of each error budget is left, and how fast is it spent?"""
+    from setpoint.project.overview import objectives_answer
+
+    with fresh(store) as log:
+        show(objectives_answer(log, model, as_of=as_of), as_json=json)
+
+
+@app.command()
 def cost(
     model: ModelName = "",
     over: Over = None,

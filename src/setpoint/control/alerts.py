@@ -22,6 +22,7 @@ from setpoint.core.finding import (
 )
 from setpoint.core.incident import Alert, Silence, Urgency, most_urgent
 from setpoint.core.model import Model
+from setpoint.core.objective import FAST_BURN, SLOW_BURN
 
 TOGETHER = DAY
 """Findings that begin within this of each other began by the same change: some are seen a day at a time."""
@@ -42,6 +43,8 @@ EXPLAINS = (
     "cascade_loss",
     "concept_drift",
     GUARDRAIL,
+    FAST_BURN,
+    SLOW_BURN,
     OUTPUT_DRIFT,
     COHORT_DRIFT,
     INPUT_DRIFT,
@@ -55,6 +58,7 @@ _SILENCES: Mapping[str, Collection[str]] = {
     "dropped_events": _DRIFT,
     "stalled_outcomes": {"changed_delay", "concept_drift"},
     GROSS_DRIFT: _DRIFT,
+    FAST_BURN: {SLOW_BURN},
 }
 
 
@@ -88,6 +92,9 @@ def _alert(model: Model, group: Sequence[Finding]) -> Alert:
     )
 
 
+_BURNS = (FAST_BURN, SLOW_BURN)
+
+
 def _place(finding: Finding) -> int:
     return EXPLAINS.index(finding.kind) if finding.kind in EXPLAINS else len(EXPLAINS)
 
@@ -97,6 +104,11 @@ def _urgency(model: Model, finding: Finding) -> Urgency:
     guardrails = [guardrail for guardrail, _ in tripped(model, [finding])]
     if any(one.mode == "act" and "page" in one.actions for one in guardrails):
         return "page"
+    mode = next((one.mode for one in model.objectives if finding.kind in _BURNS and one.name == finding.subject), None)
+    if mode is not None and not guardrails:
+        if mode == "act" and finding.kind == FAST_BURN:
+            return "page"
+        return "digest" if mode == "observe" else "ticket"
     if finding.kind == GUARDRAIL:  # one that is only observed is to show how often it would have told somebody
         return "ticket" if any(one.mode != "observe" for one in guardrails) else "digest"
     return "ticket" if finding.severity == "breach" or guardrails else "digest"

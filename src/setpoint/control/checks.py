@@ -20,6 +20,7 @@ from setpoint.control.estimate_checks import concept_drift
 from setpoint.control.gross_checks import gross_drift
 from setpoint.control.guardrail_checks import crossed_guardrails
 from setpoint.control.limit_checks import drift_limits
+from setpoint.control.objectives import BURN_CHECKS
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
@@ -263,6 +264,7 @@ CHECKS: dict[str, Check] = {
     DRIFT_LIMIT: drift_limits,
     CASCADE_LOSS: cascade_loss,
     GUARDRAIL: crossed_guardrails,
+    **BURN_CHECKS,
 }
 
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-
-from setpoint.core.clock import QUARTER_HOUR
-from setpoint.core.events import STAGE
+from setpoint.control.event_counts import counted_events
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, Guardrail
 from setpoint.core.metric import QUALITY_METRICS, Metric, number
 from setpoint.core.window import Window
 from setpoint.feedback.quality import quality_metric
 from setpoint.predictions.meter import latency
 from setpoint.predictions.spending import cost_per_success
-from setpoint.stats.betting import likeliest_start, log_wealth
-from setpoint.stats.bins import log_bin_edges
 from setpoint.stats.estimate import Estimate, Z
-from setpoint.stats.intervals import mean, wilson
-from setpoint.stats.special import FloatArray
-from setpoint.store.engines.duck import at, rows
+from setpoint.stats.intervals import mean
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
-RISK = 0.001
-"""The chance that a model that keeps to its red line is ever found beyond it within one window."""
 _SURE = 3.290526731491895
 """The standard normal quantile at 1 - RISK / 2."""
-_GOALS = (0.05, 0.2, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,79 +84,24 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
 
 def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Reading:
     """Return what a guardrail on something that happens or does not sees."""
-    starts, hits, asked, limit, shown = _buckets(evidence, guardrail, window)
-    total = asked.sum()
-    if not total:
-        metric = Metric(guardrail.metric, None, None, None, "share", "lower", 0, "no request in this window")
-        return Reading(metric, is_crossed=False, is_well=False, since=window.start)
-    has_any = asked > 0
-    starts, hits, asked = starts[has_any], hits[has_any], asked[has_any]
-    if guardrail.below is not None:  # of what must not be rarer, the others must not be more frequent
-        hits, limit = asked - hits, 1.0 - limit
-    ratio = float(hits.sum() / total)
-    usual = np.full(len(asked), max(limit, 1e-9))
-    wealth = log_wealth(hits, asked, usual, _GOALS, len(asked))
-    is_crossed = ratio > limit and float(wealth[-1]) >= math.log(1 / RISK)
-    since = int(starts[likeliest_start(hits, asked, usual, _GOALS)])
-    return Reading(shown, is_crossed=is_crossed, is_well=ratio <= limit, since=since)
-
-
-def _buckets(
-    evidence: RowEvidence, guardrail: Guardrail, window: Window
-) -> tuple[np.ndarray, FloatArray, FloatArray, float, Metric]:
-    """Return quarters of an hour, how often it happened in each, of how many, how often it may, and the metric."""
-    seconds = QUARTER_HOUR // 1_000_000
-    state = evidence.traffic(window, bucket_seconds=seconds).without(role="shadow").without(role=STAGE)
-    starts = np.array([int(cast("int", one)) for one in state.key("bucket")], dtype=np.int64)
-    order = np.unique(starts)
     line = cast("float", guardrail.red_line)
-    found = LATENCY.fullmatch(guardrail.metric)
-    if found:
-        waits = state.only(measure="latency")
-        middles = _middles(waits)
-        hits = _summed(waits, order, middles > line)
-        asked = _summed(waits, order, middles > -1.0)
-        probability = int(found[1]) / 100
+    counts, limit = counted_events(evidence, guardrail.metric, line, window), line
+    if found := LATENCY.fullmatch(guardrail.metric):
         # A quantile is above a limit when more than the rest is.
-        return order, hits, asked, 1.0 - probability, latency(evidence.traffic(window), probability)
-    requests = state.only(measure="requests")
-    asked = _summed(requests, order, np.ones(len(requests), dtype=np.bool_))
-    if guardrail.metric == "error_ratio":
-        errors = state.only(measure="errors")
-        hits = _summed(errors, order, np.ones(len(errors), dtype=np.bool_))
+        limit = 1.0 - int(found[1]) / 100
+        metric = latency(evidence.traffic(window), int(found[1]) / 100)
     else:
-        hits = _violations(evidence, window, order, seconds)
-    told = (
-        wilson(min(float(hits.sum()), float(asked.sum())), float(asked.sum()))
-        if asked.sum()
-        else Estimate.unknown("no request in this window")
-    )
-    metric = Metric(guardrail.metric, told.value, told.low, told.high, "share", "lower", int(asked.sum()), told.reason)
-    return order, np.minimum(hits, asked), asked, line, metric
-
-
-def _middles(state: StateTable) -> FloatArray:
-    index = np.array([int(cast("str", key)) for key in state.key("bin")], dtype=np.int64)
-    low, high = log_bin_edges(index)
-    return (low + high) / 2.0
-
-
-def _summed(state: StateTable, order: np.ndarray, chosen: np.ndarray) -> FloatArray:
-    starts = np.array([int(cast("int", one)) for one in state.key("bucket")], dtype=np.int64)
-    place = np.searchsorted(order, starts[chosen])
-    return np.bincount(place, weights=state.column("amount")[chosen], minlength=len(order)).astype(np.float64)
-
-
-def _violations(evidence: RowEvidence, window: Window, order: np.ndarray, seconds: int) -> FloatArray:
-    step = seconds * 1_000_000
-    found = rows(
-        evidence.connection,
-        f"SELECT epoch_us(predicted_at) // {step} * {step}, count(*) FROM predictions"
-        f" WHERE parent_id IS NULL AND contract_violations IS NOT NULL AND predicted_at >= {at(window.start)}"
-        f" AND predicted_at < {at(window.end)} GROUP BY 1",
-    )
-    told = dict(cast("list[tuple[int, int]]", found))
-    return np.array([told.get(int(start), 0) for start in order], dtype=np.float64)
+        told = counts.ratio
+        metric = Metric(
+            guardrail.metric, told.value, told.low, told.high, "share", "lower", int(counts.total), told.reason
+        )
+    if not counts.total:
+        return Reading(metric, is_crossed=False, is_well=False, since=window.start)
+    if guardrail.below is not None:  # of what must not be rarer, the others must not be more frequent
+        counts, limit = counts.others, 1.0 - limit
+    is_well = cast("float", counts.ratio.value) <= limit
+    is_crossed = not is_well and counts.is_beyond(limit)
+    return Reading(metric, is_crossed=is_crossed, is_well=is_well, since=counts.since(limit))
 
 
 def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Metric:

@@ -11,6 +11,7 @@ from setpoint.core.contract import Contract
 from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.metric import Direction, Distance
+from setpoint.core.objective import Objective
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
 from setpoint.core.rollout import RolloutRules
@@ -250,6 +251,7 @@ class Model:
         route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
         rollout: How a candidate takes the place of the stable version; None when nobody said.
         guardrails: What may not happen, and what is done when it does.
+        objectives: What share of requests may fail within some weeks.
         runbook: What is done when something is wrong: the name of a runbook; empty when there is none.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
         flops_per_request: Floating-point operations of one prediction; None when nobody said.
@@ -285,6 +287,7 @@ class Model:
     route: Route | None = None
     rollout: RolloutRules | None = None
     guardrails: tuple[Guardrail, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     runbook: str = ""
     flops_per_request: float | None = None
 

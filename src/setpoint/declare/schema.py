@@ -20,6 +20,7 @@ from setpoint.core.rates import Rates
 from setpoint.declare.contacts import OnCall, contacts_of
 from setpoint.declare.contract import ContractDeclaration
 from setpoint.declare.guardrails import GuardrailDeclaration
+from setpoint.declare.objectives import ObjectiveDeclaration
 from setpoint.declare.parts import (
     BusinessMetricDeclaration,
     CohortDeclaration,
@@ -137,6 +138,8 @@ class ModelDeclaration(Part):
     """How a candidate takes the place of the stable version; `setpoint rollout start` begins one."""
     guardrails: list[GuardrailDeclaration] = Field(default_factory=list[GuardrailDeclaration])
     """What may not happen, and what is done when it does."""
+    objectives: list[ObjectiveDeclaration] = Field(default_factory=list[ObjectiveDeclaration])
+    """What share of requests may fail within some weeks: error budgets."""
     runbook: str = ""
     """What is done when something is wrong: the name of a runbook."""
     schedule: ScheduleDeclaration | None = None
@@ -178,6 +181,12 @@ class ModelDeclaration(Part):
     def _guardrails_once(cls, guardrails: list[GuardrailDeclaration]) -> object:
         _once("guardrail", [one.name for one in guardrails])
         return guardrails
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_once(cls, objectives: list[ObjectiveDeclaration]) -> object:
+        _once("objective", [one.name for one in objectives])
+        return objectives
 
     @field_validator("outcomes")
     @classmethod
@@ -307,6 +316,7 @@ class ModelDeclaration(Part):
             route=self.route and self.route.to_core(),
             rollout=self.rollout and self.rollout.to_core(),
             guardrails=tuple(one.to_core() for one in self.guardrails),
+            objectives=tuple(one.to_core() for one in self.objectives),
             runbook=self.runbook,
             flops_per_request=self.flops_per_request,
         )

@@ -13,6 +13,7 @@ from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingDat
 from setpoint.core.prices import STANDARD, USD, Price
 from setpoint.declare.contract import told_contract
 from setpoint.declare.guardrails import told_guardrail
+from setpoint.declare.objectives import told_objective
 from setpoint.declare.rollout import told_rollout
 from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
@@ -180,6 +181,7 @@ def _declared(model: Model) -> dict[str, object]:
         "route": told_route(model.route),
         "rollout": told_rollout(model.rollout),
         "guardrails": [told_guardrail(one) for one in model.guardrails],
+        "objectives": [told_objective(one) for one in model.objectives],
         "runbook": model.runbook,
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},

@@ -248,7 +248,7 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
         overhead_usd: Cost a row, in dollars, to be added to every row.
     """
     name = "cost_per_success_usd"
-    known, right = _judged(state)
+    known, right = known_and_right(state)
     rows = int(known.total("rows"))
     unpriced, predictions = round(known.total("unpriced")), round(known.total("weight"))
     if known.total("unpriced"):
@@ -277,7 +277,7 @@ def cost_per_success(state: StateTable, model: Model, *, overhead_usd: float = 0
     return Metric(name, found.value, found.low, found.high, "usd", "lower", rows, found.reason)
 
 
-def _judged(state: StateTable) -> tuple[StateTable, StateTable]:
+def known_and_right(state: StateTable) -> tuple[StateTable, StateTable]:
     """Return the rows of which it is known whether they were correct, and those that were."""
     if "success" in state.kind.keys:
         return state.without(success=None), state.only(success=1)

@@ -1,4 +1,4 @@
-"""What declared guardrails would see in a store today."""
+"""What declared guardrails and objectives would see in a store today."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from setpoint.control.guarded import read, unfed
+from setpoint.control.objectives import unfed_objective
 from setpoint.core.model import Model
 from setpoint.core.rollout import Phase
 from setpoint.store.kept import KeptEvidence
@@ -16,7 +17,7 @@ from setpoint.store.summaries import Summaries
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is to be said of a model's guardrails before they are in force.
+    """What is to be said of a model's guardrails and objectives before they are in force.
 
     Attributes:
         unfed: Those that would watch nothing, in words: they are refused.
@@ -34,17 +35,17 @@ def watched(layout: Layout | None, model: Model) -> Watched:
         layout: The store; None when there is none yet.
         model: The declaration.
     """
+    refused = [f"objective {one.name}: {said}" for one in model.objectives if (said := unfed_objective(model, one))]
     if layout is None or not model.guardrails:
-        return Watched()
+        return Watched(tuple(refused))
     now = layout.clock.now()
-    refused: list[str] = []
     doubts = _without_way_back(layout, model)
     with (
         Summaries.reading(layout.summaries(model.name)) as summaries,
         closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
     ):
         if evidence.span is None:
-            return Watched((), tuple(doubts))
+            return Watched(tuple(refused), tuple(doubts))
         for guardrail in model.guardrails:
             if said := unfed(evidence, guardrail, now):
                 refused.append(f"guardrail {guardrail.name}: {said}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.answers.inventory import QUIET_DAYS, inventory
+from setpoint.answers.objectives import objectives
 from setpoint.core.errors import SetpointError
 from setpoint.core.metric import counted
 from setpoint.core.verdict import Verdict, worst
@@ -56,9 +57,20 @@ def models_answer(log: Log, *, debt: bool = False, days: int = QUIET_DAYS, as_of
     return inventory(_evidences(log, as_of), debt=debt, days=days)
 
 
-def _evidences(log: Log, as_of: str | int | None) -> Iterator[RowEvidence]:
+def objectives_answer(log: Log, model: str = "", *, as_of: str | int | None = None) -> Answer:
+    """Return how much of each error budget is left.
+
+    Args:
+        log: An open log.
+        model: Only of this one.
+        as_of: Answer as if it were this time.
+    """
+    return objectives(_evidences(log, as_of, model))
+
+
+def _evidences(log: Log, as_of: str | int | None, model: str = "") -> Iterator[RowEvidence]:
     """Open one model after the other, so that a thousand of them need no thousand files."""
-    for name in log.models():
+    for name in [model] if model else log.models():
         with log.evidence(name, as_of) as evidence:
             yield evidence
 
