@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from setpoint import Endpoint, Recorder, Reply, UsageError
 from setpoint.control.route_plans import publish
 from setpoint.core.route_plan import Cascade, Limits, Route
-from setpoint.predictions.endpoint import Version
+from setpoint.predictions.versions import Version
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
 from setpoint.testing import temporary_store

@@ -20,8 +20,8 @@ from setpoint.control.route_plans import publish
 from setpoint.core.errors import Refused, UpstreamError, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.route_plan import Cascade, Limits, Route
-from setpoint.predictions.endpoint import Version
 from setpoint.predictions.shadows import QUEUE, WORKERS
+from setpoint.predictions.versions import Version
 from setpoint.project.log import open_log
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot

@@ -14,7 +14,7 @@ from setpoint import Endpoint, Model, Recorder, Reply, Task, Upstream, UsageErro
 from setpoint.control.route_plans import publish
 from setpoint.core.errors import UpstreamError
 from setpoint.core.route_plan import Cascade, Limits, Route
-from setpoint.predictions.endpoint import Version
+from setpoint.predictions.versions import Version
 from setpoint.store.layout import Layout
 from setpoint.store.snapshot import Snapshot
 from setpoint.testing import temporary_store

@@ -5,38 +5,33 @@ Imports neither NumPy nor DuckDB: it runs inside the service that predicts.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, Unpack, cast
+from typing import Unpack, cast
 from weakref import ref
 
 from setpoint.core.errors import Refused, UsageError
-from setpoint.core.events import STAGE, Prediction
+from setpoint.core.events import STAGE
 from setpoint.core.route_plan import arm_of
-from setpoint.predictions.batches import Answer, Batches, TakesMany
+from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
-from setpoint.predictions.details import BatchDetails, RequestDetails, add_details
+from setpoint.predictions.copies import Copies
+from setpoint.predictions.details import BatchDetails, RequestDetails
 from setpoint.predictions.late import record_late
 from setpoint.predictions.recorder import Recorder
-from setpoint.predictions.reply import PLAIN, Billed, Reply
+from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value, column, is_missing, rows_of
 from setpoint.predictions.shadows import Shadows
-from setpoint.predictions.streams import Pieces, Stream, Streams, pieces_of
-from setpoint.predictions.threads import Late, Threads
+from setpoint.predictions.streams import Stream, Streams
+from setpoint.predictions.turn_rows import TurnRows
 from setpoint.predictions.turns import Attempt, Turns, billed
+from setpoint.predictions.versions import Version, Versions
 from setpoint.store.layout import Layout
-
-Version: TypeAlias = "Callable[[Mapping[str, Value]], object] | Endpoint"
-"""Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one; or another endpoint."""
-
-_TELL_SECONDS = 5.0
 
 
 class Endpoint:
@@ -85,19 +80,18 @@ class Endpoint:
         self.recorder = recorder or Recorder(store, model)
         self.router = Router(self.recorder.layout, model, versions)
         self.shadows = Shadows()
-        self._versions = dict(versions)
-        self._models = self._own_models(model)
-        self._threads = {name: Threads() for name in versions}
-        self._is_async = {name: _is_async(version) for name, version in versions.items()}
+        self._models = self._own_models(model, versions)
         self._accept = accept
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
-        self._is_score = is_score
-        together = [name for name, version in versions.items() if _takes_many(version)]
-        self._batches = Batches(self._turns, together, ask=self._ask, ask_many=self._ask_many, told=self._told)
-        self._streams = Streams(self._turns, begin=self._begin, ask=self._ask, told=self._told)
+        self._versions = Versions(versions, is_score=is_score, late=partial(record_late, self.recorder, self._turns))
+        self._rows = TurnRows(self.recorder)
+        self._copies = Copies(self._versions, self._rows, self.recorder, self.shadows)
+        self._ask = self._versions.ask
+        self._batches = Batches(
+            self._turns, self._versions.together, ask=self._ask, ask_many=self._versions.ask_many, told=self._told
+        )
+        self._streams = Streams(self._turns, begin=self._versions.begin, ask=self._ask, told=self._told)
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
-        self._unsent: dict[str, int] = {}
-        self._tell_at = 0.0
 
     def predict(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it.
@@ -151,7 +145,7 @@ class Endpoint:
             version = next(asking)
             while True:
                 try:
-                    reply = await self._ask_async(request, version, inputs, route.limits.timeout_seconds)
+                    reply = await self._versions.ask_async(request, version, inputs, route.limits.timeout_seconds)
                 except Exception as error:  # as in `predict`
                     version = asking.throw(error)
                 else:
@@ -228,24 +222,10 @@ class Endpoint:
         request = self._request(details)
         return Stream(request.prediction_id, self._streams.pieces(request, inputs))
 
-    def _begin(
-        self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
-    ) -> Pieces:
-        function = self._versions[version]
-        if isinstance(function, Endpoint):
-            return pieces_of(function.stream(inputs, **request.passed_on()), next)
-        pull = next if timeout_seconds is None else partial(self._pull, version, timeout_seconds)
-        result = getattr(function, "stream", function)(_own(inputs))
-        _refuse_coroutine(version, result)
-        return pieces_of(result, pull, is_score=self._is_score)
-
-    def _pull(self, version: str, timeout_seconds: float, coming: Iterator[object]) -> object:
-        return self._threads[version].result(partial(next, coming), timeout_seconds)
-
-    def _own_models(self, model: str) -> frozenset[tuple[Path, str]]:
+    def _own_models(self, model: str, versions: Mapping[str, Version]) -> frozenset[tuple[Path, str]]:
         """Return the models that are recorded for a request, this one and those of endpoints behind it."""
         own = self.recorder.layout.root.resolve(), model
-        inner_ones = [version._models for version in self._versions.values() if isinstance(version, Endpoint)]  # noqa: SLF001 — of this class
+        inner_ones = [version._models for version in versions.values() if isinstance(version, Endpoint)]  # noqa: SLF001 — of this class
         inner = frozenset[tuple[Path, str]]().union(*inner_ones)
         if own in inner:
             msg = f"an endpoint of {model} with a version that asks {model}"
@@ -277,12 +257,8 @@ class Endpoint:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
-        self._unsent = {}
-        self.router.forget_parent()
-        self._turns.forget_parent()
-        for threads in self._threads.values():
-            threads.forget_parent()
-        self.shadows.forget_parent()
+        for one in (self.router, self._turns, self._versions, self.shadows, self._copies):
+            one.forget_parent()
 
     @staticmethod
     def _after_fork(endpoint: ref[Endpoint]) -> None:
@@ -292,59 +268,8 @@ class Endpoint:
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
         is_done = self.shadows.wait(timeout)
-        self._tell_unsent()
+        self._copies.tell_unsent()
         return self.recorder.close() and is_done
-
-    def _tell_unsent(self) -> None:
-        """Count the copies that found the queue of the shadows full, a few seconds' at once."""
-        self._tell_at = time.monotonic() + _TELL_SECONDS
-        for version in list(self._unsent):
-            self.recorder.note_unsent(version, self._unsent.pop(version, 0))
-
-    def _ask(self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None) -> Reply:
-        function, inputs = self._versions[version], _own(inputs)
-        if isinstance(function, Endpoint):
-            function = partial(function.predict, **request.passed_on())
-        if timeout_seconds is None:
-            result = function(inputs)
-        else:
-            work, late = partial(function, inputs), self._late(request, version)
-            result = self._threads[version].result(work, timeout_seconds, late)
-        if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
-            return Reply(result)
-        _refuse_coroutine(version, result)
-        return Reply.of(result, is_score=self._is_score)
-
-    async def _ask_async(
-        self, request: Request, version: str, inputs: Mapping[str, Value], timeout_seconds: float | None
-    ) -> Reply:
-        function, inputs = self._versions[version], _own(inputs)
-        if isinstance(function, Endpoint):
-            told: object = function.predict_async(inputs, **request.passed_on())
-        elif self._is_async[version]:
-            told = function(inputs)
-        else:
-            begun = self._threads[version].begin(partial(function, inputs))
-            try:
-                result = await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds)
-            except (TimeoutError, asyncio.CancelledError):
-                if not begun.done():
-                    begun.add_done_callback(self._late(request, version))
-                raise
-            return Reply.of(result, is_score=self._is_score)
-        result = await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
-        return Reply.of(result, is_score=self._is_score)
-
-    def _late(self, request: Request, version: str) -> Late:
-        return partial(record_late, self.recorder, self._turns, request.prediction_id, version)
-
-    def _ask_many(
-        self, version: str, rows: Sequence[Mapping[str, Value]], timeout_seconds: float | None
-    ) -> list[Answer]:
-        ask = partial(cast("TakesMany", self._versions[version]).predict_many, [_own(row) for row in rows])
-        found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
-        answers = cast("Iterable[object]", found)
-        return [one if isinstance(one, Exception) else Reply.of(one, is_score=self._is_score) for one in answers]
 
     def _told(
         self, request: Request, inputs: Mapping[str, Value], served: Attempt, stages: Sequence[Attempt] = ()
@@ -366,19 +291,11 @@ class Endpoint:
             reply.is_fallback = cascade is None or version != cascade.expensive
             role = "candidate" if version in request.plan.candidates else "stable"
         try:
-            event = self._event(request, inputs, served, reply, role)
-            event.latency_seconds = reply.latency_seconds
-            if not _DRAWN.issuperset(request.details):
-                add_details(event, request.details)
-                event.unit = request.unit
-                event.latency_seconds += (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
-            self.recorder.record_event(event)
-            if served.calls:
-                self._record_calls(event, served.calls)
+            self._rows.record_served(request, inputs, served, reply, role)
             for stage in stages:
-                self._record_child(request, inputs, stage, STAGE)
+                self._rows.record_child(request, inputs, stage, STAGE)
             if request.plan.has_copies and served.error is None:
-                self._send_copies(request, inputs, version)
+                self._copies.send(request, inputs, version)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             self.recorder.note_failure(error)
         if served.error is not None:
@@ -387,114 +304,3 @@ class Endpoint:
         if stages or reply.calls is not served.calls:
             reply.calls = billed((*stages, served))
         return reply
-
-    def _send_copies(self, request: Request, inputs: Mapping[str, Value], served: str) -> None:
-        for version in request.copied_to(served):
-            # Looked at first: of a shadow that hangs nothing is copied.
-            is_sent = self.shadows.has_room and self.shadows.submit(partial(self._copy, version, dict(inputs), request))
-            if not is_sent:
-                self._unsent[version] = self._unsent.get(version, 0) + 1
-        if self._unsent and time.monotonic() >= self._tell_at:
-            self._tell_unsent()
-
-    def _copy(self, version: str, inputs: Mapping[str, Value], request: Request) -> None:
-        """Ask a version in shadow, and record what it answered or why it did not."""
-        found, started = Attempt(version), time.perf_counter()
-        try:
-            is_async = self._is_async[version]
-            found.reply = (
-                asyncio.run(self._ask_async(request, version, inputs, None))
-                if is_async
-                else self._ask(request, version, inputs, None)
-            )
-            found.note(found.reply)
-        except BaseException as error:  # theirs: it is what a shadow is there to show
-            found.error = error
-            found.note(error)
-        found.seconds = time.perf_counter() - started
-        self._record_child(request, inputs, found, "shadow")
-
-    def _event(
-        self, request: Request, inputs: Mapping[str, Value], attempt: Attempt, reply: Reply, role: str
-    ) -> Prediction:
-        """Return a version's turn as it is recorded for the caller."""
-        arm, name, at, score = request.arm, request.prediction_id, request.at, reply.score
-        event = Prediction(  # of more than 15 keywords Python makes a dictionary first: twice as long in all
-            prediction_id=name,
-            root_id=name,
-            key=request.details.get("key"),
-            unit=request.unit,
-            predicted_at=at,
-            recorded_at=at,
-            version=attempt.version,
-            endpoint=self.recorder.endpoint,
-            role=role,
-            # What answered in another's place was not drawn: it is no evidence for who was.
-            assignment_probability=arm.share if attempt.version == arm.version else None,
-            inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
-            prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
-            score=reply.confidence if score is None and reply.scores is None else score,
-            latency_seconds=attempt.seconds or None,  # who was refused was not asked
-            compute_seconds=attempt.seconds or None,
-        )
-        if reply.text is not None:
-            event.text = reply.text
-        if request.plan.keeps_all:
-            event.keep_probability = 1.0
-        if attempt.error is not None:
-            event.error = _kind(attempt.error)
-        if attempt.first_chunk_seconds is not None:
-            event.first_chunk_seconds = attempt.first_chunk_seconds
-        if attempt.upstream_seconds:
-            event.compute_seconds = max(attempt.seconds - attempt.upstream_seconds, 0.0)
-            event.upstream_seconds = attempt.upstream_seconds
-        if reply.scores is not None or reply.ranking is not None:
-            add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
-        return event
-
-    def _record_child(self, request: Request, inputs: Mapping[str, Value], attempt: Attempt, role: str) -> None:
-        """Record a version's turn of which the caller got nothing, under what the caller got."""
-        event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
-        event.prediction_id, event.parent_id, event.key = self.recorder.new_id(), event.root_id, None
-        if role == "shadow":
-            event.assignment_probability = None
-        self.recorder.record_event(event)
-        self._record_calls(event, attempt.calls)
-
-    def _record_calls(self, event: Prediction, calls: Sequence[Billed]) -> None:
-        for n, call in enumerate(calls):
-            self.recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
-
-
-def _refuse_coroutine(version: str, result: object) -> None:
-    if inspect.iscoroutine(result):
-        result.close()
-        msg = f"version {version} is asynchronous"
-        raise UsageError(msg, hint="await endpoint.predict_async(...)")
-
-
-def _own(inputs: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Return inputs that a version may change: who is asked after it gets them, and they are recorded, as they came."""
-    return cast("dict[str, Value]", inputs).copy() if type(inputs) is dict else inputs
-
-
-def _takes_many(version: Version) -> bool:
-    """Return whether a version is asked for several rows at once; an endpoint is not, as each row has its own unit."""
-    return not isinstance(version, Endpoint) and callable(getattr(version, "predict_many", None))
-
-
-def _is_async(version: Version) -> bool:
-    if isinstance(version, Endpoint):
-        return True
-    return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
-
-
-def _kind(error: BaseException) -> str:
-    """Return what errors are counted by: what the error calls its kind, else its class."""
-    if isinstance(error, Refused):
-        return error.message
-    return str(getattr(error, "kind", "")) or type(error).__name__
-
-
-_NOTHING = Reply()
-_DRAWN = {"unit", "key"}  # what an event has already

@@ -1,0 +1,97 @@
+"""The rows of a request: one for the version whose answer the caller got, one for each other that was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from setpoint.core.errors import Refused
+from setpoint.core.events import Prediction
+from setpoint.predictions.details import add_details
+from setpoint.predictions.recorder import Recorder
+from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.request import Request
+from setpoint.predictions.turns import Attempt
+from setpoint.predictions.versions import Inputs
+
+
+class TurnRows:
+    """Makes and records the rows of versions' turns.
+
+    Args:
+        recorder: Takes them.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def record_served(self, request: Request, inputs: Inputs, attempt: Attempt, reply: Reply, role: str) -> None:
+        """Record the turn of the version whose answer or error the caller gets."""
+        event = self._event(request, inputs, attempt, reply, role)
+        event.latency_seconds = reply.latency_seconds
+        if not _DRAWN.issuperset(request.details):
+            add_details(event, request.details)
+            event.unit = request.unit
+            event.latency_seconds += (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
+        self._recorder.record_event(event)
+        if attempt.calls:
+            self._record_calls(event, attempt.calls)
+
+    def record_child(self, request: Request, inputs: Inputs, attempt: Attempt, role: str) -> None:
+        """Record a version's turn of which the caller got nothing, under what the caller got."""
+        event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
+        event.prediction_id, event.parent_id, event.key = self._recorder.new_id(), event.root_id, None
+        if role == "shadow":
+            event.assignment_probability = None
+        self._recorder.record_event(event)
+        self._record_calls(event, attempt.calls)
+
+    def _event(self, request: Request, inputs: Inputs, attempt: Attempt, reply: Reply, role: str) -> Prediction:
+        """Return a version's turn as it is recorded for the caller."""
+        arm, name, at, score = request.arm, request.prediction_id, request.at, reply.score
+        event = Prediction(  # of more than 15 keywords Python makes a dictionary first: twice as long in all
+            prediction_id=name,
+            root_id=name,
+            key=request.details.get("key"),
+            unit=request.unit,
+            predicted_at=at,
+            recorded_at=at,
+            version=attempt.version,
+            endpoint=self._recorder.endpoint,
+            role=role,
+            # What answered in another's place was not drawn: it is no evidence for who was.
+            assignment_probability=arm.share if attempt.version == arm.version else None,
+            inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
+            prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
+            score=reply.confidence if score is None and reply.scores is None else score,
+            latency_seconds=attempt.seconds or None,  # who was refused was not asked
+            compute_seconds=attempt.seconds or None,
+        )
+        if reply.text is not None:
+            event.text = reply.text
+        if request.plan.keeps_all:
+            event.keep_probability = 1.0
+        if attempt.error is not None:
+            event.error = _kind(attempt.error)
+        if attempt.first_chunk_seconds is not None:
+            event.first_chunk_seconds = attempt.first_chunk_seconds
+        if attempt.upstream_seconds:
+            event.compute_seconds = max(attempt.seconds - attempt.upstream_seconds, 0.0)
+            event.upstream_seconds = attempt.upstream_seconds
+        if reply.scores is not None or reply.ranking is not None:
+            add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
+        return event
+
+    def _record_calls(self, event: Prediction, calls: Sequence[Billed]) -> None:
+        for n, call in enumerate(calls):
+            self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
+
+
+def _kind(error: BaseException) -> str:
+    """Return what errors are counted by: what the error calls its kind, else its class."""
+    if isinstance(error, Refused):
+        return error.message
+    return str(getattr(error, "kind", "")) or type(error).__name__
+
+
+_NOTHING = Reply()
+_DRAWN = {"unit", "key"}  # what an event has already
