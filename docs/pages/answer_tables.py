@@ -22,6 +22,7 @@ from setpoint.answers import (
     incidents,
     inventory,
     meter,
+    objectives,
     outcomes,
     prices,
     quality,
@@ -191,6 +192,18 @@ _ACTING: tuple[AnswerTable, ...] = (
         "stats",
         incidents.STATS_COLUMNS,
         "Medians since an incident began, of all, by model, and by what found it.",
+    ),
+    (
+        "objectives",
+        "objectives",
+        objectives.OBJECTIVE_COLUMNS,
+        "One row an objective, `left` is the share of its budget that is left.",
+    ),
+    (
+        "objectives",
+        "burns",
+        objectives.BURN_COLUMNS,
+        "One row an objective and window: how many times faster than it may the budget is spent, and in its last part.",
     ),
 )
 

@@ -52,7 +52,7 @@ def objectives(evidences: Iterable[RowEvidence]) -> Answer:
                 _MARKS[verdict],
                 model,
                 objective.name,
-                f"{_text(failed)} of {number(objective.budget, 'share')}",
+                f"{_text(failed)}, may be {number(objective.budget, 'share')}",
                 _text(left),
                 "" if rate is None else f"{rate:.1f} ×",
             )
@@ -71,7 +71,9 @@ def objectives(evidences: Iterable[RowEvidence]) -> Answer:
         worst(verdicts) if found else Verdict.UNKNOWN,
         _headline(found, verdicts),
         tuple(_because(found)),
-        () if found else ("no objective is declared: write objectives: in a model's file",),
+        tuple(f"{model}: {one.objective.name}: {one.failed.reason}" for model, one in found if one.failed.value is None)
+        if found
+        else ("no objective is declared: write objectives: in a model's file",),
         as_of,
         "UTC",
         (
@@ -119,6 +121,6 @@ def _because(found: list[tuple[str, Spent]]) -> Iterator[str]:
 
 def _text(one: Estimate) -> str:
     if one.value is None:
-        return f"unknown: {one.reason}"
+        return "unknown"
     ends = "" if one.low is None or one.high is None else f" [{number(one.low, 'share')}, {number(one.high, 'share')}]"
     return f"{number(one.value, 'share')}{ends}"

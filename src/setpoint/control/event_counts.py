@@ -41,11 +41,13 @@ class EventCounts:
         starts: When each period began, microseconds.
         bad: Requests of each in which it happened.
         asked: All requests of each.
+        period: How long each is, microseconds.
     """
 
     starts: NDArray[np.int64]
     bad: FloatArray
     asked: FloatArray
+    period: int = QUARTER_HOUR
 
     @property
     def total(self) -> float:
@@ -62,12 +64,12 @@ class EventCounts:
     @property
     def others(self) -> EventCounts:
         """The same requests, counting those in which it did not happen."""
-        return EventCounts(self.starts, self.asked - self.bad, self.asked)
+        return EventCounts(self.starts, self.asked - self.bad, self.asked, self.period)
 
     def since_then(self, start: int) -> EventCounts:
-        """Return the periods from a time on."""
-        chosen = self.starts >= start
-        return EventCounts(self.starts[chosen], self.bad[chosen], self.asked[chosen])
+        """Return the periods from the one on that a time lies in."""
+        chosen = self.starts > start - self.period
+        return EventCounts(self.starts[chosen], self.bad[chosen], self.asked[chosen], self.period)
 
     def is_beyond(self, limit: float) -> bool:
         """Return whether it happens more often than a limit by more than chance explains.
@@ -128,7 +130,7 @@ def _wrong(evidence: RowEvidence, metric: str, window: Window) -> EventCounts:
     if about := SHARES[metric]:
         known, right = known.only(**{about: 1}), right.only(**{about: 1})
     asked = _of(known, np.zeros(len(known), dtype=np.bool_), column="rows")
-    return EventCounts(asked.starts, asked.asked - _summed(right, asked.starts, column="rows"), asked.asked)
+    return EventCounts(asked.starts, asked.asked - _summed(right, asked.starts, column="rows"), asked.asked, HOUR)
 
 
 def _of(state: StateTable, is_bad: NDArray[np.bool_], *, column: str = "amount") -> EventCounts:

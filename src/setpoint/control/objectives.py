@@ -94,12 +94,15 @@ def spent(evidence: RowEvidence, objective: Objective, now: int, *, is_whole: bo
     return Spent(
         objective,
         window,
-        counts.ratio,
+        counts.ratio if counts.total or not objective.is_of_quality else Estimate.unknown(_IMMATURE),
         int(counts.total),
         share,
         tuple(_burning(counts, objective, burn, until) for burn in objective.burns),
         lately.since(objective.budget) if lately.total else window.start,
     )
+
+
+_IMMATURE = "no prediction of this window is old enough for its outcome, and has one"
 
 
 def mature_after(evidence: RowEvidence, now: int) -> int:
