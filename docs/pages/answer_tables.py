@@ -34,7 +34,7 @@ from setpoint.answers import (
     why,
     worth,
 )
-from setpoint.project import overview
+from setpoint.project import overview, retraining
 
 AnswerTable: TypeAlias = tuple[str, str, tuple[str, ...], str]
 
@@ -186,6 +186,7 @@ _ACTING: tuple[AnswerTable, ...] = (
     ),
     ("incidents", "incidents", incidents.LIST_COLUMNS, "Open incidents first."),
     ("incidents", "digest", incidents.DIGEST_COLUMNS, "What is wrong that nobody has to look at now."),
+    ("incidents", "silences", incidents.SILENCE_COLUMNS, "When nobody is told, now or later."),
     ("incident", "timeline", incidents.TIMELINE_COLUMNS, "One row an entry, in the order of time."),
     (
         "incident_stats",
@@ -193,6 +194,7 @@ _ACTING: tuple[AnswerTable, ...] = (
         incidents.STATS_COLUMNS,
         "Medians since an incident began, of all, by model, and by what found it.",
     ),
+    ("retrainings", "retrainings", retraining.COLUMNS, "The latest first."),
     (
         "objectives",
         "objectives",

@@ -18,14 +18,15 @@ from setpoint.connect.notify import send, signature
 from setpoint.control.alerts import alerts_of, by_cause
 from setpoint.control.loop import run, tick
 from setpoint.control.paging import AGAIN
-from setpoint.core.clock import DAY, HOUR
+from setpoint.core.clock import DAY, HOUR, moment
 from setpoint.core.contacts import Contacts, Person, Rota
 from setpoint.core.errors import NotDelivered, UsageError
 from setpoint.core.finding import Finding
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.incident import IncidentState
-from setpoint.core.model import Model
+from setpoint.core.model import Model, Owner
 from setpoint.project.incidents import list_incidents, move, prove_delivery, report, show_incident, silence
+from setpoint.project.plan import plan
 from setpoint.project.rollouts import start_rollout
 from setpoint.store.decisions import decisions_of
 from setpoint.store.incidents import incidents_of
@@ -267,7 +268,7 @@ def test_people_find_incidents_too_and_are_counted(tmp_path: Path, receiver: Rec
         found.wait(MINUTE)
     told = incident_stats(incidents_of(found.layout), decisions_of(found.layout), now=found.now)
     row = next(one for one in told.table("stats").rows if one[1] == "person support")
-    assert row == ("found by", "person support", 1, 0.0, 60.0, 120.0, 180.0)
+    assert row == ("found by", "person support", 1, 1.0, 0.0, 60.0, 120.0, 180.0)
     text = review(*incidents_of(found.layout)[0], zone="UTC")
     assert "# 0001-m: a customer says that prices are wrong" in text
     assert "## What caused it" in text
@@ -292,3 +293,64 @@ def test_two_runs_of_the_loop_do_the_work_of_one(tmp_path: Path, receiver: Recei
         thread.join(60)
     assert len(receiver.bodies) == 1
     assert len(incidents_of(found.layout)) == 1
+
+
+def test_a_page_that_nobody_answers_is_escalated(tmp_path: Path, receiver: Receiver) -> None:
+    found = service(tmp_path / "s", receiver)
+    owner = Owner("risk", "risk-rota", escalate_to="eve", escalate_after=2 * AGAIN)
+    found.layout.declare(replace(found.declared, owner=owner))
+    people = {"ada": Person("ada", receiver.address), "eve": Person("eve", f"{receiver.address}/eve")}
+    found.layout.put_contacts(Contacts(people, {"risk-rota": Rota("risk-rota", ("ada",), START, 7 * DAY)}))
+
+    def told() -> list[str]:
+        return [one.address.rpartition("/")[2] for one in tick(found.layout, send=send).told]
+
+    assert told() == ["hook"]
+    found.wait(AGAIN)
+    assert told() == ["hook"]
+    found.wait(AGAIN)
+    assert told() == ["hook", "eve"]
+    move(found.folder, "0001", "acked", actor="eve")
+    found.wait(AGAIN)
+    assert told() == []
+
+
+def test_a_maintenance_window_is_said_before_it_begins_and_ends(tmp_path: Path, receiver: Receiver) -> None:
+    found = service(tmp_path / "s", receiver)
+    begins = moment(found.now - HOUR).isoformat()
+    told = silence(found.folder, "m", kind="", length="90m", reason="the database is moved", since=begins)
+    assert told.startswith("every alert of m is silent from 2026-05-28 ")
+    assert tick(found.layout).incidents == []
+    table = list_incidents(found.folder).table("silences")
+    assert [row[-1] for row in table.rows] == ["the database is moved"]
+    found.wait(HOUR // 2)
+    assert [one.incident_id for one, _ in tick(found.layout).incidents] == ["0001-m"]
+    assert list_incidents(found.folder).table("silences").rows == []
+    with pytest.raises(UsageError, match="a silence that was over at"):
+        silence(found.folder, "m", kind="", length="1h", reason="too late", since=begins)
+
+
+def test_incidents_that_nobody_did_anything_about_lower_the_share_that_was_acted_on(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    found = service(tmp_path / "s", receiver)
+    tick(found.layout)
+    found.versions["v1"].errors = 0.0
+    found.wait(2 * HOUR)
+    found.serve(2)
+    tick(found.layout)
+    report(found.folder, "m", "prices are wrong", actor="support")
+    move(found.folder, "0002", "acked", actor="ada")
+    move(found.folder, "0002", "resolved", actor="ada")
+    told = incident_stats(incidents_of(found.layout), decisions_of(found.layout), now=found.now)
+    shares = {row[1]: row[3] for row in told.table("stats").rows}
+    assert shares == {"": 0.5, "guardrail": 0.0, "m": 0.5, "person support": 1.0}
+
+
+def test_plan_says_that_nobody_is_told(tmp_path: Path) -> None:
+    (tmp_path / "setpoint.yaml").write_text("store: ./store\n")
+    (tmp_path / "models").mkdir()
+    owner = "{team: risk, on_call: bob, escalate_to: https://pager.example/hook}"
+    (tmp_path / "models" / "m.yaml").write_text(f"name: m\nowner: {owner}\n")
+    doubts = [doubt for model in plan(tmp_path).models for doubt in model.doubts]
+    assert doubts == ["owner.on_call: nobody is called bob, so nobody is told: declare on_call in setpoint.yaml"]

@@ -21,7 +21,7 @@ from setpoint.store import layout as layout_module
 from setpoint.store.layout import Layout
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-FRAUD = "owner: {team: risk, on_call: rota}\nfeatures: [amount, age]\n"
+FRAUD = "owner: {team: risk, on_call: https://pager.example/hook}\nfeatures: [amount, age]\n"
 
 
 def project(folder: Path, **models: str) -> Path:
@@ -59,7 +59,7 @@ def test_a_new_model_and_a_new_store_are_planned_and_applied_once(tmp_path: Path
     assert not (folder / "store").exists()
     assert not apply(folder).is_empty
     assert Layout.open(folder / "store").declaration("fraud") == Model(
-        "fraud", owner=Owner("risk", "rota"), features=(Feature("amount"), Feature("age"))
+        "fraud", owner=Owner("risk", "https://pager.example/hook"), features=(Feature("amount"), Feature("age"))
     )
     assert changes(folder) == [("config", "declaration", "declared for the first time")]
     again = apply(folder)
@@ -70,7 +70,9 @@ def test_a_new_model_and_a_new_store_are_planned_and_applied_once(tmp_path: Path
 
 def test_changes_are_said_field_by_field_and_recorded(tmp_path: Path) -> None:
     apply(project(tmp_path, fraud=FRAUD))
-    folder = project(tmp_path, fraud="owner: {team: payments, on_call: rota}\nfeatures: [amount]\nkeep: 0.5\n")
+    folder = project(
+        tmp_path, fraud="owner: {team: payments, on_call: https://pager.example/hook}\nfeatures: [amount]\nkeep: 0.5\n"
+    )
 
     found = apply(folder)
 

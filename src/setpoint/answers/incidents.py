@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from statistics import median
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.control.incidents import Timeline
+from setpoint.control.incidents import SETPOINT, Timeline
 from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
-from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState
-from setpoint.core.metric import counted
+from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState, Silence
+from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 
 LIST_COLUMNS = ("incident", "models", "state", "urgency", "started_at", "opened_at", "title")
 TIMELINE_COLUMNS = ("seq", "at", "kind", "state", "actor", "said")
 DIGEST_COLUMNS = ("model", "kind", "subject", "started_at", "said")
+SILENCE_COLUMNS = ("model", "kind", "starts_at", "ends_at", "actor", "reason")
 STATS_COLUMNS = (
-    *("by", "group", "incidents", "seen_after_seconds", "acked_after_seconds"),
+    *("by", "group", "incidents", "acted_share", "seen_after_seconds", "acked_after_seconds"),
     *("mitigated_after_seconds", "resolved_after_seconds"),
 )
 _LIST_SHOWN = ("incident", "models", "state", "urgency", "since", "what")
 _TIMELINE_SHOWN = ("when", "what", "by", "")
 _DIGEST_SHOWN = ("model", "finding", "since", "")
-_STATS_SHOWN = ("by", "", "incidents", "seen after", "acked after", "mitigated after", "resolved after")
+_SILENCES_SHOWN = ("silent", "finding", "from", "until", "")
+_STATS_SHOWN = ("by", "", "incidents", "acted on", "seen after", "acked after", "mitigated after", "resolved after")
 
 
-def incident_list(incidents: Sequence[Timeline], alerts: Iterable[Alert], *, now: int, zone: str = "UTC") -> Answer:
+def incident_list(
+    incidents: Sequence[Timeline],
+    alerts: Iterable[Alert],
+    silences: Iterable[Silence] = (),
+    *,
+    now: int,
+    zone: str = "UTC",
+) -> Answer:
     """What is wrong now? Open incidents, the latest others, and what is noticed that nobody has to look at now.
 
     Args:
         incidents: All incidents with their timelines.
         alerts: What is wrong with the models.
+        silences: When nobody is told; those that are over are left out.
         now: The time the answer is for.
         zone: The zone its times are shown in.
     """
@@ -68,7 +78,21 @@ def incident_list(incidents: Sequence[Timeline], alerts: Iterable[Alert], *, now
         (),
         now,
         zone,
-        (Table("incidents", LIST_COLUMNS, rows, _LIST_SHOWN, lines[:_SHOWN]), digest),
+        (Table("incidents", LIST_COLUMNS, rows, _LIST_SHOWN, lines[:_SHOWN]), digest, _silences(silences, now, zone)),
+    )
+
+
+def _silences(silences: Iterable[Silence], now: int, zone: str) -> Table:
+    kept = [one for one in silences if one.ends_at > now]
+    return Table(
+        "silences",
+        SILENCE_COLUMNS,
+        [(one.model, one.kind, one.starts_at, one.ends_at, one.actor, one.reason) for one in kept],
+        _SILENCES_SHOWN,
+        [
+            (one.model or "(all)", one.kind or "(any)", text(one.starts_at, zone), text(one.ends_at, zone), one.reason)
+            for one in kept
+        ],
     )
 
 
@@ -118,12 +142,15 @@ def incident_stats(incidents: Sequence[Timeline], decisions: Sequence[Recorded],
         for model in one[0].models:
             groups.setdefault(("model", model), []).append(one)
         groups.setdefault(("found by", one[0].found_by), []).append(one)
+    done = {one.decision_id for one in decisions if one.is_carried_out and one.decision.action not in _TELLING}
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for (by, group), found in sorted(groups.items()):
+        acted = _acted_share(found, done)
         took = [_median(_took(one, state) for one in found) for state in (None, *_TURNS)]
-        rows.append((by, group, len(found), *(None if one is None else one / 1e6 for one in took)))
-        lines.append((by, group, f"{len(found):,}", *("" if one is None else duration_text(int(one)) for one in took)))
+        rows.append((by, group, len(found), acted, *(None if one is None else one / 1e6 for one in took)))
+        told = ("" if one is None else duration_text(int(one)) for one in took)
+        lines.append((by, group, f"{len(found):,}", "" if acted is None else number(acted, "share"), *told))
     prevented = [one for one in decisions if one.decision.rule == "red_line" and one.is_carried_out]
     said = f"{counted(len(prevented), 'candidate')} rolled back before all units met it: incidents prevented"
     if not incidents:
@@ -132,7 +159,7 @@ def incident_stats(incidents: Sequence[Timeline], decisions: Sequence[Recorded],
         "incident_stats",
         "",
         Verdict.OK,
-        f"{counted(len(incidents), 'incident')}, half of them seen within {lines[0][3]}",
+        f"{counted(len(incidents), 'incident')}, half of them seen within {lines[0][4]}",
         (said, "medians; what has not happened yet is left out"),
         (),
         now,
@@ -141,6 +168,19 @@ def incident_stats(incidents: Sequence[Timeline], decisions: Sequence[Recorded],
     )
 
 
+def _acted_share(incidents: Iterable[Timeline], done: Collection[str]) -> float | None:
+    """Return the share of incidents that are over about which something was done: others told people in vain."""
+    acted = [
+        any(event.key in done or (event.actor != SETPOINT and event.kind not in _NOTHING) for event in events)
+        for _, events in incidents
+        if events[-1].state.is_over
+    ]
+    return sum(acted) / len(acted) if acted else None
+
+
+_TELLING = ("page", "ticket", "webhook")
+_NOTHING = ("opened", "resolved")
+"""What a person writes who only closes an incident."""
 _TURNS = (IncidentState.ACKED, IncidentState.MITIGATED, IncidentState.RESOLVED)
 
 

@@ -99,6 +99,7 @@ def silence(
     model: Annotated[str, typer.Argument(help="The model, or all.")],
     length: Annotated[str, typer.Option("--for", help="How long, such as 2h; it always ends.")],
     reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    since: Annotated[str, typer.Option("--from", help="When it begins: a maintenance window. [default: now]")] = "",
     kind: Annotated[str, typer.Option("--kind", help="Only findings of this kind.")] = "",
     actor: Actor = "",
     store: Store = None,
@@ -106,7 +107,8 @@ def silence(
     """Tell nobody about a model for a while: a maintenance window, or a known fault."""
     from setpoint.project.incidents import silence as silenced
 
-    print(silenced(chosen_store(store), model, kind=kind, length=length, reason=reason, actor=actor))
+    path = chosen_store(store)
+    print(silenced(path, model, kind=kind, length=length, reason=reason, actor=actor, since=since))
 
 
 @incident.command("test-page")

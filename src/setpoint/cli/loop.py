@@ -23,12 +23,13 @@ def tick(store: Store = None) -> None:
     """Ship, close hours, run the checks, move rollouts, act, tell. Run it from cron; as often as you like."""
     from setpoint.connect.notify import send
     from setpoint.control.loop import tick as run_tick
+    from setpoint.project.retraining import training
     from setpoint.project.runbooks import asking
     from setpoint.store.layout import Layout
 
     path = chosen_store(store)
     try:
-        done = run_tick(Layout.open(path), send=send, ask=asking(path))
+        done = run_tick(Layout.open(path), send=send, ask=asking(path), train=training(path))
     except StoreBusy:
         print("another process runs the loop: nothing to do")
         return
@@ -49,6 +50,7 @@ def run(
     """Run the loop in the foreground until it is told to end. Several may run: one of them does the work."""
     from setpoint.connect.notify import send
     from setpoint.control.loop import run as run_loop
+    from setpoint.project.retraining import training
     from setpoint.project.runbooks import asking
     from setpoint.store.layout import Layout
 
@@ -66,6 +68,7 @@ def run(
         layout,
         send=send,
         ask=ask,
+        train=training(path),
         every_seconds=every,
         tick_seconds=ticks,
         for_seconds=hours * 3600.0 or None,

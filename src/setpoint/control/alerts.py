@@ -23,6 +23,7 @@ from setpoint.core.finding import (
 from setpoint.core.incident import Alert, Silence, Urgency, most_urgent
 from setpoint.core.model import Model
 from setpoint.core.objective import FAST_BURN, SLOW_BURN
+from setpoint.core.retraining import FAILED_RETRAINING
 
 TOGETHER = DAY
 """Findings that begin within this of each other began by the same change: some are seen a day at a time."""
@@ -40,6 +41,7 @@ EXPLAINS = (
     "changed_delay",
     "new_outcome_source",
     PAUSED_ROLLOUT,
+    FAILED_RETRAINING,
     "cascade_loss",
     "concept_drift",
     GUARDRAIL,
@@ -120,7 +122,7 @@ def by_cause(alerts: Iterable[Alert]) -> list[list[Alert]]:
     for alert in sorted(alerts, key=lambda one: (one.kind, one.subject, one.started_at, one.model)):
         last = found[-1][-1] if found else None
         # What is about a model's own guardrail or rollout has another cause in each.
-        is_shared = alert.kind not in {GUARDRAIL, PAUSED_ROLLOUT}
+        is_shared = alert.kind not in {GUARDRAIL, PAUSED_ROLLOUT, FAILED_RETRAINING, *_BURNS}
         is_same = last is not None and (last.kind, last.subject) == (alert.kind, alert.subject) and is_shared
         if last is not None and is_same and alert.started_at - last.started_at <= TOGETHER:
             found[-1].append(alert)

@@ -14,6 +14,7 @@ from setpoint.control.guardrails import act
 from setpoint.control.incidents import Timeline, update_incidents
 from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.control.paging import Send, deliver, tell
+from setpoint.control.retraining import Train, failed_retrainings, give_up_lost
 from setpoint.control.rollout_checks import paused_rollouts
 from setpoint.control.rollouts import Moved, advance
 from setpoint.control.runbooks import Ask, attach_results, run_runbook, runbook_for, runbooks_of
@@ -25,6 +26,7 @@ from setpoint.core.finding import PAUSED_ROLLOUT, Finding
 from setpoint.core.incident import Alert
 from setpoint.core.model import Model
 from setpoint.core.prices import PriceBook
+from setpoint.core.retraining import FAILED_RETRAINING
 from setpoint.core.route_plan import RoutePlan
 from setpoint.core.window import Window
 from setpoint.predictions.pricing import Repriced, reprice
@@ -35,6 +37,7 @@ from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.messages import Message
 from setpoint.store.refresh import refresh
+from setpoint.store.retrainings import retrainings_of
 from setpoint.store.shipper import LEASE as SHIPPING
 from setpoint.store.shipper import Shipment, ship
 from setpoint.store.summaries import Summaries
@@ -74,7 +77,12 @@ class Tick:
 
 
 def tick(
-    layout: Layout, *, checks: Mapping[str, Check] = CHECKS, send: Send | None = None, ask: Ask | None = None
+    layout: Layout,
+    *,
+    checks: Mapping[str, Check] = CHECKS,
+    send: Send | None = None,
+    ask: Ask | None = None,
+    train: Train | None = None,
 ) -> Tick:
     """Run the loop once for every model of a store: sense, decide, act, tell.
 
@@ -85,6 +93,7 @@ def tick(
         checks: What to look for, by the kind of finding.
         send: Delivers messages to people; without it they wait.
         ask: Answers the questions that checks of runbooks ask.
+        train: Starts retrainings that are due; without it they wait.
 
     Raises:
         StoreBusy: Another process runs the loop.
@@ -103,7 +112,12 @@ def tick(
         seen = Seen()
         for name in layout.models():
             done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
+            give_up_lost(layout, name)
             _sense(layout, layout.model(name), checks, now, done, seen)
+        if train is not None:
+            for one in retrainings_of(layout):
+                if one.state == "due":
+                    train(one)
         done.incidents = [
             _check(layout, one, ask, now)
             for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now)
@@ -119,6 +133,7 @@ def run(
     *,
     send: Send | None = None,
     ask: Ask | None = None,
+    train: Train | None = None,
     every_seconds: float = 10.0,
     tick_seconds: float = 60.0,
     for_seconds: float | None = None,
@@ -132,6 +147,7 @@ def run(
         layout: The store.
         send: Delivers messages to people.
         ask: Answers the questions that checks of runbooks ask.
+        train: Starts retrainings that are due.
         every_seconds: Between two looks at rollouts.
         tick_seconds: Between two ticks.
         for_seconds: How long in all; None for good.
@@ -145,7 +161,7 @@ def run(
     while not ended.is_set() and (for_seconds is None or time.monotonic() - begun < for_seconds):
         is_tick = time.monotonic() >= next_tick
         try:
-            yield tick(layout, send=send, ask=ask) if is_tick else look(layout, send=send)
+            yield tick(layout, send=send, ask=ask, train=train) if is_tick else look(layout, send=send)
         except StoreBusy:
             is_tick = False  # it is tried again at the next look
         if is_tick:
@@ -192,9 +208,9 @@ def _sense(layout: Layout, model: Model, checks: Mapping[str, Check], now: int, 
         done.noticed += [(name, one) for one in _note_changes(layout, evidence)]
         episodes = [episode for check in checks.values() for episode in check(evidence, now)]
         seen.changes[name] = evidence.changes(Window(now - _LATELY, now + 1))
-    episodes += paused_rollouts(layout, name)
+    episodes += paused_rollouts(layout, name) + failed_retrainings(layout, name)
     found = [finding for episode in episodes for finding in episode.findings(name, now)]
-    done.findings += write_findings(layout, name, found, kinds={*checks, PAUSED_ROLLOUT}, now=now)
+    done.findings += write_findings(layout, name, found, kinds={*checks, PAUSED_ROLLOUT, FAILED_RETRAINING}, now=now)
     open_now = open_findings(read_findings(layout, name))
     done.decided += act(layout, model, open_now)
     seen.alerts += alerts_of(model, open_now)

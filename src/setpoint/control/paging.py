@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from setpoint.control.incidents import Timeline
 from setpoint.core.clock import MICROS, text
 from setpoint.core.contacts import Contacts, Person
 from setpoint.core.errors import SetpointError, UsageError
-from setpoint.core.incident import IncidentState
+from setpoint.core.incident import Incident, IncidentState
 from setpoint.core.model import Model
 from setpoint.store.layout import Layout
-from setpoint.store.messages import Message, messages_of, put_message, update_message
+from setpoint.store.messages import SCHEMA, Message, messages_of, put_message, update_message
 
 Send = Callable[[Message], None]
 """Delivers a message, or raises."""
 
-SCHEMA = "setpoint.message/1"
 AGAIN = 15 * 60 * MICROS
 """How long after a page that nobody answers the next one goes out."""
 PAGES, ATTEMPTS = 8, 10
@@ -31,7 +29,7 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
     """Write the messages that are due about some incidents; return those that are new.
 
     Who is on call for a model is told when an incident opens and when it is over; of an urgent one that nobody has
-    acknowledged once more every 15 minutes, eight times in all.
+    acknowledged once more every 15 minutes, eight times in all, and with whom it is escalated to.
 
     Args:
         layout: The store.
@@ -49,9 +47,6 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
             continue
         for name in incident.models:
             model = layout.model(name)
-            person = _person(model, contacts, now)
-            if person is None:
-                continue
             body = {
                 "schema": SCHEMA,
                 "incident": incident.incident_id,
@@ -66,9 +61,10 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
                 "runbook": model.runbook,
                 "next": f"setpoint incident show {incident.incident_id}",
             }
-            message = _message(f"{incident.incident_id}/{turn}/{person.address}", person, body, now)
-            if put_message(layout, message):
-                written.append(message)
+            for person in _people(model, incident, state, contacts, now):
+                message = Message.to(person, f"{incident.incident_id}/{turn}/{person.address}", body, now)
+                if put_message(layout, message):
+                    written.append(message)
     return written
 
 
@@ -86,7 +82,7 @@ def tell_test(layout: Layout, model: Model, contacts: Contacts, now: int) -> Mes
         raise UsageError(msg, hint="declare owner: {team: TEAM, on_call: NAME}")
     person = contacts.on_call(model.owner.on_call, now)
     body = {"schema": SCHEMA, "model": model.name, "state": "test", "title": f"a test: {person.name} is on call"}
-    message = _message(f"test/{model.name}/{now}", person, body, now)
+    message = Message.to(person, f"test/{model.name}/{now}", body, now)
     put_message(layout, message)
     return message
 
@@ -122,15 +118,16 @@ def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
     return done
 
 
-def _person(model: Model, contacts: Contacts, now: int) -> Person | None:
-    """Return who is on call for a model; None when nobody is: the incident is then in the list alone."""
-    if model.owner is None or not model.owner.on_call:
-        return None
-    try:
-        return contacts.on_call(model.owner.on_call, now)
-    except UsageError:
-        return None
-
-
-def _message(name: str, person: Person, body: Mapping[str, object], now: int) -> Message:
-    return Message(name, person.address, person.signed_with, json.dumps({"id": name, **body}).encode(), now)
+def _people(model: Model, incident: Incident, state: IncidentState, contacts: Contacts, now: int) -> Iterator[Person]:
+    """Yield who is told about an incident of a model; nobody when nobody is on call: it is then in the list alone."""
+    owner = model.owner
+    if owner is None:
+        return
+    is_unanswered = incident.urgency == "page" and state is IncidentState.OPEN
+    is_escalated = is_unanswered and now - incident.opened_at >= owner.escalate_after
+    for name in (owner.on_call, owner.escalate_to if is_escalated else ""):
+        try:
+            if name:
+                yield contacts.on_call(name, now)
+        except UsageError:  # `plan` says that nobody is called so
+            continue

@@ -62,7 +62,8 @@ def select(evidence: RowEvidence, window: Window, findings: Sequence[Finding], p
     Args:
         evidence: The model's rows, as of the time that the data set is of.
         window: Predictions of this window.
-        findings: Findings that are open at that time: what was predicted since one began may be spoilt by it.
+        findings: Findings that are open at that time, and those that are over and freeze training data: what was
+            predicted between the begin of one and its end may be spoilt by it.
         policy: What the model declares.
 
     Raises:
@@ -144,7 +145,11 @@ def _reason(evidence: RowEvidence, findings: Sequence[Finding], policy: Training
     zone = evidence.model.timezone
     for finding in findings:
         spoilt = f"p.predicted_at >= {at(finding.started_at)}"
-        said = f"open finding: {finding.kind} {finding.subject}".rstrip() + f" since {text(finding.started_at, zone)}"
+        said = f"{finding.state} finding: {finding.kind} {finding.subject}".rstrip()
+        said += f" since {text(finding.started_at, zone)}"
+        if finding.ended_at is not None:
+            spoilt += f" AND p.predicted_at < {at(finding.ended_at)}"
+            said += f" until {text(finding.ended_at, zone)}"
         cases.append((spoilt, said))
     cases += [
         (f"p.predicted_at > {at(evidence.as_of - policy.maturity)}", IMMATURE),

@@ -57,6 +57,15 @@ class Contacts:
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
     rotas: Mapping[str, Rota] = field(default_factory=dict[str, Rota])
 
+    def knows(self, named: str) -> bool:
+        """Return whether somebody would be told.
+
+        Example:
+            >>> Contacts().knows("https://pager.example/hook"), Contacts().knows("ada")
+            (True, False)
+        """
+        return named in self.rotas or named in self.people or "://" in named
+
     def on_call(self, named: str, now: int) -> Person:
         """Return who is told: whose turn it is in a rota, a person, or whoever is behind an address.
 

@@ -99,6 +99,10 @@ class NotDelivered(SetpointError):
     """A message to a person or a service did not arrive."""
 
 
+class NotTrained(SetpointError):
+    """A team's own command made no version."""
+
+
 class StoreError(SetpointError):
     """The store cannot be used as asked."""
 

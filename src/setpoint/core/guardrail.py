@@ -9,15 +9,17 @@ from typing import Literal
 from setpoint.core.clock import HOUR
 from setpoint.core.errors import DeclarationError
 from setpoint.core.finding import DRIFT_LIMIT, MOVED, OUTPUT_DRIFT, VARYING_CONSTANT
+from setpoint.core.metric import QUALITY_METRICS
 from setpoint.core.rollout import Mode
 
-GuardrailAction = Literal["roll_back", "pause", "fall_back", "page", "ticket"]
-DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "page"})
+GuardrailAction = Literal["roll_back", "pause", "fall_back", "retrain", "freeze_training", "webhook", "page", "ticket"]
+DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "retrain", "page"})
 """What disturbs people or traffic."""
 SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMIT}
 """Findings of drift that need not be harm: they are worth a ticket, and nothing more."""
 LATENCY = re.compile(r"latency_p(\d\d)_seconds")
 COUNTED_METRICS = ("error_ratio", "violation_ratio")
+QUALITY = {metric.name for known in QUALITY_METRICS.values() for metric in known if metric.better != "none"}
 MONEY_METRICS = ("cost_per_prediction_usd", "cost_per_success_usd", "spend_usd")
 
 
@@ -36,6 +38,7 @@ class Guardrail:
         cohort: Only predictions of this cohort; of a metric of quality.
         value: The cohort's value.
         actions: What is done when it is crossed.
+        webhook: Of the action of this name: a person, a rota or an address that is told, such as one that runs a job.
         mode: Whether that is only written down, proposed, or done.
     """
 
@@ -48,6 +51,7 @@ class Guardrail:
     cohort: str = ""
     value: str = ""
     actions: tuple[GuardrailAction, ...] = ("ticket",)
+    webhook: str = ""
     mode: Mode = "observe"
 
     def __post_init__(self) -> None:
@@ -76,6 +80,11 @@ class Guardrail:
         return f"{self.metric or self.finding}{f' of {self.cohort} {self.value}' if self.cohort else ''}"
 
 
+def _tells_of_outcomes(one: Guardrail) -> bool:
+    """Whether a crossing means that answers became worse; drift alone says no such thing."""
+    return one.metric in QUALITY or one.finding == "concept_drift"
+
+
 def _faults(one: Guardrail) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if bool(one.metric) == bool(one.finding):
@@ -88,6 +97,15 @@ def _faults(one: Guardrail) -> list[tuple[str, str]]:
         found.append(("expected a cohort with a value, or neither", "write cohort: carrier, value: VX"))
     if not one.actions:
         found.append(("expected an action", "write actions: [ticket]"))
+    if ("webhook" in one.actions) != bool(one.webhook):
+        found.append(("expected the action webhook and where to, or neither", "write webhook: https://..."))
+    if "retrain" in one.actions and not _tells_of_outcomes(one):
+        found.append(
+            (
+                f"{one.metric or one.finding} says nothing about outcomes, so it cannot retrain",
+                "watch a metric of quality, or the finding concept_drift",
+            )
+        )
     disturbing = sorted(set(one.actions) & DISRUPTIVE)
     if one.finding in SUBTLE and disturbing:
         found.append(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from setpoint.core.clock import DAY
+from setpoint.core.clock import DAY, HOUR
 from setpoint.core.contract import Contract
 from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import Guardrail
@@ -14,6 +14,7 @@ from setpoint.core.metric import Direction, Distance
 from setpoint.core.objective import Objective
 from setpoint.core.rates import Rates
 from setpoint.core.reference import is_table_file
+from setpoint.core.retraining import RetrainingRules
 from setpoint.core.rollout import RolloutRules
 from setpoint.core.route_plan import Route
 
@@ -45,10 +46,19 @@ Policy = Literal["keep", "hash", "redact", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who answers for a model, and who is woken."""
+    """Who answers for a model, and who is woken.
+
+    Attributes:
+        team: Who answers for it.
+        on_call: Who is told: a rota, a person or an address; empty for nobody.
+        escalate_to: Who is told too when a page stays unanswered; empty for nobody.
+        escalate_after: How long it may, microseconds.
+    """
 
     team: str
     on_call: str = ""
+    escalate_to: str = ""
+    escalate_after: int = HOUR // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +261,7 @@ class Model:
         route: Which versions answer, as declared; a rollout may have moved on from it. None when nothing is said.
         rollout: How a candidate takes the place of the stable version; None when nobody said.
         guardrails: What may not happen, and what is done when it does.
+        retraining: How it is trained anew; None when nobody said.
         objectives: What share of requests may fail within some weeks.
         runbook: What is done when something is wrong: the name of a runbook; empty when there is none.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
@@ -288,6 +299,7 @@ class Model:
     rollout: RolloutRules | None = None
     guardrails: tuple[Guardrail, ...] = ()
     objectives: tuple[Objective, ...] = ()
+    retraining: RetrainingRules | None = None
     runbook: str = ""
     flops_per_request: float | None = None
 

@@ -38,6 +38,8 @@ class GuardrailDeclaration(Part):
         default_factory=lambda: list[GuardrailAction](["ticket"])
     )
     """What is done when it is crossed."""
+    webhook: str = ""
+    """Of the action of this name: a person, a rota or an address that is told."""
     mode: Mode = "observe"
     """Whether that is only written down, proposed, or done."""
 
@@ -67,5 +69,6 @@ def told_guardrail(one: Guardrail) -> dict[str, object]:
         "cohort": one.cohort or None,
         "value": one.value or None,
         "actions": list(one.actions),
+        "webhook": one.webhook or None,
         "mode": one.mode,
     }

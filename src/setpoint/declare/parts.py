@@ -44,10 +44,14 @@ class OwnerDeclaration(Part):
     """The team that owns the model."""
     on_call: str = ""
     """Where alerts go, such as a rota or a channel."""
+    escalate_to: str = ""
+    """Who is told too when a page stays unanswered."""
+    escalate_after: Duration = "30m"
+    """How long it may."""
 
     def to_core(self) -> core.Owner:
         """Return the core noun."""
-        return core.Owner(self.team, self.on_call)
+        return core.Owner(self.team, self.on_call, self.escalate_to, parse_duration(self.escalate_after))
 
 
 class BusinessMetricDeclaration(Part):

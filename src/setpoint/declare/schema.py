@@ -40,6 +40,7 @@ from setpoint.declare.parts import (
     SuccessDeclaration,
     TrainingDataDeclaration,
 )
+from setpoint.declare.retraining import RetrainingDeclaration
 from setpoint.declare.rollout import RolloutDeclaration
 from setpoint.declare.route import RouteDeclaration
 from setpoint.declare.spellings import (
@@ -140,6 +141,8 @@ class ModelDeclaration(Part):
     """What may not happen, and what is done when it does."""
     objectives: list[ObjectiveDeclaration] = Field(default_factory=list[ObjectiveDeclaration])
     """What share of requests may fail within some weeks: error budgets."""
+    retraining: RetrainingDeclaration | None = None
+    """How the model is trained anew: by a command of the team's own."""
     runbook: str = ""
     """What is done when something is wrong: the name of a runbook."""
     schedule: ScheduleDeclaration | None = None
@@ -317,6 +320,7 @@ class ModelDeclaration(Part):
             rollout=self.rollout and self.rollout.to_core(),
             guardrails=tuple(one.to_core() for one in self.guardrails),
             objectives=tuple(one.to_core() for one in self.objectives),
+            retraining=self.retraining and self.retraining.to_core(),
             runbook=self.runbook,
             flops_per_request=self.flops_per_request,
         )

@@ -9,11 +9,12 @@ import yaml
 
 from setpoint.core.clock import DAY, moment
 from setpoint.core.contract import Contract
-from setpoint.core.model import Cohort, Model, OutcomeKind, Success, TrainingData
+from setpoint.core.model import Cohort, Model, OutcomeKind, Owner, Success, TrainingData
 from setpoint.core.prices import STANDARD, USD, Price
 from setpoint.declare.contract import told_contract
 from setpoint.declare.guardrails import told_guardrail
 from setpoint.declare.objectives import told_objective
+from setpoint.declare.retraining import told_retraining
 from setpoint.declare.rollout import told_rollout
 from setpoint.declare.route import told_route
 from setpoint.declare.source import is_text, read_text
@@ -155,7 +156,7 @@ def _declared(model: Model) -> dict[str, object]:
         "name": model.name,
         "task": model.task.value,
         "endpoint": model.endpoint,
-        "owner": owner and {"team": owner.team, "on_call": owner.on_call or None},
+        "owner": owner and _owner(owner),
         "business_metric": metric and {"name": metric.name, "unit": metric.unit, "better": metric.better},
         "positive": model.positive,
         "success": _success(model.success),
@@ -182,6 +183,7 @@ def _declared(model: Model) -> dict[str, object]:
         "rollout": told_rollout(model.rollout),
         "guardrails": [told_guardrail(one) for one in model.guardrails],
         "objectives": [told_objective(one) for one in model.objectives],
+        "retraining": told_retraining(model.retraining),
         "runbook": model.runbook,
         "schedule": schedule
         and {"every": duration_spelling(schedule.every), "grace": duration_spelling(schedule.grace)},
@@ -241,6 +243,11 @@ def _cohort(one: Cohort) -> dict[str, object]:
         "edges": list(one.edges) or None,
         "new_for": None if one.new_for is None else duration_spelling(one.new_for) if one.new_for else FIRST,
     }
+
+
+def _owner(owner: Owner) -> dict[str, object]:
+    escalated = {"escalate_to": owner.escalate_to, "escalate_after": duration_spelling(owner.escalate_after)}
+    return {"team": owner.team, "on_call": owner.on_call or None, **(escalated if owner.escalate_to else {})}
 
 
 def _training_data(told: TrainingData) -> dict[str, object] | None:

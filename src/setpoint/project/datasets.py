@@ -12,6 +12,7 @@ import duckdb
 import msgspec
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control.guardrails import spoiling
 from setpoint.control.training_data import SELECTED, Selection, select
 from setpoint.core.clock import moment, parse_time, text
 from setpoint.core.errors import StoreReadOnly, UsageError
@@ -24,7 +25,7 @@ from setpoint.project.log import Log, StoreSource
 from setpoint.project.table_diff import diff_tables
 from setpoint.store.engines.duck import connect, literal, quoted, rows
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.findings import open_findings, read_findings
+from setpoint.store.findings import read_findings
 from setpoint.store.layout import Layout, write_atomically
 
 LOCK_SCHEMA = "setpoint.dataset/1"
@@ -121,7 +122,8 @@ def _write(
     before: dict[str, Any] | None,
 ) -> Built:
     model, as_of = evidence.model.name, evidence.as_of
-    findings = open_findings([one for one in read_findings(layout, model) if one.recorded_at <= as_of])
+    known = [one for one in read_findings(layout, model) if one.recorded_at <= as_of]
+    findings = spoiling(layout, model, known)
     if before is not None:
         findings = [one for one in findings if one.finding_id in before["findings"]]
     selection = select(evidence, window, findings, policy)

@@ -10,13 +10,13 @@ from setpoint.answers.incidents import incident_list, incident_stats, incident_t
 from setpoint.control.alerts import alerts_of
 from setpoint.control.incidents import Timeline, find_incident, move_incident, report_incident
 from setpoint.control.paging import Send, deliver, tell_test
-from setpoint.core.clock import parse_duration, text
+from setpoint.core.clock import parse_duration, parse_time, text
 from setpoint.core.errors import UsageError
 from setpoint.core.ids import id_maker
 from setpoint.core.incident import EventKind, Silence
 from setpoint.store.decisions import decisions_of
 from setpoint.store.findings import open_findings, read_findings
-from setpoint.store.incidents import add_silence, incidents_of
+from setpoint.store.incidents import add_silence, incidents_of, silences_of
 from setpoint.store.layout import Layout
 from setpoint.store.messages import Message
 
@@ -29,7 +29,7 @@ def list_incidents(store: Path) -> Answer:
         for name in layout.models()
         for alert in alerts_of(layout.model(name), open_findings(read_findings(layout, name)))
     ]
-    return incident_list(incidents_of(layout), alerts, now=layout.clock.now())
+    return incident_list(incidents_of(layout), alerts, silences_of(layout), now=layout.clock.now())
 
 
 def show_incident(store: Path, incident_id: str) -> Answer:
@@ -63,11 +63,20 @@ def report(store: Path, model: str, said: str, *, actor: str = "") -> Timeline:
     return report_incident(layout, layout.model(model).name, said, actor=actor or getpass.getuser())
 
 
-def silence(store: Path, model: str, *, kind: str, length: str, reason: str, actor: str = "") -> str:
+def silence(store: Path, model: str, *, kind: str, length: str, reason: str, actor: str = "", since: str = "") -> str:
     """Tell nobody about a model, or one kind of finding, for a while; return it in words.
 
+    Args:
+        store: The store's folder.
+        model: Its name, or `all`.
+        kind: Of the findings; empty for every kind.
+        length: How long, such as `2h`.
+        reason: Why.
+        actor: Who says so; the user by default.
+        since: When it begins, in the model's zone; now by default.
+
     Raises:
-        UsageError: Nobody says why.
+        UsageError: Nobody says why, or it is over already.
     """
     if not reason:
         msg = "a silence without a reason"
@@ -75,9 +84,15 @@ def silence(store: Path, model: str, *, kind: str, length: str, reason: str, act
     layout = Layout.open(store)
     now = layout.clock.now()
     name = "" if model == "all" else layout.model(model).name
-    ends_at = now + parse_duration(length)
-    add_silence(layout, Silence(id_maker()(now), name, kind, now, ends_at, actor or getpass.getuser(), reason))
-    return f"{kind or 'every alert'} of {name or 'all models'} is silent until {text(ends_at, 'UTC')} UTC: {reason}"
+    starts_at = parse_time(since, layout.model(name).timezone if name else "UTC") if since else now
+    ends_at = starts_at + parse_duration(length)
+    if ends_at <= now:
+        msg = f"a silence that was over at {text(ends_at, 'UTC')} UTC"
+        raise UsageError(msg, hint="name a time to come, or leave --from out")
+    add_silence(layout, Silence(id_maker()(now), name, kind, starts_at, ends_at, actor or getpass.getuser(), reason))
+    begins = f"from {text(starts_at, 'UTC')} " if since else ""
+    told = f"{begins}until {text(ends_at, 'UTC')} UTC"
+    return f"{kind or 'every alert'} of {name or 'all models'} is silent {told}: {reason}"
 
 
 def prove_delivery(store: Path, model: str, send: Send) -> Message:

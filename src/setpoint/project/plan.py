@@ -231,7 +231,7 @@ def plan(folder: Path) -> Plan:
     except StoreMissing:
         layout = None
     in_force = {name: model for name in (layout.models() if layout else ()) if (model := _in_force(layout, name))}
-    found = [_planned(layout, model, in_force.get(name)) for name, model in project.models.items()]
+    found = [_planned(layout, model, in_force.get(name), project.contacts) for name, model in project.models.items()]
     dropped = [
         ModelPlan(model, is_new=False, is_dropped=True, changes=(), storage=None)
         for name, model in in_force.items()
@@ -363,7 +363,15 @@ def _in_force(layout: Layout | None, name: str) -> Model | None:
         raise StoreError(msg, hint=f"delete models/{name}.json in the store, then apply again") from error
 
 
-def _planned(layout: Layout | None, declared: Model, before: Model | None) -> ModelPlan:
+def _strangers(contacts: Contacts, model: Model) -> Iterator[str]:
+    """Yield whom an owner names and nobody is called: they would not be told."""
+    owner = model.owner
+    for key, name in (("on_call", owner.on_call), ("escalate_to", owner.escalate_to)) if owner else ():
+        if name and not contacts.knows(name):
+            yield f"owner.{key}: nobody is called {name}, so nobody is told: declare on_call in setpoint.yaml"
+
+
+def _planned(layout: Layout | None, declared: Model, before: Model | None, contacts: Contacts) -> ModelPlan:
     now, seen = 0 if layout is None else layout.clock.now(), watched(layout, declared)
     model = with_history(declared, before, now)
     known = before or Model(declared.name)
@@ -389,6 +397,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None) -> Mo
             *_left_route(model, known),
             *_moved_on(layout, model),
             *_tighter(layout, model),
+            *_strangers(contacts, model),
             *seen.doubts,
         ),
         unfed=seen.unfed,

@@ -46,7 +46,7 @@ _USUAL_WITHIN = 7 * DAY
 
 
 def start_rollout(
-    store: Path, model: str, candidate: str, *, stable: str = "", actor: str = ""
+    store: Path, model: str, candidate: str, *, stable: str = "", actor: str = "", least_shadow: int = 0
 ) -> tuple[Rollout, RolloutEvent]:
     """Begin the rollout of a candidate, by the rules that are declared now.
 
@@ -56,6 +56,7 @@ def start_rollout(
         candidate: The version that is to take the place of the stable one.
         stable: The version that answers now; the one of the route in force, or of the traffic, by default.
         actor: Who begins it; the user of this process by default.
+        least_shadow: How long it is asked in shadow at least, microseconds, whatever is declared.
 
     Raises:
         UsageError: The versions are the same, several share the traffic already, or nothing feeds a red line.
@@ -66,6 +67,7 @@ def start_rollout(
     now = layout.clock.now()
     with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
         rollout = _drafted(layout, evidence, candidate, stable, now)
+    rollout = replace(rollout, rules=replace(rollout.rules, shadow=max(rollout.rules.shadow, least_shadow)))
     return rollout, start(layout, rollout, actor=actor or getpass.getuser())
 
 

@@ -1,4 +1,4 @@
-"""The tables of incidents, silences and messages, beside those of rollouts."""
+"""The tables of incidents, silences, messages and retrainings, beside those of rollouts."""
 
 from __future__ import annotations
 
@@ -48,4 +48,17 @@ MESSAGES = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("due_at", sa.BigInteger, nullable=False),
     sa.Column("error", sa.String, nullable=False),
+)
+RETRAININGS = sa.Table(
+    "retrainings",
+    METADATA,
+    sa.Column("retraining_id", sa.String, primary_key=True),
+    sa.Column("model", sa.String, nullable=False, index=True),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger, nullable=True),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("said", sa.String, nullable=False),
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import sqlalchemy as sa
 
+from setpoint.core.contacts import Person
 from setpoint.store.control_tables import as_noun, deciding, reading
 from setpoint.store.incident_tables import MESSAGES
 from setpoint.store.layout import Layout
 
+SCHEMA = "setpoint.message/1"
 MessageState = Literal["waiting", "delivered", "given_up"]
 
 
@@ -39,6 +43,12 @@ class Message:
     attempts: int = 0
     due_at: int = 0
     error: str = ""
+
+    @classmethod
+    def to(cls, person: Person, message_id: str, body: Mapping[str, object], now: int) -> Self:
+        """Return a message to somebody, with its name in it."""
+        text = json.dumps({"id": message_id, **body}).encode()
+        return cls(message_id, person.address, person.signed_with, text, now)
 
 
 def put_message(layout: Layout, message: Message) -> bool:
