@@ -13,6 +13,7 @@ from setpoint.cli import app
 from setpoint.cli.options import Store, chosen_store, say
 from setpoint.core.errors import StoreBusy
 from setpoint.core.metric import counted
+from setpoint.core.verdict import EXIT_INTERNAL
 
 if TYPE_CHECKING:
     from setpoint.control.loop import Tick
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @app.command()
 def tick(store: Store = None) -> None:
     """Ship, close hours, run the checks, move rollouts, act, tell. Run it from cron; as often as you like."""
-    from setpoint.connect.notify import send
+    from setpoint.connect.notify import beat, send
     from setpoint.control.loop import tick as run_tick
     from setpoint.project.retraining import training
     from setpoint.project.runbooks import asking
@@ -29,7 +30,7 @@ def tick(store: Store = None) -> None:
 
     path = chosen_store(store)
     try:
-        done = run_tick(Layout.open(path), send=send, ask=asking(path), train=training(path))
+        done = run_tick(Layout.open(path), send=send, ask=asking(path), train=training(path), beat=beat)
     except StoreBusy:
         print("another process runs the loop: nothing to do")
         return
@@ -38,6 +39,8 @@ def tick(store: Store = None) -> None:
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
     for line in _lines(done):
         say(line)
+    if done.failing:
+        raise typer.Exit(EXIT_INTERNAL)
 
 
 @app.command()
@@ -48,7 +51,7 @@ def run(
     store: Store = None,
 ) -> None:
     """Run the loop in the foreground until it is told to end. Several may run: one of them does the work."""
-    from setpoint.connect.notify import send
+    from setpoint.connect.notify import beat, send
     from setpoint.control.loop import run as run_loop
     from setpoint.project.retraining import training
     from setpoint.project.runbooks import asking
@@ -69,6 +72,7 @@ def run(
         send=send,
         ask=ask,
         train=training(path),
+        beat=beat,
         every_seconds=every,
         tick_seconds=ticks,
         for_seconds=hours * 3600.0 or None,
@@ -94,7 +98,16 @@ def _lines(done: Tick) -> Iterator[str]:
         yield f"{model}: {repriced.text}"
     for finding in done.findings:
         yield f"{finding.model}: {finding.state} {finding.kind}: {finding.said}"
+    yield from _told(done)
+
+
+def _told(done: Tick) -> Iterator[str]:
+    """Yield what people were told, and what could not be looked at."""
     for incident, events in done.incidents:
         yield f"incident {incident.incident_id} is {events[-1].state}: {incident.title}"
+    for model, failing in done.failing.items():
+        yield f"{model} cannot be looked at: {failing.said}"
+    if done.unheard:
+        yield f"heartbeat: {done.unheard}"
     for message in done.delivered:
         yield f"{message.address}: {message.state}{f': {message.error}' if message.error else ''}"

@@ -35,6 +35,20 @@ def send(message: Message) -> None:
         _notify(message)
 
 
+def beat(address: str) -> None:
+    """Ask an address, so that whoever watches it knows that the loop lives.
+
+    Raises:
+        NotDelivered: It did not answer.
+    """
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS):  # noqa: S310 — http or https, as declared
+            return
+    except (URLError, OSError, HTTPException, ValueError) as error:
+        msg = f"{address} cannot be reached: {getattr(error, 'reason', error)}"
+        raise NotDelivered(msg, hint="the next tick asks again") from error
+
+
 def signature(secret: str, body: bytes, seconds: int) -> str:
     """Return the signature of a body sent at a time; what a receiver compares with.
 

@@ -24,7 +24,10 @@ from setpoint.core.incident import Alert, Silence, Urgency, most_urgent
 from setpoint.core.model import Model
 from setpoint.core.objective import FAST_BURN, SLOW_BURN
 from setpoint.core.retraining import FAILED_RETRAINING
+from setpoint.store.heartbeat import Failing
 
+FAILED_CHECKS = "failed_checks"
+"""What is wrong when the loop itself is: not what a check finds, but that none could be run."""
 TOGETHER = DAY
 """Findings that begin within this of each other began by the same change: some are seen a day at a time."""
 
@@ -114,6 +117,15 @@ def _urgency(model: Model, finding: Finding) -> Urgency:
     if finding.kind == GUARDRAIL:  # one that is only observed is to show how often it would have told somebody
         return "ticket" if any(one.mode != "observe" for one in guardrails) else "digest"
     return "ticket" if finding.severity == "breach" or guardrails else "digest"
+
+
+def unseen(model: str, failing: Failing, now: int) -> list[Alert]:
+    """Return the alert of a model that the loop cannot look at, once it failed before: what fails once may be busy."""
+    if failing.since == now:
+        return []
+    said = f"{model} cannot be looked at: {failing.said}"
+    name = f"{FAILED_CHECKS}/{model}/{failing.since}"
+    return [Alert(model, FAILED_CHECKS, "", failing.since, "ticket", said, (name,))]
 
 
 def by_cause(alerts: Iterable[Alert]) -> list[list[Alert]]:

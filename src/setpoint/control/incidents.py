@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from setpoint.control.alerts import by_cause, silenced
+from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import Finding
 from setpoint.core.incident import Alert, EventKind, Incident, IncidentEvent, IncidentState, most_urgent
@@ -29,6 +29,8 @@ def update_incidents(
     findings: Mapping[str, Finding],
     changes: Mapping[str, Sequence[Change]],
     now: int,
+    *,
+    unseen: Collection[str] = (),
 ) -> list[Timeline]:
     """Bring incidents up to what is wrong now; return those that changed.
 
@@ -40,6 +42,7 @@ def update_incidents(
         findings: The findings behind that, by their identifiers.
         changes: By model, what was changed lately.
         now: Microseconds.
+        unseen: Models that could not be looked at: nothing of theirs is over.
 
     Raises:
         StoreBusy: Somebody else does the same.
@@ -59,7 +62,8 @@ def update_incidents(
     still = {name for one in alerts for name in (*one.findings, *one.silenced)}
     for incident, events in known:
         found = _findings_of(events)  # none of what a person reported: that is over when a person says so
-        if found and not events[-1].state.is_over and not found & still:
+        is_unseen = bool(set(incident.models) & set(unseen)) and incident.kind != FAILED_CHECKS
+        if found and not events[-1].state.is_over and not found & still and not is_unseen:
             done = _event(events, now, "resolved", SETPOINT, "what was found is over")
             add_events(layout, [done])
             changed.append((incident, [*events, done]))
@@ -183,8 +187,12 @@ def _fresh(
     """Yield an entry for each finding and decision that the timeline does not tell of yet."""
     written = list(events)
     told = {event.key for event in events}
-    wanted = [findings[name] for alert in group for name in alert.findings]
-    said = [(one.recorded_at, "finding", f"{one.model}: {one.kind}: {one.said}", one.finding_id) for one in wanted]
+    said: list[tuple[int, str, str, str]] = []
+    for alert in group:
+        for name in alert.findings:
+            one = findings.get(name)  # none of a model that cannot be looked at: the alert says it all
+            at, words = (one.recorded_at, f"{one.kind}: {one.said}") if one else (alert.started_at, alert.said)
+            said.append((at, "finding", f"{alert.model}: {words}", name))
     for model in incident.models:
         said += [
             (one.at, "decision", f"{model}: {one.decision.action}: {one.decision.said}", one.decision_id)

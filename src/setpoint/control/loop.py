@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from setpoint.control.alerts import alerts_of
+import duckdb
+
+from setpoint.control.alerts import alerts_of, unseen
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
 from setpoint.control.incidents import Timeline, update_incidents
@@ -21,7 +23,7 @@ from setpoint.control.runbooks import Ask, attach_results, run_runbook, runbook_
 from setpoint.control.tightening import tighten
 from setpoint.core.clock import DAY
 from setpoint.core.decision import Recorded
-from setpoint.core.errors import StoreBusy
+from setpoint.core.errors import SetpointError, StoreBusy
 from setpoint.core.finding import PAUSED_ROLLOUT, Finding
 from setpoint.core.incident import Alert
 from setpoint.core.model import Model
@@ -32,6 +34,7 @@ from setpoint.core.window import Window
 from setpoint.predictions.pricing import Repriced, reprice
 from setpoint.store.evidence import Change, RowEvidence
 from setpoint.store.findings import open_findings, read_findings, write_findings
+from setpoint.store.heartbeat import Failing, Heartbeat, last_heartbeat, write_heartbeat
 from setpoint.store.incidents import incidents_of
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
@@ -61,6 +64,8 @@ class Tick:
         told: Messages that were written.
         delivered: Messages that were tried, and what became of them.
         repriced: Model and what became of its calls that had no price, or cost another amount now.
+        failing: Models that it could not look at, and why.
+        unheard: Why the address of the heartbeat was not reached; empty when it was, or there is none.
     """
 
     shipment: Shipment | None = None
@@ -74,6 +79,8 @@ class Tick:
     told: list[Message] = field(default_factory=list[Message])
     delivered: list[Message] = field(default_factory=list[Message])
     repriced: list[tuple[str, Repriced]] = field(default_factory=list[tuple[str, Repriced]])
+    failing: dict[str, Failing] = field(default_factory=dict[str, Failing])
+    unheard: str = ""
 
 
 def tick(
@@ -83,10 +90,12 @@ def tick(
     send: Send | None = None,
     ask: Ask | None = None,
     train: Train | None = None,
+    beat: Callable[[str], None] | None = None,
 ) -> Tick:
     """Run the loop once for every model of a store: sense, decide, act, tell.
 
-    Run it as often as you like: twice, late or in parallel it leaves the same tables.
+    Run it as often as you like: twice, late or in parallel it leaves the same tables. A model that cannot be looked at
+    does not keep the others from it; when it fails twice running, that is an incident.
 
     Args:
         layout: The store.
@@ -94,13 +103,15 @@ def tick(
         send: Delivers messages to people; without it they wait.
         ask: Answers the questions that checks of runbooks ask.
         train: Starts retrainings that are due; without it they wait.
+        beat: Asks the address of the heartbeat.
 
     Raises:
         StoreBusy: Another process runs the loop.
         StoreReadOnly: The store cannot be written.
     """
-    done = Tick()
+    done, begun, wrong = Tick(), time.monotonic(), None
     with layout.lease(LEASE):
+        before = last_heartbeat(layout) or Heartbeat()
         try:
             done.shipment = ship(layout)
         except StoreBusy:
@@ -111,21 +122,46 @@ def tick(
         book = layout.price_book()
         seen = Seen()
         for name in layout.models():
-            done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
-            give_up_lost(layout, name)
-            _sense(layout, layout.model(name), checks, now, done, seen)
+            try:
+                done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
+                give_up_lost(layout, name)
+                _sense(layout, layout.model(name), checks, now, done, seen)
+            except Exception as error:  # noqa: BLE001 — the other models are looked at whatever it is
+                wrong = error if not isinstance(error, SetpointError | OSError | duckdb.Error) else wrong
+                known = before.failing.get(name)
+                done.failing[name] = Failing(known.since if known else now, _words(error))
+                seen.alerts += unseen(name, done.failing[name], now)
         if train is not None:
             for one in retrainings_of(layout):
                 if one.state == "due":
                     train(one)
         done.incidents = [
             _check(layout, one, ask, now)
-            for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now)
+            for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now, unseen=done.failing)
         ]
         done.told = tell(layout, incidents_of(layout), layout.contacts(), now)
         if send is not None:
             done.delivered = deliver(layout, send, now)
+        write_heartbeat(layout, Heartbeat(time.time(), time.monotonic() - begun, done.failing))
+        done.unheard = _beat(layout, beat) if beat is not None and not done.failing else ""
+    if wrong is not None:  # a mistake of ours is not hidden, only later
+        raise wrong
     return done
+
+
+def _beat(layout: Layout, beat: Callable[[str], None]) -> str:
+    address = layout.contacts().heartbeat
+    try:
+        if address:
+            beat(address)
+    except SetpointError as error:
+        return error.message
+    return ""
+
+
+def _words(error: Exception) -> str:
+    first = str(error).splitlines()[0] if str(error) else ""
+    return error.message if isinstance(error, SetpointError) else f"{type(error).__name__}: {first}"
 
 
 def run(
@@ -134,6 +170,7 @@ def run(
     send: Send | None = None,
     ask: Ask | None = None,
     train: Train | None = None,
+    beat: Callable[[str], None] | None = None,
     every_seconds: float = 10.0,
     tick_seconds: float = 60.0,
     for_seconds: float | None = None,
@@ -148,6 +185,7 @@ def run(
         send: Delivers messages to people.
         ask: Answers the questions that checks of runbooks ask.
         train: Starts retrainings that are due.
+        beat: Asks the address of the heartbeat.
         every_seconds: Between two looks at rollouts.
         tick_seconds: Between two ticks.
         for_seconds: How long in all; None for good.
@@ -161,7 +199,7 @@ def run(
     while not ended.is_set() and (for_seconds is None or time.monotonic() - begun < for_seconds):
         is_tick = time.monotonic() >= next_tick
         try:
-            yield tick(layout, send=send, ask=ask, train=train) if is_tick else look(layout, send=send)
+            yield tick(layout, send=send, ask=ask, train=train, beat=beat) if is_tick else look(layout, send=send)
         except StoreBusy:
             is_tick = False  # it is tried again at the next look
         if is_tick:

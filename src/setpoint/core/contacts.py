@@ -52,10 +52,17 @@ class Rota:
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """Everybody who can be told something, by name."""
+    """Everybody who can be told something, by name.
+
+    Attributes:
+        people: Those who can be.
+        rotas: In which they take turns.
+        heartbeat: The address that is asked after each tick that could look at every model; empty for none.
+    """
 
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
     rotas: Mapping[str, Rota] = field(default_factory=dict[str, Rota])
+    heartbeat: str = ""
 
     def knows(self, named: str) -> bool:
         """Return whether somebody would be told.

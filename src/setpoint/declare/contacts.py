@@ -47,7 +47,7 @@ OnCall = dict[
 ]
 
 
-def contacts_of(told: OnCall) -> Contacts:
+def contacts_of(told: OnCall, heartbeat: str = "") -> Contacts:
     """Return who is who.
 
     Raises:
@@ -65,4 +65,4 @@ def contacts_of(told: OnCall) -> Contacts:
             if strangers:
                 refuse(f"found {strangers[0]} in the rota {name}, expected a person", "declare their address beside it")
             rotas[name] = Rota(name, tuple(one.members), parse_time(one.since), parse_duration(one.every))
-    return Contacts(people, rotas)
+    return Contacts(people, rotas, heartbeat)

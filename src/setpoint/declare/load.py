@@ -107,7 +107,9 @@ def load_project(folder: Path) -> Project:
     else:
         if not problems:
             store = project.store if "://" in project.store else str(folder / project.store)
-            return Project(store, models, tuple(files), prices, contacts_of(project.on_call), runbooks)
+            return Project(
+                store, models, tuple(files), prices, contacts_of(project.on_call, project.heartbeat), runbooks
+            )
     raise declaration_error(problems) from None
 
 

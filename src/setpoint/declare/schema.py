@@ -362,6 +362,17 @@ class ProjectDeclaration(Part):
     on_call: OnCall = Field(default_factory=dict)
     """Who is told, by name: a person with an address, or a rota with members; an owner's on_call names one."""
 
+    heartbeat: str = ""
+    """An http address that is asked after each tick that could look at every model: whoever watches it hears when the
+    loop itself stands still."""
+
+    @field_validator("heartbeat")
+    @classmethod
+    def _is_address(cls, heartbeat: str) -> str:
+        if heartbeat and not heartbeat.startswith(("http://", "https://")):
+            refuse(f"found {heartbeat}, expected an address such as https://hc.example/ping/setpoint")
+        return heartbeat
+
     @model_validator(mode="after")
     def _members_are_people(self) -> Self:
         contacts_of(self.on_call)

@@ -23,6 +23,7 @@ from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 from setpoint.feedback.quality import odd_outcome_words
 from setpoint.store.engines.duck import at, literal, rows
+from setpoint.store.heartbeat import last_heartbeat
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import FORMAT, Layout, ReplayClock
 from setpoint.store.matching import odd_outcome
@@ -33,6 +34,7 @@ from setpoint.store.summaries import Summaries
 LOSS_WINDOW_SECONDS = 0.2
 COUNTS_LOSS_WINDOW_SECONDS = 5.0
 _LATE_SECONDS = 300.0
+_LOOP_LATE_SECONDS = 7200.0  # whoever runs it from cron does so every hour at least
 _TIGHT = 0.05
 _AHEAD = 300 * MICROS
 _TORN = "torn last line"
@@ -76,6 +78,7 @@ def doctor(store: Path) -> Answer:
                 look_at(found, model)
             except StoreError as error:
                 found.check(f"{model}: damage", error.message, is_bad=True)
+    _loop(found)
     _disk(found)
     clock = found.layout.clock
     is_replay = isinstance(clock, ReplayClock)
@@ -136,6 +139,22 @@ def _spool(found: _Examination, model: str) -> None:
     late = ": run `setpoint tick`" if is_late else ""
     found.check(f"{model}: spool", f"{lag}{late}" if size else "nothing waits", is_bad=is_late)
     found.note(model, unshipped_rows=waiting, unshipped_bytes=size, unshipped_torn_lines=torn, lag_seconds=oldest)
+
+
+def _loop(found: _Examination) -> None:
+    """Look at when the loop last ran, by this machine's clock."""
+    heartbeat = last_heartbeat(found.layout)
+    if heartbeat is None:
+        found.check("loop", "it never ran: run `setpoint run`, or `setpoint tick` from cron")
+        return
+    lag = time.time() - heartbeat.ticked_at
+    took = f"it took {heartbeat.took_seconds:.1f} s"
+    is_late = lag > _LOOP_LATE_SECONDS
+    late = ": is `setpoint run`, or cron, still there?" if is_late else ""
+    found.check("loop", f"last tick {duration_text(round(lag * MICROS))} ago, {took}{late}", is_bad=is_late)
+    for model, failing in heartbeat.failing.items():
+        found.check(f"{model}: checks", f"cannot be looked at: {failing.said}", is_bad=True)
+    found.note("", loop_lag_seconds=lag, tick_seconds=heartbeat.took_seconds, failing_models=len(heartbeat.failing))
 
 
 def _route(found: _Examination, model: str) -> None:

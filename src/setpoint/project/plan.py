@@ -172,6 +172,7 @@ class Plan:
                 lines += [f"  {model.model.name}: {line}" for line in model.storage.lines]
         if self.contacts is not None:
             lines.append(f"~ on_call: {', '.join([*self.contacts.people, *self.contacts.rotas]) or 'nobody'}")
+            lines += [f"~ heartbeat: {self.contacts.heartbeat}"] if self.contacts.heartbeat else []
         if self.runbooks is not None:
             told = [f"{one.name} (version {one.version})" for one in self.runbooks.values()]
             lines.append(f"~ runbooks: {', '.join(told) or 'only those that are shipped'}")

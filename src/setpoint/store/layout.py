@@ -10,6 +10,7 @@ STORE/routes/MODEL.ndjson        every plan that was, one a line
 STORE/prices.json                the price book in force
 STORE/contacts.json              who is told, as it is in force
 STORE/runbooks.json              the project's runbooks in force
+STORE/loop.json                  when the loop last ran
 STORE/control.db                 rollouts, decisions, incidents, messages
 STORE/locks/NAME                 leases, held by the kernel for a living process
 """
