@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -83,17 +85,19 @@ def recorded(endpoint: Endpoint) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.strategy)
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     xs=st.lists(st.integers(-3, 60), min_size=1, max_size=25),
     together=st.sets(st.sampled_from(["v0", "v1", "v2"])),
     is_strict=st.booleans(),
+    is_awaited=st.booleans(),
 )
 def test_a_batch_records_what_its_rows_would_one_by_one(
     route: Route,
     xs: list[int],
     together: set[str],
     is_strict: bool,  # noqa: FBT001 — drawn by its name
+    is_awaited: bool,  # noqa: FBT001 — as above
 ) -> None:
     worths = {"v0": 0.5, "v1": 1.0, "v2": 1.4}
     made = {name: Together(worth=worth, is_strict=is_strict) for name, worth in worths.items()}
@@ -116,7 +120,10 @@ def test_a_batch_records_what_its_rows_would_one_by_one(
         made_id = iter(keys)
         requests = batch._request
         batch._request = lambda details: requests({**details, "prediction_id": next(made_id)})
-        replies = batch.predict_many({"x": xs}, units=units, keys=keys, run_id="r")
+        if is_awaited:
+            replies = asyncio.run(batch.predict_many_async({"x": xs}, units=units, keys=keys, run_id="r"))
+        else:
+            replies = batch.predict_many({"x": xs}, units=units, keys=keys, run_id="r")
         found = [
             (None if r.error else r.version, r.prediction, r.score, r.is_fallback, r.calls, r.error) for r in replies
         ]
@@ -191,3 +198,56 @@ def test_what_are_no_rows_is_told_and_a_run_without_rows_is_counted() -> None:
         with Snapshot(layout, "m") as snapshot:
             counted = snapshot.connection.execute("SELECT run_id, requests FROM tallies").fetchall()
         assert counted == [("nightly", 0)]
+
+
+class Awaited:
+    """A version that has to be awaited, also for several rows."""
+
+    async def __call__(self, inputs: Inputs) -> float:
+        await asyncio.sleep(0)
+        return float(str(inputs["x"])) * 2
+
+    async def predict_many(self, rows: Sequence[Inputs]) -> list[object]:
+        await asyncio.sleep(0)
+        return [ValueError("odd") if row["x"] == 3 else float(str(row["x"])) for row in rows]
+
+
+def test_a_batch_of_coroutines_is_awaited_and_refused_where_nobody_can() -> None:
+    async def alone(inputs: Inputs) -> float:
+        return await Awaited()(inputs)
+
+    with temporary_store() as (layout, _):
+        endpoint = serving(layout, {"v1": Awaited()})
+        replies = asyncio.run(endpoint.predict_many_async({"x": [1, 2, 3]}, keys=["a", "b", "c"]))
+        assert [(reply.prediction, reply.error) for reply in replies] == [
+            (1.0, ""),
+            (2.0, ""),
+            (None, "ValueError: odd"),
+        ]
+        assert [row[1] for row in recorded(endpoint)] == ["a", "b", "c"]
+        replies = asyncio.run(serving(layout, {"v1": alone}).predict_many_async({"x": [1, 2]}))
+        assert [reply.prediction for reply in replies] == [2.0, 4.0]
+        for version in (Awaited(), alone):
+            refused = serving(layout, {"v1": version}).predict_many({"x": [1]})
+            assert refused[0].error.startswith("UsageError: version v1 is asynchronous")
+        with pytest.raises(UsageError, match="1 values for 2 rows"):
+            asyncio.run(serving(layout, {"v1": alone}).predict_many_async({"x": [1, 2]}, units=["u"]))
+
+
+def test_a_batch_that_computes_does_not_hold_up_other_coroutines() -> None:
+    leave = threading.Event()
+
+    class Slow(Together):
+        def predict_many(self, rows: Sequence[Inputs]) -> list[object]:
+            loop.call_soon_threadsafe(leave.set)  # only a loop that goes on does that
+            assert leave.wait(60)
+            return super().predict_many(rows)
+
+    async def serve(endpoint: Endpoint) -> list[Reply]:
+        return await endpoint.predict_many_async({"x": [1, 4]})
+
+    with temporary_store() as (layout, _):
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            replies = runner.run(serve(serving(layout, {"v1": Slow()})))
+        assert [reply.score for reply in replies] == [0.1, 0.2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, cast
 
@@ -70,33 +70,33 @@ class Batches:
         turns: Turns,
         together: Iterable[str],
         *,
-        ask: Callable[[Request, str, Inputs, float | None], Reply],
-        ask_many: Callable[[str, Sequence[Inputs], float | None], Sequence[Answer]],
+        ask: Callable[[Request, str, Inputs, float | None], Awaitable[Reply]],
+        ask_many: Callable[[str, Sequence[Inputs], float | None], Awaitable[Sequence[Answer]]],
         told: Callable[[Request, Inputs, Attempt, Sequence[Attempt]], Reply],
     ) -> None:
         self._turns, self._together = turns, frozenset(together)
         self._ask, self._ask_many, self._told = ask, ask_many, told
 
-    def replies(self, requests: Iterable[tuple[Request, Inputs]]) -> list[Reply]:
+    async def replies(self, requests: Iterable[tuple[Request, Inputs]]) -> list[Reply]:
         """Return a reply to each request, with its error where no version is left to ask."""
         rows: list[_Row] = []
         waiting: dict[str, list[_Row]] = {}
         for request, inputs in requests:
             row = _Row(request, inputs, self._turns.attempts(request.plan.route, request.arm.version))
             rows.append(row)
-            self._go_on(row, partial(next, row.asking), waiting)
+            await self._go_on(row, partial(next, row.asking), waiting)
         while waiting:
             version = next(iter(waiting))
-            self._go_together(version, waiting.pop(version), waiting)
+            await self._go_together(version, waiting.pop(version), waiting)
         return [row.reply for row in rows]
 
-    def _go_on(self, row: _Row, step: Callable[[], str], waiting: dict[str, list[_Row]]) -> None:
+    async def _go_on(self, row: _Row, step: Callable[[], str], waiting: dict[str, list[_Row]]) -> None:
         """Take a request to its end, or to a version that is asked for several: there it waits for others."""
         try:
             version = step()
             while version not in self._together:
                 started = time.perf_counter()
-                answer = self._answer(row, version)
+                answer = await self._answer(row, version)
                 version = row.tell(version, answer, time.perf_counter() - started)
         except StopIteration as stop:
             row.reply = self._end(row, cast("list[Attempt]", stop.value))
@@ -105,38 +105,38 @@ class Batches:
         several.append(row)
         limit = row.request.plan.route.limits.concurrent
         if limit is not None and len(several) >= limit:  # one more would be one too many at once
-            self._go_together(version, waiting.pop(version), waiting)
+            await self._go_together(version, waiting.pop(version), waiting)
 
-    def _go_together(self, version: str, rows: list[_Row], waiting: dict[str, list[_Row]]) -> None:
+    async def _go_together(self, version: str, rows: list[_Row], waiting: dict[str, list[_Row]]) -> None:
         started = time.perf_counter()
-        answers = self._answers(version, rows)
+        answers = await self._answers(version, rows)
         each = (time.perf_counter() - started) / len(rows)
         for row, answer in zip(rows, answers, strict=True):
-            self._go_on(row, partial(row.tell, version, answer, each), waiting)
+            await self._go_on(row, partial(row.tell, version, answer, each), waiting)
 
-    def _answers(self, version: str, rows: list[_Row]) -> Sequence[Answer]:
+    async def _answers(self, version: str, rows: list[_Row]) -> Sequence[Answer]:
         try:
-            answers = self._ask_many(version, [row.inputs for row in rows], _timeout(rows[0]))
+            answers = await self._ask_many(version, [row.inputs for row in rows], _timeout(rows[0]))
         except Exception as error:  # theirs, and perhaps of one row
-            return self._alone(version, rows, error)
+            return await self._alone(version, rows, error)
         if len(answers) == len(rows):
             return answers
         msg = f"version {version} gave {len(answers)} answers to {len(rows)} rows"
         return [UsageError(msg, hint="predict_many returns an answer for each row, in order")] * len(rows)
 
-    def _alone(self, version: str, rows: list[_Row], error: Exception) -> list[Answer]:
+    async def _alone(self, version: str, rows: list[_Row], error: Exception) -> list[Answer]:
         """Ask for each row alone what failed for all of them, as long as that is of any use."""
         answers: list[Answer] = []
         failures = 0
         for row in rows:
-            answer = self._answer(row, version) if failures < _ENOUGH and len(rows) > 1 else error
+            answer = await self._answer(row, version) if failures < _ENOUGH and len(rows) > 1 else error
             failures = failures + 1 if isinstance(answer, Exception) else 0
             answers.append(answer)
         return answers
 
-    def _answer(self, row: _Row, version: str) -> Answer:
+    async def _answer(self, row: _Row, version: str) -> Answer:
         try:
-            return self._ask(row.request, version, row.inputs, _timeout(row))
+            return await self._ask(row.request, version, row.inputs, _timeout(row))
         except Exception as error:  # theirs: it is told to the turns
             return error
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Unpack, cast
+from typing import TypeAlias, Unpack, cast
 from weakref import ref
 
 from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE
 from setpoint.core.route_plan import arm_of
+from setpoint.predictions.at_once import at_once, finished
 from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.copies import Copies
@@ -27,11 +28,13 @@ from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
 from setpoint.predictions.rows import Value, column, is_missing, rows_of
 from setpoint.predictions.shadows import Shadows
-from setpoint.predictions.streams import Stream, Streams
+from setpoint.predictions.streams import AsyncStream, Stream, Streams
 from setpoint.predictions.turn_rows import TurnRows
 from setpoint.predictions.turns import Attempt, Turns, billed
-from setpoint.predictions.versions import Version, Versions
+from setpoint.predictions.versions import Version, Versions, close, close_async
 from setpoint.store.layout import Layout
+
+Ask: TypeAlias = Callable[[Request, str, Mapping[str, Value], float | None], Awaitable[Reply]]
 
 
 class Endpoint:
@@ -87,10 +90,8 @@ class Endpoint:
         self._rows = TurnRows(self.recorder)
         self._copies = Copies(self._versions, self._rows, self.recorder, self.shadows)
         self._ask = self._versions.ask
-        self._batches = Batches(
-            self._turns, self._versions.together, ask=self._ask, ask_many=self._versions.ask_many, told=self._told
-        )
-        self._streams = Streams(self._turns, begin=self._versions.begin, ask=self._ask, told=self._told)
+        self._batches, self._batches_async = self._both_batches()
+        self._streams, self._streams_async = self._both_streams()
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
 
     def predict(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
@@ -106,7 +107,7 @@ class Endpoint:
             UsageError: The version is a coroutine function: use `predict_async`.
         """
         request = self._request(details)
-        route, version = request.plan.route, request.arm.version
+        version = request.arm.version
         failed: BaseException | None = None
         if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
             try:
@@ -117,6 +118,17 @@ class Endpoint:
                 seconds = time.perf_counter() - request.started
                 upstream = reply.upstream_seconds or 0.0
                 return self._told(request, inputs, Attempt(version, reply, None, seconds, upstream, reply.calls))
+        return finished(self._in_turns(request, inputs, at_once(self._ask), failed))
+
+    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
+        """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
+        return await self._in_turns(self._request(details), inputs, self._versions.ask_async)
+
+    async def _in_turns(
+        self, request: Request, inputs: Mapping[str, Value], ask: Ask, failed: BaseException | None = None
+    ) -> Reply:
+        """Ask one version after another until one answers; the first is not asked when it is known how it failed."""
+        route, version = request.plan.route, request.arm.version
         asking = self._turns.attempts(route, version)
         try:
             version = next(asking)
@@ -124,36 +136,15 @@ class Endpoint:
                 version = asking.throw(failed)
             while True:
                 try:
-                    reply = self._ask(request, version, inputs, route.limits.timeout_seconds)
-                except Exception as error:  # as above
+                    reply = await ask(request, version, inputs, route.limits.timeout_seconds)
+                except Exception as error:  # theirs: it is told to the turns
                     version = asking.throw(error)
                 else:
                     version = asking.send(reply)
         except StopIteration as stop:
             *stages, served = cast("list[Attempt]", stop.value)
             return self._told(request, inputs, served, stages)
-        except BaseException as error:  # the process is to end, which is no fault of the version: told as that
-            asking.close()
-            return self._told(request, inputs, Attempt(version, None, error))
-
-    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
-        """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
-        request = self._request(details)
-        route, version = request.plan.route, request.arm.version
-        asking = self._turns.attempts(route, version)
-        try:
-            version = next(asking)
-            while True:
-                try:
-                    reply = await self._versions.ask_async(request, version, inputs, route.limits.timeout_seconds)
-                except Exception as error:  # as in `predict`
-                    version = asking.throw(error)
-                else:
-                    version = asking.send(reply)
-        except StopIteration as stop:
-            *stages, served = cast("list[Attempt]", stop.value)
-            return self._told(request, inputs, served, stages)
-        except BaseException as error:  # as in `predict`, or the caller left
+        except BaseException as error:  # the process is to end, or the caller left: told, and no fault of the version
             asking.close()
             return self._told(request, inputs, Attempt(version, None, error))
 
@@ -183,6 +174,32 @@ class Endpoint:
         Raises:
             UsageError: What was given are no rows, or not as many units or keys.
         """
+        return finished(self._batches.replies(self._requests(inputs, units, keys, details)))
+
+    async def predict_many_async(
+        self,
+        inputs: Mapping[str, Iterable[Value]] | object,
+        *,
+        units: Iterable[str] | None = None,
+        keys: Iterable[str] | None = None,
+        **details: Unpack[BatchDetails],
+    ) -> list[Reply]:
+        """Return an answer for each row, and record them, as `predict_many`, which says what is taken and given.
+
+        A version's `predict_many` may be a coroutine function; one that is none runs in a thread. Rows that are asked
+        for alone are asked for one after another: to ask for many at once, gather what `predict_async` gives. When it
+        is cancelled, rows that were not answered yet are not recorded.
+        """
+        return await self._batches_async.replies(self._requests(inputs, units, keys, details))
+
+    def _requests(
+        self,
+        inputs: Mapping[str, Iterable[Value]] | object,
+        units: Iterable[str] | None,
+        keys: Iterable[str] | None,
+        details: BatchDetails,
+    ) -> Iterator[tuple[Request, Mapping[str, Value]]]:
+        """Return a request for each row of a batch, made when it is its turn."""
         try:
             rows = list(rows_of(inputs))
             columns = zip(rows, column(units, len(rows)), column(keys, len(rows)), strict=True)
@@ -191,7 +208,7 @@ class Endpoint:
             raise UsageError(msg, hint="pass columns of equal length, or a table") from error
         if not rows:
             self.recorder.record_many({}, **details)  # that a run came, and had none
-        return self._batches.replies(
+        return (
             (self._request({**details, "unit": unit, "key": None if key is None else str(key)}), row)  # pyright: ignore[reportArgumentType] — a unit becomes text
             for row, unit, key in columns
         )
@@ -221,6 +238,55 @@ class Endpoint:
         """
         request = self._request(details)
         return Stream(request.prediction_id, self._streams.pieces(request, inputs))
+
+    def stream_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> AsyncStream:
+        """Return an answer in pieces to coroutines, and record it at its end, as `stream`.
+
+        A version may also be an asynchronous generator function, or have one as its `stream`; its `Reply`, if it has
+        one, is what it yields last. Pieces of one that is not asynchronous are waited for in a thread.
+
+        Args:
+            inputs: Value by feature name.
+            **details: See `predict`.
+
+        Example:
+            >>> import asyncio, tempfile
+            >>> async def count(inputs):
+            ...     for piece in ("one", " two"):
+            ...         yield piece
+            >>> endpoint = Endpoint(tempfile.mkdtemp() + "/store", "counter", {"v1": count})
+            >>> async def answer():
+            ...     return [piece async for piece in endpoint.stream_async({"to": 2})]
+            >>> asyncio.run(answer())
+            ['one', ' two']
+            >>> endpoint.close()
+            True
+        """
+        request = self._request(details)
+        return AsyncStream(request.prediction_id, self._streams_async.pieces(request, inputs))
+
+    def _both_batches(self) -> tuple[Batches, Batches]:
+        """Return what answers batches in the caller's thread, and what does so for coroutines."""
+        versions = self._versions
+        made = partial(Batches, self._turns, versions.together, told=self._told)
+        return (
+            made(ask=at_once(versions.ask), ask_many=at_once(versions.ask_many)),
+            made(ask=versions.ask_async, ask_many=versions.ask_many_async),
+        )
+
+    def _both_streams(self) -> tuple[Streams, Streams]:
+        """Return the same of streams."""
+        versions = self._versions
+        made = partial(Streams, self._turns, told=self._told)
+        return (
+            made(
+                begin=at_once(versions.begin),
+                pull=at_once(versions.pull),
+                close=at_once(close),
+                ask=at_once(versions.ask),
+            ),
+            made(begin=versions.begin_async, pull=versions.pull_async, close=close_async, ask=versions.ask_async),
+        )
 
     def _own_models(self, model: str, versions: Mapping[str, Version]) -> frozenset[tuple[Path, str]]:
         """Return the models that are recorded for a request, this one and those of endpoints behind it."""

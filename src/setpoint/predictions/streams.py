@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from types import TracebackType
-from typing import Self, cast
+from functools import partial
+from types import TracebackType, coroutine
+from typing import Any, Self, TypeAlias, cast
 
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.request import Request
@@ -15,7 +16,9 @@ from setpoint.predictions.rows import Value
 from setpoint.predictions.turns import Asking, Attempt, Turns
 
 Inputs = Mapping[str, Value]
-Pieces = Generator[str, None, Reply]
+Coming: TypeAlias = Iterator[object] | AsyncIterator[object]
+Pieces: TypeAlias = Generator[object, Any, Reply]
+"""Yields pieces, and between them what a coroutine waits for; nothing of that where the caller's thread waits."""
 
 
 class Stream(Iterator[str]):
@@ -34,7 +37,7 @@ class Stream(Iterator[str]):
     def __next__(self) -> str:
         """Return the next piece."""
         try:
-            return next(self._pieces)
+            return cast("str", next(self._pieces))
         except StopIteration as stop:
             self.reply = self.reply or cast("Reply | None", stop.value)
             raise StopIteration(self.reply) from None
@@ -54,32 +57,65 @@ class Stream(Iterator[str]):
         self.close()
 
 
-def pieces_of(result: object, pull: Callable[[Iterator[object]], object], *, is_score: bool = False) -> Pieces:
-    """Yield the pieces of what a version gave: an iterator's items, or the text of an answer that comes whole.
+class AsyncStream(AsyncIterator[str]):
+    """An answer in pieces, for coroutines. Close it, or use it in an `async with`, when you stop before its end.
+
+    Attributes:
+        prediction_id: Under which it is recorded; outcomes can name it.
+        reply: The whole answer; None before its end.
+    """
+
+    def __init__(self, prediction_id: str, pieces: Pieces) -> None:
+        self.prediction_id = prediction_id
+        self.reply: Reply | None = None
+        self._pieces = pieces
+
+    async def __anext__(self) -> str:
+        """Return the next piece."""
+        found = await _next(self._pieces)
+        if isinstance(found, str):
+            return found
+        self.reply = self.reply or found
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop: what came so far is recorded, with the error `CancelledError`."""
+        with suppress(GeneratorExit):  # it had not begun
+            await _next(self._pieces, GeneratorExit())
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.aclose()
+
+
+@coroutine
+def _next(pieces: Pieces, error: BaseException | None = None) -> Generator[object, object, str | Reply | None]:
+    """Return the next piece, or the reply after the last one; until then pass on what is waited for.
 
     Args:
-        result: What the version gave.
-        pull: Gives the next item of an iterator, or raises StopIteration with the reply.
-        is_score: Whether a plain number is the score, rather than the prediction.
+        pieces: From where.
+        error: Raised inside, before that.
     """
-    if not isinstance(result, Iterator):
-        reply = Reply.of(result, is_score=is_score)
-        text = reply.text if reply.text is not None else reply.prediction
-        if isinstance(text, str):
-            yield text
-        return reply
-    coming, passed = cast("Iterator[object]", result), list[str]()
-    try:
-        while True:
-            try:
-                piece = str(pull(coming))
-            except StopIteration as stop:
-                return Reply.of(stop.value).with_text(passed)
-            passed.append(piece)
-            yield piece
-    finally:
-        with suppress(ValueError):  # one that hangs on another thread cannot be closed from here
-            getattr(coming, "close", bool)()
+    step = partial(next, pieces) if error is None else partial(pieces.throw, error)
+    while True:
+        try:
+            found = step()
+        except StopIteration as stop:
+            return cast("Reply | None", stop.value)
+        if isinstance(found, str):
+            return found
+        try:
+            told = yield found
+        except BaseException as raised:  # it is the version's turn that is cancelled
+            step = partial(pieces.throw, raised)
+        else:
+            step = partial(pieces.send, told)
 
 
 class Streams:
@@ -87,7 +123,9 @@ class Streams:
 
     Args:
         turns: Whose turn it is in a request.
-        begin: Asks a version for pieces, each of which is waited for no longer than a timeout.
+        begin: Asks a version for pieces: gives an iterator of them, or the whole answer.
+        pull: Gives the next piece of an iterator, or the reply after the last one.
+        close: Tells an iterator that no more is wanted.
         ask: Asks a version for the whole.
         told: Records a request; returns its reply, or raises the error of its last attempt.
     """
@@ -96,18 +134,21 @@ class Streams:
         self,
         turns: Turns,
         *,
-        begin: Callable[[Request, str, Inputs, float | None], Pieces],
-        ask: Callable[[Request, str, Inputs, float | None], Reply],
+        begin: Callable[[Request, str, Inputs, float | None], Awaitable[object]],
+        pull: Callable[[str, Coming, float | None], Awaitable[str | Reply]],
+        close: Callable[[Coming], Awaitable[None]],
+        ask: Callable[[Request, str, Inputs, float | None], Awaitable[Reply]],
         told: Callable[[Request, Inputs, Attempt, Sequence[Attempt]], Reply],
     ) -> None:
-        self._turns, self._begin, self._ask, self._told = turns, begin, ask, told
+        self._turns, self._ask, self._told = turns, ask, told
+        self._begin, self._pull, self._close = begin, pull, close
 
     def pieces(self, request: Request, inputs: Inputs) -> Pieces:
         """Yield the pieces of an answer, and record it at its end, whichever that is.
 
         A cascade's cheap version is asked for the whole: only then it is known whether its answer will do.
         """
-        route = request.plan.route
+        route, timeout_seconds = request.plan.route, request.plan.route.limits.timeout_seconds
         asking = self._turns.attempts(route, request.arm.version)
         asked: list[Attempt] = []
         turn = Attempt("")
@@ -116,17 +157,16 @@ class Streams:
             while True:
                 turn, began, passed = Attempt(version), time.perf_counter(), list[str]()
                 asked.append(turn)
-                coming: Pieces | None = None
                 try:
                     if route.cascade is not None and version == route.cascade.cheap:
-                        turn.reply = self._ask(request, version, inputs, route.limits.timeout_seconds)
+                        turn.reply = yield from self._ask(request, version, inputs, timeout_seconds).__await__()
                     else:
-                        coming = self._begin(request, version, inputs, route.limits.timeout_seconds)
-                        turn.reply = yield from _passing(coming, turn, passed, request.started)
+                        given = yield from self._begin(request, version, inputs, timeout_seconds).__await__()
+                        turn.reply = yield from self._passed_on(request, turn, given, passed)
                 except BaseException as error:  # theirs, or the caller wants no more, or the process is to end
                     turn.error, turn.seconds = error, time.perf_counter() - began
                     if passed or not isinstance(error, Exception):
-                        return self._broken_off(request, inputs, asked, asking, "".join(passed), coming)
+                        return self._broken_off(request, inputs, asked, asking, "".join(passed))
                     version = asking.throw(error)
                 else:
                     version = asking.send(turn.reply)
@@ -139,6 +179,25 @@ class Streams:
             yield reply.text if reply.text is not None else reply.prediction
         return reply
 
+    def _passed_on(self, request: Request, turn: Attempt, given: object, passed: list[str]) -> Pieces:
+        """Yield the pieces of what a version gave: an iterator's items, or the text of an answer that comes whole."""
+        if not isinstance(given, Iterator | AsyncIterator):
+            reply = cast("Reply", given)
+            text = reply.text if reply.text is not None else reply.prediction
+            if isinstance(text, str):
+                yield _noted(text, request, turn, passed)
+            return reply
+        coming, timeout_seconds = cast("Coming", given), request.plan.route.limits.timeout_seconds
+        try:
+            while isinstance(piece := (yield from self._pull(turn.version, coming, timeout_seconds).__await__()), str):
+                yield _noted(piece, request, turn, passed)
+            return piece.with_text(passed)
+        finally:
+            try:
+                yield from self._close(coming).__await__()
+            except Exception as told:  # what is billed all the same
+                turn.note(told)
+
     def _broken_off(
         self,
         request: Request,
@@ -146,7 +205,6 @@ class Streams:
         asked: list[Attempt],
         asking: Asking[list[Attempt]],
         text: str,
-        coming: Pieces | None,
     ) -> Reply:
         """Record an answer that ended too early; raise why, unless the caller left."""
         *stages, turn = asked
@@ -156,11 +214,6 @@ class Streams:
                 asking.throw(error)  # the version is to blame; whose turn would be next gets none
         asking.close()
         turn.note(error)
-        try:
-            if coming is not None:
-                coming.close()
-        except Exception as told:  # what it is billed all the same
-            turn.note(told)
         turn.reply = Reply(text=text)
         if not isinstance(error, GeneratorExit):
             return self._told(request, inputs, turn, stages)
@@ -170,14 +223,9 @@ class Streams:
         return turn.reply
 
 
-def _passing(coming: Pieces, turn: Attempt, passed: list[str], started: float) -> Pieces:
-    """Yield pieces, and note when the first came."""
-    while True:
-        try:
-            piece = next(coming)
-        except StopIteration as stop:
-            return cast("Reply", stop.value)
-        if turn.first_chunk_seconds is None:
-            turn.first_chunk_seconds = time.perf_counter() - started
-        passed.append(piece)
-        yield piece
+def _noted(piece: str, request: Request, turn: Attempt, passed: list[str]) -> str:
+    """Return a piece that is to be passed on, and note when the first one was."""
+    if turn.first_chunk_seconds is None:
+        turn.first_chunk_seconds = time.perf_counter() - request.started
+    passed.append(piece)
+    return piece

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeAlias, Unpack, cast
 
 from setpoint.core.errors import UsageError
+from setpoint.predictions.at_once import at_once
 from setpoint.predictions.batches import Answer, TakesMany
 from setpoint.predictions.details import RequestDetails
 from setpoint.predictions.reply import PLAIN, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.rows import Value
-from setpoint.predictions.streams import Pieces, pieces_of
+from setpoint.predictions.streams import AsyncStream, Coming
 from setpoint.predictions.threads import Late, Threads
 
 Inputs = Mapping[str, Value]
@@ -33,6 +35,10 @@ class Inner(Protocol):
         ...
 
     def stream(self, inputs: Inputs, **details: Unpack[RequestDetails]) -> Iterator[str]:
+        """Return an answer in pieces."""
+        ...
+
+    def stream_async(self, inputs: Inputs, **details: Unpack[RequestDetails]) -> AsyncIterator[str]:
         """Return an answer in pieces."""
         ...
 
@@ -94,7 +100,7 @@ class Versions:
             result = self._threads[version].result(work, timeout_seconds, late)
         if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
             return Reply(result)  # pyright: ignore[reportArgumentType] — one of those
-        _refuse_coroutine(version, result)
+        _refuse_asynchronous(version, result)
         return self._reply(result)
 
     async def ask_async(self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None) -> Reply:
@@ -104,34 +110,87 @@ class Versions:
             told: object = self._inner[version].predict_async(inputs, **request.passed_on())
         elif self._is_async[version]:
             told = self._functions[version](inputs)
+            told = _joined(cast("AsyncIterator[object]", told)) if inspect.isasyncgen(told) else told
         else:
-            begun = self._threads[version].begin(partial(self._functions[version], inputs))
-            try:
-                return self._reply(await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
-            except (TimeoutError, asyncio.CancelledError):
-                if not begun.done():
-                    begun.add_done_callback(self._told_late(request, version))
-                raise
+            work = partial(self._functions[version], inputs)
+            return self._reply(await self._in_thread(request, version, work, timeout_seconds))
         return self._reply(await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds))
 
     def ask_many(self, version: str, rows: Sequence[Inputs], timeout_seconds: float | None) -> list[Answer]:
         """Return what one of `together` answers to each row, or an error in its place."""
-        ask = partial(cast("TakesMany", self._functions[version]).predict_many, [_own(row) for row in rows])
+        ask = self._for_many(version, rows)
         found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
+        _refuse_asynchronous(version, found)
+        return self._answers(found)
+
+    async def ask_many_async(self, version: str, rows: Sequence[Inputs], timeout_seconds: float | None) -> list[Answer]:
+        """Return the same, awaited."""
+        ask = self._for_many(version, rows)
+        is_async = inspect.iscoroutinefunction(ask.func)
+        told = ask() if is_async else asyncio.wrap_future(self._threads[version].begin(ask))
+        return self._answers(await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds))
+
+    def begin(self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None) -> object:
+        """Return an iterator over the pieces of a version's answer, or the reply where it comes whole."""
+        if version in self._inner:
+            return self._inner[version].stream(inputs, **request.passed_on())
+        begin = self._in_pieces(version, inputs)
+        late = self._told_late(request, version)
+        given = begin() if timeout_seconds is None else self._threads[version].result(begin, timeout_seconds, late)
+        _refuse_asynchronous(version, given)
+        return self._given(given)
+
+    async def begin_async(
+        self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None
+    ) -> object:
+        """Return the same, awaited; the iterator may be asynchronous."""
+        if version in self._inner:
+            return self._inner[version].stream_async(inputs, **request.passed_on())
+        begin = self._in_pieces(version, inputs)
+        if any(is_quick(begin.func) for is_quick in _BEGIN_AT_ONCE):
+            given = begin()
+            if inspect.isawaitable(given):
+                given = await asyncio.wait_for(given, timeout_seconds)
+        else:
+            given = await self._in_thread(request, version, begin, timeout_seconds)
+        return self._given(given)
+
+    def pull(self, version: str, coming: Coming, timeout_seconds: float | None) -> str | Reply:
+        """Return the next piece of an answer, or its reply after the last one."""
+        pull = partial(_pulled, cast("Iterator[object]", coming))
+        if timeout_seconds is None or version in self._inner:
+            return pull()
+        return cast("str | Reply", self._threads[version].result(pull, timeout_seconds))
+
+    async def pull_async(self, version: str, coming: Coming, timeout_seconds: float | None) -> str | Reply:
+        """Return the same, awaited; an iterator that is not asynchronous goes on in a thread."""
+        if isinstance(coming, AsyncStream):
+            return await _pulled_async(coming)  # it has timeouts of its own
+        if isinstance(coming, AsyncIterator):
+            return await asyncio.wait_for(_pulled_async(coming), timeout_seconds)
+        begun = self._threads[version].begin(partial(_pulled, coming))
+        return cast("str | Reply", await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
+
+    def _in_pieces(self, version: str, inputs: Inputs) -> partial[object]:
+        function = self._functions[version]
+        return partial(cast("Callable[[Inputs], object]", getattr(function, "stream", function)), _own(inputs))
+
+    def _for_many(self, version: str, rows: Sequence[Inputs]) -> partial[object]:
+        return partial(cast("TakesMany", self._functions[version]).predict_many, [_own(row) for row in rows])
+
+    def _answers(self, found: object) -> list[Answer]:
         return [one if isinstance(one, Exception) else self._reply(one) for one in cast("Iterable[object]", found)]
 
-    def begin(self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None) -> Pieces:
-        """Return the pieces of a version's answer, each of which is waited for no longer than a timeout."""
-        if version in self._inner:
-            return pieces_of(self._inner[version].stream(inputs, **request.passed_on()), next)
-        pull = next if timeout_seconds is None else partial(self._pull, version, timeout_seconds)
-        function = self._functions[version]
-        result = getattr(function, "stream", function)(_own(inputs))
-        _refuse_coroutine(version, result)
-        return pieces_of(result, pull, is_score=self._is_score)
-
-    def _pull(self, version: str, timeout_seconds: float, coming: Iterator[object]) -> object:
-        return self._threads[version].result(partial(next, coming), timeout_seconds)
+    async def _in_thread(
+        self, request: Request, version: str, work: Callable[[], object], timeout_seconds: float | None
+    ) -> object:
+        begun = self._threads[version].begin(work)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds)
+        except (TimeoutError, asyncio.CancelledError):
+            if not begun.done():
+                begun.add_done_callback(self._told_late(request, version))
+            raise
 
     def _predict(self, request: Request, version: str) -> Callable[[Inputs], Reply]:
         return partial(self._inner[version].predict, **request.passed_on())
@@ -139,15 +198,60 @@ class Versions:
     def _reply(self, result: object) -> Reply:
         return Reply.of(result, is_score=self._is_score)
 
+    def _given(self, given: object) -> object:
+        """Return an iterator over pieces as it is, and anything else as a reply."""
+        return cast("object", given) if isinstance(given, Iterator | AsyncIterator) else self._reply(given)
+
     def _told_late(self, request: Request, version: str) -> Late:
         return partial(self._late, request.prediction_id, version)
 
 
-def _refuse_coroutine(version: str, result: object) -> None:
+def _refuse_asynchronous(version: str, result: object) -> None:
+    """Refuse what has to be awaited where nobody can."""
     if inspect.iscoroutine(result):
         result.close()
-        msg = f"version {version} is asynchronous"
-        raise UsageError(msg, hint="await endpoint.predict_async(...)")
+    elif not inspect.isasyncgen(result):
+        return
+    msg = f"version {version} is asynchronous"
+    raise UsageError(msg, hint="await endpoint.predict_async(...), predict_many_async(...) or stream_async(...)")
+
+
+def _pulled(coming: Iterator[object]) -> str | Reply:
+    try:
+        return str(next(coming))
+    except StopIteration as stop:
+        return Reply.of(stop.value)
+
+
+async def _pulled_async(coming: AsyncIterator[object]) -> str | Reply:
+    """Return the next piece; as an asynchronous generator returns nothing, its reply may be what it yields last."""
+    try:
+        piece = await anext(coming)
+    except StopAsyncIteration:
+        return Reply.of(coming.reply if isinstance(coming, AsyncStream) else None)
+    return Reply.of(piece) if isinstance(piece, Reply) else str(piece)
+
+
+async def _joined(coming: AsyncIterator[object]) -> Reply:
+    """Return the whole of an answer that comes in pieces."""
+    passed: list[str] = []
+    while isinstance(piece := await _pulled_async(coming), str):
+        passed.append(piece)
+    return piece.with_text(passed)
+
+
+def close(coming: Coming) -> None:
+    """Tell an iterator that no more of it is wanted."""
+    with suppress(ValueError):  # one that hangs on another thread cannot be closed from here
+        getattr(coming, "close", bool)()
+
+
+async def close_async(coming: Coming) -> None:
+    """Tell the same, awaited."""
+    if isinstance(coming, AsyncIterator):
+        await getattr(coming, "aclose", at_once(bool))()
+    else:
+        close(coming)
 
 
 def _own(inputs: Inputs) -> Inputs:
@@ -156,4 +260,9 @@ def _own(inputs: Inputs) -> Inputs:
 
 
 def _is_async(version: Callable[[Inputs], object]) -> bool:
-    return inspect.iscoroutinefunction(version) or inspect.iscoroutinefunction(type(version).__call__)
+    functions = version, type(version).__call__
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in functions)
+
+
+_BEGIN_AT_ONCE = inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction
+"""Functions that compute nothing yet when they are called: no thread is needed for that."""
