@@ -12,12 +12,13 @@ from itertools import pairwise
 from typing import Literal
 
 from setpoint.control.judge import Judgement
+from setpoint.control.readouts import Readout
 from setpoint.core.clock import duration_text
 from setpoint.core.decision import Decision
 from setpoint.core.metric import counted, number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent
 
-Action = Literal["stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back"]
+Action = Literal["stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back", "read_out"]
 UNOWNED_SHARE = 0.01
 """A version that nobody answers for gets no larger share of the units."""
 PERSON = "person"
@@ -38,6 +39,7 @@ class Sight:
         missing: What is not declared that has to be before a larger share: `owner.on_call`.
         sick: Why the stable version is not well itself, in words; empty when it is.
         mismatch: In which way units are not shared out as the route says, in words; empty when they are.
+        readout: What a test says on the business metric; None of a rollout that is none.
     """
 
     judgement: Judgement
@@ -48,6 +50,7 @@ class Sight:
     missing: tuple[str, ...] = ()
     sick: str = ""
     mismatch: str = ""
+    readout: Readout | None = None
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -71,7 +74,11 @@ def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int)
     return _stay(rollout, sight, now)
 
 
-_ENDS = {Phase.STABLE: "the stable version", Phase.ROLLED_BACK: "rolled back"}
+_ENDS = {
+    Phase.STABLE: "the stable version",
+    Phase.ROLLED_BACK: "rolled back",
+    Phase.READ_OUT: "read out, and the stable version stays",
+}
 
 
 def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
@@ -169,6 +176,23 @@ def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
         yield Decision("resume", last.cause, reason, _numbers(rollout, sight))
 
 
+def _readout(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    rules, ab, found = rollout.rules, rollout.rules.ab, sight.readout
+    is_due = _is_last(rollout, events) and now - sight.step_since >= rules.last_soak
+    if ab is None or found is None or events[-1].phase is not Phase.CANARY or not is_due:
+        return
+    if found.says in {"not yet", "unknown"}:
+        return
+    if found.says != "B" or ab.at_readout == "hold":
+        others = {"promote": "it is not better" if found.says != "B" else "at_readout says hold"}
+        yield Decision("read_out", "readout", found.said, _numbers(rollout, sight), others)
+    elif sight.missing:
+        yield Decision("stay", "ownership", f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}")
+    elif sight.judgement.is_fine:
+        others = {"hold": "at_readout says promote"}
+        yield Decision("promote", "readout", found.said, _numbers(rollout, sight), others)
+
+
 def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
     rules = rollout.rules
     # A person who goes on after the horizon gives it the same time once more.
@@ -177,7 +201,7 @@ def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
         return
     action: Action = "hold" if rules.at_horizon == "promote" and sight.missing else rules.at_horizon
     said = f"{duration_text(rules.horizon)} have passed, and {_not_shown(rollout, sight)}"
-    if not (sight.judgement.is_fine and _is_last(rollout, events)):
+    if rules.ab is not None or not (sight.judgement.is_fine and _is_last(rollout, events)):
         yield Decision(action, "horizon", said, _numbers(rollout, sight))
 
 
@@ -213,7 +237,7 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
             return
         said = f"nothing was found against {rollout.candidate} in {duration_text(passed)}"
         yield Decision("advance", "soaked", said, _numbers(rollout, sight))
-    elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine:
+    elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine and rules.ab is None:
         if sight.missing:
             said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
             yield Decision("stay", "ownership", said)
@@ -230,7 +254,7 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
 
 
 # What is worse is rolled back before anything else.
-_RULES = (_red_line, _paused, _sick_stable, _silence, _mismatch, _resumed, _horizon, _promoting, _next_step)
+_RULES = (_red_line, _paused, _sick_stable, _silence, _mismatch, _resumed, _readout, _horizon, _promoting, _next_step)
 
 
 def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:
@@ -245,7 +269,9 @@ def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:
 
 
 def _not_shown(rollout: Rollout, sight: Sight) -> str:
-    """Return what is not shown yet, and about how many units it takes."""
+    """Return what is not shown yet, and about how many units it takes; of a test, what it says."""
+    if sight.readout is not None and (sight.readout.says != "B" or sight.judgement.is_fine):
+        return sight.readout.said
     view, won = sight.judgement.least_fine
     goal, has = math.log(1 / rollout.rules.miss), math.log(max(won, 1e-300))
     if has >= goal:
@@ -273,4 +299,10 @@ def _numbers(rollout: Rollout, sight: Sight) -> dict[str, float | int | str | bo
         "needed_to_roll_back": 1 / rollout.rules.risk,
         "needed_to_promote": 1 / rollout.rules.miss,
     }
-    return found | {f"evidence_of_{name}": won for name, won in sight.judgement.evidence.items()}
+    found |= {f"evidence_of_{name}": won for name, won in sight.judgement.evidence.items()}
+    if sight.readout is not None and rollout.rules.ab is not None:
+        told = sight.readout.difference
+        found |= {"readout": sight.readout.says, "difference": told.value, "low": told.low, "high": told.high}
+        found |= {"smallest": rollout.rules.ab.smallest}
+        found |= {f"outcomes_known_of_{name}": share for name, share in sight.readout.known.items()}
+    return found

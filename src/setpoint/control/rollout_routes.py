@@ -37,7 +37,8 @@ def route_for(rollout: Rollout, events: list[RolloutEvent]) -> Route:
             )
         case Phase.CANARY:
             shares = ((candidate, last.share), (stable, 1.0 - last.share))
-            return replace(before, strategy="canary", shares=shares, stable=stable, fallback=fallback)
+            strategy = "canary" if rollout.rules.ab is None else "ab"
+            return replace(before, strategy=strategy, shares=shares, stable=stable, fallback=fallback)
         case Phase.PROMOTING | Phase.STABLE:
             shares = ((candidate, 1.0),)
             return replace(before, strategy="fallback", shares=shares, stable=candidate, fallback=fallback)

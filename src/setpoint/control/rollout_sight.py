@@ -10,6 +10,7 @@ import numpy as np
 
 from setpoint.control.decision import Sight
 from setpoint.control.ownership import undeclared
+from setpoint.control.readouts import doubt_of, readout_of
 from setpoint.control.rollout_looks import look
 from setpoint.control.shadow_looks import look_at_shadow
 from setpoint.core.clock import HOUR
@@ -21,7 +22,7 @@ from setpoint.stats.sequences import log_mismatch
 from setpoint.store.arms import asked, draw, errors_by_minute, shared_out
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
-from setpoint.store.rollouts import evidence_of
+from setpoint.store.rollouts import Numbers, evidence_of
 
 
 def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], now: int) -> Sight:
@@ -31,13 +32,17 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         StoreBusy: Somebody else looks at the same time.
     """
     draw(evidence, rollout)
+    mismatch = _mismatch(evidence, rollout, _resumed_at(rollout, events))
+    readout = None
     if standing(events).phase is Phase.SHADOW:
         judgement = look_at_shadow(layout, evidence, rollout, events, now)
     else:
-        judgement = look(layout, evidence, rollout, events, now)[0].judgement()
+        gathered = look(layout, evidence, rollout, events, now)[0]
+        judgement = gathered.judge.judgement()
+        readout = readout_of(rollout, gathered.business, _numbers(layout, rollout), doubt_of(events) or mismatch)
     begun_at = _step_since(events)
     requests = asked(evidence, begun_at)
-    units = sum(_units(numbers.get(rollout.candidate, {})) for _, numbers in evidence_of(layout, rollout.rollout_id))
+    units = sum(_units(numbers.get(rollout.candidate, {})) for numbers in _numbers(layout, rollout))
     return Sight(
         judgement,
         {version: count for version, (count, _) in requests.items()},
@@ -46,8 +51,13 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         requests[rollout.candidate][1] if rollout.candidate in requests else None,
         undeclared(evidence.model),
         _sickness(evidence, rollout, now),
-        _mismatch(evidence, rollout, _resumed_at(rollout, events)),
+        mismatch,
+        readout,
     )
+
+
+def _numbers(layout: Layout, rollout: Rollout) -> list[Numbers]:
+    return [numbers for _, numbers in evidence_of(layout, rollout.rollout_id)]
 
 
 def _units(numbers: Mapping[str, list[float]]) -> int:
@@ -97,7 +107,8 @@ def _mismatch(evidence: RowEvidence, rollout: Rollout, since: int) -> str:
         evidence_of_it += log_mismatch(np.array([stable, candidate]), np.array([1.0 - share, share]))
         crossed, total = crossed + both, total + stable + candidate
         told = f"{candidate:,} of {stable + candidate:,} units at {number(share, 'share')}"
-    if total and crossed > _CROSSED * total:
+    # Of a test nothing is left to say when a unit met both.
+    if total and crossed > (_CROSSED * total if rollout.rules.ab is None else 0):
         return f"{crossed:,} of {total:,} units were answered by both versions"
     return f"the candidate got {told}" if evidence_of_it >= math.log(1 / _MISMATCH_RISK) else ""
 

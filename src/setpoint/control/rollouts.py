@@ -187,6 +187,7 @@ _LEADS_TO: Mapping[str, tuple[Phase, float]] = {
     "promote": (Phase.PROMOTING, 1.0),
     "finish": (Phase.STABLE, 1.0),
     "roll_back": (Phase.ROLLED_BACK, 0.0),
+    "read_out": (Phase.READ_OUT, 0.0),
 }
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from setpoint.control.gathered import metric_of
 from setpoint.control.judge import Judge, Judgement, Paired
-from setpoint.control.rollout_looks import SETTLED, metric_of
+from setpoint.control.rollout_looks import SETTLED
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, RolloutMetric
 from setpoint.core.window import Window
 from setpoint.stats.betting import log_wealth

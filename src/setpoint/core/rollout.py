@@ -9,12 +9,16 @@ from typing import Literal
 
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError
+from setpoint.core.metric import Direction
 from setpoint.core.route_plan import Route
 
 RolloutMetric = Literal["error_ratio", "latency_seconds", "cost_usd", "wrong_ratio", "loss_usd"]
 """What a red line can be on: failed requests, seconds and dollars a request, wrong answers, dollars lost."""
 Mode = Literal["observe", "propose", "act"]
 AtHorizon = Literal["hold", "promote", "roll_back"]
+BusinessValue = Literal["value_usd", "outcome", "success"]
+"""What of a unit the business metric is: dollars that its outcomes say, the mean of these, or of right answers."""
+AtReadout = Literal["hold", "promote"]
 
 USUAL_RED_LINES: Mapping[RolloutMetric, float] = {
     "error_ratio": 2.0,
@@ -40,12 +44,13 @@ class Phase(StrEnum):
     STABLE = "stable"
     PAUSED = "paused"
     INCONCLUSIVE = "inconclusive"
+    READ_OUT = "read_out"
     ROLLED_BACK = "rolled_back"
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is decided: the candidate is the stable version, or it is gone."""
-        return self in {Phase.STABLE, Phase.ROLLED_BACK}
+        return self in {Phase.STABLE, Phase.ROLLED_BACK, Phase.READ_OUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,38 @@ class RedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AbRules:
+    """That a rollout is a test which is read out on the business metric, and how.
+
+    Attributes:
+        value: What of each unit is compared.
+        between: The least and the largest value of a unit; what is beyond counts as these.
+        smallest: The smallest difference that matters, above 0, in the unit of the values; None when nobody said, and
+            then it is never said that there is none.
+        at_readout: What is done when the candidate is better; else the stable version stays.
+    """
+
+    value: BusinessValue = "value_usd"
+    between: tuple[float, float] = (0.0, 1.0)
+    smallest: float | None = None
+    at_readout: AtReadout = "hold"
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that do not rise, and a difference that is none.
+
+        Raises:
+            DeclarationError: Either of these.
+        """
+        low, high = self.between
+        if not low < high:
+            msg = f"values between {low:g} and {high:g}, expected two that rise"
+            raise DeclarationError(msg, hint="write between: [0, 200]")
+        if self.smallest is not None and not 0.0 < self.smallest < high - low:
+            msg = f"a smallest difference of {self.smallest:g}, expected one above 0 and below {high - low:g}"
+            raise DeclarationError(msg, hint="leave it out when nobody knows it")
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutRules:
     """How a candidate takes over, as declared. Durations in microseconds.
 
@@ -100,6 +137,7 @@ class RolloutRules:
         risk: Of rolling back a candidate that is no worse, in all.
         miss: Of promoting one as bad as a red line.
         mode: Whether decisions are written only, proposed, or carried out.
+        ab: How it is read out, when it is a test of the business metric.
     """
 
     red_lines: tuple[RedLine, ...] = ()
@@ -117,6 +155,7 @@ class RolloutRules:
     risk: float = 0.01
     miss: float = 0.05
     mode: Mode = "act"
+    ab: AbRules | None = None
 
     def __post_init__(self) -> None:
         """Refuse rules that cannot be followed.
@@ -166,6 +205,8 @@ class Rollout:
         usual: By metric with values, what is usual.
         before: The route in force when it began.
         started_at: When, microseconds.
+        business_metric: What a test is read out on; empty when it is none.
+        better: Whether more of that is better, or less.
     """
 
     rollout_id: str
@@ -176,6 +217,8 @@ class Rollout:
     usual: Mapping[str, Usual]
     before: Route
     started_at: int
+    business_metric: str = ""
+    better: Direction = "higher"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,16 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from setpoint.core.clock import parse_duration
 from setpoint.core.errors import DeclarationError
-from setpoint.core.rollout import AtHorizon, Mode, RedLine, RolloutMetric, RolloutRules
+from setpoint.core.rollout import (
+    AbRules,
+    AtHorizon,
+    AtReadout,
+    BusinessValue,
+    Mode,
+    RedLine,
+    RolloutMetric,
+    RolloutRules,
+)
 from setpoint.declare.parts import Part, Share
 from setpoint.declare.spellings import Duration, duration_spelling, refuse, shape
 
@@ -37,6 +46,28 @@ RedLines = dict[
     ],
 ]
 _NONE = "0s"
+
+
+class AbDeclaration(Part):
+    """That a rollout is a test which is read out on the business metric, and how."""
+
+    value: BusinessValue
+    """What of each unit is compared: value_usd, the dollars that its outcomes say; outcome, their mean; success, the
+    mean of right answers."""
+    between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """The least and the largest value of a unit; what is beyond counts as these. Of outcomes 0 and 1."""
+    smallest: float | None = None
+    """The smallest difference that matters; without it nothing is ever called no difference."""
+    at_readout: AtReadout = "hold"
+    """What is done when the candidate is better."""
+
+    def to_core(self) -> AbRules:
+        """Return the core noun."""
+        if self.between is None and self.value == "value_usd":
+            msg = "a test of value_usd without the least and the largest value of a unit"
+            raise DeclarationError(msg, hint="write between: [0, 200]; what is beyond counts as these")
+        low, high = self.between or (0.0, 1.0)
+        return AbRules(self.value, (low, high), self.smallest, self.at_readout)
 
 
 class RolloutDeclaration(Part):
@@ -72,6 +103,8 @@ class RolloutDeclaration(Part):
     """Of promoting one as bad as a red line."""
     mode: Mode = "act"
     """Whether decisions are written only, proposed, or carried out."""
+    ab: AbDeclaration | None = None
+    """When it is a test of the business metric: how it is read out."""
 
     @model_validator(mode="after")
     def _can_be_followed(self) -> Self:
@@ -95,6 +128,7 @@ class RolloutDeclaration(Part):
             risk=self.risk,
             miss=self.miss,
             mode=self.mode,
+            ab=self.ab and self.ab.to_core(),
             **durations,
         )
 
@@ -118,6 +152,8 @@ def told_rollout(rules: RolloutRules | None) -> dict[str, object] | None:
     told |= {name: duration_spelling(getattr(rules, name)) for name in _DURATIONS if name in told}
     if "steps" in told:
         told["steps"] = list(rules.steps)
+    if rules.ab is not None:
+        told["ab"] = {**asdict(rules.ab), "between": list(rules.ab.between)}
     lines = {line.metric: _told_line(line) for line in rules.red_lines}
     return {"red_lines": lines or None, **told}
 

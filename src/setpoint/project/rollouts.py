@@ -27,7 +27,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import requests_of, usual
+from setpoint.store.arms import requests_of, usual, values_known
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -107,17 +107,55 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     if stable == candidate:
         msg = f"{candidate} is the stable version of {declared.name} already"
         raise UsageError(msg, hint="name the version that is to take its place")
-    found = usual(evidence, stable, Window(now - _USUAL_WITHIN, now))
+    past = Window(now - _USUAL_WITHIN, now)
+    found = usual(evidence, stable, past)
+    rules = _fed(declared.rollout or RolloutRules(), found, stable)
+    refused = unread(declared) or _unknown_value(evidence, rules, stable, past)
+    if refused:
+        raise UsageError(refused, hint="declare business_metric with better, record outcomes, or leave ab out")
     return Rollout(
         f"{declared.name}/{candidate}/{len(rollouts_of(layout, declared.name)) + 1}",
         declared.name,
         stable,
         candidate,
-        _fed(declared.rollout or RolloutRules(), found, stable),
+        rules,
         found,
         before or Route("single", ((stable, 1.0),), stable),
         now,
+        declared.business_metric.name if declared.business_metric else "",
+        declared.business_metric.better if declared.business_metric else "higher",
     )
+
+
+def unread(declared: Model) -> str:
+    """Return why a test of a model could not be read out, in words; empty when it can, or there is none."""
+    metric = declared.business_metric
+    if declared.rollout is None or declared.rollout.ab is None or (metric is not None and metric.better != "none"):
+        return ""
+    return "rollout.ab is read out on the business metric, and nobody declared one of which more is better or worse"
+
+
+def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past: Window) -> str:
+    if rules.ab is None or values_known(evidence, stable, past, rules.ab.value):
+        return ""
+    return f"no outcome of {stable} of the last 7 days says its {rules.ab.value}, on which rollout.ab is read out"
+
+
+def unwatched(layout: Layout | None, declared: Model) -> list[str]:
+    """Return what a model's rollouts would look at and no data feeds, in words; nothing while nothing was recorded."""
+    rules = declared.rollout
+    if layout is None or rules is None or rules.ab is None:
+        return []
+    if refused := unread(declared):
+        return [refused]
+    now = layout.clock.now()
+    past = Window(now - _USUAL_WITHIN, now)
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
+        if evidence.span is None:
+            return []
+        plan = last_plan(layout, declared.name)
+        said = _unknown_value(evidence, rules, plan.route.stable if plan else _answering(evidence, now), past)
+    return [said] if said else []
 
 
 def _base(model: str, route: Route) -> Route:

@@ -27,6 +27,8 @@ class Behaviour:
         slower: Its latencies are the usual ones, of about 50 ms, times this.
         wrong: Share of its answers that are wrong, 0 to 1.
         cost_usd: What a request costs; None for nothing recorded.
+        worth_usd: What an answer that is right is worth; None for nothing recorded.
+        late_minutes: How long the store learns nothing of the outcome of an answer; it does when `serve` is called.
         is_down: Whether its requests leave no record at all.
     """
 
@@ -34,6 +36,8 @@ class Behaviour:
     slower: float = 1.0
     wrong: float = 0.1
     cost_usd: float | None = None
+    worth_usd: float | None = None
+    late_minutes: float = 0.0
     is_down: bool = False
 
 
@@ -79,6 +83,7 @@ class SimulatedService:
         self._clock = layout.clock
         self._rng = np.random.default_rng(seed)
         self._asked = 0
+        self._due: list[tuple[int, str, float, float | None]] = []
 
     @property
     def now(self) -> int:
@@ -107,6 +112,7 @@ class SimulatedService:
             self.model, 0, Route("single", ((first, 1.0),), stable=first)
         )
         recorder = Recorder(self.layout, self.model, spool=Spool(self.layout))
+        self._report(recorder)
         for n in range(count):
             self._asked += 1
             unit = f"unit-{self._rng.integers(units) if units else self._asked}"
@@ -133,10 +139,19 @@ class SimulatedService:
             if not is_failed:
                 self._copy(recorder, plan, unit, name, at, is_wrong=is_wrong)
             if outcomes and not is_failed:
-                recorder.outcome(0.0 if is_wrong else 1.0, prediction_id=name, observed_at=at + _MINUTE)
+                due = at + round(version.late_minutes * _MINUTE) if version.late_minutes else begun
+                worth = None if version.worth_usd is None else (0.0 if is_wrong else version.worth_usd)
+                self._due.append((due, name, 0.0 if is_wrong else 1.0, worth))
+        self._report(recorder)
         recorder.close()
         self.wait(round(minutes * _MINUTE))
         return count
+
+    def _report(self, recorder: Recorder) -> None:
+        """Record the outcomes that are due."""
+        for _, name, outcome, worth in (one for one in self._due if one[0] <= self.now):
+            recorder.outcome(outcome, prediction_id=name, observed_at=self.now + _MINUTE, value_usd=worth)
+        self._due = [one for one in self._due if one[0] > self.now]
 
     def _copy(self, recorder: Recorder, plan: RoutePlan, unit: str, root: str, at: int, *, is_wrong: bool) -> None:
         """Record what versions in shadow answer: hard requests are hard for them too."""
