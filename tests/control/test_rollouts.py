@@ -179,15 +179,15 @@ def test_units_that_return_are_evidence_once_a_step(tmp_path: Path) -> None:
     found = evidence_of(service.layout, "m/v2/1")
     of_step = {
         step: sum(
-            one["error_ratio"][0] for batch, numbers in found for one in numbers.values() if batch.split("/")[1] == step
+            one["error_ratio"][0] for batch, numbers in found for one in numbers.values() if batch.split("/")[0] == step
         )
         for step in ("0", "1", "2")
     }
     assert of_step["0"] == 300
     # Who was the candidate's at 1 % is not drawn anew.
-    candidates = sum(numbers["v2"]["error_ratio"][0] for batch, numbers in found if batch.split("/")[1] == "0")
+    candidates = sum(numbers["v2"]["error_ratio"][0] for batch, numbers in found if batch.split("/")[0] == "0")
     assert of_step["1"] == 300 - candidates
-    assert {batch.split("/")[2] for batch, _ in found if batch.split("/")[1] == "1"} <= {"-1", "0"}
+    assert {batch.split("/")[1] for batch, _ in found if batch.split("/")[0] == "1"} <= {"-1", "0"}
 
 
 def test_looking_twice_or_beside_another_controller_takes_nothing_twice(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def rollout_status(
     """
     last = events[-1]
     held, gathered = list(batches), gathered_of(rollout, look.state)
-    judgement, readout = gathered.judge.judgement(), readout_of(rollout, gathered.business, held, doubt_of(events))
+    judgement, doubt = gathered.judgement(rollout), doubt_of(events) or gathered.arrivals.difference(rollout)
+    readout = readout_of(rollout, gathered.business, held, doubt)
     share = f" at {number(last.share, 'share')}" if last.phase in {Phase.CANARY, Phase.PAUSED} else ""
     headline = f"{rollout.model}: {rollout.candidate} is {_WORDS[last.phase]}{share} since {text(last.at, zone)}"
     rows, lines = _metrics(rollout, held, judgement)
@@ -177,21 +178,21 @@ def _metrics(
     lines: list[tuple[str, ...]] = []
     needed = 1 / rollout.rules.risk
     for line in rollout.rules.red_lines:
-        won = judgement.evidence.get(line.metric, 1.0)
+        won = judgement.evidence.get(line.name, 1.0)
         for version in (rollout.stable, rollout.candidate):
-            told = _estimate(line.metric, sums.get((line.metric, version)))
-            units = int(sums.get((line.metric, version), [0.0])[0])
+            told = _estimate(line.metric, sums.get((line.name, version)))
+            units = int(sums.get((line.name, version), [0.0])[0])
             is_held = version == rollout.candidate
             rows.append(
                 (
-                    *(line.metric, version, units, told.value, told.low, told.high),
+                    *(line.name, version, units, told.value, told.low, told.high),
                     *((line.times, won, needed) if is_held else (None, None, None)),
                 )
             )
             unit = _UNITS.get(line.metric, "share")
             value = Metric("", told.value, told.low, told.high, unit, "lower", units, told.reason).text()
             against = (_red_line(line), f"{won:.3g} of {needed:.0f}") if is_held else ("", "")
-            lines.append((line.metric, version, f"{units:,}", value, *against))
+            lines.append((line.name, version, f"{units:,}", value, *against))
     return rows, lines
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from setpoint.control.judge import Judgement
 from setpoint.control.readouts import Readout
 from setpoint.core.clock import duration_text
-from setpoint.core.decision import Decision
+from setpoint.core.decision import Decision, Number
 from setpoint.core.metric import counted, number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent
 
@@ -39,6 +39,7 @@ class Sight:
         missing: What is not declared that has to be before a larger share: `owner.on_call`.
         sick: Why the stable version is not well itself, in words; empty when it is.
         mismatch: In which way units are not shared out as the route says, in words; empty when they are.
+        arrival: In which way outcomes of both versions do not arrive alike, in words; empty when they do.
         readout: What a test says on the business metric; None of a rollout that is none.
     """
 
@@ -50,6 +51,7 @@ class Sight:
     missing: tuple[str, ...] = ()
     sick: str = ""
     mismatch: str = ""
+    arrival: str = ""
     readout: Readout | None = None
 
 
@@ -145,23 +147,34 @@ def _silence(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
 
 
 def _mismatch(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
-    """Pause where units are not shared out as meant; a person who goes on all the same is not stopped again."""
+    """Pause where units are not shared out as meant."""
     del now
+    so = "versions that get other units than they should cannot be compared"
+    why = {"advance": "what is known may come from who was asked", "roll_back": "nothing is known against it"}
+    yield from _incomparable("mismatch", sight.mismatch, events, so, _numbers(rollout, sight), why)
+
+
+def _arrival(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    """Pause where outcomes of one version arrive otherwise than those of the other."""
+    del now
+    so = "what differs in quality may be the arrival, so there is no verdict on it"
+    why = {"promote": "its quality is not known", "roll_back": "what is known of its quality may come from the arrival"}
+    yield from _incomparable("arrival", sight.arrival, events, so, _numbers(rollout, sight), why)
+
+
+def _incomparable(
+    rule: str, said: str, events: list[RolloutEvent], so: str, numbers: Mapping[str, Number], why: Mapping[str, str]
+) -> Iterator[Decision]:
+    """Pause since versions cannot be compared; a person who goes on all the same is not stopped again."""
     causes = [event.cause for event in events]
-    is_accepted = PERSON in causes and "mismatch" in causes[: _last(causes, PERSON)]
-    is_paused_otherwise = events[-1].phase is Phase.PAUSED and causes[-1] != "mismatch"
-    if not sight.mismatch or is_accepted or is_paused_otherwise:
+    is_accepted = PERSON in causes and rule in causes[: _last(causes, PERSON)]
+    is_paused_otherwise = events[-1].phase is Phase.PAUSED and causes[-1] != rule
+    if not said or is_accepted or is_paused_otherwise:
         return
-    if _is_paused_by(events, "mismatch"):
-        yield Decision("stay", "mismatch", f"paused: {sight.mismatch}")
+    if _is_paused_by(events, rule):
+        yield Decision("stay", rule, f"paused: {said}")
     else:
-        yield Decision(
-            "pause",
-            "mismatch",
-            f"{sight.mismatch}: versions that get other units than they should cannot be compared",
-            _numbers(rollout, sight),
-            {"advance": "what is known may come from who was asked", "roll_back": "nothing is known against it"},
-        )
+        yield Decision("pause", rule, f"{said}: {so}", numbers, why)
 
 
 def _last(values: list[str], value: str) -> int:
@@ -172,7 +185,11 @@ def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
     del now
     last = events[-1]
     if last.phase is Phase.PAUSED:
-        reason = f"{rollout.candidate} answers again" if last.cause == "no_data" else f"{rollout.stable} is well again"
+        reason = {
+            "no_data": f"{rollout.candidate} answers again",
+            "mismatch": "units are shared out as the route says again",
+            "arrival": "outcomes are not shown to arrive otherwise any more",
+        }.get(last.cause, f"{rollout.stable} is well again")
         yield Decision("resume", last.cause, reason, _numbers(rollout, sight))
 
 
@@ -254,7 +271,10 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
 
 
 # What is worse is rolled back before anything else.
-_RULES = (_red_line, _paused, _sick_stable, _silence, _mismatch, _resumed, _readout, _horizon, _promoting, _next_step)
+_RULES = (
+    *(_red_line, _paused, _sick_stable, _silence, _mismatch, _arrival),
+    *(_resumed, _readout, _horizon, _promoting, _next_step),
+)
 
 
 def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from setpoint.control.judge import Counted, Judge, Measured
+from setpoint.control.arrivals import Arrivals
+from setpoint.control.judge import Counted, Judge, Judgement, Measured
 from setpoint.control.readouts import sequence_of
-from setpoint.core.rollout import COUNTED, RedLine, Rollout
+from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout
 from setpoint.stats.sequences import DifferenceSequence
 
 
@@ -18,6 +19,7 @@ class _Kept(msgspec.Struct):
 
     judge: msgspec.Raw
     business: DifferenceSequence | None
+    arrivals: Arrivals
 
 
 @dataclass(slots=True)
@@ -27,14 +29,22 @@ class Gathered:
     Attributes:
         judge: Whether the candidate is worse, or fine.
         business: Of a test: how far the versions are apart in the business metric.
+        arrivals: Whether outcomes of both arrive alike.
     """
 
     judge: Judge
     business: DifferenceSequence | None
+    arrivals: Arrivals
+
+    def judgement(self, rollout: Rollout) -> Judgement:
+        """Return what the evidence says: nothing of what rests on outcomes where these do not arrive alike."""
+        lines = rollout.rules.red_lines
+        late = [line.name for line in lines if line.metric in LATE] if self.arrivals.difference(rollout) else []
+        return self.judge.judgement(aside=late)
 
     def dumps(self) -> bytes:
         """Return it as JSON."""
-        return msgspec.json.encode(_Kept(msgspec.Raw(self.judge.dumps()), self.business))
+        return msgspec.json.encode(_Kept(msgspec.Raw(self.judge.dumps()), self.business, self.arrivals))
 
 
 def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
@@ -43,16 +53,16 @@ def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
         [metric_of(rollout, line) for line in rollout.rules.red_lines], risk=rollout.rules.risk, miss=rollout.rules.miss
     )
     if not state:
-        return Gathered(judge, rollout.rules.ab and sequence_of(rollout.rules.ab))
+        return Gathered(judge, rollout.rules.ab and sequence_of(rollout.rules.ab), Arrivals())
     kept = msgspec.json.decode(state, type=_Kept)
     judge.loads(bytes(kept.judge))
-    return Gathered(judge, kept.business)
+    return Gathered(judge, kept.business, kept.arrivals)
 
 
 def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
     """Return a red line as a judge knows it."""
     if line.metric in COUNTED:
-        return Counted(line.metric, line.times, line.weight)
+        return Counted(line.name, line.times, line.weight)
     return Measured.of(
         line.metric,
         np.array(rollout.usual[line.metric].quantiles),

@@ -59,15 +59,15 @@ def take_units(sequence: DifferenceSequence, rules: AbRules, units: Units, share
 def known_units(late: Late, is_candidate: Flags) -> tuple[list[float], list[float]]:
     """Return how many units were answered and of how many of them an outcome is known, of either version."""
     held, tried = (
-        [float((flags & (is_candidate == side)).sum()) for flags in (late.is_answered, late.has_outcome)]
+        [float((flags & (is_candidate == side)).sum()) for flags in (late.is_answered, np.isfinite(late.first_age))]
         for side in (False, True)
     )
     return held, tried
 
 
 def doubt_of(events: Sequence[RolloutEvent]) -> str:
-    """Return why versions cannot be compared for good, in words: units were once not shared out as meant."""
-    return next((one.said for one in events if one.cause == "mismatch"), "")
+    """Return why versions cannot be compared for good, in words: units or outcomes once did not come as meant."""
+    return next((one.said for one in events if one.cause in {"mismatch", "arrival"}), "")
 
 
 def readout_of(

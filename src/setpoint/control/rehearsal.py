@@ -145,4 +145,4 @@ def _dealt(
     flags = np.repeat((False, True), [len(part) for part in parts])
     once = np.ones(len(flags), dtype=np.int64)
     units = Units(is_candidate=flags, stratum=once * NEW, requests=once, late=None, **values)
-    return evidence_of_units(units, {line.metric for line in rollout.rules.red_lines})
+    return evidence_of_units(units, rollout.rules.red_lines)

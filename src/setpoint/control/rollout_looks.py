@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from setpoint.control.gathered import Gathered, gathered_of
 from setpoint.control.judge import Batch
 from setpoint.control.readouts import KNOWN, known_units, take_units
 from setpoint.core.clock import MICROS
-from setpoint.core.rollout import LATE, Phase, Rollout, RolloutEvent
+from setpoint.core.rollout import LATE, Phase, RedLine, Rollout, RolloutEvent, RolloutRules
 from setpoint.core.window import Window
 from setpoint.stats.special import FloatArray
 from setpoint.store.arms import Units, units_of
@@ -32,13 +33,13 @@ class Part:
         name: Of its batch.
         share: The chance that a unit is the candidate's.
         units: The units.
-        metrics: What they are evidence of.
+        lines: The red lines that they are evidence of.
     """
 
     name: str
     share: float
     units: Units
-    metrics: frozenset[str]
+    lines: tuple[RedLine, ...]
 
 
 def look(
@@ -58,12 +59,13 @@ def look(
         return gathered, before
     batches: dict[str, Numbers] = {}
     for part in _parts(evidence, rollout, events, Window(before.until, until), before.number + 1):
-        held, tried = evidence_of_units(part.units, part.metrics)
+        held, tried = evidence_of_units(part.units, part.lines)
         gathered.judge.update(held, tried, batch=part.name)
         told = _told(held), _told(tried)
-        if part.units.late is not None:
+        if part.units.late is not None and not any(line.cohort for line in part.lines):
             for one, known in zip(told, known_units(part.units.late, part.units.is_candidate), strict=True):
                 one[KNOWN] = known
+            gathered.arrivals.update(part.units.late, part.units.is_candidate, rollout.rules.outcome_age)
             if gathered.business is not None and rollout.rules.ab is not None:
                 take_units(gathered.business, rollout.rules.ab, part.units, part.share)
         batches[part.name] = {rollout.stable: told[0], rollout.candidate: told[1]}
@@ -76,12 +78,9 @@ def _parts(
     evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], window: Window, number: int
 ) -> Iterator[Part]:
     """Yield the units whose first request of a step lies in a window, apart where their chances differ."""
-    rules = rollout.rules
-    metrics = {line.metric for line in rules.red_lines}
-    starts = step_starts(rollout, events)
-    for is_late, wanted in ((False, metrics - LATE), (True, metrics & LATE)):
-        if not wanted and not (is_late and rules.ab):
-            continue
+    rules, starts = rollout.rules, step_starts(rollout, events)
+    for group in _groups(rules):
+        is_late = group.is_late
         delay = rules.exposure + (rules.outcome_age if is_late else 0)
         within = Window(window.start - delay, window.end - delay)
         for step, begun in starts.items():
@@ -95,10 +94,34 @@ def _parts(
                 within,
                 starts_at=begun + rules.warm_up,
                 within=rules.outcome_age if is_late else None,
+                cohort=group.cohort,
             )
             for stratum in np.unique(units.stratum).tolist():
-                name = f"{number}/{step}/{stratum}{'/late' if is_late else ''}"
-                yield Part(name, rules.steps[step], units.only(units.stratum == stratum), frozenset(wanted))
+                # What counts up goes last: so a judge keeps two numbers a series, and not a name a look.
+                name = "/".join([f"{step}", f"{stratum}", *group.names, f"{number}"])
+                yield Part(name, rules.steps[step], units.only(units.stratum == stratum), group.lines)
+
+
+class _Group(NamedTuple):
+    """Red lines on the same requests at the same age."""
+
+    is_late: bool
+    cohort: tuple[str, str]
+    lines: tuple[RedLine, ...]
+
+    @property
+    def names(self) -> list[str]:
+        of_cohort = [f"{self.cohort[0]}={self.cohort[1]}"] if self.cohort[0] else []
+        return [*(["late"] if self.is_late else []), *of_cohort]
+
+
+def _groups(rules: RolloutRules) -> list[_Group]:
+    found: dict[tuple[bool, tuple[str, str]], list[RedLine]] = {}
+    if rules.ab or any(line.metric in LATE for line in rules.red_lines):
+        found[True, ("", "")] = []  # also without a line: how outcomes arrive
+    for line in rules.red_lines:
+        found.setdefault((line.metric in LATE, (line.cohort, line.value)), []).append(line)
+    return [_Group(*key, tuple(lines)) for key, lines in sorted(found.items(), key=lambda one: one[0])]
 
 
 def step_starts(rollout: Rollout, events: list[RolloutEvent]) -> dict[int, int]:
@@ -110,10 +133,10 @@ def step_starts(rollout: Rollout, events: list[RolloutEvent]) -> dict[int, int]:
     return found
 
 
-def evidence_of_units(units: Units, metrics: Collection[str]) -> tuple[Batch, Batch]:
+def evidence_of_units(units: Units, lines: Collection[RedLine]) -> tuple[Batch, Batch]:
     """Return what units are evidence of: of the stable version, and of the candidate."""
     held, tried = (
-        {name: _of(units, name, units.is_candidate == side) for name in sorted(metrics)} for side in (False, True)
+        {line.name: _of(units, line.metric, units.is_candidate == side) for line in lines} for side in (False, True)
     )
     return held, tried
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -33,16 +33,17 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
     """
     draw(evidence, rollout)
     mismatch = _mismatch(evidence, rollout, _resumed_at(rollout, events))
-    readout = None
+    readout, arrival = None, ""
     if standing(events).phase is Phase.SHADOW:
         judgement = look_at_shadow(layout, evidence, rollout, events, now)
     else:
         gathered = look(layout, evidence, rollout, events, now)[0]
-        judgement = gathered.judge.judgement()
-        readout = readout_of(rollout, gathered.business, _numbers(layout, rollout), doubt_of(events) or mismatch)
+        judgement, arrival = gathered.judgement(rollout), gathered.arrivals.difference(rollout)
+        doubt = doubt_of(events) or mismatch or arrival
+        readout = readout_of(rollout, gathered.business, _numbers(layout, rollout), doubt)
     begun_at = _step_since(events)
     requests = asked(evidence, begun_at)
-    units = sum(_units(numbers.get(rollout.candidate, {})) for numbers in _numbers(layout, rollout))
+    units = _units(layout, rollout)
     return Sight(
         judgement,
         {version: count for version, (count, _) in requests.items()},
@@ -52,6 +53,7 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         undeclared(evidence.model),
         _sickness(evidence, rollout, now),
         mismatch,
+        arrival,
         readout,
     )
 
@@ -60,9 +62,13 @@ def _numbers(layout: Layout, rollout: Rollout) -> list[Numbers]:
     return [numbers for _, numbers in evidence_of(layout, rollout.rollout_id)]
 
 
-def _units(numbers: Mapping[str, list[float]]) -> int:
-    """Return how many units of a batch there were: of the metric that most of them have."""
-    return max((int(one[0]) for one in numbers.values()), default=0)
+def _units(layout: Layout, rollout: Rollout) -> int:
+    """Return how many units of the candidate are evidence: those of a cohort, or with outcomes, are so once more."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for batch, numbers in evidence_of(layout, rollout.rollout_id):
+        most = max((int(one[0]) for one in numbers.get(rollout.candidate, {}).values()), default=0)
+        counts[tuple(batch.split("/")[2:-1])] += most
+    return max(counts.values(), default=0)
 
 
 def _step_since(events: list[RolloutEvent]) -> int:

@@ -62,19 +62,35 @@ class RedLine:
         times: The stable version's value times this, above 1; of a ratio the odds.
         tail_times: Of values: times the odds of one above the usual P50, P95 and P99.
         weight: How much of the risk of a false rollback it may take, beside the others.
+        cohort: Only requests of this cohort, of failures and wrong answers; all when empty.
+        value: The cohort's value.
+
+    Example:
+        >>> RedLine("error_ratio", 3.0, cohort="carrier", value="VX").name
+        'error_ratio of carrier VX'
     """
 
     metric: RolloutMetric
     times: float
     tail_times: float = 2.0
     weight: float = 1.0
+    cohort: str = ""
+    value: str = ""
+
+    @property
+    def name(self) -> str:
+        """What reports call what it is on."""
+        return f"{self.metric} of {self.cohort} {self.value}" if self.cohort else self.metric
 
     def __post_init__(self) -> None:
         """Refuse a line that a version as good as the stable one is beyond.
 
         Raises:
-            DeclarationError: Some number is not above 1, or the weight not above 0.
+            DeclarationError: Some number is not above 1, the weight not above 0, or a cohort's values are measured.
         """
+        if self.cohort and self.metric not in COUNTED:
+            msg = f"a red line on {self.name}, expected one on {' or '.join(sorted(COUNTED))}"
+            raise DeclarationError(msg, hint="what is usual of a cohort's latencies and costs is not kept")
         for name, value in (("times", self.times), ("tail_times", self.tail_times)):
             if not value > 1.0:
                 msg = f"a red line of {name} {value:g} on {self.metric}, expected more than 1"
@@ -167,8 +183,8 @@ class RolloutRules:
             found = ", ".join(f"{one:g}" for one in self.steps) or "(none)"
             msg = f"found the steps {found}, expected shares that rise"
             raise DeclarationError(msg, hint="write steps: [0.01, 0.05, 0.25, 0.5]")
-        metrics = [line.metric for line in self.red_lines]
-        if len(metrics) > len(set(metrics)):
+        names = [line.name for line in self.red_lines]
+        if len(names) > len(set(names)):
             msg = "a metric has two red lines"
             raise DeclarationError(msg, hint="give it one: the stricter of them")
         for name, value in (("risk", self.risk), ("miss", self.miss)):

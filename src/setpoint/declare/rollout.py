@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -20,7 +20,7 @@ from setpoint.core.rollout import (
     RolloutRules,
 )
 from setpoint.declare.parts import Part, Share
-from setpoint.declare.spellings import Duration, duration_spelling, refuse, shape
+from setpoint.declare.spellings import CohortName, Duration, ScalarText, duration_spelling, refuse, shape
 
 
 class RedLineDeclaration(Part):
@@ -75,6 +75,8 @@ class RolloutDeclaration(Part):
 
     red_lines: RedLines = Field(default_factory=dict)
     """What may not happen, by metric: error_ratio: 2 is twice as many errors as the stable version."""
+    cohort_red_lines: dict[CohortName, dict[ScalarText, RedLines]] = Field(default_factory=dict)
+    """What may not happen in one cohort, by its name and value: they share the risk with those on all."""
     steps: list[Share] = Field(default_factory=lambda: list(RolloutRules().steps))
     """Shares of the units that the candidate gets one after the other."""
     soak: Duration = "1h"
@@ -116,10 +118,10 @@ class RolloutDeclaration(Part):
 
     def to_core(self) -> RolloutRules:
         """Return the core noun."""
-        lines = [
-            RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
-            for metric, line in self.red_lines.items()
-        ]
+        lines = _lines(self.red_lines)
+        for cohort, values in self.cohort_red_lines.items():
+            for value, told in values.items():
+                lines += [replace(line, cohort=cohort, value=value) for line in _lines(told)]
         durations = {name: parse_duration(getattr(self, name) or _NONE) for name in _DURATIONS}
         return RolloutRules(
             red_lines=tuple(lines),
@@ -131,6 +133,13 @@ class RolloutDeclaration(Part):
             ab=self.ab and self.ab.to_core(),
             **durations,
         )
+
+
+def _lines(told: RedLines) -> list[RedLine]:
+    return [
+        RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
+        for metric, line in told.items()
+    ]
 
 
 _DURATIONS = (
@@ -154,12 +163,16 @@ def told_rollout(rules: RolloutRules | None) -> dict[str, object] | None:
         told["steps"] = list(rules.steps)
     if rules.ab is not None:
         told["ab"] = {**asdict(rules.ab), "between": list(rules.ab.between)}
-    lines = {line.metric: _told_line(line) for line in rules.red_lines}
-    return {"red_lines": lines or None, **told}
+    lines = {line.metric: _told_line(line) for line in rules.red_lines if not line.cohort}
+    of_cohorts: dict[str, dict[str, dict[str, object]]] = {}
+    for line in rules.red_lines:
+        if line.cohort:
+            of_cohorts.setdefault(line.cohort, {}).setdefault(line.value, {})[line.metric] = _told_line(line)
+    return {"red_lines": lines or None, "cohort_red_lines": of_cohorts or None, **told}
 
 
 def _told_line(line: RedLine) -> object:
     usual = RedLine(line.metric, line.times)
-    if line == usual:
+    if (line.tail_times, line.weight) == (usual.tail_times, usual.weight):
         return line.times
-    return {name: value for name, value in asdict(line).items() if name != "metric"}
+    return {name: getattr(line, name) for name in ("times", "tail_times", "weight")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import requests_of, usual, values_known
+from setpoint.store.arms import occurs, requests_of, usual, values_known
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -72,6 +73,8 @@ def start_rollout(
 def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
     """Return what the declared red lines would have done to past requests, and how long a rollout takes.
 
+    Those of a cohort are left out.
+
     Args:
         store: The store's folder.
         model: The model.
@@ -86,6 +89,8 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         rollout = _drafted(layout, evidence, "a candidate", "", now)
         window = Window.parse(over, now=now, zone=declared.timezone)
+        of_all = tuple(line for line in rollout.rules.red_lines if not line.cohort)
+        rollout = replace(rollout, rules=replace(rollout.rules, red_lines=of_all))
         requests = requests_of(
             evidence, rollout.stable, window, within=rollout.rules.outcome_age, most=_REHEARSED_REQUESTS
         )
@@ -110,9 +115,9 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     past = Window(now - _USUAL_WITHIN, now)
     found = usual(evidence, stable, past)
     rules = _fed(declared.rollout or RolloutRules(), found, stable)
-    refused = unread(declared) or _unknown_value(evidence, rules, stable, past)
-    if refused:
-        raise UsageError(refused, hint="declare business_metric with better, record outcomes, or leave ab out")
+    refused = [unread(declared), _unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+    for said in filter(None, refused):
+        raise UsageError(said, hint="declare and record what it is about first, or leave it out")
     return Rollout(
         f"{declared.name}/{candidate}/{len(rollouts_of(layout, declared.name)) + 1}",
         declared.name,
@@ -144,18 +149,27 @@ def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past
 def unwatched(layout: Layout | None, declared: Model) -> list[str]:
     """Return what a model's rollouts would look at and no data feeds, in words; nothing while nothing was recorded."""
     rules = declared.rollout
-    if layout is None or rules is None or rules.ab is None:
+    if layout is None or rules is None or not (rules.ab or any(line.cohort for line in rules.red_lines)):
         return []
-    if refused := unread(declared):
-        return [refused]
     now = layout.clock.now()
     past = Window(now - _USUAL_WITHIN, now)
+    found = [unread(declared)]
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
-        if evidence.span is None:
-            return []
-        plan = last_plan(layout, declared.name)
-        said = _unknown_value(evidence, rules, plan.route.stable if plan else _answering(evidence, now), past)
-    return [said] if said else []
+        if evidence.span is not None:
+            plan = last_plan(layout, declared.name)
+            stable = plan.route.stable if plan else _answering(evidence, now)
+            found += [_unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+    return [said for said in found if said]
+
+
+def _unseen_cohorts(evidence: RowEvidence, rules: RolloutRules) -> Iterator[str]:
+    """Yield each red line on a cohort that nobody declared, or that no request ever was of."""
+    declared = {one.name for one in evidence.model.cohorts}
+    for line in rules.red_lines:
+        if line.cohort and line.cohort not in declared:
+            yield f"the red line on {line.name}: no cohort is called {line.cohort}"
+        elif line.cohort and not occurs(evidence, line.cohort, line.value):
+            yield f"the red line on {line.name}: {line.cohort} {line.value} never occurred"
 
 
 def _base(model: str, route: Route) -> Route:
@@ -188,9 +202,9 @@ def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRu
     Raises:
         UsageError: One is on a metric that no request of the stable version has.
     """
-    if not rules.red_lines:
+    if all(line.cohort for line in rules.red_lines):
         lines = [RedLine(metric, times) for metric, times in USUAL_RED_LINES.items() if metric in found]
-        rules = replace(rules, red_lines=tuple(lines))
+        rules = replace(rules, red_lines=(*lines, *rules.red_lines))
     starved = [line.metric for line in rules.red_lines if line.metric not in found]
     if starved or not rules.red_lines:
         msg = f"no request of {stable} of the last 7 days says its {' or '.join(starved) or 'errors'}"

@@ -20,7 +20,7 @@ from setpoint.core.route_plan import BUCKETS
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.matching import examples
+from setpoint.store.matching import Matching, examples
 
 NEW = -1
 """The stratum of units that were never seen before their step."""
@@ -32,14 +32,17 @@ class Late:
 
     Attributes:
         is_answered: Whether one of its requests did not fail.
-        has_outcome: Whether an outcome of one of these is known.
+        is_complete: Whether outcomes of all these are known.
+        first_age: How old an answer was when its outcome was learned, of the first one, microseconds; NaN while none
+            is known.
         value_usd: Dollars that its outcomes say, in all; NaN when none says.
         outcome: Mean of its outcomes; NaN while none is known.
         success: Mean of its answers that were right; NaN while no outcome is known.
     """
 
     is_answered: npt.NDArray[np.bool_]
-    has_outcome: npt.NDArray[np.bool_]
+    is_complete: npt.NDArray[np.bool_]
+    first_age: npt.NDArray[np.float64]
     value_usd: npt.NDArray[np.float64]
     outcome: npt.NDArray[np.float64]
     success: npt.NDArray[np.float64]
@@ -151,7 +154,14 @@ def requests_of(evidence: RowEvidence, version: str, window: Window, *, within: 
 
 
 def units_of(
-    evidence: RowEvidence, rollout: Rollout, step: int, window: Window, *, starts_at: int, within: int | None = None
+    evidence: RowEvidence,
+    rollout: Rollout,
+    step: int,
+    window: Window,
+    *,
+    starts_at: int,
+    within: int | None = None,
+    cohort: tuple[str, str] = ("", ""),
 ) -> Units:
     """Return the units whose first request of a step, as far as it counts, lies in a window; see `draw`.
 
@@ -162,6 +172,7 @@ def units_of(
         window: When the first request came; the declared exposure has passed by its end.
         starts_at: From when on requests of the step count.
         within: Of outcomes only those that were learned so soon after their prediction; None for all.
+        cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
     exposure = rollout.rules.exposure
     reach = Window(window.start, window.end + exposure)
@@ -175,6 +186,7 @@ def units_of(
         f" HAVING first_at >= {window.start} AND first_at < {window.end}"
     )
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
+    came = "e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)"
     matching = replace(evidence.matching(reach), within=within)
     found = evidence.connection.execute(
         f"WITH earlier AS ({earlier}), firsts AS ({firsts})"
@@ -184,13 +196,13 @@ def units_of(
         " max(1.0 - e.is_success) AS is_wrong,"
         " avg(-least(e.value_usd, 0.0)) FILTER (e.value_usd IS NOT NULL) AS loss_usd,"
         " count(*) FILTER (e.error IS NULL) AS answers,"
-        " count(*) FILTER (e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)) AS outcomes,"
+        f" count(*) FILTER ({came}) AS outcomes, min(e.outcome_age) FILTER ({came}) AS first_age,"
         " sum(e.value_usd) AS value_usd, avg(e.outcome_number) AS outcome, avg(e.is_success) AS success"
         f" FROM ({examples(matching)}) AS e JOIN firsts AS f ON f.unit = coalesce(e.unit, e.root_id)"
         " LEFT JOIN earlier AS b ON b.unit = f.unit"
         f" WHERE {_is_drawn('e', rollout)} AND {_step('e', rollout)} = {step}"
         f" AND epoch_us(e.predicted_at) >= f.first_at AND epoch_us(e.predicted_at) < {until}"
-        " AND NOT coalesce(b.was_candidate, false)"
+        f" AND NOT coalesce(b.was_candidate, false){_of_cohort(matching, *cohort)}"
         " GROUP BY f.unit ORDER BY any_value(f.first_at), f.unit"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items() if name != "version"}
@@ -207,10 +219,23 @@ def units_of(
         if within is None
         else Late(
             columns["answers"] > 0,
-            columns["outcomes"] > 0,
-            *(columns[name] for name in ("value_usd", "outcome", "success")),
+            columns["outcomes"] == columns["answers"],
+            *(columns[name] for name in ("first_age", "value_usd", "outcome", "success")),
         ),
     )
+
+
+def _of_cohort(matching: Matching, name: str, value: str) -> str:
+    if not name:
+        return ""
+    place = [declared for declared, _ in matching.cohorts].index(name)
+    return f" AND CAST(e.cohort_{place} AS VARCHAR) = {literal(value)}"
+
+
+def occurs(evidence: RowEvidence, cohort: str, value: str) -> bool:
+    """Return whether any request was ever of a declared cohort's value."""
+    is_it = f"CAST({dict(evidence.matching(None).cohorts)[cohort]} AS VARCHAR) = {literal(value)}"
+    return bool(rows(evidence.connection, f"SELECT 1 FROM predictions AS p WHERE {is_it} LIMIT 1"))
 
 
 def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:

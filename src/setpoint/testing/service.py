@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Behaviour:
 
     Attributes:
         errors: Share of its requests that fail, 0 to 1.
+        errors_of: By carrier the share that fails, where it is another.
         slower: Its latencies are the usual ones, of about 50 ms, times this.
         wrong: Share of its answers that are wrong, 0 to 1.
         cost_usd: What a request costs; None for nothing recorded.
@@ -33,6 +34,7 @@ class Behaviour:
     """
 
     errors: float = 0.01
+    errors_of: Mapping[str, float] = field(default_factory=dict[str, float])
     slower: float = 1.0
     wrong: float = 0.1
     cost_usd: float | None = None
@@ -52,6 +54,7 @@ class SimulatedService:
         versions: What each is like; may be changed at any time.
         requests_per_minute: How many come in.
         seed: Of the requests.
+        carriers: Values of an input `carrier`, dealt out in turn; without any there is no such input.
 
     Raises:
         UsageError: The store's clock is no replay.
@@ -72,6 +75,7 @@ class SimulatedService:
         *,
         requests_per_minute: int = 2000,
         seed: int = 1,
+        carriers: Sequence[str] = (),
     ) -> None:
         if not isinstance(layout.clock, ReplayClock):
             msg = "a simulated service needs a store whose clock is a replay"
@@ -83,6 +87,7 @@ class SimulatedService:
         self._clock = layout.clock
         self._rng = np.random.default_rng(seed)
         self._asked = 0
+        self._carriers = carriers
         self._due: list[tuple[int, str, float, float | None]] = []
 
     @property
@@ -118,12 +123,15 @@ class SimulatedService:
             unit = f"unit-{self._rng.integers(units) if units else self._asked}"
             arm = arm_of(plan, unit)
             version, at = self.versions[arm.version], begun + round(n / count * minutes * _MINUTE)
-            is_failed, is_wrong = self._rng.random() < version.errors, self._rng.random() < version.wrong
+            carrier = self._carriers[self._asked % len(self._carriers)] if self._carriers else ""
+            inputs: dict[str, float | str] = {"x": 1.0, "carrier": carrier} if carrier else {"x": 1.0}
+            is_failed = self._rng.random() < version.errors_of.get(carrier, version.errors)
+            is_wrong = self._rng.random() < version.wrong
             wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower)
             if version.is_down:
                 continue
             name = recorder.record(
-                {"x": 1.0},
+                inputs,
                 prediction=None if is_failed else 1.0,
                 score=0.9,
                 version=arm.version,
