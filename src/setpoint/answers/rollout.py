@@ -43,6 +43,7 @@ _VERDICTS = {
     Phase.STABLE: Verdict.OK,
     Phase.ROLLED_BACK: Verdict.BREACH,
     Phase.READ_OUT: Verdict.OK,
+    Phase.FALLEN_BACK: Verdict.BREACH,
     Phase.PAUSED: Verdict.WARNING,
     Phase.INCONCLUSIVE: Verdict.WARNING,
 }
@@ -127,6 +128,7 @@ _WORDS = {
     Phase.INCONCLUSIVE: "neither worse nor shown to be fine",
     Phase.ROLLED_BACK: "rolled back",
     Phase.READ_OUT: "read out, and the stable version stays",
+    Phase.FALLEN_BACK: "gone, and another version answers",
 }
 
 

@@ -18,7 +18,9 @@ from setpoint.core.decision import Decision, Number
 from setpoint.core.metric import counted, number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent
 
-Action = Literal["stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back", "read_out"]
+Action = Literal[
+    "stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back", "fall_back", "read_out"
+]
 UNOWNED_SHARE = 0.01
 """A version that nobody answers for gets no larger share of the units."""
 PERSON = "person"
@@ -41,6 +43,7 @@ class Sight:
         mismatch: In which way units are not shared out as the route says, in words; empty when they are.
         arrival: In which way outcomes of both versions do not arrive alike, in words; empty when they do.
         readout: What a test says on the business metric; None of a rollout that is none.
+        no_help: Why going back to the stable version would not help, in words; empty when it may.
     """
 
     judgement: Judgement
@@ -53,6 +56,7 @@ class Sight:
     mismatch: str = ""
     arrival: str = ""
     readout: Readout | None = None
+    no_help: str = ""
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -80,22 +84,34 @@ _ENDS = {
     Phase.STABLE: "the stable version",
     Phase.ROLLED_BACK: "rolled back",
     Phase.READ_OUT: "read out, and the stable version stays",
+    Phase.FALLEN_BACK: "gone, and another version answers",
 }
 
 
 def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
-    del events, now
-    said = sight.judgement
-    if said.is_worse:
-        worse = " and ".join(said.worse)
-        yield Decision(
-            "roll_back",
-            "red_line",
-            f"{rollout.candidate} is worse than {rollout.stable} in {worse}, after {counted(sight.units, 'unit')}:"
-            f" a version as good as {rollout.stable} looks so at most once in {round(1 / rollout.rules.risk)} rollouts",
-            _numbers(rollout, sight),
-            {"stay": "more units would meet what is known to be worse", "promote": "it is beyond its red line"},
-        )
+    del now
+    if not sight.judgement.is_worse:
+        return
+    said = (
+        f"{rollout.candidate} is worse than {rollout.stable} in {' and '.join(sight.judgement.worse)}, after"
+        f" {counted(sight.units, 'unit')}: a version as good as {rollout.stable} looks so at most once in"
+        f" {round(1 / rollout.rules.risk)} rollouts"
+    )
+    numbers = _numbers(rollout, sight)
+    others = {"stay": "more units would meet what is known to be worse", "promote": "it is beyond its red line"}
+    if not sight.no_help:
+        yield Decision("roll_back", "red_line", said, numbers, others)
+        return
+    others["roll_back"] = f"it would not help: {sight.no_help}"
+    said = f"{said}; going back would not help: {sight.no_help}"
+    if rollout.others:
+        instead = f"{rollout.others[0]} answers instead, as fallback says"
+        yield Decision("fall_back", "no_way_back", f"{said}; {instead}", numbers, others)
+    elif _is_paused_by(events, "no_way_back"):
+        yield Decision("stay", "no_way_back", f"paused: {said}")
+    else:
+        instead = "no fallback is declared, so a person has to decide"
+        yield Decision("pause", "no_way_back", f"{said}; {instead}", numbers, others)
 
 
 def _paused(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
@@ -188,6 +204,7 @@ def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
         reason = {
             "no_data": f"{rollout.candidate} answers again",
             "mismatch": "units are shared out as the route says again",
+            "no_way_back": f"{rollout.candidate} is not shown to be worse any more",
             "arrival": "outcomes are not shown to arrive otherwise any more",
         }.get(last.cause, f"{rollout.stable} is well again")
         yield Decision("resume", last.cause, reason, _numbers(rollout, sight))

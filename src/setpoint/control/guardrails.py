@@ -67,7 +67,7 @@ def _carried_out(layout: Layout, model: Model, one: Recorded) -> Recorded:
 
 
 def _roll_back(layout: Layout, model: Model, reason: str) -> str:
-    moved = override(layout, model.name, "roll_back", actor=GUARDRAIL, reason=reason)
+    moved = override(layout, model.name, "roll_back", actor=GUARDRAIL, reason=reason, must_help=True)
     return f"{moved.rollout.stable} answers again"
 
 

@@ -13,6 +13,7 @@ from setpoint.control.ownership import undeclared
 from setpoint.control.readouts import doubt_of, readout_of
 from setpoint.control.rollout_looks import look
 from setpoint.control.shadow_looks import look_at_shadow
+from setpoint.control.way_back import no_help
 from setpoint.core.clock import HOUR
 from setpoint.core.metric import number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
@@ -55,6 +56,7 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         mismatch,
         arrival,
         readout,
+        no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at) if judgement.is_worse else "",
     )
 
 

@@ -45,12 +45,13 @@ class Phase(StrEnum):
     PAUSED = "paused"
     INCONCLUSIVE = "inconclusive"
     READ_OUT = "read_out"
+    FALLEN_BACK = "fallen_back"
     ROLLED_BACK = "rolled_back"
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is decided: the candidate is the stable version, or it is gone."""
-        return self in {Phase.STABLE, Phase.ROLLED_BACK, Phase.READ_OUT}
+        return self in {Phase.STABLE, Phase.ROLLED_BACK, Phase.READ_OUT, Phase.FALLEN_BACK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ class Rollout:
         candidate: The version that is to take its place.
         rules: As they were declared when it began.
         usual: By metric with values, what is usual.
-        before: The route in force when it began.
+        before: The route in force when it began; its fallback is what answers when going back does not help.
         started_at: When, microseconds.
         business_metric: What a test is read out on; empty when it is none.
         better: Whether more of that is better, or less.
@@ -235,6 +236,11 @@ class Rollout:
     started_at: int
     business_metric: str = ""
     better: Direction = "higher"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The versions that the route falls back to, besides the two of it."""
+        return tuple(name for name in self.before.fallback if name not in {self.stable, self.candidate})
 
 
 @dataclass(frozen=True, slots=True)

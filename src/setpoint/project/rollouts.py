@@ -13,6 +13,7 @@ from setpoint.answers.answer import Answer
 from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
 from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, start
+from setpoint.control.way_back import no_help
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
@@ -160,6 +161,21 @@ def unwatched(layout: Layout | None, declared: Model) -> list[str]:
             stable = plan.route.stable if plan else _answering(evidence, now)
             found += [_unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
     return [said for said in found if said]
+
+
+def without_help(layout: Layout | None, declared: Model) -> list[str]:
+    """Return in words that going back to the version before would not help, by the contract that is declared."""
+    found = [] if layout is None or declared.contract is None else rollouts_of(layout, declared.name)
+    if layout is None or not found:
+        return []
+    rollout, now = found[-1], layout.clock.now()
+    last = events_of(layout, rollout.rollout_id)[-1]
+    if last.phase.is_over and last.phase is not Phase.STABLE:
+        return []
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
+        said = no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at)
+    instead = f"fall back to {rollout.others[0]}" if rollout.others else "page: no fallback is declared"
+    return [f"rollout: no rollback to {rollout.stable} helps: {said}; what is left is to {instead}"] if said else []
 
 
 def _unseen_cohorts(evidence: RowEvidence, rules: RolloutRules) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Behaviour:
     Attributes:
         errors: Share of its requests that fail, 0 to 1.
         errors_of: By carrier the share that fails, where it is another.
+        inputs: What it is asked with, where that is otherwise.
         slower: Its latencies are the usual ones, of about 50 ms, times this.
         wrong: Share of its answers that are wrong, 0 to 1.
         cost_usd: What a request costs; None for nothing recorded.
@@ -35,6 +36,7 @@ class Behaviour:
 
     errors: float = 0.01
     errors_of: Mapping[str, float] = field(default_factory=dict[str, float])
+    inputs: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
     slower: float = 1.0
     wrong: float = 0.1
     cost_usd: float | None = None
@@ -124,7 +126,7 @@ class SimulatedService:
             arm = arm_of(plan, unit)
             version, at = self.versions[arm.version], begun + round(n / count * minutes * _MINUTE)
             carrier = self._carriers[self._asked % len(self._carriers)] if self._carriers else ""
-            inputs: dict[str, float | str] = {"x": 1.0, "carrier": carrier} if carrier else {"x": 1.0}
+            inputs: dict[str, float | str] = {"x": 1.0, **({"carrier": carrier} if carrier else {}), **version.inputs}
             is_failed = self._rng.random() < version.errors_of.get(carrier, version.errors)
             is_wrong = self._rng.random() < version.wrong
             wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower)
