@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.commands import setpoint
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.loop import tick
@@ -96,6 +97,38 @@ def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_p
     service.layout.declare(OWNED)
     service.until_over(looks=1)
     assert phases(service)[-1] == ("canary", 0.1)
+
+
+def test_without_an_owner_a_larger_first_step_begins_at_one_percent_and_a_person_says_that_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, owner=None, runbook="", rollout=replace(RULES, steps=(0.5,))))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=4)
+    assert phases(service) == [("draft", 0.0), ("canary", 0.01)]
+    with pytest.raises(UsageError, match="runbook are not declared"):
+        override(service.layout, "m", "promote", actor="ada")
+    assert phases(service)[-1] == ("canary", 0.01)
+    said = setpoint("rollout", "promote", "m", "--store", str(service.folder), cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--unowned" in said.stderr
+    args = ("--unowned", "--actor", "ada", "--store", str(service.folder))
+    said = setpoint("rollout", "promote", "m", *args, cwd=tmp_path)
+    assert said.returncode == 0
+    assert "nobody answers for it: owner.team, owner.on_call, runbook not declared" in said.stdout
+    told = decisions_of(service.layout, subject="m/v2/1")[-1].decision
+    assert told.numbers == {"undeclared": "owner.team, owner.on_call, runbook"}
+    assert in_force(service).shares == (("v2", 1.0),)
+
+
+def test_what_was_declared_and_is_gone_before_the_first_step_gives_the_candidate_no_units(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, rollout=replace(RULES, steps=(0.5,))))
+    start_rollout(service.folder, "m", "v2")
+    service.layout.declare(replace(OWNED, owner=None))
+    moved = service.look()
+    assert moved is not None
+    assert "v2 gets no units, since nobody answers for m" in moved.decision.said
 
 
 def test_a_candidate_that_answers_nobody_pauses_it_and_goes_on_when_it_answers(tmp_path: Path) -> None:

@@ -59,9 +59,15 @@ def explain(model: Model, store: Store = None, json: Json = False) -> None:
 
 
 @rollout.command()
-def promote(model: Model, reason: Reason = "", actor: Actor = "", store: Store = None) -> None:
+def promote(
+    model: Model,
+    reason: Reason = "",
+    actor: Actor = "",
+    unowned: Annotated[bool, typer.Option("--unowned", help="Also when nobody answers for it; recorded.")] = False,
+    store: Store = None,
+) -> None:
     """Give the candidate all units now, whatever the evidence; it is recorded who said so."""
-    _override(model, "promote", reason, actor, store)
+    _override(model, "promote", reason, actor, store, unowned=unowned)
 
 
 @rollout.command()
@@ -111,11 +117,11 @@ def watch(
     show(watched(chosen_store(store), model, every_seconds=every, until=until), as_json=json)
 
 
-def _override(model: str, action: Action, reason: str, actor: str, store: Store) -> None:
+def _override(model: str, action: Action, reason: str, actor: str, store: Store, *, unowned: bool = False) -> None:
     from setpoint.control.rollouts import override
     from setpoint.store.layout import Layout
 
-    moved = override(Layout.open(chosen_store(store)), model, action, actor=actor, reason=reason)
+    moved = override(Layout.open(chosen_store(store)), model, action, actor=actor, reason=reason, unowned=unowned)
     event = moved.event
     where = f"{event.phase} at {100 * event.share:g} %" if event else "where it was"
     generation = f"; route plan {moved.plan.generation} is in force" if moved.plan else ""

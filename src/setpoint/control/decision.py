@@ -254,7 +254,11 @@ def _promoting(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
 def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
     rules, last = rollout.rules, events[-1]
     passed = now - sight.step_since
-    if last.phase is Phase.DRAFT:
+    unowned = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
+    is_first = last.phase is Phase.SHADOW or (last.phase is Phase.DRAFT and not rules.shadow)
+    if is_first and sight.missing and rules.steps[0] > UNOWNED_SHARE:  # what was declared when it began is gone
+        yield Decision("stay", "ownership", f"{rollout.candidate} gets no units, since {unowned}")
+    elif last.phase is Phase.DRAFT:
         yield Decision("advance", "started", f"{rollout.candidate} is on its way")
     elif last.phase is Phase.SHADOW and passed >= rules.shadow:
         said = f"nothing was found against {rollout.candidate} in {duration_text(passed)} in shadow"
@@ -264,17 +268,14 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
         if passed < rules.soak or not sight.requests.get(rollout.candidate):
             return
         if following > UNOWNED_SHARE and sight.missing:
-            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
-            yield Decision(
-                "stay", "ownership", f"{rollout.candidate} stays at {number(last.share, 'share')}, since {said}"
-            )
+            stays = f"{rollout.candidate} stays at {number(last.share, 'share')}"
+            yield Decision("stay", "ownership", f"{stays}, since {unowned}")
             return
         said = f"nothing was found against {rollout.candidate} in {duration_text(passed)}"
         yield Decision("advance", "soaked", said, _numbers(rollout, sight))
     elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine and rules.ab is None:
         if sight.missing:
-            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
-            yield Decision("stay", "ownership", said)
+            yield Decision("stay", "ownership", unowned)
             return
         view, won = sight.judgement.least_fine
         yield Decision(

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from setpoint.control.decision import PERSON, Action, decide
+from setpoint.control.ownership import undeclared
 from setpoint.control.rollout_routes import enforce
 from setpoint.control.rollout_sight import see
 from setpoint.control.way_back import no_help
@@ -114,7 +115,14 @@ def _leave(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decisio
 
 
 def override(
-    layout: Layout, model: str, action: Action, *, actor: str = "", reason: str = "", must_help: bool = False
+    layout: Layout,
+    model: str,
+    action: Action,
+    *,
+    actor: str = "",
+    reason: str = "",
+    must_help: bool = False,
+    unowned: bool = False,
 ) -> Moved:
     """Do what a person says about the rollout of a model, whatever the evidence.
 
@@ -125,9 +133,11 @@ def override(
         actor: Who says so; the user of this process by default.
         reason: Why.
         must_help: Whether a rollback that would not help is refused; else it is done, and that is recorded.
+        unowned: Whether a version is promoted that nobody answers for; what is not declared is recorded.
 
     Raises:
-        UsageError: No rollout is under way, or it makes no sense where it stands, or would not help.
+        UsageError: No rollout is under way, or it makes no sense where it stands, or would not help, or nobody answers
+            for the model.
         StoreBusy: Somebody else moves it at the same time.
     """
     rollout = active_rollout(layout, model) or (_watched(layout, model) if action == "roll_back" else None)
@@ -145,7 +155,13 @@ def override(
             msg = f"going back to {rollout.stable} would not help: {doubt}"
             raise UsageError(msg, hint="fall back to another version, or mend what it is asked with")
         said += f"; it may not help: {doubt}"
-    decision = Decision(action, PERSON, said)
+    missing = undeclared(layout.model(model)) if action == "promote" else ()
+    if missing and not unowned:
+        msg = f"nobody answers for {model}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not declared"
+        raise UsageError(msg, hint="declare what is missing; or promote it all the same with --unowned")
+    if missing:
+        said += f"; nobody answers for it: {', '.join(missing)} not declared"
+    decision = Decision(action, PERSON, said, {"undeclared": ", ".join(missing)} if missing else {})
     return carry_out(layout, rollout, events, decision, actor=actor)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
+from setpoint.control.decision import UNOWNED_SHARE
+from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, start
 from setpoint.control.way_back import no_help
@@ -116,6 +118,8 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     past = Window(now - _USUAL_WITHIN, now)
     found = usual(evidence, stable, past)
     rules = _fed(declared.rollout or RolloutRules(), found, stable)
+    if undeclared(declared) and rules.steps[0] > UNOWNED_SHARE:
+        rules = replace(rules, steps=(UNOWNED_SHARE, *rules.steps))
     refused = [unread(declared), _unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
     for said in filter(None, refused):
         raise UsageError(said, hint="declare and record what it is about first, or leave it out")
