@@ -1,18 +1,23 @@
 """How often an interval that is looked at after every batch fails to hold the truth, and how wide it is.
 
-Beside the interval that holds at one moment only, of the same rows. And how often a mismatch of shares is called.
+Beside the interval that holds at one moment only, of the same rows. What a test is read out as, looked at as often. And
+how often a mismatch of shares is called.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.table import Cell, table
+from setpoint.control.readouts import readout_of, sequence_of
+from setpoint.core.rollout import AbRules, Rollout, RolloutRules
+from setpoint.core.route_plan import Route
 from setpoint.stats.estimate import Z
 from setpoint.stats.sequences import DifferenceSequence, log_mismatch
 from setpoint.stats.special import FloatArray
@@ -35,6 +40,7 @@ def main() -> None:
     headings = [f"{RUNS} runs of {LOOKS} looks", "truth missed ever, %", *(f"width after {look}" for look in SHOWN)]
     print(table(headings, [[name, *_interval(*world)] for name, world in worlds.items()]))
     print("(width as a multiple of the interval that holds at that look only)\n")
+    print(table(["readout, smallest 2 points", *_SAYS, "units to the first"], _readouts()) + "\n")
     rows: list[list[Cell]] = []
     for true in ((0.5, 0.5), (0.49, 0.51), (0.47, 0.53), (0.4, 0.6)):
         units = np.random.default_rng(2).multinomial(UNITS, true, (RUNS, LOOKS)).cumsum(axis=1)
@@ -49,6 +55,34 @@ def main() -> None:
 
 def _rates(stable: float, candidate: float) -> Draw:
     return lambda rng, who: (rng.random(len(who)) < np.where(who, candidate, stable)).astype(np.float64)
+
+
+_HALF = 0.5
+_SAYS = ("A ever, %", "B ever, %", "no difference ever, %", "never, %")
+
+
+def _readouts() -> list[list[Cell]]:
+    """Return what tests of known truth are read out as, in all looks of a run together."""
+    ab = AbRules("success", smallest=0.02)
+    route = Route("single", (("v1", 1.0),), "v1")
+    rollout = Rollout("r", "m", "v1", "v2", RolloutRules(ab=ab), {}, route, 0, "conversion")
+    found: list[list[Cell]] = []
+    for stable, candidate in ((0.1, 0.1), (0.1, 0.12), (0.12, 0.1), (0.1, 0.14)):
+        rng, counts, first = np.random.default_rng(3), Counter[str](), list[float]()
+        for _ in range(RUNS):
+            sequence, says, at = sequence_of(ab), set[str](), math.inf
+            for look in range(LOOKS):
+                is_candidate = rng.random(UNITS) < _HALF
+                sequence.update(_rates(stable, candidate)(rng, is_candidate), is_candidate, _HALF)
+                told = readout_of(rollout, sequence, [], "")
+                if told is not None and told.says != "not yet":
+                    says.add(told.says)
+                    at = min(at, UNITS * (look + 1.0))
+            counts.update(says or {"never"})
+            first.append(at)
+        shares = [100.0 * counts[one] / RUNS for one in ("A", "B", "no difference", "never")]
+        found.append([f"{stable:.0%} → {candidate:.0%}", *shares, float(np.median(first))])
+    return found
 
 
 def _interval(draw: Draw, share: float, truth: float) -> list[Cell]:

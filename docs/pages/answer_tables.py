@@ -176,6 +176,12 @@ _ACTING: tuple[AnswerTable, ...] = (
         rollout.METRIC_COLUMNS,
         "`status`: one row a metric and version, with what bets that the candidate is worse have won.",
     ),
+    (
+        "rollout",
+        "readout",
+        rollout.READOUT_COLUMNS,
+        "Of a test: who is better in the business metric. A is the stable version, B the candidate.",
+    ),
     ("rollout", "events", rollout.EVENT_COLUMNS, "One row an event, the last one says where it stands."),
     ("rollout", "decisions", rollout.DECISION_COLUMNS, "`explain`: one row a decision, with its alternatives."),
     (

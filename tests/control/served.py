@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from setpoint.control.rollouts import Moved, advance
@@ -38,11 +39,12 @@ class Service(SimulatedService):
         *,
         rate: int = 2000,
         seed: int = 1,
+        carriers: Sequence[str] = (),
     ) -> None:
         layout = Layout.create(folder, replay_now=START - HOUR)
         layout.declare(declared)
         versions = versions or {"v1": Behaviour(), "v2": Behaviour()}
-        super().__init__(layout, "m", versions, requests_per_minute=rate, seed=seed)
+        super().__init__(layout, "m", versions, requests_per_minute=rate, seed=seed, carriers=carriers)
         self.folder = folder
         self.declared = declared
         publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1"))

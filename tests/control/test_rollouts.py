@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.commands import setpoint
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.loop import tick
@@ -98,6 +99,38 @@ def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_p
     assert phases(service)[-1] == ("canary", 0.1)
 
 
+def test_without_an_owner_a_larger_first_step_begins_at_one_percent_and_a_person_says_that_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, owner=None, runbook="", rollout=replace(RULES, steps=(0.5,))))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=4)
+    assert phases(service) == [("draft", 0.0), ("canary", 0.01)]
+    with pytest.raises(UsageError, match="runbook are not declared"):
+        override(service.layout, "m", "promote", actor="ada")
+    assert phases(service)[-1] == ("canary", 0.01)
+    said = setpoint("rollout", "promote", "m", "--store", str(service.folder), cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--unowned" in said.stderr
+    args = ("--unowned", "--actor", "ada", "--store", str(service.folder))
+    said = setpoint("rollout", "promote", "m", *args, cwd=tmp_path)
+    assert said.returncode == 0
+    assert "nobody answers for it: owner.team, owner.on_call, runbook not declared" in said.stdout
+    told = decisions_of(service.layout, subject="m/v2/1")[-1].decision
+    assert told.numbers == {"undeclared": "owner.team, owner.on_call, runbook"}
+    assert in_force(service).shares == (("v2", 1.0),)
+
+
+def test_what_was_declared_and_is_gone_before_the_first_step_gives_the_candidate_no_units(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", replace(OWNED, rollout=replace(RULES, steps=(0.5,))))
+    start_rollout(service.folder, "m", "v2")
+    service.layout.declare(replace(OWNED, owner=None))
+    moved = service.look()
+    assert moved is not None
+    assert "v2 gets no units, since nobody answers for m" in moved.decision.said
+
+
 def test_a_candidate_that_answers_nobody_pauses_it_and_goes_on_when_it_answers(tmp_path: Path) -> None:
     service = Service(tmp_path / "s", versions={"v1": Behaviour(), "v2": Behaviour(is_down=True)}, rate=4000)
     start_rollout(service.folder, "m", "v2")
@@ -179,15 +212,15 @@ def test_units_that_return_are_evidence_once_a_step(tmp_path: Path) -> None:
     found = evidence_of(service.layout, "m/v2/1")
     of_step = {
         step: sum(
-            one["error_ratio"][0] for batch, numbers in found for one in numbers.values() if batch.split("/")[1] == step
+            one["error_ratio"][0] for batch, numbers in found for one in numbers.values() if batch.split("/")[0] == step
         )
         for step in ("0", "1", "2")
     }
     assert of_step["0"] == 300
     # Who was the candidate's at 1 % is not drawn anew.
-    candidates = sum(numbers["v2"]["error_ratio"][0] for batch, numbers in found if batch.split("/")[1] == "0")
+    candidates = sum(numbers["v2"]["error_ratio"][0] for batch, numbers in found if batch.split("/")[0] == "0")
     assert of_step["1"] == 300 - candidates
-    assert {batch.split("/")[2] for batch, _ in found if batch.split("/")[1] == "1"} <= {"-1", "0"}
+    assert {batch.split("/")[1] for batch, _ in found if batch.split("/")[0] == "1"} <= {"-1", "0"}
 
 
 def test_looking_twice_or_beside_another_controller_takes_nothing_twice(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import causes_of
-from setpoint.control.symptoms import OPERATIONAL, Shift, metrics_of
+from setpoint.control.previous import previous_of, remedy_for
+from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, metrics_of
 from setpoint.core.cause import Cause
 from setpoint.core.clock import DAY, text
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
@@ -26,7 +27,7 @@ NO_CAUSE = "no cause found"
 
 def is_operational(metric: str) -> bool:
     """Return whether a metric is none of quality's, so that only its causes can be told."""
-    return metric in {*OPERATIONAL, *COUNTED_METRICS, *MONEY_METRICS} or LATENCY.fullmatch(metric) is not None
+    return metric in {FLAGGED, *OPERATIONAL, *COUNTED_METRICS, *MONEY_METRICS} or LATENCY.fullmatch(metric) is not None
 
 
 def why_metric(
@@ -74,6 +75,8 @@ def _answer(
         because.insert(0, f"{shift.symptom.metric} changed {text(shift.current.start, zone)}: mean over rows {moved}")
     if causes:
         remedy, reason = causes[0].remedy
+        if shift is not None and remedy in {"rollback", "hotfix"}:
+            remedy, reason = remedy_for(causes[0], previous_of(evidence, shift))
         because.insert(0, f"{remedy}: {reason}")
         headline = f"{asked}: {causes[0].said}"
     else:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.control.gathered import gathered_of
 from setpoint.control.judge import Judgement
+from setpoint.control.readouts import Readout, difference_text, doubt_of, readout_of
 from setpoint.control.rehearsal import End
-from setpoint.control.rollout_looks import judge_of
 from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
 from setpoint.core.metric import Metric, number
@@ -29,6 +30,11 @@ REHEARSAL_COLUMNS = (
     *("units_median", "seconds_median"),
 )
 _REHEARSAL_SHOWN = ("a candidate that is", "promoted", "rolled back", "undecided", "after units", "and")
+READOUT_COLUMNS = (
+    *("metric", "readout", "units", "difference", "low", "high", "smallest"),
+    *("known_ratio_stable", "known_ratio_candidate"),
+)
+_READOUT_SHOWN = ("business metric", "readout", "units", "B less A, a unit", "matters from", "known of A", "known of B")
 _EVENTS_SHOWN = ("since", "phase", "share", "by", "because")
 _METRICS_SHOWN = ("metric", "version", "units", "value", "red line", "evidence against it")
 _DECISIONS_SHOWN = ("when", "action", "rule", "why")
@@ -36,6 +42,8 @@ _UNITS = {"latency_seconds": "seconds", "cost_usd": "usd", "loss_usd": "usd"}
 _VERDICTS = {
     Phase.STABLE: Verdict.OK,
     Phase.ROLLED_BACK: Verdict.BREACH,
+    Phase.READ_OUT: Verdict.OK,
+    Phase.FALLEN_BACK: Verdict.BREACH,
     Phase.PAUSED: Verdict.WARNING,
     Phase.INCONCLUSIVE: Verdict.WARNING,
 }
@@ -55,14 +63,18 @@ def rollout_status(
         zone: The zone its times are shown in.
     """
     last = events[-1]
-    judgement = judge_of(rollout, look.state).judgement()
+    held, gathered = list(batches), gathered_of(rollout, look.state)
+    judgement, doubt = gathered.judgement(rollout), doubt_of(events) or gathered.arrivals.difference(rollout)
+    readout = readout_of(rollout, gathered.business, held, doubt)
     share = f" at {number(last.share, 'share')}" if last.phase in {Phase.CANARY, Phase.PAUSED} else ""
     headline = f"{rollout.model}: {rollout.candidate} is {_WORDS[last.phase]}{share} since {text(last.at, zone)}"
-    rows, lines = _metrics(rollout, batches, judgement)
+    rows, lines = _metrics(rollout, held, judgement)
     verdict = _VERDICTS.get(last.phase, Verdict.UNKNOWN)
     view, won = judgement.least_fine
     open_ = f"whether {rollout.candidate} is better than the red line of {view}: its evidence is {won:.3g}"
     unknowns = (f"{open_}, {1 / rollout.rules.miss:.0f} is needed",) if verdict is Verdict.UNKNOWN else ()
+    if readout is not None and verdict is Verdict.UNKNOWN:
+        unknowns = (readout.said,)
     return Answer(
         "rollout",
         rollout.model,
@@ -72,7 +84,37 @@ def rollout_status(
         unknowns,
         now,
         zone,
-        (Table("metrics", METRIC_COLUMNS, rows, _METRICS_SHOWN, lines), _events(events, zone)),
+        (
+            Table("metrics", METRIC_COLUMNS, rows, _METRICS_SHOWN, lines),
+            *_readouts(rollout, readout),
+            _events(events, zone),
+        ),
+    )
+
+
+def _readouts(rollout: Rollout, readout: Readout | None) -> Iterator[Table]:
+    """Yield what a test says: A is the stable version, B the candidate."""
+    if readout is None or rollout.rules.ab is None:
+        return
+    found, smallest = readout.difference, rollout.rules.ab.smallest
+    known = [readout.known[name] for name in (rollout.stable, rollout.candidate)]
+    yield Table(
+        "readout",
+        READOUT_COLUMNS,
+        [
+            (
+                *(rollout.business_metric, readout.says, readout.units, found.value, found.low, found.high),
+                *(smallest, *known),
+            )
+        ],
+        _READOUT_SHOWN,
+        [
+            (
+                *(rollout.business_metric, readout.says, f"{readout.units:,}", difference_text(found)),
+                "nobody said" if smallest is None else f"{smallest:g}",
+                *("" if one is None else number(one, "share") for one in known),
+            )
+        ],
     )
 
 
@@ -85,6 +127,8 @@ _WORDS = {
     Phase.PAUSED: "paused",
     Phase.INCONCLUSIVE: "neither worse nor shown to be fine",
     Phase.ROLLED_BACK: "rolled back",
+    Phase.READ_OUT: "read out, and the stable version stays",
+    Phase.FALLEN_BACK: "gone, and another version answers",
 }
 
 
@@ -136,21 +180,21 @@ def _metrics(
     lines: list[tuple[str, ...]] = []
     needed = 1 / rollout.rules.risk
     for line in rollout.rules.red_lines:
-        won = judgement.evidence.get(line.metric, 1.0)
+        won = judgement.evidence.get(line.name, 1.0)
         for version in (rollout.stable, rollout.candidate):
-            told = _estimate(line.metric, sums.get((line.metric, version)))
-            units = int(sums.get((line.metric, version), [0.0])[0])
+            told = _estimate(line.metric, sums.get((line.name, version)))
+            units = int(sums.get((line.name, version), [0.0])[0])
             is_held = version == rollout.candidate
             rows.append(
                 (
-                    *(line.metric, version, units, told.value, told.low, told.high),
+                    *(line.name, version, units, told.value, told.low, told.high),
                     *((line.times, won, needed) if is_held else (None, None, None)),
                 )
             )
             unit = _UNITS.get(line.metric, "share")
             value = Metric("", told.value, told.low, told.high, unit, "lower", units, told.reason).text()
             against = (_red_line(line), f"{won:.3g} of {needed:.0f}") if is_held else ("", "")
-            lines.append((line.metric, version, f"{units:,}", value, *against))
+            lines.append((line.name, version, f"{units:,}", value, *against))
     return rows, lines
 
 

@@ -37,7 +37,7 @@ def start(
     if missing:
         say(f"it stays at 1 % of the units until somebody answers for {model}: declare {', '.join(missing)}")
     moved = move(path, model)
-    lines = ", ".join(f"{line.metric} x {line.times:g}" for line in begun.rules.red_lines)
+    lines = ", ".join(f"{line.name} x {line.times:g}" for line in begun.rules.red_lines)
     where = f"{moved.event.phase} at {100 * moved.event.share:g} %" if moved and moved.event else "a draft"
     print(f"{begun.candidate} is {where}, held against {begun.stable}: {lines}")
 
@@ -59,9 +59,15 @@ def explain(model: Model, store: Store = None, json: Json = False) -> None:
 
 
 @rollout.command()
-def promote(model: Model, reason: Reason = "", actor: Actor = "", store: Store = None) -> None:
+def promote(
+    model: Model,
+    reason: Reason = "",
+    actor: Actor = "",
+    unowned: Annotated[bool, typer.Option("--unowned", help="Also when nobody answers for it; recorded.")] = False,
+    store: Store = None,
+) -> None:
     """Give the candidate all units now, whatever the evidence; it is recorded who said so."""
-    _override(model, "promote", reason, actor, store)
+    _override(model, "promote", reason, actor, store, unowned=unowned)
 
 
 @rollout.command()
@@ -111,11 +117,11 @@ def watch(
     show(watched(chosen_store(store), model, every_seconds=every, until=until), as_json=json)
 
 
-def _override(model: str, action: Action, reason: str, actor: str, store: Store) -> None:
+def _override(model: str, action: Action, reason: str, actor: str, store: Store, *, unowned: bool = False) -> None:
     from setpoint.control.rollouts import override
     from setpoint.store.layout import Layout
 
-    moved = override(Layout.open(chosen_store(store)), model, action, actor=actor, reason=reason)
+    moved = override(Layout.open(chosen_store(store)), model, action, actor=actor, reason=reason, unowned=unowned)
     event = moved.event
     where = f"{event.phase} at {100 * event.share:g} %" if event else "where it was"
     generation = f"; route plan {moved.plan.generation} is in force" if moved.plan else ""

@@ -12,12 +12,15 @@ from itertools import pairwise
 from typing import Literal
 
 from setpoint.control.judge import Judgement
+from setpoint.control.readouts import Readout
 from setpoint.core.clock import duration_text
-from setpoint.core.decision import Decision
+from setpoint.core.decision import Decision, Number
 from setpoint.core.metric import counted, number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent
 
-Action = Literal["stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back"]
+Action = Literal[
+    "stay", "advance", "promote", "finish", "pause", "resume", "hold", "roll_back", "fall_back", "read_out"
+]
 UNOWNED_SHARE = 0.01
 """A version that nobody answers for gets no larger share of the units."""
 PERSON = "person"
@@ -38,6 +41,9 @@ class Sight:
         missing: What is not declared that has to be before a larger share: `owner.on_call`.
         sick: Why the stable version is not well itself, in words; empty when it is.
         mismatch: In which way units are not shared out as the route says, in words; empty when they are.
+        arrival: In which way outcomes of both versions do not arrive alike, in words; empty when they do.
+        readout: What a test says on the business metric; None of a rollout that is none.
+        no_help: Why going back to the stable version would not help, in words; empty when it may.
     """
 
     judgement: Judgement
@@ -48,6 +54,9 @@ class Sight:
     missing: tuple[str, ...] = ()
     sick: str = ""
     mismatch: str = ""
+    arrival: str = ""
+    readout: Readout | None = None
+    no_help: str = ""
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -71,22 +80,38 @@ def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int)
     return _stay(rollout, sight, now)
 
 
-_ENDS = {Phase.STABLE: "the stable version", Phase.ROLLED_BACK: "rolled back"}
+_ENDS = {
+    Phase.STABLE: "the stable version",
+    Phase.ROLLED_BACK: "rolled back",
+    Phase.READ_OUT: "read out, and the stable version stays",
+    Phase.FALLEN_BACK: "gone, and another version answers",
+}
 
 
 def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
-    del events, now
-    said = sight.judgement
-    if said.is_worse:
-        worse = " and ".join(said.worse)
-        yield Decision(
-            "roll_back",
-            "red_line",
-            f"{rollout.candidate} is worse than {rollout.stable} in {worse}, after {counted(sight.units, 'unit')}:"
-            f" a version as good as {rollout.stable} looks so at most once in {round(1 / rollout.rules.risk)} rollouts",
-            _numbers(rollout, sight),
-            {"stay": "more units would meet what is known to be worse", "promote": "it is beyond its red line"},
-        )
+    del now
+    if not sight.judgement.is_worse:
+        return
+    said = (
+        f"{rollout.candidate} is worse than {rollout.stable} in {' and '.join(sight.judgement.worse)}, after"
+        f" {counted(sight.units, 'unit')}: a version as good as {rollout.stable} looks so at most once in"
+        f" {round(1 / rollout.rules.risk)} rollouts"
+    )
+    numbers = _numbers(rollout, sight)
+    others = {"stay": "more units would meet what is known to be worse", "promote": "it is beyond its red line"}
+    if not sight.no_help:
+        yield Decision("roll_back", "red_line", said, numbers, others)
+        return
+    others["roll_back"] = f"it would not help: {sight.no_help}"
+    said = f"{said}; going back would not help: {sight.no_help}"
+    if rollout.others:
+        instead = f"{rollout.others[0]} answers instead, as fallback says"
+        yield Decision("fall_back", "no_way_back", f"{said}; {instead}", numbers, others)
+    elif _is_paused_by(events, "no_way_back"):
+        yield Decision("stay", "no_way_back", f"paused: {said}")
+    else:
+        instead = "no fallback is declared, so a person has to decide"
+        yield Decision("pause", "no_way_back", f"{said}; {instead}", numbers, others)
 
 
 def _paused(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
@@ -138,23 +163,34 @@ def _silence(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
 
 
 def _mismatch(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
-    """Pause where units are not shared out as meant; a person who goes on all the same is not stopped again."""
+    """Pause where units are not shared out as meant."""
     del now
+    so = "versions that get other units than they should cannot be compared"
+    why = {"advance": "what is known may come from who was asked", "roll_back": "nothing is known against it"}
+    yield from _incomparable("mismatch", sight.mismatch, events, so, _numbers(rollout, sight), why)
+
+
+def _arrival(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    """Pause where outcomes of one version arrive otherwise than those of the other."""
+    del now
+    so = "what differs in quality may be the arrival, so there is no verdict on it"
+    why = {"promote": "its quality is not known", "roll_back": "what is known of its quality may come from the arrival"}
+    yield from _incomparable("arrival", sight.arrival, events, so, _numbers(rollout, sight), why)
+
+
+def _incomparable(
+    rule: str, said: str, events: list[RolloutEvent], so: str, numbers: Mapping[str, Number], why: Mapping[str, str]
+) -> Iterator[Decision]:
+    """Pause since versions cannot be compared; a person who goes on all the same is not stopped again."""
     causes = [event.cause for event in events]
-    is_accepted = PERSON in causes and "mismatch" in causes[: _last(causes, PERSON)]
-    is_paused_otherwise = events[-1].phase is Phase.PAUSED and causes[-1] != "mismatch"
-    if not sight.mismatch or is_accepted or is_paused_otherwise:
+    is_accepted = PERSON in causes and rule in causes[: _last(causes, PERSON)]
+    is_paused_otherwise = events[-1].phase is Phase.PAUSED and causes[-1] != rule
+    if not said or is_accepted or is_paused_otherwise:
         return
-    if _is_paused_by(events, "mismatch"):
-        yield Decision("stay", "mismatch", f"paused: {sight.mismatch}")
+    if _is_paused_by(events, rule):
+        yield Decision("stay", rule, f"paused: {said}")
     else:
-        yield Decision(
-            "pause",
-            "mismatch",
-            f"{sight.mismatch}: versions that get other units than they should cannot be compared",
-            _numbers(rollout, sight),
-            {"advance": "what is known may come from who was asked", "roll_back": "nothing is known against it"},
-        )
+        yield Decision("pause", rule, f"{said}: {so}", numbers, why)
 
 
 def _last(values: list[str], value: str) -> int:
@@ -165,8 +201,30 @@ def _resumed(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
     del now
     last = events[-1]
     if last.phase is Phase.PAUSED:
-        reason = f"{rollout.candidate} answers again" if last.cause == "no_data" else f"{rollout.stable} is well again"
+        reason = {
+            "no_data": f"{rollout.candidate} answers again",
+            "mismatch": "units are shared out as the route says again",
+            "no_way_back": f"{rollout.candidate} is not shown to be worse any more",
+            "arrival": "outcomes are not shown to arrive otherwise any more",
+        }.get(last.cause, f"{rollout.stable} is well again")
         yield Decision("resume", last.cause, reason, _numbers(rollout, sight))
+
+
+def _readout(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
+    rules, ab, found = rollout.rules, rollout.rules.ab, sight.readout
+    is_due = _is_last(rollout, events) and now - sight.step_since >= rules.last_soak
+    if ab is None or found is None or events[-1].phase is not Phase.CANARY or not is_due:
+        return
+    if found.says in {"not yet", "unknown"}:
+        return
+    if found.says != "B" or ab.at_readout == "hold":
+        others = {"promote": "it is not better" if found.says != "B" else "at_readout says hold"}
+        yield Decision("read_out", "readout", found.said, _numbers(rollout, sight), others)
+    elif sight.missing:
+        yield Decision("stay", "ownership", f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}")
+    elif sight.judgement.is_fine:
+        others = {"hold": "at_readout says promote"}
+        yield Decision("promote", "readout", found.said, _numbers(rollout, sight), others)
 
 
 def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
@@ -177,7 +235,7 @@ def _horizon(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: in
         return
     action: Action = "hold" if rules.at_horizon == "promote" and sight.missing else rules.at_horizon
     said = f"{duration_text(rules.horizon)} have passed, and {_not_shown(rollout, sight)}"
-    if not (sight.judgement.is_fine and _is_last(rollout, events)):
+    if rules.ab is not None or not (sight.judgement.is_fine and _is_last(rollout, events)):
         yield Decision(action, "horizon", said, _numbers(rollout, sight))
 
 
@@ -196,7 +254,11 @@ def _promoting(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
 def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Iterator[Decision]:
     rules, last = rollout.rules, events[-1]
     passed = now - sight.step_since
-    if last.phase is Phase.DRAFT:
+    unowned = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
+    is_first = last.phase is Phase.SHADOW or (last.phase is Phase.DRAFT and not rules.shadow)
+    if is_first and sight.missing and rules.steps[0] > UNOWNED_SHARE:  # what was declared when it began is gone
+        yield Decision("stay", "ownership", f"{rollout.candidate} gets no units, since {unowned}")
+    elif last.phase is Phase.DRAFT:
         yield Decision("advance", "started", f"{rollout.candidate} is on its way")
     elif last.phase is Phase.SHADOW and passed >= rules.shadow:
         said = f"nothing was found against {rollout.candidate} in {duration_text(passed)} in shadow"
@@ -206,17 +268,14 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
         if passed < rules.soak or not sight.requests.get(rollout.candidate):
             return
         if following > UNOWNED_SHARE and sight.missing:
-            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
-            yield Decision(
-                "stay", "ownership", f"{rollout.candidate} stays at {number(last.share, 'share')}, since {said}"
-            )
+            stays = f"{rollout.candidate} stays at {number(last.share, 'share')}"
+            yield Decision("stay", "ownership", f"{stays}, since {unowned}")
             return
         said = f"nothing was found against {rollout.candidate} in {duration_text(passed)}"
         yield Decision("advance", "soaked", said, _numbers(rollout, sight))
-    elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine:
+    elif last.phase is Phase.CANARY and passed >= rules.last_soak and sight.judgement.is_fine and rules.ab is None:
         if sight.missing:
-            said = f"nobody answers for {rollout.model}: declare {', '.join(sight.missing)}"
-            yield Decision("stay", "ownership", said)
+            yield Decision("stay", "ownership", unowned)
             return
         view, won = sight.judgement.least_fine
         yield Decision(
@@ -230,7 +289,10 @@ def _next_step(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: 
 
 
 # What is worse is rolled back before anything else.
-_RULES = (_red_line, _paused, _sick_stable, _silence, _mismatch, _resumed, _horizon, _promoting, _next_step)
+_RULES = (
+    *(_red_line, _paused, _sick_stable, _silence, _mismatch, _arrival),
+    *(_resumed, _readout, _horizon, _promoting, _next_step),
+)
 
 
 def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:
@@ -245,7 +307,9 @@ def _stay(rollout: Rollout, sight: Sight, now: int) -> Decision:
 
 
 def _not_shown(rollout: Rollout, sight: Sight) -> str:
-    """Return what is not shown yet, and about how many units it takes."""
+    """Return what is not shown yet, and about how many units it takes; of a test, what it says."""
+    if sight.readout is not None and (sight.readout.says != "B" or sight.judgement.is_fine):
+        return sight.readout.said
     view, won = sight.judgement.least_fine
     goal, has = math.log(1 / rollout.rules.miss), math.log(max(won, 1e-300))
     if has >= goal:
@@ -273,4 +337,10 @@ def _numbers(rollout: Rollout, sight: Sight) -> dict[str, float | int | str | bo
         "needed_to_roll_back": 1 / rollout.rules.risk,
         "needed_to_promote": 1 / rollout.rules.miss,
     }
-    return found | {f"evidence_of_{name}": won for name, won in sight.judgement.evidence.items()}
+    found |= {f"evidence_of_{name}": won for name, won in sight.judgement.evidence.items()}
+    if sight.readout is not None and rollout.rules.ab is not None:
+        told = sight.readout.difference
+        found |= {"readout": sight.readout.says, "difference": told.value, "low": told.low, "high": told.high}
+        found |= {"smallest": rollout.rules.ab.smallest}
+        found |= {f"outcomes_known_of_{name}": share for name, share in sight.readout.known.items()}
+    return found

@@ -72,7 +72,7 @@ def _carried_out(layout: Layout, model: Model, guardrail: Guardrail, one: Record
 
 
 def _roll_back(layout: Layout, model: Model, _guardrail: Guardrail, one: Recorded) -> str:
-    moved = override(layout, model.name, "roll_back", actor=GUARDRAIL, reason=one.decision.said)
+    moved = override(layout, model.name, "roll_back", actor=GUARDRAIL, reason=one.decision.said, must_help=True)
     return f"{moved.rollout.stable} answers again"
 
 

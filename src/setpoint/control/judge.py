@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -139,15 +139,21 @@ class Judge:
                 _add(self._state.worse, view.name, worse)
                 _add(self._state.fine, view.name, fine)
 
-    def judgement(self) -> Judgement:
-        """Return what the evidence says."""
-        logs = {one.name: self._worse(one) for one in self.metrics}
+    def judgement(self, *, aside: Collection[str] = ()) -> Judgement:
+        """Return what the evidence says.
+
+        Args:
+            aside: Metrics whose evidence is not to be trusted: as if nothing were known of them.
+        """
+        logs = {one.name: 0.0 if one.name in aside else self._worse(one) for one in self.metrics}
         total = sum(one.weight for one in self.metrics)
         shares = np.array([one.weight / total for one in self.metrics])
         in_all = log_mean(np.array([logs[one.name] for one in self.metrics]), shares)
         is_worse = in_all >= -math.log(self.risk)
         fine = {
-            view.name: _won(self._state.fine, view.name, view.fine_stakes) for one in self.metrics for view in one.views
+            view.name: 0.0 if one.name in aside else _won(self._state.fine, view.name, view.fine_stakes)
+            for one in self.metrics
+            for view in one.views
         }
         least = min(fine, key=lambda name: fine[name])
         return Judgement(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from setpoint.control.gathered import gathered_of
 from setpoint.control.judge import Batch
-from setpoint.control.rollout_looks import evidence_of_units, judge_of
+from setpoint.control.rollout_looks import evidence_of_units
 from setpoint.core.clock import MICROS
 from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout, RolloutMetric
 from setpoint.store.arms import NEW, Requests, Units
@@ -80,7 +81,7 @@ def made_worse(requests: Requests, line: RedLine, rng: np.random.Generator) -> R
 
 def _run(rollout: Rollout, held: Requests, tried: Requests, place: npt.NDArray[np.float64]) -> End:
     """Rehearse once: `place` is where each unit's lot lies, 0 to 1; below its share the candidate has it."""
-    judge, units, rules = judge_of(rollout), 0, rollout.rules
+    judge, units, rules = gathered_of(rollout).judge, 0, rollout.rules
     late = rules.outcome_age if {line.metric for line in rules.red_lines} & LATE else 0
     begun = int(held.asked_at[0]) if len(held.asked_at) else 0
     length, before = 0, -1
@@ -143,5 +144,5 @@ def _dealt(
     }
     flags = np.repeat((False, True), [len(part) for part in parts])
     once = np.ones(len(flags), dtype=np.int64)
-    units = Units(is_candidate=flags, stratum=once * NEW, requests=once, crossed=0, **values)
-    return evidence_of_units(units, {line.metric for line in rollout.rules.red_lines})
+    units = Units(is_candidate=flags, stratum=once * NEW, requests=once, late=None, **values)
+    return evidence_of_units(units, rollout.rules.red_lines)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from setpoint.control.judge import Batch, Counted, Judge, Measured
+from setpoint.control.gathered import Gathered, gathered_of
+from setpoint.control.judge import Batch
+from setpoint.control.readouts import KNOWN, known_units, take_units
 from setpoint.core.clock import MICROS
-from setpoint.core.rollout import COUNTED, LATE, Phase, RedLine, Rollout, RolloutEvent
+from setpoint.core.rollout import LATE, Phase, RedLine, Rollout, RolloutEvent, RolloutRules
 from setpoint.core.window import Window
 from setpoint.stats.special import FloatArray
 from setpoint.store.arms import Units, units_of
@@ -20,33 +25,27 @@ SETTLED = 2 * MICROS
 """How long after a request its record may still be on its way to the disk."""
 
 
-def judge_of(rollout: Rollout, state: bytes = b"") -> Judge:
-    """Return the judge of a rollout as it was left."""
-    judge = Judge(
-        [metric_of(rollout, line) for line in rollout.rules.red_lines], risk=rollout.rules.risk, miss=rollout.rules.miss
-    )
-    if state:
-        judge.loads(state)
-    return judge
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Units of one look of which it was left to chance, and with the same chance, which version they went to.
 
+    Attributes:
+        name: Of its batch.
+        share: The chance that a unit is the candidate's.
+        units: The units.
+        lines: The red lines that they are evidence of.
+    """
 
-def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
-    """Return a red line as a judge knows it."""
-    if line.metric in COUNTED:
-        return Counted(line.metric, line.times, line.weight)
-    return Measured.of(
-        line.metric,
-        np.array(rollout.usual[line.metric].quantiles),
-        red_line=line.times,
-        tail_red_line=line.tail_times,
-        weight=line.weight,
-    )
+    name: str
+    share: float
+    units: Units
+    lines: tuple[RedLine, ...]
 
 
 def look(
     layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], now: int
-) -> tuple[Judge, Look]:
-    """Take what came since the last look, and return the judge and how far it was taken.
+) -> tuple[Gathered, Look]:
+    """Take what came since the last look, and return what it has come to and how far it was taken.
 
     Whoever looks twice, or beside somebody else, takes nothing twice: a batch has a name, and is written once.
 
@@ -54,31 +53,34 @@ def look(
         StoreBusy: Somebody else looks at the same time.
     """
     before = last_look(layout, rollout)
-    judge = judge_of(rollout, before.state)
+    gathered = gathered_of(rollout, before.state)
     until = now - SETTLED
     if until <= before.until:  # also when a clock went back
-        return judge, before
+        return gathered, before
     batches: dict[str, Numbers] = {}
-    for name, stable, candidate, numbers in _batches(
-        evidence, rollout, events, Window(before.until, until), before.number + 1
-    ):
-        judge.update(stable, candidate, batch=name)
-        batches[name] = numbers
-    after = Look(before.number + 1, until, judge.dumps())
+    for part in _parts(evidence, rollout, events, Window(before.until, until), before.number + 1):
+        held, tried = evidence_of_units(part.units, part.lines)
+        gathered.judge.update(held, tried, batch=part.name)
+        told = _told(held), _told(tried)
+        if part.units.late is not None and not any(line.cohort for line in part.lines):
+            for one, known in zip(told, known_units(part.units.late, part.units.is_candidate), strict=True):
+                one[KNOWN] = known
+            gathered.arrivals.update(part.units.late, part.units.is_candidate, rollout.rules.outcome_age)
+            if gathered.business is not None and rollout.rules.ab is not None:
+                take_units(gathered.business, rollout.rules.ab, part.units, part.share)
+        batches[part.name] = {rollout.stable: told[0], rollout.candidate: told[1]}
+    after = Look(before.number + 1, until, gathered.dumps())
     take(layout, rollout, before, after, batches)
-    return judge, after
+    return gathered, after
 
 
-def _batches(
+def _parts(
     evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], window: Window, number: int
-) -> Iterator[tuple[str, Batch, Batch, Numbers]]:
-    """Yield each batch: its name, what it holds of either version, and the numbers that are kept of it."""
-    rules = rollout.rules
-    metrics = {line.metric for line in rules.red_lines}
-    starts = step_starts(rollout, events)
-    for is_late, wanted in ((False, metrics - LATE), (True, metrics & LATE)):
-        if not wanted:
-            continue
+) -> Iterator[Part]:
+    """Yield the units whose first request of a step lies in a window, apart where their chances differ."""
+    rules, starts = rollout.rules, step_starts(rollout, events)
+    for group in _groups(rules):
+        is_late = group.is_late
         delay = rules.exposure + (rules.outcome_age if is_late else 0)
         within = Window(window.start - delay, window.end - delay)
         for step, begun in starts.items():
@@ -92,12 +94,34 @@ def _batches(
                 within,
                 starts_at=begun + rules.warm_up,
                 within=rules.outcome_age if is_late else None,
+                cohort=group.cohort,
             )
             for stratum in np.unique(units.stratum).tolist():
-                name = f"{number}/{step}/{stratum}{'/late' if is_late else ''}"
-                chosen = units.stratum == stratum
-                held, tried = evidence_of_units(units, wanted, chosen)
-                yield name, held, tried, {rollout.stable: _told(held), rollout.candidate: _told(tried)}
+                # What counts up goes last: so a judge keeps two numbers a series, and not a name a look.
+                name = "/".join([f"{step}", f"{stratum}", *group.names, f"{number}"])
+                yield Part(name, rules.steps[step], units.only(units.stratum == stratum), group.lines)
+
+
+class _Group(NamedTuple):
+    """Red lines on the same requests at the same age."""
+
+    is_late: bool
+    cohort: tuple[str, str]
+    lines: tuple[RedLine, ...]
+
+    @property
+    def names(self) -> list[str]:
+        of_cohort = [f"{self.cohort[0]}={self.cohort[1]}"] if self.cohort[0] else []
+        return [*(["late"] if self.is_late else []), *of_cohort]
+
+
+def _groups(rules: RolloutRules) -> list[_Group]:
+    found: dict[tuple[bool, tuple[str, str]], list[RedLine]] = {}
+    if rules.ab or any(line.metric in LATE for line in rules.red_lines):
+        found[True, ("", "")] = []  # also without a line: how outcomes arrive
+    for line in rules.red_lines:
+        found.setdefault((line.metric in LATE, (line.cohort, line.value)), []).append(line)
+    return [_Group(*key, tuple(lines)) for key, lines in sorted(found.items(), key=lambda one: one[0])]
 
 
 def step_starts(rollout: Rollout, events: list[RolloutEvent]) -> dict[int, int]:
@@ -109,23 +133,15 @@ def step_starts(rollout: Rollout, events: list[RolloutEvent]) -> dict[int, int]:
     return found
 
 
-def evidence_of_units(units: Units, metrics: Collection[str], chosen: np.ndarray | None = None) -> tuple[Batch, Batch]:
-    """Return what units are evidence of: of the stable version, and of the candidate.
-
-    Args:
-        units: The units.
-        metrics: Which metrics.
-        chosen: Which of the units; all by default.
-    """
-    mask = np.ones(len(units.is_candidate), dtype=np.bool_) if chosen is None else chosen
+def evidence_of_units(units: Units, lines: Collection[RedLine]) -> tuple[Batch, Batch]:
+    """Return what units are evidence of: of the stable version, and of the candidate."""
     held, tried = (
-        {name: _of(units, name, mask & (units.is_candidate == side)) for name in sorted(metrics)}
-        for side in (False, True)
+        {line.name: _of(units, line.metric, units.is_candidate == side) for line in lines} for side in (False, True)
     )
     return held, tried
 
 
-def _of(units: Units, metric: str, chosen: np.ndarray) -> tuple[int, int] | FloatArray:
+def _of(units: Units, metric: str, chosen: npt.NDArray[np.bool_]) -> tuple[int, int] | FloatArray:
     """Return what some units met: how many and how many of them had it, or their values."""
     match metric:
         case "error_ratio":

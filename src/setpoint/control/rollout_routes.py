@@ -26,7 +26,7 @@ def route_for(rollout: Rollout, events: list[RolloutEvent]) -> Route:
     """
     before, stable, candidate = rollout.before, rollout.stable, rollout.candidate
     last = standing(events)
-    fallback = (stable, *(name for name in before.fallback if name not in {stable, candidate}))
+    fallback = (stable, *rollout.others)
     match last.phase:
         case Phase.SHADOW:
             others = tuple(one for one in before.shadows if one[0] != candidate)
@@ -37,10 +37,14 @@ def route_for(rollout: Rollout, events: list[RolloutEvent]) -> Route:
             )
         case Phase.CANARY:
             shares = ((candidate, last.share), (stable, 1.0 - last.share))
-            return replace(before, strategy="canary", shares=shares, stable=stable, fallback=fallback)
+            strategy = "canary" if rollout.rules.ab is None else "ab"
+            return replace(before, strategy=strategy, shares=shares, stable=stable, fallback=fallback)
         case Phase.PROMOTING | Phase.STABLE:
             shares = ((candidate, 1.0),)
             return replace(before, strategy="fallback", shares=shares, stable=candidate, fallback=fallback)
+        case Phase.FALLEN_BACK:
+            (other, *more) = rollout.others
+            return replace(before, strategy="single", shares=((other, 1.0),), stable=other, fallback=tuple(more))
         case _:
             return before
 

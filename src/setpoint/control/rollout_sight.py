@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 
 from setpoint.control.decision import Sight
 from setpoint.control.ownership import undeclared
+from setpoint.control.readouts import doubt_of, readout_of
 from setpoint.control.rollout_looks import look
 from setpoint.control.shadow_looks import look_at_shadow
+from setpoint.control.way_back import no_help
 from setpoint.core.clock import HOUR
 from setpoint.core.metric import number
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
@@ -21,7 +23,7 @@ from setpoint.stats.sequences import log_mismatch
 from setpoint.store.arms import asked, draw, errors_by_minute, shared_out
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
-from setpoint.store.rollouts import evidence_of
+from setpoint.store.rollouts import Numbers, evidence_of
 
 
 def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[RolloutEvent], now: int) -> Sight:
@@ -31,13 +33,18 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         StoreBusy: Somebody else looks at the same time.
     """
     draw(evidence, rollout)
+    mismatch = _mismatch(evidence, rollout, _resumed_at(rollout, events))
+    readout, arrival = None, ""
     if standing(events).phase is Phase.SHADOW:
         judgement = look_at_shadow(layout, evidence, rollout, events, now)
     else:
-        judgement = look(layout, evidence, rollout, events, now)[0].judgement()
+        gathered = look(layout, evidence, rollout, events, now)[0]
+        judgement, arrival = gathered.judgement(rollout), gathered.arrivals.difference(rollout)
+        doubt = doubt_of(events) or mismatch or arrival
+        readout = readout_of(rollout, gathered.business, _numbers(layout, rollout), doubt)
     begun_at = _step_since(events)
     requests = asked(evidence, begun_at)
-    units = sum(_units(numbers.get(rollout.candidate, {})) for _, numbers in evidence_of(layout, rollout.rollout_id))
+    units = _units(layout, rollout)
     return Sight(
         judgement,
         {version: count for version, (count, _) in requests.items()},
@@ -46,13 +53,24 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         requests[rollout.candidate][1] if rollout.candidate in requests else None,
         undeclared(evidence.model),
         _sickness(evidence, rollout, now),
-        _mismatch(evidence, rollout, _resumed_at(rollout, events)),
+        mismatch,
+        arrival,
+        readout,
+        no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at) if judgement.is_worse else "",
     )
 
 
-def _units(numbers: Mapping[str, list[float]]) -> int:
-    """Return how many units of a batch there were: of the metric that most of them have."""
-    return max((int(one[0]) for one in numbers.values()), default=0)
+def _numbers(layout: Layout, rollout: Rollout) -> list[Numbers]:
+    return [numbers for _, numbers in evidence_of(layout, rollout.rollout_id)]
+
+
+def _units(layout: Layout, rollout: Rollout) -> int:
+    """Return how many units of the candidate are evidence: those of a cohort, or with outcomes, are so once more."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for batch, numbers in evidence_of(layout, rollout.rollout_id):
+        most = max((int(one[0]) for one in numbers.get(rollout.candidate, {}).values()), default=0)
+        counts[tuple(batch.split("/")[2:-1])] += most
+    return max(counts.values(), default=0)
 
 
 def _step_since(events: list[RolloutEvent]) -> int:
@@ -97,7 +115,8 @@ def _mismatch(evidence: RowEvidence, rollout: Rollout, since: int) -> str:
         evidence_of_it += log_mismatch(np.array([stable, candidate]), np.array([1.0 - share, share]))
         crossed, total = crossed + both, total + stable + candidate
         told = f"{candidate:,} of {stable + candidate:,} units at {number(share, 'share')}"
-    if total and crossed > _CROSSED * total:
+    # Of a test nothing is left to say when a unit met both.
+    if total and crossed > (_CROSSED * total if rollout.rules.ab is None else 0):
         return f"{crossed:,} of {total:,} units were answered by both versions"
     return f"the candidate got {told}" if evidence_of_it >= math.log(1 / _MISMATCH_RISK) else ""
 

@@ -12,8 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from setpoint.control.decision import PERSON, Action, decide
+from setpoint.control.ownership import undeclared
 from setpoint.control.rollout_routes import enforce
 from setpoint.control.rollout_sight import see
+from setpoint.control.way_back import no_help
 from setpoint.core.decision import Decision, Recorded
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
@@ -112,7 +114,16 @@ def _leave(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decisio
         record_decision(layout, Recorded(name, rollout.model, rollout.rollout_id, now, decision, is_carried_out=False))
 
 
-def override(layout: Layout, model: str, action: Action, *, actor: str = "", reason: str = "") -> Moved:
+def override(
+    layout: Layout,
+    model: str,
+    action: Action,
+    *,
+    actor: str = "",
+    reason: str = "",
+    must_help: bool = False,
+    unowned: bool = False,
+) -> Moved:
     """Do what a person says about the rollout of a model, whatever the evidence.
 
     Args:
@@ -121,9 +132,12 @@ def override(layout: Layout, model: str, action: Action, *, actor: str = "", rea
         action: What.
         actor: Who says so; the user of this process by default.
         reason: Why.
+        must_help: Whether a rollback that would not help is refused; else it is done, and that is recorded.
+        unowned: Whether a version is promoted that nobody answers for; what is not declared is recorded.
 
     Raises:
-        UsageError: No rollout is under way, or it makes no sense where it stands.
+        UsageError: No rollout is under way, or it makes no sense where it stands, or would not help, or nobody answers
+            for the model.
         StoreBusy: Somebody else moves it at the same time.
     """
     rollout = active_rollout(layout, model) or (_watched(layout, model) if action == "roll_back" else None)
@@ -135,8 +149,26 @@ def override(layout: Layout, model: str, action: Action, *, actor: str = "", rea
         msg = f"the rollout of {model} is not paused: it is at {events[-1].phase}"
         raise UsageError(msg, hint=f"see `setpoint rollout status {model}`")
     actor = actor or getpass.getuser()
-    decision = Decision(action, PERSON, f"{actor} says so{f': {reason}' if reason else ''}")
+    said = f"{actor} says so{f': {reason}' if reason else ''}"
+    if action == "roll_back" and (doubt := _no_help(layout, rollout)):
+        if must_help:
+            msg = f"going back to {rollout.stable} would not help: {doubt}"
+            raise UsageError(msg, hint="fall back to another version, or mend what it is asked with")
+        said += f"; it may not help: {doubt}"
+    missing = undeclared(layout.model(model)) if action == "promote" else ()
+    if missing and not unowned:
+        msg = f"nobody answers for {model}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not declared"
+        raise UsageError(msg, hint="declare what is missing; or promote it all the same with --unowned")
+    if missing:
+        said += f"; nobody answers for it: {', '.join(missing)} not declared"
+    decision = Decision(action, PERSON, said, {"undeclared": ", ".join(missing)} if missing else {})
     return carry_out(layout, rollout, events, decision, actor=actor)
+
+
+def _no_help(layout: Layout, rollout: Rollout) -> str:
+    now = layout.clock.now()
+    with closing(KeptEvidence(layout, layout.model(rollout.model), now, now, None)) as evidence:
+        return no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at)
 
 
 def _watched(layout: Layout, model: str) -> Rollout | None:
@@ -187,6 +219,8 @@ _LEADS_TO: Mapping[str, tuple[Phase, float]] = {
     "promote": (Phase.PROMOTING, 1.0),
     "finish": (Phase.STABLE, 1.0),
     "roll_back": (Phase.ROLLED_BACK, 0.0),
+    "read_out": (Phase.READ_OUT, 0.0),
+    "fall_back": (Phase.FALLEN_BACK, 0.0),
 }
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from setpoint.control.gathered import metric_of
 from setpoint.control.judge import Judge, Judgement, Paired
-from setpoint.control.rollout_looks import SETTLED, metric_of
+from setpoint.control.rollout_looks import SETTLED
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, RolloutMetric
 from setpoint.core.window import Window
 from setpoint.stats.betting import log_wealth
@@ -37,7 +38,8 @@ def look_at_shadow(
     begun = next(event.at for event in events if event.phase is Phase.SHADOW)
     own = replace(rollout, rollout_id=f"{rollout.rollout_id}/shadow", started_at=begun)
     failing = _failing(evidence, rollout, begun)
-    metrics = [Paired(metric_of(rollout, line)) for line in rollout.rules.red_lines if line.metric in _PAIRED]
+    lines = [line for line in rollout.rules.red_lines if line.metric in _PAIRED and not line.cohort]
+    metrics = [Paired(metric_of(rollout, line)) for line in lines]
     if not metrics:
         return _said(failing)
     judge = Judge(metrics, risk=rollout.rules.risk, miss=rollout.rules.miss)
@@ -72,7 +74,7 @@ def _known(pairs: Pairs, name: str) -> tuple[FloatArray, FloatArray]:
 
 def _failing(evidence: RowEvidence, rollout: Rollout, since: int) -> bool:
     """Return whether copies fail more often than the red line lets the stable version's usual errors become."""
-    line = next((one for one in rollout.rules.red_lines if one.metric == "error_ratio"), None)
+    line = next((one for one in rollout.rules.red_lines if one.name == "error_ratio"), None)
     before = rollout.usual.get("error_ratio")
     found = copy_errors_by_minute(evidence, rollout, since)
     if line is None or before is None or not found:

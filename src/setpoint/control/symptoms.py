@@ -18,6 +18,8 @@ from setpoint.store.cause_rows import TABLE
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence
 
+FLAGGED = "flagged_ratio"
+"""The share of answers that are yes: what can be explained of a binary model without any outcome."""
 OPERATIONAL = ("error_ratio", "violation_ratio", "outcome_ratio", "cost_per_prediction_usd", "latency_seconds")
 """What can be explained besides quality."""
 _CERTAIN = 5.0
@@ -37,6 +39,7 @@ _MEANS = {
     "brier": "(score - outcome_number) * (score - outcome_number)",
     "base_rate": "outcome_number",
     "mean_score": "score",
+    FLAGGED: "decision",
     "bias": "decision - outcome_number",
 }
 

@@ -9,12 +9,16 @@ from typing import Literal
 
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError
+from setpoint.core.metric import Direction
 from setpoint.core.route_plan import Route
 
 RolloutMetric = Literal["error_ratio", "latency_seconds", "cost_usd", "wrong_ratio", "loss_usd"]
 """What a red line can be on: failed requests, seconds and dollars a request, wrong answers, dollars lost."""
 Mode = Literal["observe", "propose", "act"]
 AtHorizon = Literal["hold", "promote", "roll_back"]
+BusinessValue = Literal["value_usd", "outcome", "success"]
+"""What of a unit the business metric is: dollars that its outcomes say, the mean of these, or of right answers."""
+AtReadout = Literal["hold", "promote"]
 
 USUAL_RED_LINES: Mapping[RolloutMetric, float] = {
     "error_ratio": 2.0,
@@ -40,12 +44,14 @@ class Phase(StrEnum):
     STABLE = "stable"
     PAUSED = "paused"
     INCONCLUSIVE = "inconclusive"
+    READ_OUT = "read_out"
+    FALLEN_BACK = "fallen_back"
     ROLLED_BACK = "rolled_back"
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is decided: the candidate is the stable version, or it is gone."""
-        return self in {Phase.STABLE, Phase.ROLLED_BACK}
+        return self in {Phase.STABLE, Phase.ROLLED_BACK, Phase.READ_OUT, Phase.FALLEN_BACK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +63,35 @@ class RedLine:
         times: The stable version's value times this, above 1; of a ratio the odds.
         tail_times: Of values: times the odds of one above the usual P50, P95 and P99.
         weight: How much of the risk of a false rollback it may take, beside the others.
+        cohort: Only requests of this cohort, of failures and wrong answers; all when empty.
+        value: The cohort's value.
+
+    Example:
+        >>> RedLine("error_ratio", 3.0, cohort="carrier", value="VX").name
+        'error_ratio of carrier VX'
     """
 
     metric: RolloutMetric
     times: float
     tail_times: float = 2.0
     weight: float = 1.0
+    cohort: str = ""
+    value: str = ""
+
+    @property
+    def name(self) -> str:
+        """What reports call what it is on."""
+        return f"{self.metric} of {self.cohort} {self.value}" if self.cohort else self.metric
 
     def __post_init__(self) -> None:
         """Refuse a line that a version as good as the stable one is beyond.
 
         Raises:
-            DeclarationError: Some number is not above 1, or the weight not above 0.
+            DeclarationError: Some number is not above 1, the weight not above 0, or a cohort's values are measured.
         """
+        if self.cohort and self.metric not in COUNTED:
+            msg = f"a red line on {self.name}, expected one on {' or '.join(sorted(COUNTED))}"
+            raise DeclarationError(msg, hint="what is usual of a cohort's latencies and costs is not kept")
         for name, value in (("times", self.times), ("tail_times", self.tail_times)):
             if not value > 1.0:
                 msg = f"a red line of {name} {value:g} on {self.metric}, expected more than 1"
@@ -77,6 +99,38 @@ class RedLine:
         if not self.weight > 0.0:
             msg = f"a red line of weight {self.weight:g} on {self.metric}, expected more than 0"
             raise DeclarationError(msg, hint="leave the red line out instead")
+
+
+@dataclass(frozen=True, slots=True)
+class AbRules:
+    """That a rollout is a test which is read out on the business metric, and how.
+
+    Attributes:
+        value: What of each unit is compared.
+        between: The least and the largest value of a unit; what is beyond counts as these.
+        smallest: The smallest difference that matters, above 0, in the unit of the values; None when nobody said, and
+            then it is never said that there is none.
+        at_readout: What is done when the candidate is better; else the stable version stays.
+    """
+
+    value: BusinessValue = "value_usd"
+    between: tuple[float, float] = (0.0, 1.0)
+    smallest: float | None = None
+    at_readout: AtReadout = "hold"
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that do not rise, and a difference that is none.
+
+        Raises:
+            DeclarationError: Either of these.
+        """
+        low, high = self.between
+        if not low < high:
+            msg = f"values between {low:g} and {high:g}, expected two that rise"
+            raise DeclarationError(msg, hint="write between: [0, 200]")
+        if self.smallest is not None and not 0.0 < self.smallest < high - low:
+            msg = f"a smallest difference of {self.smallest:g}, expected one above 0 and below {high - low:g}"
+            raise DeclarationError(msg, hint="leave it out when nobody knows it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +154,7 @@ class RolloutRules:
         risk: Of rolling back a candidate that is no worse, in all.
         miss: Of promoting one as bad as a red line.
         mode: Whether decisions are written only, proposed, or carried out.
+        ab: How it is read out, when it is a test of the business metric.
     """
 
     red_lines: tuple[RedLine, ...] = ()
@@ -117,6 +172,7 @@ class RolloutRules:
     risk: float = 0.01
     miss: float = 0.05
     mode: Mode = "act"
+    ab: AbRules | None = None
 
     def __post_init__(self) -> None:
         """Refuse rules that cannot be followed.
@@ -128,8 +184,8 @@ class RolloutRules:
             found = ", ".join(f"{one:g}" for one in self.steps) or "(none)"
             msg = f"found the steps {found}, expected shares that rise"
             raise DeclarationError(msg, hint="write steps: [0.01, 0.05, 0.25, 0.5]")
-        metrics = [line.metric for line in self.red_lines]
-        if len(metrics) > len(set(metrics)):
+        names = [line.name for line in self.red_lines]
+        if len(names) > len(set(names)):
             msg = "a metric has two red lines"
             raise DeclarationError(msg, hint="give it one: the stricter of them")
         for name, value in (("risk", self.risk), ("miss", self.miss)):
@@ -164,8 +220,10 @@ class Rollout:
         candidate: The version that is to take its place.
         rules: As they were declared when it began.
         usual: By metric with values, what is usual.
-        before: The route in force when it began.
+        before: The route in force when it began; its fallback is what answers when going back does not help.
         started_at: When, microseconds.
+        business_metric: What a test is read out on; empty when it is none.
+        better: Whether more of that is better, or less.
     """
 
     rollout_id: str
@@ -176,6 +234,13 @@ class Rollout:
     usual: Mapping[str, Usual]
     before: Route
     started_at: int
+    business_metric: str = ""
+    better: Direction = "higher"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The versions that the route falls back to, besides the two of it."""
+        return tuple(name for name in self.before.fallback if name not in {self.stable, self.candidate})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from setpoint.core.clock import parse_duration
 from setpoint.core.errors import DeclarationError
-from setpoint.core.rollout import AtHorizon, Mode, RedLine, RolloutMetric, RolloutRules
+from setpoint.core.rollout import (
+    AbRules,
+    AtHorizon,
+    AtReadout,
+    BusinessValue,
+    Mode,
+    RedLine,
+    RolloutMetric,
+    RolloutRules,
+)
 from setpoint.declare.parts import Part, Share
-from setpoint.declare.spellings import Duration, duration_spelling, refuse, shape
+from setpoint.declare.spellings import CohortName, Duration, ScalarText, duration_spelling, refuse, shape
 
 
 class RedLineDeclaration(Part):
@@ -39,11 +48,35 @@ RedLines = dict[
 _NONE = "0s"
 
 
+class AbDeclaration(Part):
+    """That a rollout is a test which is read out on the business metric, and how."""
+
+    value: BusinessValue
+    """What of each unit is compared: value_usd, the dollars that its outcomes say; outcome, their mean; success, the
+    mean of right answers."""
+    between: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """The least and the largest value of a unit; what is beyond counts as these. Of outcomes 0 and 1."""
+    smallest: float | None = None
+    """The smallest difference that matters; without it nothing is ever called no difference."""
+    at_readout: AtReadout = "hold"
+    """What is done when the candidate is better."""
+
+    def to_core(self) -> AbRules:
+        """Return the core noun."""
+        if self.between is None and self.value == "value_usd":
+            msg = "a test of value_usd without the least and the largest value of a unit"
+            raise DeclarationError(msg, hint="write between: [0, 200]; what is beyond counts as these")
+        low, high = self.between or (0.0, 1.0)
+        return AbRules(self.value, (low, high), self.smallest, self.at_readout)
+
+
 class RolloutDeclaration(Part):
     """How a candidate takes the place of the stable version; what is left out is as usual."""
 
     red_lines: RedLines = Field(default_factory=dict)
     """What may not happen, by metric: error_ratio: 2 is twice as many errors as the stable version."""
+    cohort_red_lines: dict[CohortName, dict[ScalarText, RedLines]] = Field(default_factory=dict)
+    """What may not happen in one cohort, by its name and value: they share the risk with those on all."""
     steps: list[Share] = Field(default_factory=lambda: list(RolloutRules().steps))
     """Shares of the units that the candidate gets one after the other."""
     soak: Duration = "1h"
@@ -72,6 +105,8 @@ class RolloutDeclaration(Part):
     """Of promoting one as bad as a red line."""
     mode: Mode = "act"
     """Whether decisions are written only, proposed, or carried out."""
+    ab: AbDeclaration | None = None
+    """When it is a test of the business metric: how it is read out."""
 
     @model_validator(mode="after")
     def _can_be_followed(self) -> Self:
@@ -83,10 +118,10 @@ class RolloutDeclaration(Part):
 
     def to_core(self) -> RolloutRules:
         """Return the core noun."""
-        lines = [
-            RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
-            for metric, line in self.red_lines.items()
-        ]
+        lines = _lines(self.red_lines)
+        for cohort, values in self.cohort_red_lines.items():
+            for value, told in values.items():
+                lines += [replace(line, cohort=cohort, value=value) for line in _lines(told)]
         durations = {name: parse_duration(getattr(self, name) or _NONE) for name in _DURATIONS}
         return RolloutRules(
             red_lines=tuple(lines),
@@ -95,8 +130,16 @@ class RolloutDeclaration(Part):
             risk=self.risk,
             miss=self.miss,
             mode=self.mode,
+            ab=self.ab and self.ab.to_core(),
             **durations,
         )
+
+
+def _lines(told: RedLines) -> list[RedLine]:
+    return [
+        RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
+        for metric, line in told.items()
+    ]
 
 
 _DURATIONS = (
@@ -118,12 +161,18 @@ def told_rollout(rules: RolloutRules | None) -> dict[str, object] | None:
     told |= {name: duration_spelling(getattr(rules, name)) for name in _DURATIONS if name in told}
     if "steps" in told:
         told["steps"] = list(rules.steps)
-    lines = {line.metric: _told_line(line) for line in rules.red_lines}
-    return {"red_lines": lines or None, **told}
+    if rules.ab is not None:
+        told["ab"] = {**asdict(rules.ab), "between": list(rules.ab.between)}
+    lines = {line.metric: _told_line(line) for line in rules.red_lines if not line.cohort}
+    of_cohorts: dict[str, dict[str, dict[str, object]]] = {}
+    for line in rules.red_lines:
+        if line.cohort:
+            of_cohorts.setdefault(line.cohort, {}).setdefault(line.value, {})[line.metric] = _told_line(line)
+    return {"red_lines": lines or None, "cohort_red_lines": of_cohorts or None, **told}
 
 
 def _told_line(line: RedLine) -> object:
     usual = RedLine(line.metric, line.times)
-    if line == usual:
+    if (line.tail_times, line.weight) == (usual.tail_times, usual.weight):
         return line.times
-    return {name: value for name, value in asdict(line).items() if name != "metric"}
+    return {name: getattr(line, name) for name in ("times", "tail_times", "weight")}

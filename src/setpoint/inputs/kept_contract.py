@@ -10,7 +10,7 @@ from setpoint.core.expression import parse
 from setpoint.core.window import Window
 from setpoint.inputs.contracts import RuleResult, rule_results
 from setpoint.store.contract_sql import Counts, count_broken, example_values
-from setpoint.store.engines.duck import at
+from setpoint.store.engines.duck import at, literal
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.measures import Column
 from setpoint.store.primitives import weight
@@ -39,7 +39,9 @@ class KeptRows:
         return example_values(evidence.connection, self.source, contract, self.columns, self.counts.broken)
 
 
-def kept_rows(evidence: RowEvidence, contract: Contract, window: Window | None, *, now: int) -> KeptRows:
+def kept_rows(
+    evidence: RowEvidence, contract: Contract, window: Window | None, *, now: int, version: str = ""
+) -> KeptRows:
     """Hold the root rows of a window against a contract.
 
     Args:
@@ -47,10 +49,13 @@ def kept_rows(evidence: RowEvidence, contract: Contract, window: Window | None, 
         contract: The contract.
         window: Predictions of this window; None for all.
         now: As of when times must be fresh, microseconds.
+        version: Rows of this version only; of all without.
     """
     limits = ["p.parent_id IS NULL"]
     if window is not None:
         limits += [f"p.predicted_at >= {at(window.start)}", f"p.predicted_at < {at(window.end)}"]
+    if version:
+        limits.append(f"p.version = {literal(version)}")
     hidden = tuple(feature.name for feature in evidence.model.features if feature.policy != "keep")
     columns = {
         name: Column(f"p.{column.sql}", column.kind) for name, column in evidence.inputs.items() if name not in hidden

@@ -29,7 +29,7 @@ from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
 from setpoint.project.price_book import PRICE, BookPlan, planned_prices, price_changes, reprice_all
 from setpoint.project.pricing import repricing_text, with_history
-from setpoint.project.rollouts import moved_on
+from setpoint.project.rollouts import moved_on, unwatched, without_help
 from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features, unseen_units
 from setpoint.store.layout import Layout
@@ -54,7 +54,7 @@ class ModelPlan:
         storage: What it takes on disk; None for one that is declared no longer.
         lost: Local days (ISO) whose numbers go: their rows were let go, and their summaries become void.
         doubts: What the declaration names and nobody has seen, and where what is in force is tighter, in words.
-        unfed: Guardrails that would watch nothing, in words.
+        unfed: Guardrails and rollouts that would watch nothing, in words.
         cuts: Where numbers are cut into bands that are frozen now, in words.
         limits: How often each declared limit on drift would have alarmed on the reference.
         retypings: Inputs whose column gets another type, or of which rows come back from quarantine.
@@ -397,11 +397,12 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None, conta
             *unseen_units(layout, model),
             *_left_route(model, known),
             *_moved_on(layout, model),
+            *without_help(layout, model),
             *_tighter(layout, model),
             *_strangers(contacts, model),
             *seen.doubts,
         ),
-        unfed=seen.unfed,
+        unfed=(*seen.unfed, *unwatched(layout, model)),
         cuts=cuts,
         limits=limits_replayed(layout, model),
         retypings=retypings,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
+from setpoint.control.decision import UNOWNED_SHARE
+from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, start
+from setpoint.control.way_back import no_help
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
@@ -27,7 +31,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import requests_of, usual
+from setpoint.store.arms import occurs, requests_of, usual, values_known
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -74,6 +78,8 @@ def start_rollout(
 def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
     """Return what the declared red lines would have done to past requests, and how long a rollout takes.
 
+    Those of a cohort are left out.
+
     Args:
         store: The store's folder.
         model: The model.
@@ -88,6 +94,8 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         rollout = _drafted(layout, evidence, "a candidate", "", now)
         window = Window.parse(over, now=now, zone=declared.timezone)
+        of_all = tuple(line for line in rollout.rules.red_lines if not line.cohort)
+        rollout = replace(rollout, rules=replace(rollout.rules, red_lines=of_all))
         requests = requests_of(
             evidence, rollout.stable, window, within=rollout.rules.outcome_age, most=_REHEARSED_REQUESTS
         )
@@ -109,17 +117,81 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     if stable == candidate:
         msg = f"{candidate} is the stable version of {declared.name} already"
         raise UsageError(msg, hint="name the version that is to take its place")
-    found = usual(evidence, stable, Window(now - _USUAL_WITHIN, now))
+    past = Window(now - _USUAL_WITHIN, now)
+    found = usual(evidence, stable, past)
+    rules = _fed(declared.rollout or RolloutRules(), found, stable)
+    if undeclared(declared) and rules.steps[0] > UNOWNED_SHARE:
+        rules = replace(rules, steps=(UNOWNED_SHARE, *rules.steps))
+    refused = [unread(declared), _unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+    for said in filter(None, refused):
+        raise UsageError(said, hint="declare and record what it is about first, or leave it out")
     return Rollout(
         f"{declared.name}/{candidate}/{len(rollouts_of(layout, declared.name)) + 1}",
         declared.name,
         stable,
         candidate,
-        _fed(declared.rollout or RolloutRules(), found, stable),
+        rules,
         found,
         before or Route("single", ((stable, 1.0),), stable),
         now,
+        declared.business_metric.name if declared.business_metric else "",
+        declared.business_metric.better if declared.business_metric else "higher",
     )
+
+
+def unread(declared: Model) -> str:
+    """Return why a test of a model could not be read out, in words; empty when it can, or there is none."""
+    metric = declared.business_metric
+    if declared.rollout is None or declared.rollout.ab is None or (metric is not None and metric.better != "none"):
+        return ""
+    return "rollout.ab is read out on the business metric, and nobody declared one of which more is better or worse"
+
+
+def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past: Window) -> str:
+    if rules.ab is None or values_known(evidence, stable, past, rules.ab.value):
+        return ""
+    return f"no outcome of {stable} of the last 7 days says its {rules.ab.value}, on which rollout.ab is read out"
+
+
+def unwatched(layout: Layout | None, declared: Model) -> list[str]:
+    """Return what a model's rollouts would look at and no data feeds, in words; nothing while nothing was recorded."""
+    rules = declared.rollout
+    if layout is None or rules is None or not (rules.ab or any(line.cohort for line in rules.red_lines)):
+        return []
+    now = layout.clock.now()
+    past = Window(now - _USUAL_WITHIN, now)
+    found = [unread(declared)]
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
+        if evidence.span is not None:
+            plan = last_plan(layout, declared.name)
+            stable = plan.route.stable if plan else _answering(evidence, now)
+            found += [_unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+    return [said for said in found if said]
+
+
+def without_help(layout: Layout | None, declared: Model) -> list[str]:
+    """Return in words that going back to the version before would not help, by the contract that is declared."""
+    found = [] if layout is None or declared.contract is None else rollouts_of(layout, declared.name)
+    if layout is None or not found:
+        return []
+    rollout, now = found[-1], layout.clock.now()
+    last = events_of(layout, rollout.rollout_id)[-1]
+    if last.phase.is_over and last.phase is not Phase.STABLE:
+        return []
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
+        said = no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at)
+    instead = f"fall back to {rollout.others[0]}" if rollout.others else "page: no fallback is declared"
+    return [f"rollout: no rollback to {rollout.stable} helps: {said}; what is left is to {instead}"] if said else []
+
+
+def _unseen_cohorts(evidence: RowEvidence, rules: RolloutRules) -> Iterator[str]:
+    """Yield each red line on a cohort that nobody declared, or that no request ever was of."""
+    declared = {one.name for one in evidence.model.cohorts}
+    for line in rules.red_lines:
+        if line.cohort and line.cohort not in declared:
+            yield f"the red line on {line.name}: no cohort is called {line.cohort}"
+        elif line.cohort and not occurs(evidence, line.cohort, line.value):
+            yield f"the red line on {line.name}: {line.cohort} {line.value} never occurred"
 
 
 def _base(model: str, route: Route) -> Route:
@@ -152,9 +224,9 @@ def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRu
     Raises:
         UsageError: One is on a metric that no request of the stable version has.
     """
-    if not rules.red_lines:
+    if all(line.cohort for line in rules.red_lines):
         lines = [RedLine(metric, times) for metric, times in USUAL_RED_LINES.items() if metric in found]
-        rules = replace(rules, red_lines=tuple(lines))
+        rules = replace(rules, red_lines=(*lines, *rules.red_lines))
     starved = [line.metric for line in rules.red_lines if line.metric not in found]
     if starved or not rules.red_lines:
         msg = f"no request of {stable} of the last 7 days says its {' or '.join(starved) or 'errors'}"

@@ -8,22 +8,48 @@ units are a stratum of their own, apart from those that were never seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import dataclass, fields, replace
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from setpoint.core.clock import MICROS
-from setpoint.core.rollout import Rollout, Usual
+from setpoint.core.rollout import BusinessValue, Rollout, Usual
 from setpoint.core.route_plan import BUCKETS
 from setpoint.core.window import Window
 from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.matching import examples
+from setpoint.store.matching import Matching, examples
 
 NEW = -1
 """The stratum of units that were never seen before their step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What is known of units with their outcomes only; one entry a unit.
+
+    Attributes:
+        is_answered: Whether one of its requests did not fail.
+        is_complete: Whether outcomes of all these are known.
+        first_age: How old an answer was when its outcome was learned, of the first one, microseconds; NaN while none
+            is known.
+        value_usd: Dollars that its outcomes say, in all; NaN when none says.
+        outcome: Mean of its outcomes; NaN while none is known.
+        success: Mean of its answers that were right; NaN while no outcome is known.
+    """
+
+    is_answered: npt.NDArray[np.bool_]
+    is_complete: npt.NDArray[np.bool_]
+    first_age: npt.NDArray[np.float64]
+    value_usd: npt.NDArray[np.float64]
+    outcome: npt.NDArray[np.float64]
+    success: npt.NDArray[np.float64]
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Self:
+        """Return some of the units."""
+        return replace(self, **{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +65,7 @@ class Units:
         cost_usd: Mean of those with a known cost; NaN without one.
         is_wrong: Whether an answer was wrong, as 1 or 0; NaN while no outcome is known.
         loss_usd: Mean dollars lost by an answer whose outcome says; NaN without one.
-        crossed: How many units were answered by both versions.
+        late: What is known with outcomes only, where they were asked for.
     """
 
     is_candidate: npt.NDArray[np.bool_]
@@ -50,7 +76,12 @@ class Units:
     cost_usd: npt.NDArray[np.float64]
     is_wrong: npt.NDArray[np.float64]
     loss_usd: npt.NDArray[np.float64]
-    crossed: int
+    late: Late | None = None
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Self:
+        """Return some of the units."""
+        columns = {one.name: getattr(self, one.name)[chosen] for one in fields(self) if one.name != "late"}
+        return replace(self, **columns, late=self.late and self.late.only(chosen))
 
 
 def draw(evidence: RowEvidence, rollout: Rollout) -> None:
@@ -123,7 +154,14 @@ def requests_of(evidence: RowEvidence, version: str, window: Window, *, within: 
 
 
 def units_of(
-    evidence: RowEvidence, rollout: Rollout, step: int, window: Window, *, starts_at: int, within: int | None = None
+    evidence: RowEvidence,
+    rollout: Rollout,
+    step: int,
+    window: Window,
+    *,
+    starts_at: int,
+    within: int | None = None,
+    cohort: tuple[str, str] = ("", ""),
 ) -> Units:
     """Return the units whose first request of a step, as far as it counts, lies in a window; see `draw`.
 
@@ -134,6 +172,7 @@ def units_of(
         window: When the first request came; the declared exposure has passed by its end.
         starts_at: From when on requests of the step count.
         within: Of outcomes only those that were learned so soon after their prediction; None for all.
+        cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
     exposure = rollout.rules.exposure
     reach = Window(window.start, window.end + exposure)
@@ -142,11 +181,12 @@ def units_of(
         f" WHERE step < {step} GROUP BY unit"
     )
     firsts = (
-        "SELECT unit, min(asked_at) AS first_at, bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed"
+        "SELECT unit, min(asked_at) AS first_at"
         f" FROM drawn WHERE step = {step} AND asked_at >= {starts_at} AND asked_at < {reach.end} GROUP BY unit"
         f" HAVING first_at >= {window.start} AND first_at < {window.end}"
     )
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
+    came = "e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)"
     matching = replace(evidence.matching(reach), within=within)
     found = evidence.connection.execute(
         f"WITH earlier AS ({earlier}), firsts AS ({firsts})"
@@ -155,12 +195,14 @@ def units_of(
         " avg(e.latency_seconds) FILTER (e.error IS NULL) AS latency_seconds, avg(e.cost_usd) AS cost_usd,"
         " max(1.0 - e.is_success) AS is_wrong,"
         " avg(-least(e.value_usd, 0.0)) FILTER (e.value_usd IS NOT NULL) AS loss_usd,"
-        " any_value(f.is_crossed) AS is_crossed"
+        " count(*) FILTER (e.error IS NULL) AS answers,"
+        f" count(*) FILTER ({came}) AS outcomes, min(e.outcome_age) FILTER ({came}) AS first_age,"
+        " sum(e.value_usd) AS value_usd, avg(e.outcome_number) AS outcome, avg(e.is_success) AS success"
         f" FROM ({examples(matching)}) AS e JOIN firsts AS f ON f.unit = coalesce(e.unit, e.root_id)"
         " LEFT JOIN earlier AS b ON b.unit = f.unit"
         f" WHERE {_is_drawn('e', rollout)} AND {_step('e', rollout)} = {step}"
         f" AND epoch_us(e.predicted_at) >= f.first_at AND epoch_us(e.predicted_at) < {until}"
-        " AND NOT coalesce(b.was_candidate, false)"
+        f" AND NOT coalesce(b.was_candidate, false){_of_cohort(matching, *cohort)}"
         " GROUP BY f.unit ORDER BY any_value(f.first_at), f.unit"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items() if name != "version"}
@@ -173,8 +215,27 @@ def units_of(
         cost_usd=columns["cost_usd"],
         is_wrong=columns["is_wrong"],
         loss_usd=columns["loss_usd"],
-        crossed=int(columns["is_crossed"].sum()),
+        late=None
+        if within is None
+        else Late(
+            columns["answers"] > 0,
+            columns["outcomes"] == columns["answers"],
+            *(columns[name] for name in ("first_age", "value_usd", "outcome", "success")),
+        ),
     )
+
+
+def _of_cohort(matching: Matching, name: str, value: str) -> str:
+    if not name:
+        return ""
+    place = [declared for declared, _ in matching.cohorts].index(name)
+    return f" AND CAST(e.cohort_{place} AS VARCHAR) = {literal(value)}"
+
+
+def occurs(evidence: RowEvidence, cohort: str, value: str) -> bool:
+    """Return whether any request was ever of a declared cohort's value."""
+    is_it = f"CAST({dict(evidence.matching(None).cohorts)[cohort]} AS VARCHAR) = {literal(value)}"
+    return bool(rows(evidence.connection, f"SELECT 1 FROM predictions AS p WHERE {is_it} LIMIT 1"))
 
 
 def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:
@@ -214,6 +275,13 @@ def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tu
         f" AND asked_at >= {since} GROUP BY asked_at // {60 * MICROS} ORDER BY min(asked_at)",
     )
     return [(cast("int", row[0]), cast("int", row[1])) for row in found]
+
+
+def values_known(evidence: RowEvidence, version: str, window: Window, value: BusinessValue) -> int:
+    """Return of how many requests of a version in a window it is known what they were for the business."""
+    column = {"value_usd": "value_usd", "outcome": "outcome_number", "success": "is_success"}[value]
+    source = f"({examples(evidence.matching(window))}) WHERE is_root AND version = {literal(version)}"
+    return cast("int", rows(evidence.connection, f"SELECT count({column}) FROM {source}")[0][0])
 
 
 _OF_A_REQUEST = {

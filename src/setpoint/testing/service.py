@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,16 +24,24 @@ class Behaviour:
 
     Attributes:
         errors: Share of its requests that fail, 0 to 1.
+        errors_of: By carrier the share that fails, where it is another.
+        inputs: What it is asked with, where that is otherwise.
         slower: Its latencies are the usual ones, of about 50 ms, times this.
         wrong: Share of its answers that are wrong, 0 to 1.
         cost_usd: What a request costs; None for nothing recorded.
+        worth_usd: What an answer that is right is worth; None for nothing recorded.
+        late_minutes: How long the store learns nothing of the outcome of an answer; it does when `serve` is called.
         is_down: Whether its requests leave no record at all.
     """
 
     errors: float = 0.01
+    errors_of: Mapping[str, float] = field(default_factory=dict[str, float])
+    inputs: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
     slower: float = 1.0
     wrong: float = 0.1
     cost_usd: float | None = None
+    worth_usd: float | None = None
+    late_minutes: float = 0.0
     is_down: bool = False
 
 
@@ -48,6 +56,7 @@ class SimulatedService:
         versions: What each is like; may be changed at any time.
         requests_per_minute: How many come in.
         seed: Of the requests.
+        carriers: Values of an input `carrier`, dealt out in turn; without any there is no such input.
 
     Raises:
         UsageError: The store's clock is no replay.
@@ -68,6 +77,7 @@ class SimulatedService:
         *,
         requests_per_minute: int = 2000,
         seed: int = 1,
+        carriers: Sequence[str] = (),
     ) -> None:
         if not isinstance(layout.clock, ReplayClock):
             msg = "a simulated service needs a store whose clock is a replay"
@@ -79,6 +89,8 @@ class SimulatedService:
         self._clock = layout.clock
         self._rng = np.random.default_rng(seed)
         self._asked = 0
+        self._carriers = carriers
+        self._due: list[tuple[int, str, float, float | None]] = []
 
     @property
     def now(self) -> int:
@@ -107,17 +119,21 @@ class SimulatedService:
             self.model, 0, Route("single", ((first, 1.0),), stable=first)
         )
         recorder = Recorder(self.layout, self.model, spool=Spool(self.layout))
+        self._report(recorder)
         for n in range(count):
             self._asked += 1
             unit = f"unit-{self._rng.integers(units) if units else self._asked}"
             arm = arm_of(plan, unit)
             version, at = self.versions[arm.version], begun + round(n / count * minutes * _MINUTE)
-            is_failed, is_wrong = self._rng.random() < version.errors, self._rng.random() < version.wrong
+            carrier = self._carriers[self._asked % len(self._carriers)] if self._carriers else ""
+            inputs: dict[str, float | str] = {"x": 1.0, **({"carrier": carrier} if carrier else {}), **version.inputs}
+            is_failed = self._rng.random() < version.errors_of.get(carrier, version.errors)
+            is_wrong = self._rng.random() < version.wrong
             wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower)
             if version.is_down:
                 continue
             name = recorder.record(
-                {"x": 1.0},
+                inputs,
                 prediction=None if is_failed else 1.0,
                 score=0.9,
                 version=arm.version,
@@ -133,10 +149,19 @@ class SimulatedService:
             if not is_failed:
                 self._copy(recorder, plan, unit, name, at, is_wrong=is_wrong)
             if outcomes and not is_failed:
-                recorder.outcome(0.0 if is_wrong else 1.0, prediction_id=name, observed_at=at + _MINUTE)
+                due = at + round(version.late_minutes * _MINUTE) if version.late_minutes else begun
+                worth = None if version.worth_usd is None else (0.0 if is_wrong else version.worth_usd)
+                self._due.append((due, name, 0.0 if is_wrong else 1.0, worth))
+        self._report(recorder)
         recorder.close()
         self.wait(round(minutes * _MINUTE))
         return count
+
+    def _report(self, recorder: Recorder) -> None:
+        """Record the outcomes that are due."""
+        for _, name, outcome, worth in (one for one in self._due if one[0] <= self.now):
+            recorder.outcome(outcome, prediction_id=name, observed_at=self.now + _MINUTE, value_usd=worth)
+        self._due = [one for one in self._due if one[0] > self.now]
 
     def _copy(self, recorder: Recorder, plan: RoutePlan, unit: str, root: str, at: int, *, is_wrong: bool) -> None:
         """Record what versions in shadow answer: hard requests are hard for them too."""

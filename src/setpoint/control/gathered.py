@@ -1,0 +1,72 @@
+"""All that the evidence of a rollout has come to: kept as a few numbers between two looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from setpoint.control.arrivals import Arrivals
+from setpoint.control.judge import Counted, Judge, Judgement, Measured
+from setpoint.control.readouts import sequence_of
+from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout
+from setpoint.stats.sequences import DifferenceSequence
+
+
+class _Kept(msgspec.Struct):
+    """How it is written."""
+
+    judge: msgspec.Raw
+    business: DifferenceSequence | None
+    arrivals: Arrivals
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was made of the evidence so far.
+
+    Attributes:
+        judge: Whether the candidate is worse, or fine.
+        business: Of a test: how far the versions are apart in the business metric.
+        arrivals: Whether outcomes of both arrive alike.
+    """
+
+    judge: Judge
+    business: DifferenceSequence | None
+    arrivals: Arrivals
+
+    def judgement(self, rollout: Rollout) -> Judgement:
+        """Return what the evidence says: nothing of what rests on outcomes where these do not arrive alike."""
+        lines = rollout.rules.red_lines
+        late = [line.name for line in lines if line.metric in LATE] if self.arrivals.difference(rollout) else []
+        return self.judge.judgement(aside=late)
+
+    def dumps(self) -> bytes:
+        """Return it as JSON."""
+        return msgspec.json.encode(_Kept(msgspec.Raw(self.judge.dumps()), self.business, self.arrivals))
+
+
+def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
+    """Return what the evidence of a rollout has come to, as it was left; without a state, before the first unit."""
+    judge = Judge(
+        [metric_of(rollout, line) for line in rollout.rules.red_lines], risk=rollout.rules.risk, miss=rollout.rules.miss
+    )
+    if not state:
+        return Gathered(judge, rollout.rules.ab and sequence_of(rollout.rules.ab), Arrivals())
+    kept = msgspec.json.decode(state, type=_Kept)
+    judge.loads(bytes(kept.judge))
+    return Gathered(judge, kept.business, kept.arrivals)
+
+
+def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
+    """Return a red line as a judge knows it."""
+    if line.metric in COUNTED:
+        return Counted(line.name, line.times, line.weight)
+    return Measured.of(
+        line.metric,
+        np.array(rollout.usual[line.metric].quantiles),
+        red_line=line.times,
+        tail_red_line=line.tail_times,
+        weight=line.weight,
+    )

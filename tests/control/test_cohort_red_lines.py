@@ -1,0 +1,102 @@
+"""Red lines of one cohort of a rollout: judged on its own, and the risk is shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.control.served import MINUTE, OWNED, RULES, Service
+
+from setpoint.control.judge import Counted, Judge
+from setpoint.core.errors import DeclarationError, UsageError
+from setpoint.core.model import Cohort, Model
+from setpoint.core.rollout import RedLine
+from setpoint.declare.load import load_project
+from setpoint.declare.rollout import told_rollout
+from setpoint.project.plan import plan
+from setpoint.project.rollouts import rehearse_rollout, start_rollout, status_of
+from setpoint.store.rollouts import evidence_of
+from setpoint.testing import Behaviour
+
+CARRIERS = ("UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "VX")
+LINES = (RedLine("error_ratio", 2.0), RedLine("error_ratio", 2.0, cohort="carrier", value="VX"))
+
+
+def cohorted(*lines: RedLine) -> Model:
+    rules = replace(RULES, steps=(0.5,), last_soak=MINUTE, red_lines=lines)
+    return replace(OWNED, rollout=rules, cohorts=(Cohort("carrier", by="carrier"),))
+
+
+def test_a_candidate_that_fails_in_one_cohort_is_rolled_back_and_the_cohort_named(tmp_path: Path) -> None:
+    versions = {"v1": Behaviour(errors=0.02), "v2": Behaviour(errors=0.02, errors_of={"VX": 0.15})}
+    service = Service(tmp_path / "s", cohorted(*LINES), versions, carriers=CARRIERS)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    moved = service.until_over()[-1]
+    assert moved.decision.action == "roll_back"
+    assert "v2 is worse than v1 in error_ratio of carrier VX, after" in moved.decision.said
+    rows = {row[:2]: row for row in status_of(service.folder, "m").table("metrics").rows}
+    of_all, of_cohort = (int(str(rows[name, "v2"][2])) for name in ("error_ratio", "error_ratio of carrier VX"))
+    assert of_cohort == pytest.approx(of_all / 10, rel=0.2)
+    assert {name.split("/")[2] for name, _ in evidence_of(service.layout, "m/v2/1") if "=" in name} == {"carrier=VX"}
+
+
+def test_a_cohort_of_wrong_answers_is_judged_on_its_own(tmp_path: Path) -> None:
+    line = RedLine("wrong_ratio", 2.0, cohort="carrier", value="VX")
+    declared = cohorted(LINES[0], line)
+    declared = replace(declared, rollout=declared.rollout and replace(declared.rollout, outcome_age=MINUTE))
+    service = Service(tmp_path / "s", declared, carriers=CARRIERS)
+    service.serve(1, outcomes=True)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    for _ in range(4):
+        service.serve(1, outcomes=True)
+        service.look()
+    rows = {row[:2]: row for row in status_of(service.folder, "m").table("metrics").rows}
+    units = rows["wrong_ratio of carrier VX", "v2"][2]
+    assert isinstance(units, int)
+    assert 150 < units < 350
+    assert rehearse_rollout(service.folder, "m", runs=1).table("rehearsal").rows[-1][0] == "error_ratio"
+
+
+def test_a_cohort_that_never_occurs_is_refused(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s", cohorted(replace(LINES[1], value="HA")), carriers=CARRIERS)
+    with pytest.raises(UsageError, match="error_ratio of carrier HA: carrier HA never occurred"):
+        start_rollout(service.folder, "m", "v2")
+    service.layout.declare(cohorted(replace(LINES[1], cohort="airline")))
+    with pytest.raises(UsageError, match="no cohort is called airline"):
+        start_rollout(service.folder, "m", "v2")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "setpoint.yaml").write_text("store: ./s\n")
+    text = "cohorts: [carrier]\nrollout:\n  cohort_red_lines:\n    carrier: {HA: {error_ratio: 3}}\n"
+    (tmp_path / "models" / "m.yaml").write_text(text)
+    with pytest.raises(DeclarationError, match="carrier HA never occurred"):
+        plan(tmp_path).check()
+    (tmp_path / "models" / "m.yaml").write_text(text.replace("HA", "VX"))
+    plan(tmp_path).check()
+    rules = load_project(tmp_path).models["m"].rollout
+    assert rules is not None
+    assert rules.red_lines == (RedLine("error_ratio", 3.0, cohort="carrier", value="VX"),)
+    told = told_rollout(rules)
+    assert told is not None
+    assert told["cohort_red_lines"] == {"carrier": {"VX": {"error_ratio": 3.0}}}
+    (tmp_path / "models" / "m.yaml").write_text(text.replace("error_ratio", "cost_usd"))
+    with pytest.raises(DeclarationError, match="expected one on error_ratio or wrong_ratio"):
+        load_project(tmp_path)
+
+
+def test_with_many_cohorts_a_healthy_candidate_is_still_rolled_back_at_most_once_in_a_hundred() -> None:
+    rng, rolled_back = np.random.default_rng(6), 0
+    names = ["all", *(f"cohort {n}" for n in range(5))]
+    for _ in range(200):
+        judge = Judge([Counted(name) for name in names])
+        for _ in range(40):
+            hits = rng.binomial(40, 0.05, (2, 5))
+            held, tried = ({"all": (200, int(side.sum()))} for side in hits)
+            held |= {name: (40, int(count)) for name, count in zip(names[1:], hits[0], strict=True)}
+            tried |= {name: (40, int(count)) for name, count in zip(names[1:], hits[1], strict=True)}
+            judge.update(held, tried)
+        rolled_back += judge.judgement().is_worse
+    assert rolled_back <= 5
