@@ -140,7 +140,8 @@ def test_a_finding_trips_a_guardrail(tmp_path: Path) -> None:
         ({"finding": "odd_score", "above": 0.1}, "a finding has no red line"),
         ({}, "expected a metric or a finding"),
         ({"finding": "input_drift", "actions": ("page",)}, "input_drift need not be harm, so it cannot page"),
-        ({"metric": "auc", "below": 0.7, "cohort": "carrier"}, "expected a cohort with a value"),
+        ({"metric": "auc", "below": 0.7, "value": "VX"}, "expected a cohort beside the value"),
+        ({"metric": "error_ratio", "above": 0.7, "cohort": "carrier"}, "error_ratio is not told by cohort"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(told: dict[str, object], said: str) -> None:
@@ -168,3 +169,37 @@ def test_plan_refuses_what_no_data_feeds_and_doubts_what_is_crossed_already(tmp_
     assert "no version is left to roll back to while no rollout is under way: use page" in told
     apply(tmp_path)
     assert watched(found.layout, found.layout.model("m")).unfed == ()
+
+
+def test_each_value_of_a_cohort_is_watched_by_itself_and_what_is_flagged_needs_no_outcome(tmp_path: Path) -> None:
+    much = Guardrail("too-many", "flagged_ratio", above=0.7, cohort="channel", actions=("page",), mode="act")
+    few = Guardrail("too-few", "flagged_ratio", below=0.3, cohort="channel")
+    model = replace(OWNED, guardrails=(much, few), cohorts=(Cohort("channel", by="channel"),))
+    found = service(tmp_path / "s")
+    found.layout.declare(model)
+
+    def serve(rows: int, **flagged: float) -> None:
+        recorder = Recorder(found.layout, "m", spool=Spool(found.layout))
+        for n in range(rows):
+            for channel, ratio in {"app": 0.5, "web": 0.5, **flagged}.items():
+                is_flagged = (n * 7919) % 1000 < 1000 * ratio
+                recorder.record({"channel": channel}, prediction=float(is_flagged), version="v1")
+        recorder.close()
+        found.wait(HOUR)
+
+    serve(300)
+    tick(found.layout)
+    assert crossed(found.layout) == []
+    serve(100, web=0.99)
+    decided = tick(found.layout).decided
+    assert [(one.decision.action, one.subject) for one in decided] == [("page", "too-many")]
+    assert crossed(found.layout)[0].startswith("flagged_ratio of channel web is 100.0 %")
+    serve(400, app=0.02, web=0.99)
+    tick(found.layout)
+    assert sorted(said.split(" is ")[0] for said in crossed(found.layout)) == [
+        "flagged_ratio of channel app",
+        "flagged_ratio of channel web",
+    ]
+    found.wait(2 * HOUR)  # nobody asks: nothing heard is nothing mended
+    tick(found.layout)
+    assert len(crossed(found.layout)) == 2

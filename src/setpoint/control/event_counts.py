@@ -71,7 +71,7 @@ class EventCounts:
         chosen = self.starts > start - self.period
         return EventCounts(self.starts[chosen], self.bad[chosen], self.asked[chosen], self.period)
 
-    def is_beyond(self, limit: float) -> bool:
+    def is_beyond(self, limit: float, *, risk: float = RISK) -> bool:
         """Return whether it happens more often than a limit by more than chance explains.
 
         By a bet on each period, which may be looked at as often as one likes: what keeps to the limit is found beyond
@@ -82,7 +82,7 @@ class EventCounts:
         if not self.total:
             return False
         wealth = log_wealth(self.bad, self.asked, self._usual(limit), _goals(limit), len(self.asked))
-        return float(wealth[-1]) >= math.log(1 / RISK)
+        return float(wealth[-1]) >= math.log(1 / risk)
 
     def since(self, limit: float) -> int:
         """Return since when it is likely to happen more often than a limit, microseconds; at least one period."""
@@ -95,6 +95,16 @@ class EventCounts:
 def _goals(limit: float) -> tuple[float, ...]:
     nearer = ((times - 1.0) * limit / (1.0 - limit) for times in _TIMES)
     return (*(goal for goal in nearer if _SMALLEST < goal < _GOALS[-1]), *_GOALS)
+
+
+def flagged(state: StateTable) -> EventCounts:
+    """Return how often the answer was yes, by hour.
+
+    Args:
+        state: A quality state by hour.
+    """
+    known = state.without(decision=None)
+    return _of(known, np.array(known.key("decision")) == 1, column="rows", period=HOUR)
 
 
 def counted_events(evidence: RowEvidence, metric: str, line: float, window: Window) -> EventCounts:
@@ -133,12 +143,14 @@ def _wrong(evidence: RowEvidence, metric: str, window: Window) -> EventCounts:
     return EventCounts(asked.starts, asked.asked - _summed(right, asked.starts, column="rows"), asked.asked, HOUR)
 
 
-def _of(state: StateTable, is_bad: NDArray[np.bool_], *, column: str = "amount") -> EventCounts:
+def _of(
+    state: StateTable, is_bad: NDArray[np.bool_], *, column: str = "amount", period: int = QUARTER_HOUR
+) -> EventCounts:
     starts = np.unique(_starts(state))
     asked = _summed(state, starts, column=column)
     bad = _summed(state.take(is_bad), starts, column=column)
     has_any = asked > 0
-    return EventCounts(starts[has_any], bad[has_any], asked[has_any])
+    return EventCounts(starts[has_any], bad[has_any], asked[has_any], period)
 
 
 def _starts(state: StateTable) -> NDArray[np.int64]:

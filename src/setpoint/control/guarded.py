@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from setpoint.control.event_counts import counted_events
-from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, Guardrail
+import numpy as np
+
+from setpoint.control.event_counts import RISK, counted_events, flagged
+from setpoint.core.clock import HOUR, MICROS
+from setpoint.core.guardrail import COUNTED_METRICS, FLAGGED, LATENCY, Guardrail
 from setpoint.core.metric import QUALITY_METRICS, Metric, number
 from setpoint.core.window import Window
 from setpoint.feedback.quality import quality_metric
@@ -14,11 +17,9 @@ from setpoint.predictions.meter import latency
 from setpoint.predictions.spending import cost_per_success
 from setpoint.stats.estimate import Estimate, Z
 from setpoint.stats.intervals import mean
+from setpoint.stats.special import normal_quantile
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
-
-_SURE = 3.290526731491895
-"""The standard normal quantile at 1 - RISK / 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +44,40 @@ class Reading:
         return self.metric.text()
 
 
-def read(evidence: RowEvidence, guardrail: Guardrail, now: int) -> Reading:
+def each_of(evidence: RowEvidence, guardrail: Guardrail, now: int) -> list[Guardrail]:
+    """Return a guardrail, or that of each value of its cohort: at most 50 in the window up to now, and crossed ones."""
+    if not guardrail.cohort or guardrail.value or guardrail.cohort not in evidence.cohorts:
+        return [guardrail]
+    told = evidence.told_apart(guardrail.cohort, Window(now - guardrail.over, now))
+    crossed = [one.subject for one in evidence.open_findings() if guardrail.is_about(one.subject)]
+    names = dict.fromkeys([*told, *(subject.removeprefix(f"{guardrail.name}: ") for subject in crossed)])
+    return [guardrail.of_value(value) for value in names]
+
+
+def read(evidence: RowEvidence, guardrail: Guardrail, now: int, *, among: int = 1) -> Reading:
     """Return what a guardrail on a metric sees in the window up to now.
 
     Ratios and quantiles of latency are tested by a bet on each quarter of an hour, which may be looked at as often as
-    one likes; other metrics by a one-sided interval at 99.9 %. Assumes that requests fail one by one.
+    one likes; other metrics by a one-sided interval at 99.9 %. Values of a cohort share the risk. Assumes that requests
+    fail one by one.
 
     Args:
         evidence: The model's states.
         guardrail: With a metric.
         now: Microseconds.
+        among: How many values of its cohort are read beside each other.
     """
-    window = Window(now - guardrail.over, now)
-    counted = LATENCY.fullmatch(guardrail.metric)
-    if guardrail.metric in COUNTED_METRICS or counted:
-        return _counted(evidence, guardrail, window)
+    window, risk = Window(now - guardrail.over, now), RISK / among
+    if guardrail.metric in {*COUNTED_METRICS, FLAGGED} or LATENCY.fullmatch(guardrail.metric):
+        return _counted(evidence, guardrail, window, risk)
     metric = _measured(evidence, guardrail, window)
     if metric.value is None:
         return Reading(metric, is_crossed=False, is_well=False, since=window.start)
     line = cast("float", guardrail.red_line)
     side = 1.0 if guardrail.above is not None else -1.0
     near = metric.low if side > 0 else metric.high
-    room = 0.0 if near is None else abs(metric.value - near) * _SURE / Z
+    sure = float(normal_quantile(np.array([1.0 - risk / 2.0]))[0])
+    room = 0.0 if near is None else abs(metric.value - near) * sure / Z
     beyond = side * (metric.value - line)
     return Reading(metric, is_crossed=beyond > room, is_well=beyond <= 0.0, since=window.start)
 
@@ -76,31 +89,36 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
     if guardrail.cohort:
         if guardrail.cohort not in evidence.cohorts:
             return f"no cohort is called {guardrail.cohort}"
-        if guardrail.value not in evidence.told_apart(guardrail.cohort):
+        if guardrail.value and guardrail.value not in evidence.told_apart(guardrail.cohort):
             return f"{guardrail.cohort} {guardrail.value} never occurred"
+        if not guardrail.value:
+            return ""
     metric = read(evidence, guardrail, now).metric
     return "" if metric.value is not None else f"nothing feeds {guardrail.metric}: {metric.unknown}"
 
 
-def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Reading:
+def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window, risk: float) -> Reading:
     """Return what a guardrail on something that happens or does not sees."""
-    line = cast("float", guardrail.red_line)
-    counts, limit = counted_events(evidence, guardrail.metric, line, window), line
+    limit = line = cast("float", guardrail.red_line)
+    if guardrail.metric == FLAGGED:
+        counts = flagged(_roots(evidence, guardrail, window, bucket_seconds=HOUR // MICROS))
+    else:
+        counts = counted_events(evidence, guardrail.metric, line, window)
     if found := LATENCY.fullmatch(guardrail.metric):
         # A quantile is above a limit when more than the rest is.
         limit = 1.0 - int(found[1]) / 100
         metric = latency(evidence.traffic(window), int(found[1]) / 100)
     else:
-        told = counts.ratio
+        told, better = counts.ratio, "none" if guardrail.metric == FLAGGED else "lower"
         metric = Metric(
-            guardrail.metric, told.value, told.low, told.high, "share", "lower", int(counts.total), told.reason
+            guardrail.metric, told.value, told.low, told.high, "share", better, int(counts.total), told.reason
         )
     if not counts.total:
         return Reading(metric, is_crossed=False, is_well=False, since=window.start)
     if guardrail.below is not None:  # of what must not be rarer, the others must not be more frequent
         counts, limit = counts.others, 1.0 - limit
     is_well = cast("float", counts.ratio.value) <= limit
-    is_crossed = not is_well and counts.is_beyond(limit)
+    is_crossed = not is_well and counts.is_beyond(limit, risk=risk)
     return Reading(metric, is_crossed=is_crossed, is_well=is_well, since=counts.since(limit))
 
 
@@ -121,11 +139,12 @@ def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Me
     return quality_metric(roots, model, name, outcome_shift=evidence.definition.outcome_shift)
 
 
-def _roots(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> StateTable:
+def _roots(evidence: RowEvidence, guardrail: Guardrail, window: Window, *, bucket_seconds: int = 0) -> StateTable:
     """Return the quality state of what the guardrail is about."""
     if guardrail.cohort in FIXED:
-        return evidence.quality(window).only(**{guardrail.cohort: guardrail.value}).only(is_root=True)
-    state = evidence.quality(window, cohort=guardrail.cohort)
+        state = evidence.quality(window, bucket_seconds=bucket_seconds)
+        return state.only(**{guardrail.cohort: guardrail.value}).only(is_root=True)
+    state = evidence.quality(window, cohort=guardrail.cohort, bucket_seconds=bucket_seconds)
     return (state.only(cohort_value=guardrail.value) if guardrail.cohort else state).only(is_root=True)
 
 

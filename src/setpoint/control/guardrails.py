@@ -26,7 +26,7 @@ def tripped(model: Model, findings: Sequence[Finding]) -> Iterator[tuple[Guardra
     """Yield each guardrail that is crossed with the finding that says so."""
     for guardrail in model.guardrails:
         for finding in findings:
-            is_own = finding.kind == GUARDRAIL and finding.subject == guardrail.name
+            is_own = finding.kind == GUARDRAIL and guardrail.is_about(finding.subject)
             if is_own or (guardrail.finding and finding.kind == guardrail.finding):
                 yield guardrail, finding
 

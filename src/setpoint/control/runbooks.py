@@ -45,7 +45,7 @@ def runbook_for(incident: Incident, model: Model, runbooks: Mapping[str, Runbook
     """
     about = {incident.kind}
     if incident.kind == GUARDRAIL:
-        about = {one.metric for one in model.guardrails if one.name == incident.subject} or about
+        about = {one.metric for one in model.guardrails if one.is_about(incident.subject)} or about
     own = runbooks.get(model.runbook)
     fitting = [one for one in runbooks.values() if about & set(one.when)]
     if own is not None and (own in fitting or not fitting):

@@ -9,7 +9,7 @@ import numpy as np
 
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL
-from setpoint.core.guardrail import LATENCY
+from setpoint.core.guardrail import FLAGGED, LATENCY
 from setpoint.core.incident import Incident
 from setpoint.core.metric import QUALITY_METRICS
 from setpoint.core.model import Model, Task
@@ -18,8 +18,6 @@ from setpoint.store.cause_rows import TABLE
 from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence
 
-FLAGGED = "flagged_ratio"
-"""The share of answers that are yes: what can be explained of a binary model without any outcome."""
 OPERATIONAL = ("error_ratio", "violation_ratio", "outcome_ratio", "cost_per_prediction_usd", "latency_seconds")
 """What can be explained besides quality."""
 _CERTAIN = 5.0
@@ -116,7 +114,7 @@ def _on_time(evidence: RowEvidence) -> str:
 
 def metrics_of(incident: Incident, model: Model) -> tuple[str, ...]:
     """Return the metrics that an incident may be about: the one that changed most is explained."""
-    own = [one.metric for one in model.guardrails if one.name == incident.subject and one.metric]
+    own = [one.metric for one in model.guardrails if one.is_about(incident.subject) and one.metric]
     if incident.kind == GUARDRAIL and own:
         return tuple(own)
     if incident.kind in {"changed_delay", "stalled_outcomes"}:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from setpoint.core.clock import HOUR
 from setpoint.core.errors import DeclarationError
@@ -19,6 +19,8 @@ SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMI
 """Findings of drift that need not be harm: they are worth a ticket, and nothing more."""
 LATENCY = re.compile(r"latency_p(\d\d)_seconds")
 COUNTED_METRICS = ("error_ratio", "violation_ratio")
+FLAGGED = "flagged_ratio"
+"""The share of answers that are yes: what is known of a binary model without any outcome."""
 QUALITY = {metric.name for known in QUALITY_METRICS.values() for metric in known if metric.better != "none"}
 MONEY_METRICS = ("cost_per_prediction_usd", "cost_per_success_usd", "spend_usd")
 
@@ -29,14 +31,14 @@ class Guardrail:
 
     Attributes:
         name: What reports call it.
-        metric: What is measured: `error_ratio`, `violation_ratio`, `latency_p95_seconds` (any two
-            digits), `cost_per_prediction_usd`, `cost_per_success_usd`, `spend_usd`, or a metric of quality.
+        metric: What is measured: `error_ratio`, `violation_ratio`, `latency_p95_seconds` (any two digits),
+            `flagged_ratio`, `cost_per_prediction_usd`, `cost_per_success_usd`, `spend_usd`, or a metric of quality.
         finding: Instead of a metric: the kind of finding that trips it, such as `broken_contract`.
         above: The highest value that is fine.
         below: The lowest value that is fine.
         over: The window, up to now, that is measured, microseconds.
-        cohort: Only predictions of this cohort; of a metric of quality.
-        value: The cohort's value.
+        cohort: Only predictions of this cohort; of a metric of quality, or `flagged_ratio`.
+        value: The cohort's value; each of its values by itself when empty.
         actions: What is done when it is crossed.
         webhook: Of the action of this name: a person, a rota or an address that is told, such as one that runs a job.
         mode: Whether that is only written down, proposed, or done.
@@ -77,7 +79,21 @@ class Guardrail:
             >>> Guardrail("g", "recall", below=0.8, cohort="carrier", value="VX").subject
             'recall of carrier VX'
         """
-        return f"{self.metric or self.finding}{f' of {self.cohort} {self.value}' if self.cohort else ''}"
+        return f"{self.metric or self.finding}{f' of {self.cohort} {self.value}'.rstrip() if self.cohort else ''}"
+
+    def is_about(self, subject: str) -> bool:
+        """Return whether the subject of a finding is this guardrail, or one value of its cohort.
+
+        Example:
+            >>> each = Guardrail("g", "flagged_ratio", above=0.5, cohort="channel")
+            >>> each.is_about("g"), each.is_about("g: partner"), each.is_about("g2")
+            (True, True, False)
+        """
+        return subject == self.name or (bool(self.cohort) and subject.startswith(f"{self.name}: "))
+
+    def of_value(self, value: str) -> Self:
+        """Return the guardrail of one value of its cohort, named after it."""
+        return replace(self, name=f"{self.name}: {value}", value=value)
 
 
 def _tells_of_outcomes(one: Guardrail) -> bool:
@@ -93,8 +109,10 @@ def _faults(one: Guardrail) -> list[tuple[str, str]]:
         found.append(("expected one red line", "write above: or below:"))
     if one.finding and one.red_line is not None:
         found.append(("a finding has no red line", "leave above and below out"))
-    if bool(one.cohort) != bool(one.value):
-        found.append(("expected a cohort with a value, or neither", "write cohort: carrier, value: VX"))
+    if one.value and not one.cohort:
+        found.append(("expected a cohort beside the value", "write cohort: carrier, value: VX"))
+    if one.cohort and (one.metric in {*COUNTED_METRICS, *MONEY_METRICS} or LATENCY.fullmatch(one.metric)):
+        found.append((f"{one.metric} is not told by cohort", "leave cohort out, or watch a metric of quality"))
     if not one.actions:
         found.append(("expected an action", "write actions: [ticket]"))
     if ("webhook" in one.actions) != bool(one.webhook):

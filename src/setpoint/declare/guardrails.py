@@ -20,8 +20,8 @@ class GuardrailDeclaration(Part):
     name: Word
     """What reports call it."""
     metric: str = ""
-    """What is measured: error_ratio, violation_ratio, latency_p95_seconds, cost_per_prediction_usd,
-    cost_per_success_usd, spend_usd, or a metric of quality."""
+    """What is measured: error_ratio, violation_ratio, latency_p95_seconds, flagged_ratio,
+    cost_per_prediction_usd, cost_per_success_usd, spend_usd, or a metric of quality."""
     finding: str = ""
     """Instead of a metric: the kind of finding that trips it, such as broken_contract."""
     above: float | None = None
@@ -31,9 +31,9 @@ class GuardrailDeclaration(Part):
     over: Duration = "1h"
     """The window, up to now, that is measured."""
     cohort: str = ""
-    """Only predictions of this cohort; of a metric of quality."""
+    """Only predictions of this cohort; of a metric of quality, or flagged_ratio."""
     value: ScalarText = ""
-    """The cohort's value."""
+    """The cohort's value; each of its values by itself when left out."""
     actions: Annotated[list[GuardrailAction], Field(min_length=1)] = Field(
         default_factory=lambda: list[GuardrailAction](["ticket"])
     )
