@@ -95,6 +95,26 @@ def test_an_imported_contract_goes_into_the_file_of_its_model(folder: Path) -> N
     assert run(folder, *into[:-1], "no/flights.yaml").returncode == 2
 
 
+def test_a_file_that_needs_the_projects_defaults_takes_a_contract(folder: Path) -> None:
+    (folder / "c.json").write_text(json.dumps({"properties": {"delay": {"type": "number"}}}), encoding="utf-8")
+    target = folder / "models" / "flights.yaml"
+    bar = "quality: {mae: {at_most: 20}}\n"  # of a regression only
+    target.write_text(bar, encoding="utf-8")
+    into = ("contract", "import", "c.json", "--into", "models/flights.yaml")
+    alone = run(folder, *into)
+    assert (alone.returncode, target.read_text(encoding="utf-8")) == (2, bar)
+    assert "mae" in alone.stderr
+    (folder / "defaults.yaml").write_text("task: regression\n", encoding="utf-8")
+    assert run(folder, *into).returncode == 0
+    assert target.read_text(encoding="utf-8").startswith(bar + "contract:\n")
+    assert run(folder, "check", "fine.csv", "--contract", "models/flights.yaml").returncode == 0
+    assert run(folder, "apply").returncode == 0
+    (folder / "defaults.yaml").write_text("task: [\n", encoding="utf-8")
+    broken = run(folder, *into, "--force")
+    assert broken.returncode == 2
+    assert "defaults.yaml" in broken.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -131,7 +131,20 @@ def test_what_was_declared_and_is_gone_before_the_first_step_gives_the_candidate
     assert "v2 gets no units, since nobody answers for m" in moved.decision.said
 
 
-def test_a_candidate_that_answers_nobody_pauses_it_and_goes_on_when_it_answers(tmp_path: Path) -> None:
+def test_flagger_1801_a_red_line_is_crossed_while_a_person_is_waited_for(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(RedLine("latency_seconds", 1.25),))
+    bad = {"v1": Behaviour(), "v2": Behaviour(slower=2.0)}
+    service = Service(tmp_path / "s", replace(OWNED, owner=None, rollout=rules), bad, seed=2)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=60)
+    assert phases(service)[-1] == ("rolled_back", 0.0)
+    assert in_force(service).shares == (("v1", 1.0),)
+
+
+def test_flagger_1035_and_1011_a_candidate_that_answers_nobody_pauses_it_until_it_does(
+    tmp_path: Path,
+) -> None:
     service = Service(tmp_path / "s", versions={"v1": Behaviour(), "v2": Behaviour(is_down=True)}, rate=4000)
     start_rollout(service.folder, "m", "v2")
     service.look()
@@ -267,7 +280,7 @@ def test_what_cannot_be_rolled_out_is_refused(tmp_path: Path, route: Route, cand
         start_rollout(service.folder, "m", candidate)
 
 
-def test_a_red_line_that_nothing_feeds_is_refused(tmp_path: Path) -> None:
+def test_flagger_1581_a_red_line_that_nothing_feeds_is_refused(tmp_path: Path) -> None:
     rules = RolloutRules(red_lines=(RedLine("cost_usd", 1.1), RedLine("error_ratio", 2.0)))
     service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
     with pytest.raises(UsageError, match="says its cost_usd"):

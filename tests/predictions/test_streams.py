@@ -76,7 +76,7 @@ def test_pieces_are_passed_on_and_the_whole_is_recorded(layout: Layout) -> None:
     ]
 
 
-def test_before_the_first_piece_another_version_answers_litellm_25843(layout: Layout) -> None:
+def test_before_the_first_piece_another_version_answers_litellm_25843_10972_5512(layout: Layout) -> None:
     endpoint = endpoint_of(layout, FALLBACK, v1=failing, v0=counting)
     stream = endpoint.stream({"x": 1.0})
     assert list(stream) == ["one ", "two"]

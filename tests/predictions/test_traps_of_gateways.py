@@ -6,17 +6,23 @@ what `setpoint route` and `setpoint cost` say.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import threading
+import tracemalloc
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from setpoint import Endpoint, SetpointError
+from setpoint import Endpoint, Reply, SetpointError
 from setpoint.cli import app, commands
+from setpoint.predictions.streams import AsyncStream
+from setpoint.store.layout import Layout
+from setpoint.store.snapshot import Snapshot
 
 assert commands  # importing it registers the commands
 
@@ -277,3 +283,70 @@ def test_mlflow_22836_a_model_whose_usage_is_missing_costs_nothing(service: Serv
     (unpriced,) = service.answer("price", "check")["unpriced"]
     assert unpriced["calls"] == found["v2"]
     assert "the call reports none" in str(unpriced["unknown"])
+
+
+ROW = {"x": 1.0}
+
+
+async def _last(stream: AsyncStream) -> Reply | None:
+    async for _ in stream:
+        pass
+    return stream.reply
+
+
+def _streamed(endpoint: Endpoint) -> Reply | None:
+    stream = endpoint.stream(ROW, unit="u")
+    list(stream)
+    return stream.reply
+
+
+ASKED: dict[str, Callable[[Endpoint], Reply | None]] = {
+    "predict": lambda endpoint: endpoint.predict(ROW, unit="u"),
+    "predict_async": lambda endpoint: asyncio.run(endpoint.predict_async(ROW, unit="u")),
+    "predict_many": lambda endpoint: endpoint.predict_many([ROW], units=["u"])[0],
+    "predict_many_async": lambda endpoint: asyncio.run(endpoint.predict_many_async([ROW], units=["u"]))[0],
+    "stream": _streamed,
+    "stream_async": lambda endpoint: asyncio.run(_last(endpoint.stream_async(ROW, unit="u"))),
+}
+
+
+@pytest.mark.parametrize("way", ASKED)
+def test_litellm_25843_10972_and_5512_a_fallback_that_differs_when_streaming(service: Service, way: str) -> None:
+    service.applied(
+        "{strategy: fallback, versions: {v1: 1}, stable: v1, fallback: [v0],"
+        " limits: {attempts: 2, breaker_failures: 3}}"
+    )
+    endpoint = service.endpoint(v1=refusing, v0=large)
+    for _ in range(3):
+        reply = ASKED[way](endpoint)
+        assert reply is not None
+        assert (reply.version, reply.prediction, reply.is_fallback) == ("v0", 1.0, True)
+    assert endpoint.close()
+    told = service.told()
+    assert (told["v0"]["requests"], told["v0"]["errors"], told["v1"]["errors"]) == (3, 0, 3)
+    with Snapshot(Layout.open(service.folder / "store"), "m") as snapshot:
+        found = snapshot.connection.execute("SELECT role, error, count(*) FROM predictions GROUP BY ALL").fetchall()
+        billed = snapshot.connection.execute("SELECT count(*), count(cost_nano_usd) FROM calls").fetchall()
+    assert sorted(found, key=str) == [("stable", None, 3), ("stage", "Refusing", 2), ("stage", "breaker open", 1)]
+    assert billed == [(6, 3)]  # three tries before the breaker opened, at an unknown cost, and three answers
+
+
+def test_litellm_12685_and_6404_memory_that_grows(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    endpoint = service.endpoint(v1=one, v2=two)
+
+    def held_bytes(first: int, count: int) -> int:
+        for n in range(first, first + count):
+            endpoint.predict({"x": float(n)}, unit=f"user-{n}", key=f"key-{n}")
+        assert endpoint.recorder.flush()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = held_bytes(0, 3000)
+        grown = held_bytes(3000, 12000) - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 12000 * 4  # less than a reference for each request
+    assert endpoint.close()

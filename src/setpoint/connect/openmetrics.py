@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from setpoint.connect.asgi import Receive, Scope, Send
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.counters import Counters
 from setpoint.store.states import StateTable
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -49,17 +49,17 @@ _KINDS = 20
 Labels = tuple[tuple[str, str], ...]
 
 
-def openmetrics(evidences: Iterable[RowEvidence]) -> str:
+def openmetrics(models: Iterable[tuple[str, Counters]]) -> str:
     """Return the counters and the latency of models as OpenMetrics text.
 
     Args:
-        evidences: The states of each model. Each is looked at before the next is asked for.
+        models: The name and the counters of each.
     """
     families: dict[str, list[str]] = {}
-    for evidence in evidences:
-        model = ("model", evidence.model.name)
-        for name, lines in [*_counted(model, evidence.traffic(None)), *_spent(model, evidence.spending(None))]:
-            families.setdefault(name, []).extend(lines)
+    for name, counters in models:
+        model = ("model", name)
+        for family, lines in [*_counted(model, counters.traffic), *_spent(model, counters.spending)]:
+            families.setdefault(family, []).extend(lines)
     labelled = [one[:3] for one in _LABELLED.values()]
     known = (*_COUNTERS.values(), *labelled, *_SPENT.values(), *_HISTOGRAMS.values())
     said = {name: (unit, words) for name, unit, words in known}

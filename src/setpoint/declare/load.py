@@ -136,13 +136,23 @@ def load_model(path: Path, defaults: Path | None = None) -> Model:
         raise declaration_error(found.problems) from None
 
 
-def load_text(text: str, name: str, file: str = "") -> Model:
+def defaults_for(path: Path) -> Path | None:
+    """Return the defaults of the project that a model's file is in; None where there is no project, or it has none."""
+    for folder in path.absolute().parents:
+        if (folder / PROJECT_FILE).is_file():
+            defaults = folder / DEFAULTS_FILE
+            return defaults if defaults.exists() else None
+    return None
+
+
+def load_text(text: str, name: str, file: str = "", defaults: Path | None = None) -> Model:
     """Read a declaration that is not in a file.
 
     Args:
         text: The YAML text.
         name: The model's name.
         file: What errors call the text; `NAME.yaml` when empty.
+        defaults: A file whose keys lie beneath the model's.
 
     Raises:
         DeclarationError: The text does not hold; the error tells all problems.
@@ -152,7 +162,8 @@ def load_text(text: str, name: str, file: str = "") -> Model:
         0.5
     """
     try:
-        return _model(read_text(text, file or f"{name}.yaml"), name)
+        source = read_text(text, file or f"{name}.yaml")
+        return _model(source.over(_defaults(defaults)) if defaults else source, name)
     except Problems as found:
         raise declaration_error(found.problems) from None
 

@@ -10,7 +10,7 @@ from setpoint.core.contract import Contract
 from setpoint.core.errors import StoreReadOnly, UsageError
 from setpoint.core.model import Model
 from setpoint.declare.contract_schema import read_json_schema, write_json_schema
-from setpoint.declare.load import load_model, load_text
+from setpoint.declare.load import defaults_for, load_model, load_text
 from setpoint.declare.odcs import read_odcs, write_odcs
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import Source, read_source, read_text
@@ -44,7 +44,7 @@ def read_contract(path: Path, object_name: str = "") -> tuple[Model, tuple[str, 
         elif "$schema" in keys or "properties" in keys or "$ref" in keys:
             found = read_json_schema(source)
         else:
-            model = load_model(path)
+            model = load_model(path, defaults_for(path))
             contract_of(model)
             return model, ()
     except Problems as error:
@@ -81,6 +81,8 @@ def contract_text(model: Model) -> str:
 def put_contract(model: Model, path: Path, *, force: bool = False) -> None:
     """Write a contract into a model's file; everything else in the file stays as it is, comments too.
 
+    What the file leaves to the project's `defaults.yaml` holds for it here too.
+
     Args:
         model: Declares the contract.
         path: The model's file; made when it is not there.
@@ -98,7 +100,7 @@ def put_contract(model: Model, path: Path, *, force: bool = False) -> None:
             msg = f"{path} has a contract already"
             raise UsageError(msg, hint="replace it, and the comments in it, with --force")
         found = with_contract(text, contract, str(path))
-        load_text(found, path.stem, f"{path} with the contract")
+        load_text(found, path.stem, f"{path} with the contract", defaults_for(path))
         path.write_text(found, encoding="utf-8", newline="")
     except Problems as error:
         raise declaration_error(error.problems) from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from setpoint.connect.openmetrics import MetricsApp, openmetrics
 from setpoint.project.keeping import ship_if_free
-from setpoint.project.log import open_log
-from setpoint.store.evidence import RowEvidence
+from setpoint.project.log import Log, open_log
+from setpoint.store.counters import Counters, read_counters
+from setpoint.store.layout import Layout
+from setpoint.store.summaries import Summaries
 
 
 def metrics_text(store: Path, model: str = "") -> str:
@@ -22,15 +23,21 @@ def metrics_text(store: Path, model: str = "") -> str:
         StoreMissing: There is no store there.
         UnknownModel: No model is called so.
     """
-
-    def evidences() -> Iterator[RowEvidence]:
-        for name in [model] if model else log.models():
-            with log.evidence(name) as evidence:
-                yield evidence
-
     ship_if_free(store)
     with open_log(store) as log:
-        return openmetrics(evidences())
+        names = [model] if model else log.models()
+        return openmetrics((name, _counters(log, store, name)) for name in names)
+
+
+def _counters(log: Log, store: Path, model: str) -> Counters:
+    """Return a model's counters: from kept states and what came since where that can be, else from all rows."""
+    layout = Layout.open(store)
+    with Summaries.reading(layout.summaries(model)) as summaries:
+        found = read_counters(layout, layout.model(model), summaries) if summaries else None
+    if found is None:
+        with log.evidence(model) as evidence:
+            found = Counters(evidence.traffic(None), evidence.spending(None))
+    return found
 
 
 def metrics_app(store: str | Path) -> MetricsApp:

@@ -223,10 +223,12 @@ class RowEvidence:
 
     def spending(self, window: Window | None, *, bucket_seconds: int = 0) -> StateTable:
         """Return the spending state of a window."""
-        matching = self.matching(window)
-        if not (matching.has_calls or matching.is_joined):
+        if self.is_joined:
+            return measures.query_joined_spending(self.connection, window, bucket_seconds)
+        if not self._shortcuts["has_calls"]:
             return StateTable.of(measures.SPENDING, [])
-        return measures.query_spending(self.connection, matching, bucket_seconds=bucket_seconds)
+        has_unkept = self._shortcuts["has_unkept"]
+        return measures.query_spending(self.connection, window, has_unkept=has_unkept, bucket_seconds=bucket_seconds)
 
     def profile(self, window: Window | None, *, cohort: str = "", bucket_seconds: int = 0) -> StateTable:
         """Return the profile state of a window's root rows; see `quality`. A cohort may be `version` or `endpoint`."""

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import duckdb
@@ -101,6 +101,23 @@ class LakeTable:
             return []
         paths = [_path_of(uri) for uri in self.delta.file_uris()]
         return [path for path in paths if first_day <= _day_of(path) <= (last_day or "9999")]
+
+    def files_since(self, ship: int | None, first_day: str) -> list[str]:
+        """Return the files of a day (ISO) and later, and those that a shipment after one is in; None leaves these out.
+
+        A file whose largest `ship` the log does not tell is one of them.
+        """
+        if self.delta is None:
+            return []
+        actions = self.delta.get_add_actions(flatten=True)
+        told = {name: cast("Any", actions.column(name)).to_pylist() for name in actions.column_names}
+        paths = cast("list[str]", told["path"])
+        ships = cast("list[int | None]", told.get("max.ship") or [None] * len(paths))
+        return [
+            str(self.path.absolute() / unquote(path))
+            for path, last in zip(paths, ships, strict=True)
+            if _day_of(path) >= first_day or (ship is not None and (last is None or last > ship))
+        ]
 
     def shipment(self, select: str) -> str:
         """Return SQL of the rows of a query with the `day` and the `ship` that the next commit gives them."""

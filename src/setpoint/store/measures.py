@@ -17,7 +17,7 @@ from setpoint.core.events import CACHE
 from setpoint.core.model import Model, Task
 from setpoint.core.prices import INPUT_CLASSES, OUTPUT_CLASSES, TOKEN_CLASSES
 from setpoint.core.window import Window
-from setpoint.store.engines.duck import Row, at, literal, rows
+from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.matching import Matching, examples, family_costs
 from setpoint.store.primitives import (
     brier_loss,
@@ -418,18 +418,17 @@ _PARTS = {
 """Column of a row by what a tally calls its seconds."""
 
 
-def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *, bucket_seconds: int = 0) -> StateTable:
+def query_spending(
+    connection: duckdb.DuckDBPyConnection, window: Window | None, *, has_unkept: bool, bucket_seconds: int = 0
+) -> StateTable:
     """Return what was spent in a window by line: calls, retries, and the shadow rows' calls.
 
     `calls` are never sampled, so these are totals and not estimates. The role of a row that was not
     kept is in `unkept`.
     """
-    window = matching.window
-    if matching.is_joined:
-        return StateTable.of(SPENDING, _joined_spending(connection, window, bucket_seconds))
     where = f" WHERE c.called_at >= {at(window.start)} AND c.called_at < {at(window.end)}" if window else ""
     role, unkept = "p.role", ""
-    if matching.has_unkept:
+    if has_unkept:
         role, unkept = "coalesce(p.role, u.role)", _ROLES_OF_UNKEPT
     who = f"{bucketed('c.called_at', bucket_seconds)} AS bucket, p.version, p.endpoint, {role} AS role"
     line = (
@@ -451,14 +450,18 @@ def query_spending(connection: duckdb.DuckDBPyConnection, matching: Matching, *,
 _TOKENS = tuple([f"{name}_tokens" for name in classes] for classes in (INPUT_CLASSES, OUTPUT_CLASSES))
 
 
-def _joined_spending(connection: duckdb.DuckDBPyConnection, window: Window | None, bucket_seconds: int) -> list[Row]:
+def query_joined_spending(
+    connection: duckdb.DuckDBPyConnection, window: Window | None, bucket_seconds: int
+) -> StateTable:
+    """Return the same of rows that have their cost themselves."""
     where = f" AND predicted_at >= {at(window.start)} AND predicted_at < {at(window.end)}" if window else ""
-    return rows(
+    found = rows(
         connection,
         f"SELECT {bucketed('predicted_at', bucket_seconds)} AS bucket, version, endpoint, role, 'calls', count(*),"
         f" sum(cost_usd), count(*) - count(cost_usd), 0, 0 FROM predictions"
         f" WHERE (SELECT count(cost_usd) > 0 FROM predictions){where} GROUP BY ALL",
     )
+    return StateTable.of(SPENDING, found)
 
 
 def bucketed(column: str, bucket_seconds: int) -> str:

@@ -6,11 +6,12 @@ Spool files are opened first, the lake's snapshot is taken second, and a segment
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import duckdb
 
@@ -26,6 +27,18 @@ from setpoint.store.layout import Layout
 from setpoint.store.measures import Column
 from setpoint.store.segment_sql import Columns, conflicts, merged_columns, select_segments
 from setpoint.store.segments import Header, Segment, open_segments
+
+
+class Since(NamedTuple):
+    """Rows of a day and later, and those that came with a later shipment.
+
+    Attributes:
+        ships: The last shipment that is not wanted of a table; of one without, the days alone say what is.
+        day: ISO.
+    """
+
+    ships: Mapping[str, int]
+    day: str
 
 
 class Snapshot:
@@ -51,6 +64,7 @@ class Snapshot:
         as_of: int | None = None,
         window: Window | None = None,
         tables: tuple[str, ...] = tuple(TABLES),
+        since: Since | None = None,
     ) -> None:
         """Open the tables.
 
@@ -60,6 +74,7 @@ class Snapshot:
             as_of: Leave out what was recorded later, microseconds.
             window: Predictions before it may be left out; a hint that saves reading.
             tables: The tables that are needed.
+            since: Only what it says is wanted, of any table; other rows may be there too.
         """
         self._segments: list[Segment] = []
         self._copies = ExitStack()
@@ -72,7 +87,7 @@ class Snapshot:
             opened = {table: open_segments(layout.spool(model, table)) for table in tables}
             self._segments = [segment for segments in opened.values() for segment in segments]
             for table, segments in opened.items():
-                self._create_view(layout, model, table, segments, as_of, window)
+                self._create_view(layout, model, table, segments, as_of, window, since)
             rows(self.connection, f"CREATE TEMP VIEW let_go_units AS {let_go_units(layout, model, as_of)}")
         except BaseException:
             self.close()
@@ -102,6 +117,7 @@ class Snapshot:
         segments: list[Segment],
         as_of: int | None,
         window: Window | None,
+        since: Since | None,
     ) -> None:
         lake = LakeTable(layout.lake(model, table))
         fresh = [segment for segment in segments if segment.name.sequence > lake.shipped(segment.name.process)]
@@ -109,7 +125,10 @@ class Snapshot:
         declared = declared_types(layout.declaration(model)) if table == "predictions" and fresh else {}
         columns = merged_columns(table, lake.columns, lake.inputs, headers, declared)
         parts = [_nothing(columns)]
-        files = lake.files(*(_days(window) if table in _BY_PREDICTED_AT else ()))
+        if since is not None:
+            files = lake.files_since(since.ships.get(table), since.day)
+        else:
+            files = lake.files(*(_days(window) if table in _BY_PREDICTED_AT else ()))
         if files:
             parts.append(_select_files(files, lake, columns))
         if fresh:
