@@ -1,4 +1,4 @@
-"""How long it takes from the decision to roll back until processes that serve follow it, on this machine."""
+"""How long processes that serve take to follow a rollback, and a look to find who was seen in a long rollout."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import tempfile
 import time
 from pathlib import Path
 
+import duckdb
+
 from bench.table import Cell
 from setpoint.control.rollouts import carry_out, start
 from setpoint.control.route_plans import publish
+from setpoint.core.clock import DAY
 from setpoint.core.decision import Decision
+from setpoint.core.model import Model
 from setpoint.core.rollout import RedLine, Rollout, RolloutEvent, RolloutRules
 from setpoint.core.route_plan import Route
+from setpoint.store.drawn import draw, shared_out
+from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of
 
 WORKERS = 2
+ROWS_PER_DAY, UNITS = 1_000_000, 300_000
 STABLE = Route("single", (("v1", 1.0),), "v1")
 WORKER = """
 import json, sys, time
@@ -62,6 +69,36 @@ def rollbacks(runs: int) -> list[list[Cell]]:
         after = [one - at for one in answered if begun <= one < until]
         took.append(1000.0 * max(0.0, *after))
     return [["a decision to roll back", f"{statistics.median(took):.0f}", f"{max(took):.0f}", f"{runs}"]]
+
+
+def looks() -> list[list[Cell]]:
+    """Return what it takes to know which units a rollout has seen, from all rows and from the file that is kept."""
+    found: list[list[Cell]] = []
+    rules = RolloutRules(red_lines=(RedLine("error_ratio", 2.0),), steps=(0.5,))
+    for days in (1, 14):
+        begun = 1_780_000_000_000_000 // DAY * DAY
+        rollout = Rollout("m/v2/1", "m", "v1", "v2", rules, {}, STABLE, begun)
+        with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+            rows, path = days * ROWS_PER_DAY, f"{folder}/rows.parquet"
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(
+                f"COPY (SELECT 'user-' || hash(i) % {UNITS} AS unit, 'r' || i AS root_id,"
+                f" make_timestamptz({begun} + i * {days * DAY // rows}) AS predicted_at, 0.5 AS assignment_probability,"
+                f" CASE WHEN hash(hash(i) % {UNITS}) % 2 = 0 THEN 'v1' ELSE 'v2' END AS version, NULL::VARCHAR AS error,"
+                f" 'stable' AS role FROM range({rows}) AS t(i)) TO '{path}'"
+            )
+            connection.execute(f"CREATE VIEW predictions AS SELECT * FROM '{path}'")
+            evidence, took = RowEvidence(connection, Model("m"), {}, begun + days * DAY), dict[str, float]()
+            kept = Path(folder) / "seen.parquet"
+            for name, file in (("all rows", None), ("first", kept), ("file", kept)):
+                at = time.perf_counter()
+                draw(evidence, rollout, starts={0: begun}, marks=[begun], kept=file)
+                shared_out(evidence, begun)
+                took[name] = time.perf_counter() - at
+            size = kept.stat().st_size / 1e6
+        ratio = took["all rows"] / took["file"]
+        found.append([f"{days} days, {rows:,} requests", took["all rows"], took["file"], ratio, took["first"], size])
+    return found
 
 
 def _rolled_back(layout: Layout, run: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from bench.rollout_latency import rollbacks
+from bench.rollout_latency import looks, rollbacks
 from bench.rollout_peers import boundaries, z_of
 from bench.rollout_traps import traps
 from bench.rollout_worlds import (
@@ -70,6 +70,7 @@ def main() -> None:
         (["promoted", "split", "at the red line, %", "healthy, %", "median", "oracle", "ratio"], _promoted),
         (["cost of a batch of 10,000 requests", "split", "ms"], _cost),
         (["followed by processes that serve, ms after", "median", "slowest", "runs"], lambda: rollbacks(ROLLBACKS)),
+        (["who was seen, seconds a look", "from all rows", "from the file", "ratio", "making it", "MB"], looks),
     )
     print(f"{RUNS:,} runs a rate, {CAUGHT_RUNS:,} runs a median")
     for headings, measure in tables:
