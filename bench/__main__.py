@@ -9,7 +9,17 @@ from pathlib import Path
 
 from bench.table import table
 
-_OWN = {"__init__", "__main__", "peers", "processes", "rollout_peers", "rollout_traps", "rollout_worlds", "table"}
+_OWN = {
+    "__init__",
+    "__main__",
+    "peers",
+    "processes",
+    "rollout_latency",
+    "rollout_peers",
+    "rollout_traps",
+    "rollout_worlds",
+    "table",
+}
 
 
 def names() -> list[str]:

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from bench.rollout_latency import looks, rollbacks
 from bench.rollout_peers import boundaries, z_of
 from bench.rollout_traps import traps
 from bench.rollout_worlds import (
@@ -37,6 +38,7 @@ from setpoint.stats.assignment import log_block_factors, log_odds_factors
 from setpoint.stats.special import FloatArray
 
 RUNS = int(os.environ.get("RUNS", "500"))
+ROLLBACKS = 20
 CAUGHT_RUNS = max(200, RUNS // 10)
 CHUNK = 20
 RISK, MISS, METRICS = 0.01, 0.05, 4
@@ -67,6 +69,8 @@ def main() -> None:
         ),
         (["promoted", "split", "at the red line, %", "healthy, %", "median", "oracle", "ratio"], _promoted),
         (["cost of a batch of 10,000 requests", "split", "ms"], _cost),
+        (["followed by processes that serve, ms after", "median", "slowest", "runs"], lambda: rollbacks(ROLLBACKS)),
+        (["who was seen, seconds a look", "from all rows", "from the file", "ratio", "making it", "MB"], looks),
     )
     print(f"{RUNS:,} runs a rate, {CAUGHT_RUNS:,} runs a median")
     for headings, measure in tables:

@@ -92,7 +92,6 @@ def _parts(
                 rollout,
                 step,
                 within,
-                starts_at=begun + rules.warm_up,
                 within=rules.outcome_age if is_late else None,
                 cohort=group.cohort,
             )

@@ -11,7 +11,7 @@ import numpy as np
 from setpoint.control.decision import Sight
 from setpoint.control.ownership import undeclared
 from setpoint.control.readouts import doubt_of, readout_of
-from setpoint.control.rollout_looks import look
+from setpoint.control.rollout_looks import look, step_starts
 from setpoint.control.shadow_looks import look_at_shadow
 from setpoint.control.way_back import no_help
 from setpoint.core.clock import HOUR
@@ -20,7 +20,7 @@ from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
 from setpoint.stats.betting import log_wealth
 from setpoint.stats.intervals import wilson
 from setpoint.stats.sequences import log_mismatch
-from setpoint.store.arms import asked, draw, errors_by_minute, shared_out
+from setpoint.store.drawn import asked, draw, errors_by_minute, seen_file, shared_out
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import Numbers, evidence_of
@@ -32,7 +32,9 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
     Raises:
         StoreBusy: Somebody else looks at the same time.
     """
-    draw(evidence, rollout)
+    starts = {step: begun + rollout.rules.warm_up for step, begun in step_starts(rollout, events).items()}
+    marks = [event.at for event in events]
+    draw(evidence, rollout, starts=starts, marks=marks, kept=seen_file(layout, rollout))
     mismatch = _mismatch(evidence, rollout, _resumed_at(rollout, events))
     readout, arrival = None, ""
     if standing(events).phase is Phase.SHADOW:

@@ -14,11 +14,10 @@ from typing import Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.core.clock import MICROS
 from setpoint.core.rollout import BusinessValue, Rollout, Usual
-from setpoint.core.route_plan import BUCKETS
 from setpoint.core.window import Window
-from setpoint.store.engines.duck import at, literal, rows
+from setpoint.store.drawn import is_drawn, step_of, unit_of
+from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import Matching, examples
 
@@ -84,20 +83,6 @@ class Units:
         return replace(self, **columns, late=self.late and self.late.only(chosen))
 
 
-def draw(evidence: RowEvidence, rollout: Rollout) -> None:
-    """Read every request that was drawn since a rollout began, once for all that is asked about them.
-
-    Cost: reads the unit, version, time and error of every request since then.
-    """
-    evidence.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE drawn AS SELECT coalesce(p.unit, p.root_id) AS unit,"
-        " epoch_us(p.predicted_at) AS asked_at, p.version,"
-        f" p.version = {literal(rollout.candidate)} AS is_candidate, {_step('p', rollout)} AS step,"
-        " p.error IS NOT NULL AS has_error"
-        f" FROM predictions AS p WHERE {_is_drawn('p', rollout)} AND p.predicted_at >= {at(rollout.started_at)}"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Requests:
     """Past requests of one version, in the order of time; one entry a request, as in `Units`.
@@ -159,7 +144,6 @@ def units_of(
     step: int,
     window: Window,
     *,
-    starts_at: int,
     within: int | None = None,
     cohort: tuple[str, str] = ("", ""),
 ) -> Units:
@@ -170,20 +154,18 @@ def units_of(
         rollout: The rollout.
         step: Its step, from 0 on.
         window: When the first request came; the declared exposure has passed by its end.
-        starts_at: From when on requests of the step count.
         within: Of outcomes only those that were learned so soon after their prediction; None for all.
         cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
     exposure = rollout.rules.exposure
     reach = Window(window.start, window.end + exposure)
     earlier = (
-        "SELECT unit, bool_or(is_candidate) AS was_candidate, max(step) AS last_step FROM drawn"
+        "SELECT unit, bool_or(has_candidate) AS was_candidate, max(step) AS last_step FROM seen_units"
         f" WHERE step < {step} GROUP BY unit"
     )
     firsts = (
-        "SELECT unit, min(asked_at) AS first_at"
-        f" FROM drawn WHERE step = {step} AND asked_at >= {starts_at} AND asked_at < {reach.end} GROUP BY unit"
-        f" HAVING first_at >= {window.start} AND first_at < {window.end}"
+        "SELECT unit, counted_at AS first_at FROM seen_units"
+        f" WHERE step = {step} AND counted_at >= {window.start} AND counted_at < {window.end}"
     )
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
     came = "e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)"
@@ -198,12 +180,12 @@ def units_of(
         " count(*) FILTER (e.error IS NULL) AS answers,"
         f" count(*) FILTER ({came}) AS outcomes, min(e.outcome_age) FILTER ({came}) AS first_age,"
         " sum(e.value_usd) AS value_usd, avg(e.outcome_number) AS outcome, avg(e.is_success) AS success"
-        f" FROM ({examples(matching)}) AS e JOIN firsts AS f ON f.unit = coalesce(e.unit, e.root_id)"
+        f" FROM ({examples(matching)}) AS e JOIN firsts AS f ON f.unit = {unit_of('e')}"
         " LEFT JOIN earlier AS b ON b.unit = f.unit"
-        f" WHERE {_is_drawn('e', rollout)} AND {_step('e', rollout)} = {step}"
+        f" WHERE {is_drawn('e', rollout)} AND {step_of('e', rollout)} = {step}"
         f" AND epoch_us(e.predicted_at) >= f.first_at AND epoch_us(e.predicted_at) < {until}"
         f" AND NOT coalesce(b.was_candidate, false){_of_cohort(matching, *cohort)}"
-        " GROUP BY f.unit ORDER BY any_value(f.first_at), f.unit"
+        " GROUP BY f.unit ORDER BY any_value(f.first_at), any_value(coalesce(e.unit, e.root_id))"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items() if name != "version"}
     return Units(
@@ -236,45 +218,6 @@ def occurs(evidence: RowEvidence, cohort: str, value: str) -> bool:
     """Return whether any request was ever of a declared cohort's value."""
     is_it = f"CAST({dict(evidence.matching(None).cohorts)[cohort]} AS VARCHAR) = {literal(value)}"
     return bool(rows(evidence.connection, f"SELECT 1 FROM predictions AS p WHERE {is_it} LIMIT 1"))
-
-
-def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:
-    """Return, by version, how many requests were drawn for it since a time, and when the last one came; see `draw`."""
-    sql = f"SELECT version, count(*), max(asked_at) FROM drawn WHERE asked_at >= {since} GROUP BY version"
-    found = rows(evidence.connection, sql)
-    return {cast("str", row[0]): (cast("int", row[1]), cast("int", row[2])) for row in found}
-
-
-def shared_out(evidence: RowEvidence, since: int) -> dict[int, tuple[int, int, int]]:
-    """Return, by the step in which units were seen first, how many went to each version and to both; see `draw`.
-
-    Args:
-        evidence: The event log.
-        since: Units that were seen before are left out, microseconds.
-
-    Returns:
-        Units of the stable version, of the candidate, and those that were answered by both within the step.
-    """
-    found = rows(
-        evidence.connection,
-        "SELECT step, count(*) FILTER (NOT first_is_candidate), count(*) FILTER (first_is_candidate),"
-        " count(*) FILTER (is_crossed) FROM (SELECT unit, step, arg_min(is_candidate, asked_at) AS first_is_candidate,"
-        " bool_or(is_candidate) <> bool_and(is_candidate) AS is_crossed,"
-        " row_number() OVER (PARTITION BY unit ORDER BY step) AS place, min(asked_at) AS first_at"
-        " FROM drawn WHERE step IS NOT NULL GROUP BY unit, step)"
-        f" WHERE place = 1 AND first_at >= {since} GROUP BY step",
-    )
-    return {cast("int", row[0]): cast("tuple[int, int, int]", row[1:]) for row in found}
-
-
-def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tuple[int, int]]:
-    """Return requests of a version and how many of them failed, for each minute that has any; see `draw`."""
-    found = rows(
-        evidence.connection,
-        f"SELECT count(*), count(*) FILTER (has_error) FROM drawn WHERE version = {literal(version)}"
-        f" AND asked_at >= {since} GROUP BY asked_at // {60 * MICROS} ORDER BY min(asked_at)",
-    )
-    return [(cast("int", row[0]), cast("int", row[1])) for row in found]
 
 
 def values_known(evidence: RowEvidence, version: str, window: Window, value: BusinessValue) -> int:
@@ -322,25 +265,6 @@ def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usua
 _PLACES = 1000
 LEAST_ROWS = 200
 """So many requests it takes to say which values are usual."""
-
-
-def _is_drawn(name: str, rollout: Rollout) -> str:
-    """Return SQL for whether a version was asked because the lot fell on it: also when another one answered then."""
-    versions = f"{literal(rollout.stable)}, {literal(rollout.candidate)}"
-    return (
-        f"{name}.assignment_probability IS NOT NULL AND {name}.role IS DISTINCT FROM 'shadow'"
-        f" AND {name}.version IN ({versions})"
-    )
-
-
-def _step(name: str, rollout: Rollout) -> str:
-    """Return SQL for the step of a request: by the probability that was logged, for clocks of machines differ."""
-    share = (
-        f"CASE WHEN {name}.version = {literal(rollout.candidate)} THEN {name}.assignment_probability"
-        f" ELSE 1.0 - {name}.assignment_probability END"
-    )
-    cases = " ".join(f"WHEN {round(one * BUCKETS)} THEN {n}" for n, one in enumerate(rollout.rules.steps))
-    return f"CASE round({share} * {BUCKETS}) {cases} END"
 
 
 def _filled(values: object) -> npt.NDArray[np.float64]:
