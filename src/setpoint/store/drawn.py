@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import duckdb
+
 from setpoint.core.clock import HOUR, MICROS
 from setpoint.core.rollout import Rollout
 from setpoint.core.route_plan import BUCKETS
@@ -116,9 +118,9 @@ def _put(evidence: RowEvidence, kept: Path, counted: str, marks: Sequence[int], 
 
 
 def seen_file(layout: Layout, rollout: Rollout) -> Path:
-    """Return where it is kept which units a rollout has seen."""
+    """Return where it is kept which units a rollout has seen: another engine hashes otherwise, and makes its own."""
     name = hashlib.blake2b(rollout.rollout_id.encode(), digest_size=12).hexdigest()
-    return layout.root / "seen" / f"{name}.parquet"
+    return layout.root / "seen" / f"{name}-{duckdb.__version__}.parquet"
 
 
 def asked(evidence: RowEvidence, since: int) -> dict[str, tuple[int, int]]:
@@ -163,8 +165,8 @@ def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tu
 
 
 def unit_of(name: str) -> str:
-    """Return SQL for which unit a request is of: a hash that is the same everywhere, and tells nobody's name."""
-    return f"md5_number_lower(coalesce({name}.unit, {name}.root_id))"
+    """Return SQL for which unit a request is of: a hash of its name, the same in one version of the engine."""
+    return f"hash(coalesce({name}.unit, {name}.root_id))"
 
 
 def is_drawn(name: str, rollout: Rollout) -> str:
