@@ -40,6 +40,8 @@ rollout = typer.Typer(help="A candidate takes over step by step, or is rolled ba
 app.add_typer(rollout, name="rollout")
 incident = typer.Typer(help="What is wrong, since when, and what is done about it.", no_args_is_help=True)
 app.add_typer(incident, name="incident")
+demo = typer.Typer(help="Real data, replayed through everything.")
+app.add_typer(demo, name="demo")
 retrain = typer.Typer(help="Train a model anew: a data set by policy, a command, a candidate.", no_args_is_help=True)
 app.add_typer(retrain, name="retrain")
 runbook = typer.Typer(help="What to check when something is wrong, and what follows.", no_args_is_help=True)

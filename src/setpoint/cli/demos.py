@@ -1,4 +1,4 @@
-"""The demo: real flights, replayed through everything."""
+"""The demos: real data, replayed through everything."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
-from setpoint.cli import app
+from setpoint.cli import demo
+
+Folder = Annotated[Path, typer.Option("--folder", help="Where the project and its store are made.")]
+Brief = Annotated[bool, typer.Option("--brief", help="Only the result, in one line.")]
+NoFault = Annotated[bool, typer.Option("--no-fault", help="Nothing goes wrong: nothing may be seen.")]
 
 
-@app.command()
-def demo(
+@demo.callback(invoke_without_command=True)
+def flights(
+    context: typer.Context,
     store: Annotated[Path, typer.Option("--store", help="Where the demo's store is made.")] = Path("demo-store"),
 ) -> None:
     """Train on half a year of real flights, replay the other half, and answer the three questions."""
-    from setpoint.demo.replay import run
+    if context.invoked_subcommand is None:
+        from setpoint.demo.replay import run
 
-    run(store)
+        run(store)
