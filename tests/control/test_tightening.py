@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.answers.test_worth import START, cascaded, requests
 
 import setpoint
+from setpoint.control.cascade_checks import CASCADE_LOSS, Carried, find_loss
 from setpoint.control.loop import tick
 from setpoint.control.route_plans import publish
 from setpoint.control.tightening import tighten
@@ -28,9 +30,11 @@ from setpoint.predictions.reply import Reply
 from setpoint.project.plan import apply, plan
 from setpoint.project.routes import route_of
 from setpoint.store.findings import read_findings
+from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.route_file import decoded, encoded, history, last_plan
 from setpoint.store.spool import Spool
+from setpoint.store.summaries import Summaries
 
 DECLARED = Cascade("v1", "v2", at_least=0.55, audit=0.3, loss=0.02)
 Row = Mapping[str, Any]
@@ -308,3 +312,39 @@ def test_plans_written_before_there_were_tightenings_are_read() -> None:
     file = json.dumps({"checksum": hashlib.blake2b(body, digest_size=8).hexdigest(), "plan": None}).encode()
     file = file.replace(b'"plan": null', b'"plan":' + body)
     assert decoded(file, Path("m.json")) == RoutePlan("m", 1, routed(), "m/1", START)
+
+
+@pytest.mark.parametrize("on_loss", ["tighten", "report"])
+def test_old_requests_are_read_once_and_what_they_showed_is_carried_on(tmp_path: Path, on_loss: str) -> None:
+    cascade = replace(DECLARED, on_loss=on_loss)
+    layout = losing(tmp_path / "s", replace(cascade, loss=0.5), count=1500)  # nothing shows yet
+    layout.declare(Model("m", route=routed(cascade), outcome_horizon=7 * DAY))
+    publish(layout, "m", routed(cascade))
+    early = [{**one, "at": one["at"] + 3 * DAY} for one in requests(100, seed=5)]
+    record(layout, served(early, cascade, "a"), early, "a")
+    set_clock(layout, START + 40 * DAY)
+    for _ in range(2):  # the first one makes the states, beside which notes are kept
+        tick(layout)
+    assert losses(layout) == []
+    late = [{**one, "at": one["at"] + 41 * DAY} for one in requests(6000, seed=6)]
+    record(layout, served(late, cascade, "b"), late, "b")
+    now = START + 43 * DAY
+    set_clock(layout, now)
+    with Summaries.reading(layout.summaries("m")) as summaries:
+        assert summaries is not None
+        notes = summaries.notes()
+        carried = msgspec.msgpack.decode(notes[CASCADE_LOSS], type=Carried)
+        assert carried.pairs > 10
+        with closing(KeptEvidence(layout, layout.model("m"), now, now, summaries)) as evidence:
+            found = find_loss(evidence)
+            evidence.notes = {}
+            of_all = find_loss(evidence)
+        with closing(KeptEvidence(layout, layout.model("m"), now, now, summaries)) as evidence:
+            other = msgspec.structs.replace(carried, of="another promise")
+            evidence.notes = {CASCADE_LOSS: msgspec.msgpack.encode(other)}
+            assert find_loss(evidence) == of_all
+    assert found is not None
+    assert of_all is not None
+    assert (found.at, found.pairs, found.is_agreement) == (of_all.at, of_all.pairs, of_all.is_agreement)
+    tick(layout)
+    assert [state for state, _ in losses(layout)][:1] == ["open"]

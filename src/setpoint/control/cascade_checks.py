@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 
+import msgspec
 import numpy as np
 
 from setpoint.control.episode import Episode
-from setpoint.core.clock import text
+from setpoint.core.clock import DAY, text
 from setpoint.core.metric import number
 from setpoint.core.route_plan import Cascade, RoutePlan
 from setpoint.core.window import Window
-from setpoint.predictions.cascades import audits, losses_of
-from setpoint.stats.cascade import broken_by, safer
+from setpoint.predictions.cascades import Losses, audits, losses_of
+from setpoint.stats.cascade import broken_by, safer, won_by
+from setpoint.stats.special import FloatArray
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.summaries import basis
 from setpoint.store.versus import query_pairs
 
-CASCADE_LOSS = "cascade_loss"
+CASCADE_LOSS = NOTE = "cascade_loss"
+_READ = 28 * DAY
+"""How old requests are, at least, that are not read again; twice the outcome horizon where that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +93,94 @@ def is_tightened_on_loss(cascade: Cascade, plans: list[RoutePlan]) -> bool:
     return bool(plans) and cascade.on_loss == "tighten"
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """What old audited requests won in bets that the promise is broken, without having shown it.
+
+    Attributes:
+        of: Hash of the promise and of what a loss is; of another one they say nothing.
+        until: Requests that came earlier are in it, by what was known of them when they were added, microseconds.
+        won: By each bet, see `won_by`.
+        pairs: How many they were.
+        heaviest: See `Pairs`.
+        is_agreement: See `Losses`.
+    """
+
+    of: str
+    until: int
+    won: tuple[float, ...]
+    pairs: int
+    heaviest: float
+    is_agreement: bool
+
+
 def find_loss(evidence: RowEvidence) -> Lost | None:
     """Return what requests show against the cascade in force, since its threshold is; None while they show nothing.
 
-    Whoever looks later finds the same, by what was known when it showed.
+    Whoever looks later finds the same, by what was known when it showed. Requests older than `_READ` are not read
+    again: the bets on them are carried on in the evidence's notes, so that a tick takes no longer as time goes by. The
+    lot which requests are audited by does not know in what order they are bet on, so the promise is the same.
     """
     cascade = _cascade(evidence)
     if cascade is None or cascade.threshold is None or not cascade.audit:
         return None
     versions, since = (cascade.cheap, cascade.expensive), _since(evidence.plans)
-    window = None if since is None else Window(since, max(since, evidence.as_of) + 1)
-    found = losses_of(query_pairs(evidence, evidence.matching(window), versions, audits(evidence, versions)))
+    of = _digest(evidence, cascade, since)
+    carried = _carried(evidence, of)
+    start = carried.until if carried else since
+    window = None if start is None else Window(start, max(start, evidence.as_of) + 1)
+    heaviest = carried.heaviest if carried else 1.0
+    pairs = query_pairs(evidence, evidence.matching(window), versions, audits(evidence, versions), heaviest)
+    found = losses_of(pairs)
     if not len(found.losses):
         return None
+    if carried and found.is_agreement != carried.is_agreement:
+        if found.is_agreement:  # outcomes are only late
+            return None
+        carried = None  # what differed is no loss any more, now that outcomes tell
     # What a plan took is known, whoever decided; without one the declared threshold stands in.
     taken = ~found.passed_on if evidence.plans else found.confidence >= cascade.threshold
-    shown_by = broken_by(np.where(taken, found.losses, 0.0), cascade.loss)
+    lost = np.where(taken, found.losses, 0.0)
+    shown_by = broken_by(lost, cascade.loss, carried.won if carried else ())
     if shown_by is None:
+        _carry_on(evidence, carried or Carried(of, 0, (), 0, 1.0, found.is_agreement), found, lost, cascade.loss)
         return None
     seen = slice(shown_by + 1)
     keeps_it = safer(
         found.confidence[seen], found.losses[seen], cascade.threshold, cascade.loss, units=found.unit[seen]
     )
-    return Lost(cascade, int(found.known_at[shown_by]), shown_by + 1, keeps_it, found.is_agreement)
+    count = shown_by + 1 + (carried.pairs if carried else 0)
+    return Lost(cascade, int(found.known_at[shown_by]), count, keeps_it, found.is_agreement)
+
+
+def _carried(evidence: RowEvidence, of: str) -> Carried | None:
+    note = evidence.notes.get(NOTE)
+    try:
+        found = None if note is None else msgspec.msgpack.decode(note, type=Carried)
+    except msgspec.MsgspecError:  # of an older version's form
+        return None
+    return found if found is not None and found.of == of else None
+
+
+def _carry_on(evidence: RowEvidence, carried: Carried, found: Losses, lost: FloatArray, limit: float) -> None:
+    """Add the requests that are old enough to what is carried on, a day's or more at once."""
+    until = evidence.as_of - max(_READ, 2 * evidence.model.outcome_horizon)
+    old = found.asked_at < until
+    if until < carried.until + DAY or not old.any():
+        return
+    more = msgspec.structs.replace(
+        carried,
+        until=until,
+        won=won_by(lost[old], limit, carried.won),
+        pairs=carried.pairs + int(old.sum()),
+        heaviest=float(found.heaviest.max()),
+    )
+    evidence.notes[NOTE] = msgspec.msgpack.encode(more)
+
+
+def _digest(evidence: RowEvidence, cascade: Cascade, since: int | None) -> str:
+    """Return a hash of all that makes a loss what it is."""
+    told = f"{basis(evidence.model)} {cascade.cheap} {cascade.expensive} {cascade.threshold} {cascade.loss} {since}"
+    return hashlib.blake2b(told.encode(), digest_size=12).hexdigest()
 
 
 def _cascade(evidence: RowEvidence) -> Cascade | None:

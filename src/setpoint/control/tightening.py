@@ -12,6 +12,7 @@ from setpoint.core.route_plan import Cascade, Route, RoutePlan, Tightening
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.route_file import plans_in_force
+from setpoint.store.summaries import Summaries
 
 
 def tighten(layout: Layout, model: str) -> RoutePlan | None:
@@ -34,8 +35,16 @@ def tighten(layout: Layout, model: str) -> RoutePlan | None:
     if cascade is None or not is_tightened_on_loss(cascade, plans):
         return None
     now = layout.clock.now()
-    with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
+    with (
+        Summaries.reading(layout.summaries(model)) as summaries,
+        closing(KeptEvidence(layout, layout.model(model), now, now, summaries)) as evidence,
+    ):
+        before = dict(evidence.notes)
         lost = find_loss(evidence)
+    if evidence.notes != before:
+        with Summaries.amending(layout.summaries(model)) as amended:
+            if amended is not None:
+                amended[0].save_notes(evidence.notes)
     if lost is None:
         return None
     cascade = replace(lost.cascade, tightening=Tightening(lost.keeps_it, lost.at))

@@ -27,6 +27,8 @@ class Losses:
         passed_on: Whether a cascade passed it on, so that nothing was lost.
         unit: A number for each unit.
         is_agreement: Whether no outcome is known, so that a loss is an answer that differs from the expensive one.
+        asked_at: When the request came, microseconds.
+        heaviest: See `Pairs`.
     """
 
     known_at: FloatArray
@@ -37,6 +39,8 @@ class Losses:
     passed_on: BoolArray
     unit: FloatArray
     is_agreement: bool
+    asked_at: FloatArray
+    heaviest: FloatArray
 
 
 def losses_of(pairs: Pairs) -> Losses:
@@ -55,6 +59,8 @@ def losses_of(pairs: Pairs) -> Losses:
         pairs.passed_on[known] > 0.0,
         pairs.unit[known],
         is_agreement,
+        pairs.asked_at[known],
+        pairs.heaviest[known],
     )
 
 

@@ -75,7 +75,7 @@ def tuned(confidence: FloatArray, losses: FloatArray, limit: float, units: Float
     return Tuned(None, len(losses), _pairs_needed(confidence, losses, limit, whose))
 
 
-def broken_by(losses: FloatArray, limit: float) -> int | None:
+def broken_by(losses: FloatArray, limit: float, before: Sequence[float] = ()) -> int | None:
     """Return the pair that shows that a running cascade loses more than `limit` on average; None while nothing does.
 
     Looked at after every pair, a promise is called broken in at most 5 % of histories if at every moment the mean loss
@@ -88,16 +88,31 @@ def broken_by(losses: FloatArray, limit: float) -> int | None:
         losses: Of audited requests, as drawn from all requests, in the order of time; 0 where the cheap answer was not
             taken.
         limit: What is promised.
+        before: What `won_by` says of the pairs before these, which showed nothing.
 
     Example:
-        >>> broken_by(np.resize([0, 0, 0, 1.0], 4000), 0.02), broken_by(np.zeros(4000), 0.02)
+        >>> lost = np.resize([0, 0, 0, 1.0], 4000)
+        >>> broken_by(lost, 0.02), broken_by(np.zeros(4000), 0.02)
         (51, None)
+        >>> broken_by(lost[40:], 0.02, won_by(lost[:40], 0.02))  # 40 of the 51 were looked at before
+        11
 
     Source: Ville (1939); Waudby-Smith & Ramdas (2024), JRSS B 86, for bets on a bounded mean.
     """
-    wealth = _mixed(losses - limit, 1.0 + limit)
+    wealth = _mixed(losses - limit, 1.0 + limit, before)
     crossed = np.flatnonzero(wealth >= -math.log(RISK))
     return int(crossed[0]) if len(crossed) else None
+
+
+def won_by(losses: FloatArray, limit: float, before: Sequence[float] = ()) -> tuple[float, ...]:
+    """Return what each bet that a promise is broken has won by some pairs, as a logarithm, to be carried on.
+
+    Args:
+        losses: See `broken_by`.
+        limit: What is promised.
+        before: The same of the pairs before these.
+    """
+    return tuple(float(won[-1]) for won in _each(losses - limit, 1.0 + limit, before)) if len(losses) else (*before,)
 
 
 def safer(
@@ -201,10 +216,15 @@ def _taken(confidence: FloatArray, losses: FloatArray, at_least: float) -> Float
     return np.where(confidence >= at_least, losses, 0.0)
 
 
-def _mixed(gains: FloatArray, largest_loss: float, stakes: Sequence[float] = _STAKES) -> FloatArray:
+def _mixed(gains: FloatArray, largest_loss: float, before: Sequence[float] = ()) -> FloatArray:
     """Return the logarithm of what bets of several sizes have won together by each pair."""
-    each = [np.cumsum(np.log1p(stake / largest_loss * gains)) for stake in stakes]
-    return np.logaddexp.reduce(each, axis=0) - math.log(len(stakes))
+    return np.logaddexp.reduce(_each(gains, largest_loss, before), axis=0) - math.log(len(_STAKES))
+
+
+def _each(gains: FloatArray, largest_loss: float, before: Sequence[float]) -> list[FloatArray]:
+    """Return the logarithm of what each bet has won by each pair."""
+    start = before or [0.0] * len(_STAKES)
+    return [won + np.cumsum(np.log1p(stake / largest_loss * gains)) for stake, won in zip(_STAKES, start, strict=True)]
 
 
 def _pairs_needed(confidence: FloatArray, losses: FloatArray, limit: float, units: _Units) -> int | None:

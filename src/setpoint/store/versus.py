@@ -73,6 +73,8 @@ class Pairs:
         cost: Dollars of the expensive answer; nan when unknown.
         passed_on: Whether a cascade passed it on, 1 or 0.
         unit: A number for each unit.
+        asked_at: When the request came, microseconds.
+        heaviest: How many rows one stood for at most, before some were left out.
     """
 
     known_at: FloatArray
@@ -84,6 +86,8 @@ class Pairs:
     cost: FloatArray
     passed_on: FloatArray
     unit: FloatArray
+    asked_at: FloatArray
+    heaviest: FloatArray
 
 
 def query_drawn(
@@ -180,7 +184,9 @@ def count_passed_on(evidence: RowEvidence, matching: Matching, versions: Version
     return cast("int", rows(evidence.connection, f"SELECT count(*) FROM ({pairs}) WHERE is_passed_on")[0][0]) // 2
 
 
-def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, audits: Audits) -> Pairs:
+def query_pairs(
+    evidence: RowEvidence, matching: Matching, versions: Versions, audits: Audits, heaviest: float = 1.0
+) -> Pairs:
     """Return the requests that a cheap and an expensive version both answered, as a random share of all.
 
     Of rows that were kept with different chances, and of a cascade's requests that were passed on while others are
@@ -192,11 +198,11 @@ def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, a
         matching: What examples are made from.
         versions: The cheap one and the expensive one.
         audits: See `query_paired`.
+        heaviest: How many rows one stood for at most among pairs before these, which they are to go on from.
     """
     cheap, expensive = (f"FILTER (version = {literal(version)})" for version in versions)
-    chance = (
-        "max(weight) / max(max(weight)) OVER () * CASE WHEN bool_or(is_passed_on) THEN any_value(audited) ELSE 1 END"
-    )
+    most = f"greatest(max(max(weight)) OVER (), {heaviest!r})"
+    chance = f"max(weight) / {most} * CASE WHEN bool_or(is_passed_on) THEN any_value(audited) ELSE 1 END"
     lot = "md5_number_lower('pair ' || request) / 18446744073709551616.0"
     differs = f"CAST(any_value(answer) {cheap} <> any_value(answer) {expensive} AS DOUBLE)"
     if evidence.model.task is Task.REGRESSION:
@@ -213,6 +219,8 @@ def query_pairs(evidence: RowEvidence, matching: Matching, versions: Versions, a
         "cost": f"any_value(cost) {expensive}",
         "passed_on": "bool_or(is_passed_on)",
         "unit": "dense_rank() OVER (ORDER BY coalesce(max(unit), request))",
+        "asked_at": "min(asked_at)",
+        "heaviest": most,
     }
     selected = ", ".join(f"CAST({sql} AS DOUBLE) AS {name}" for name, sql in values.items())
     pairs = (
