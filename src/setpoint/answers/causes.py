@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import causes_of
 from setpoint.control.previous import previous_of, remedy_for
-from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, metrics_of
+from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause
 from setpoint.core.clock import DAY, text
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
@@ -58,11 +58,14 @@ def why_incident(evidence: RowEvidence, incident: Incident, runbook: Runbook | N
     span = Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
     first = runbook.checks[0] if runbook is not None and runbook.checks else None
     check = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
-    return _answer(evidence, *_found(evidence, metrics, span), incident.incident_id, check)
+    found = _found(evidence, metrics, span, cohort_of(incident, evidence.model))
+    return _answer(evidence, *found, incident.incident_id, check)
 
 
-def _found(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
-    return causes_of(evidence, metrics, span) if evidence.has_rows_of(span) else (None, [])
+def _found(
+    evidence: RowEvidence, metrics: Sequence[str], span: Window, cohort: tuple[str, str] = ("", "")
+) -> tuple[Shift | None, list[Cause]]:
+    return causes_of(evidence, metrics, span, cohort) if evidence.has_rows_of(span) else (None, [])
 
 
 def _answer(
@@ -72,7 +75,7 @@ def _answer(
     because = list(notes)
     if shift is not None:
         moved = " → ".join(number(value, "") for value in (shift.before, shift.after))
-        because.insert(0, f"{shift.symptom.metric} changed {text(shift.current.start, zone)}: mean over rows {moved}")
+        because.insert(0, f"{shift.symptom.name} changed {text(shift.current.start, zone)}: mean over rows {moved}")
     if causes:
         remedy, reason = causes[0].remedy
         if shift is not None and remedy in {"rollback", "hotfix"}:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from setpoint.cli import demo
+from setpoint.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from setpoint.demo.moderation import Fault
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the project and its store are made.")]
 Brief = Annotated[bool, typer.Option("--brief", help="Only the result, in one line.")]
-NoFault = Annotated[bool, typer.Option("--no-fault", help="Nothing goes wrong: nothing may be seen.")]
 
 
 @demo.callback(invoke_without_command=True)
@@ -24,3 +27,19 @@ def flights(
         from setpoint.demo.replay import run
 
         run(store)
+
+
+@demo.command()
+def moderation(
+    folder: Folder = Path("demo-moderation"),
+    brief: Brief = False,
+    fault: Annotated[str, typer.Option("--fault", help="What goes wrong: upper, tags or none.")] = "upper",
+) -> None:
+    """Replay a moderation model that over-flags since an upstream pipeline changed."""
+    from setpoint.demo.moderation import FAULTS, run
+
+    if fault not in FAULTS:
+        msg = f"no fault is called {fault!r}"
+        raise UsageError(msg, hint=f"known: {', '.join(FAULTS)}")
+    report = run(folder, fault=cast("Fault", fault))
+    print(report.line() if brief else report.text())

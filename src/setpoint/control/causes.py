@@ -27,20 +27,28 @@ _SEEN_IN_ROWS: dict[str, CauseKind] = {
 }
 
 
-def causes_of(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
+def causes_of(
+    evidence: RowEvidence, metrics: Sequence[str], span: Window, cohort: tuple[str, str] = ("", "")
+) -> tuple[Shift | None, list[Cause]]:
     """Return the metric that changed most within a stretch and when, and what may have caused it, most likely first.
 
     Args:
         evidence: A recorded model, with its rows.
         metrics: Those that may have changed.
         span: The stretch, with enough of the time before.
+        cohort: The cohort whose rows changed, and its value. Of these no row might be left without a suspect, so they
+            are recomputed as if its rows had fared as those before.
 
     Returns:
         No change and no cause when none of the metrics changed beyond its noise.
     """
     table = load_cause_rows(evidence, span)
-    shifts = [shift_of(evidence, symptom_of(evidence, metric), span) for metric in metrics]
-    found = [one for one in shifts if one is not None]
+    name, value = cohort
+    column = {**table.cohorts, "version": "version"}.get(name, "")
+    symptoms = [symptom_of(evidence, metric) for metric in metrics]
+    if column:
+        symptoms = [one.of(name, value, column) for one in symptoms]
+    found = [shift for one in symptoms if (shift := shift_of(evidence, one, span)) is not None]
     if not found:
         return None, []
     shift = max(found, key=lambda one: one.certainty)
@@ -60,7 +68,8 @@ def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> Cause | N
     explained = _explained(evidence, shift, suspect)
     if explained is not None and explained < _LEAST_EXPLAINED:
         return None
-    if explained is None and suspect.kind == "cohort":
+    is_itself = suspect.kind == "cohort" and suspect.subject == shift.symptom.about
+    if is_itself or (explained is None and suspect.kind == "cohort"):
         return None  # all rows since are of it
     began, recency, source = shift.current.start, 1.0, ""
     if suspect.where and suspect.kind != "cohort":  # a cohort was there before
@@ -96,8 +105,11 @@ def _recency(shift: Shift, began: int) -> float:
 
 def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float | None:
     """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left."""
-    value, weight = suspect.restored or shift.symptom.value, "weight"
+    value, weight, fewest = suspect.restored or shift.symptom.value, "weight", _FEWEST_LEFT
     left = f"({suspect.where}) IS NOT TRUE" if suspect.where else "true"
+    if shift.symptom.about and suspect.where:
+        hit = f"({suspect.where}) AND moment >= {shift.current.start} AND ({value}) IS NOT NULL"
+        value, left, fewest = f"CASE WHEN {hit} THEN {shift.before!r} ELSE {value} END", "true", 1
     if suspect.reweighted:
         weight = f"weight * CASE WHEN moment >= {shift.current.start} THEN {suspect.reweighted} ELSE 1.0 END"
     sides: list[tuple[float | None, int]] = []
@@ -112,7 +124,7 @@ def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float |
         )[0]
         sides.append(cast("tuple[float | None, int]", found))
     (before, rows_before), (after, rows_after) = sides
-    if before is None or after is None or min(rows_before, rows_after) < _FEWEST_LEFT:
+    if before is None or after is None or min(rows_before, rows_after) < fewest:
         return None
     whole = shift.after - shift.before
     return min(1.0, max(0.0, 1.0 - (after - before) / whole))

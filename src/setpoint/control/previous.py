@@ -20,7 +20,7 @@ from setpoint.store.evidence import RowEvidence
 from setpoint.store.version_rows import Together, load_version_rows, sums_before, sums_together, versions_since
 
 Hit = Literal["both", "one", "unclear", "not checked"]
-_FEWEST = 30
+_FEWEST = 20  # the intervals say how little that is
 _HALF = 0.5
 """Of the change in the version that answers: what is as much or more is the same change."""
 

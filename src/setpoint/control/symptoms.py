@@ -15,14 +15,14 @@ from setpoint.core.metric import QUALITY_METRICS
 from setpoint.core.model import Model, Task
 from setpoint.core.window import Window
 from setpoint.store.cause_rows import TABLE
-from setpoint.store.engines.duck import rows
+from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 
 OPERATIONAL = ("error_ratio", "violation_ratio", "outcome_ratio", "cost_per_prediction_usd", "latency_seconds")
 """What can be explained besides quality."""
 _CERTAIN = 5.0
 _PARTS = 96
-_FEWEST_ROWS = 50
+_FEWEST_ROWS, _FEWEST_OF_COHORT = 50, 20  # of one cohort a finding has told already that something changed
 _SMALLEST = 0.02  # no side of a change point has fewer of the rows
 
 _MEANS = {
@@ -49,10 +49,22 @@ class Symptom:
     Attributes:
         metric: Its name.
         value: SQL of the number of a row whose mean is explained; null where a row has none.
+        about: The value of a cohort that it is about, such as `carrier VX`; empty for all rows.
     """
 
     metric: str
     value: str
+    about: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.metric} of {self.about}" if self.about else self.metric
+
+    def of(self, cohort: str, value: str, column: str) -> Symptom:
+        """Return the same of the rows of one value of a cohort, whose SQL is given."""
+        about = f"CASE WHEN {column} = {literal(value)} THEN {self.value} END"
+        return Symptom(self.metric, about, f"{cohort} {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,14 @@ def metrics_of(incident: Incident, model: Model) -> tuple[str, ...]:
     return (quality.get(model.task, QUALITY_METRICS[model.task][0].name), *OPERATIONAL)
 
 
+def cohort_of(incident: Incident, model: Model) -> tuple[str, str]:
+    """Return the cohort that an incident is about, and its value; nothing when it is about all rows."""
+    for one in model.guardrails:
+        if incident.kind == GUARDRAIL and one.cohort and one.is_about(incident.subject):
+            return one.cohort, one.value or incident.subject.removeprefix(f"{one.name}: ")
+    return "", ""
+
+
 def shift_of(evidence: RowEvidence, symptom: Symptom, span: Window) -> Shift | None:
     """Return when and how a symptom changed within a stretch; None when it did not beyond its noise.
 
@@ -141,7 +161,8 @@ def shift_of(evidence: RowEvidence, symptom: Symptom, span: Window) -> Shift | N
     parts, sums = table[:, 0], np.cumsum(table[:, 1:], axis=0)
     total = sums[-1]
     left, right = sums[:-1], total - sums[:-1]
-    is_large = np.minimum(left[:, 0], right[:, 0]) >= max(_FEWEST_ROWS, _SMALLEST * total[0])
+    fewest = _FEWEST_OF_COHORT if symptom.about else _FEWEST_ROWS
+    is_large = np.minimum(left[:, 0], right[:, 0]) >= max(fewest, _SMALLEST * total[0])
     if not is_large.any():
         return None
     means = left[:, 1] / left[:, 0], right[:, 1] / right[:, 0]

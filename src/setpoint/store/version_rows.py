@@ -23,12 +23,14 @@ def load_version_rows(evidence: RowEvidence, value: str, window: Window, *, copi
         window: Predictions of this window.
         copies: Whether rows in shadow are among them.
     """
+    matching = evidence.matching(window)
+    cohorts = "".join(f", CAST(e.cohort_{n} AS VARCHAR) AS cohort_{n}" for n in range(len(matching.cohorts)))
     asked = "e.role IS DISTINCT FROM 'stage'" if copies else "e.is_root"
     evidence.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE version_rows AS SELECT root_id, moment, version, is_root, {value} AS v"
         " FROM (SELECT e.root_id, epoch_us(e.predicted_at) AS moment, e.version, e.is_root, e.score, e.decision,"
         " e.outcome_number, CAST(e.is_success AS DOUBLE) AS success, e.outcome_age / 1e6 AS outcome_age, e.cost_usd,"
-        f" e.latency_seconds, e.error, i.contract_violations FROM ({examples(evidence.matching(window))}) AS e"
+        f" e.latency_seconds, e.error, i.contract_violations{cohorts} FROM ({examples(matching)}) AS e"
         " JOIN (SELECT prediction_id, contract_violations FROM predictions) AS i ON i.prediction_id = e.prediction_id"
         f" WHERE {asked}) WHERE v IS NOT NULL"
     )
