@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from setpoint.answers.answer import Answer
 from setpoint.connect.notify import send
 from setpoint.control.loop import tick
-from setpoint.core.clock import DAY, duration_text, parse_time, text
+from setpoint.core.clock import DAY, duration_text, moment, parse_time, text
 from setpoint.core.errors import UsageError
 from setpoint.core.incident import Incident, IncidentEvent
 from setpoint.core.metric import counted
@@ -42,14 +42,14 @@ MODEL = "moderation"
 Fault = Literal["upper", "tags", "none"]
 FAULTS: Mapping[Fault, str] = {
     "upper": "the normaliser of a source with a tenth of the posts starts to upper-case",
-    "tags": "the normaliser of a source with a tenth of the posts stops removing HTML",
+    "tags": "the normalisers of all sources stop removing HTML",
     "none": "nothing goes wrong",
 }
 SHARES = {"web": 0.6, "app": 0.3, "partner": 0.1}
 _BROKEN = "partner"
 _FIRST_DAY = "2026-03-02"
 _LENGTH = 1500
-_A_DAY, _TICKED = 288, 24
+_A_DAY, _TICKED = 150, 24
 _OUTCOME_AFTER = 2 * DAY
 _THRESHOLD = 0.5
 
@@ -60,31 +60,29 @@ on_call:
 """
 _DECLARED = """
 name: moderation
+reference: {healthy}
 task: binary
-owner: {team: trust-and-safety, on_call: moderators}
-business_metric: {name: posts_wrongly_removed, unit: posts, better: lower}
+owner: {{team: trust-and-safety, on_call: moderators}}
+business_metric: {{name: posts_wrongly_removed, unit: posts, better: lower}}
 features:
-  text: {kind: text, policy: keep}
+  text: {{kind: text, policy: keep}}
 cohorts: [source]
 route:
   strategy: fallback
-  versions: {v7: 1}
-  shadow: {v6: 1}
+  versions: {{v7: 1}}
+  shadow: {{v6: 1}}
   fallback: [plain]
 guardrails:
 - name: over-flagging
   metric: flagged_ratio
   above: 0.55
-  over: 2d
+  over: 3d
   cohort: source
   actions: [fall_back, page]
   mode: act
-- name: under-flagging
-  metric: flagged_ratio
-  below: 0.15
-  over: 3d
-  cohort: source
-  actions: [page]
+- name: other-words
+  finding: input_drift
+  actions: [ticket]
   mode: act
 runbook: over-flagging
 """
@@ -145,7 +143,7 @@ class Replay:
     pages: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
 
-def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int = 8, most: int = 900) -> Report:
+def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int = 15, most: int = 900) -> Report:
     """Replay the incident, and return what it came to; the project and its store stay for further questions.
 
     Args:
@@ -168,8 +166,8 @@ def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int 
     versions = fitted(mixed[:trained])
     live = list(zip(mixed, sources, strict=True))[trained : trained + days * _A_DAY + most]
     with paged() as pages:
-        layout = _project(folder, pages)
-        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every two hours since the fault")
+        layout = _project(folder, pages, days)
+        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every few hours since the fault")
         replay = _replayed(layout, versions, live, fault, days * _A_DAY)
         replay.pages = pages.bodies
     return _reported(replay, versions, fault)
@@ -187,23 +185,25 @@ def fitted(posts: Sequence[Post]) -> Versions:
         return make_pipeline(words, LogisticRegression(C=10, max_iter=1000)).fit(texts[:count], labels[:count])
 
     return Versions(
-        fit(len(posts), TfidfVectorizer(sublinear_tf=True, lowercase=False, min_df=2)),
-        fit(len(posts) * 3 // 5, TfidfVectorizer(sublinear_tf=True, lowercase=False, min_df=3)),
-        fit(len(posts), TfidfVectorizer(sublinear_tf=True, min_df=3, max_features=3000)),
+        fit(len(posts), TfidfVectorizer(lowercase=False)),
+        fit(len(posts) * 3 // 5, TfidfVectorizer(lowercase=False, min_df=2)),
+        fit(len(posts), TfidfVectorizer(min_df=3, max_features=3000)),
     )
 
 
 def normalised(post: Post, source: str, fault: Fault) -> tuple[str, str]:
     """Return what a source's normaliser makes of a post, and the version of that pipeline."""
-    if source != _BROKEN or fault == "none":
-        return without_tags(post.text)[:_LENGTH], f"{source}-normaliser-7"
-    if fault == "upper":
+    if fault == "tags":
+        return post.text[:_LENGTH], f"{source}-normaliser-8"
+    if fault == "upper" and source == _BROKEN:
         return without_tags(post.text)[:_LENGTH].upper(), f"{source}-normaliser-8"
-    return post.text[:_LENGTH], f"{source}-normaliser-8"
+    return without_tags(post.text)[:_LENGTH], f"{source}-normaliser-7"
 
 
-def _project(folder: Path, pages: Pages) -> Layout:
+def _project(folder: Path, pages: Pages, days: int) -> Layout:
     """Write the project's files, and put them in force."""
+    start = parse_time(_FIRST_DAY, "UTC")
+    healthy = f"{_FIRST_DAY}..{moment(start + days * DAY).date().isoformat()}"
     if folder.exists():
         if not (folder / "models" / f"{MODEL}.yaml").exists():
             msg = f"{folder} is there already and is none of this replay"
@@ -211,8 +211,8 @@ def _project(folder: Path, pages: Pages) -> Layout:
         shutil.rmtree(folder)
     (folder / "models").mkdir(parents=True)
     (folder / "setpoint.yaml").write_text(_PROJECT.format(address=pages.address))
-    (folder / "models" / f"{MODEL}.yaml").write_text(_DECLARED)
-    layout = Layout.create(folder / "store", replay_now=parse_time(_FIRST_DAY, "UTC"))
+    (folder / "models" / f"{MODEL}.yaml").write_text(_DECLARED.format(healthy=healthy))
+    layout = Layout.create(folder / "store", replay_now=start)
     apply(folder)
     return layout
 
@@ -238,7 +238,7 @@ def _replayed(layout: Layout, versions: Versions, live: Sequence[tuple[Post, str
             reply = endpoint.predict(
                 {"text": seen_text}, key=post.post_id, unit=post.post_id, source=source, feature_version=pipeline
             )
-            is_changed = n >= begun and source == _BROKEN and fault != "none"
+            is_changed = pipeline.endswith("8")
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
             if (n + 1) % (_A_DAY if n < begun or replay.seen is not None else _TICKED) == 0:
