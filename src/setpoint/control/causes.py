@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from setpoint.control.input_suspects import inputs
+from setpoint.control.never_learned import never_learned
 from setpoint.control.serving_suspects import serving
 from setpoint.control.suspects import Suspect, cohorts, labels
 from setpoint.control.symptoms import Shift, shift_of, symptom_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.window import Window
-from setpoint.store.cause_rows import TABLE, load_cause_rows
+from setpoint.store.cause_rows import TABLE, OneCohort, keep_only, load_cause_rows
 from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
 
@@ -27,19 +28,34 @@ _SEEN_IN_ROWS: dict[str, CauseKind] = {
 }
 
 
-def causes_of(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
+def causes_of(
+    evidence: RowEvidence,
+    metrics: Sequence[str],
+    span: Window,
+    of: OneCohort | None = None,
+    training: RowEvidence | None = None,
+) -> tuple[Shift | None, list[Cause]]:
     """Return the metric that changed most within a stretch and when, and what may have caused it, most likely first.
 
     Args:
         evidence: A recorded model, with its rows.
         metrics: Those that may have changed.
-        span: The stretch, with enough of the time before.
+        span: The stretch, with enough of the time before; of a cohort all of its time.
+        of: Only the rows of this cohort changed; None for all.
+        training: The rows that the model was trained on; None when nobody knows them.
 
     Returns:
-        No change and no cause when none of the metrics changed beyond its noise.
+        No change and no cause when none of the metrics changed beyond its noise; no change and one cause when the
+        cohort never was served well.
     """
     table = load_cause_rows(evidence, span)
-    shifts = [shift_of(evidence, symptom_of(evidence, metric), span) for metric in metrics]
+    symptoms = [symptom_of(evidence, metric) for metric in metrics]
+    if of is not None:
+        never = (never_learned(evidence, one, of, training) for one in symptoms)
+        if cause := next((one for one in never if one is not None), None):
+            return None, [cause]
+        keep_only(evidence, of)
+    shifts = [shift_of(evidence, one, span) for one in symptoms]
     found = [one for one in shifts if one is not None]
     if not found:
         return None, []

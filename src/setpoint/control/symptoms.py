@@ -11,7 +11,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL
 from setpoint.core.guardrail import FLAGGED, LATENCY
 from setpoint.core.incident import Incident
-from setpoint.core.metric import QUALITY_METRICS
+from setpoint.core.metric import QUALITY_METRICS, Direction
 from setpoint.core.model import Model, Task
 from setpoint.core.window import Window
 from setpoint.store.cause_rows import TABLE
@@ -40,6 +40,7 @@ _MEANS = {
     FLAGGED: "decision",
     "bias": "decision - outcome_number",
 }
+_BETTER: dict[str, Direction] = {"precision": "higher", "recall": "higher", "brier": "lower"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,12 @@ class Symptom:
     Attributes:
         metric: Its name.
         value: SQL of the number of a row whose mean is explained; null where a row has none.
+        better: Which of its means are.
     """
 
     metric: str
     value: str
+    better: Direction = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,15 @@ def symptom_of(evidence: RowEvidence, metric: str) -> Symptom:
     """
     task = evidence.model.task
     if metric in _MEANS:
-        return Symptom(metric, _MEANS[metric])
+        return Symptom(metric, _MEANS[metric], _BETTER.get(metric, "none"))
     if LATENCY.fullmatch(metric):
         return Symptom(metric, "ln(greatest(latency_seconds, 1e-6))")
     if metric == "outcome_ratio":
         return Symptom(metric, _on_time(evidence))
     if metric in {known.name for known in QUALITY_METRICS[task]}:
-        return Symptom(metric, "abs(decision - outcome_number)" if task is Task.REGRESSION else _right(task))
+        if task is Task.REGRESSION:
+            return Symptom(metric, "abs(decision - outcome_number)", "lower")
+        return Symptom(metric, _right(task), "higher")
     msg = f"no metric is called {metric!r}"
     raise UsageError(msg, hint=f"known here: {', '.join([*OPERATIONAL, *(m.name for m in QUALITY_METRICS[task])])}")
 
@@ -121,6 +126,17 @@ def metrics_of(incident: Incident, model: Model) -> tuple[str, ...]:
         return ("outcome_ratio",)
     quality = {Task.BINARY: "accuracy", Task.REGRESSION: "mae", Task.GENERATION: "success_rate"}
     return (quality.get(model.task, QUALITY_METRICS[model.task][0].name), *OPERATIONAL)
+
+
+def cohort_of(incident: Incident, model: Model) -> tuple[str, str] | None:
+    """Return the declared cohort and its value that an incident is about; None when it is about all rows."""
+    if incident.kind != GUARDRAIL:
+        return None
+    declared = {cohort.name for cohort in model.cohorts}
+    for one in model.guardrails:
+        if one.cohort in declared and one.is_about(incident.subject):
+            return one.cohort, one.value or incident.subject.removeprefix(f"{one.name}: ")
+    return None
 
 
 def shift_of(evidence: RowEvidence, symptom: Symptom, span: Window) -> Shift | None:
