@@ -77,7 +77,8 @@ def _share_of(training: RowEvidence, of: OneCohort) -> float | None:
     value = training.cohorts.get(of.cohort, "NULL")
     [(inside, known)] = rows(
         training.connection,
-        f"SELECT count(*) FILTER (CAST({value} AS VARCHAR) = {literal(of.value)}), count({value}) FROM predictions AS p",
+        f"SELECT count(*) FILTER (CAST({value} AS VARCHAR) = {literal(of.value)}), count({value})"
+        " FROM predictions AS p",
     )
     return cast("int", inside) / cast("int", known) if known else None
 
