@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from setpoint.control.input_suspects import inputs
+from setpoint.control.never_learned import never_learned
 from setpoint.control.serving_suspects import serving
 from setpoint.control.suspects import Suspect, cohorts, labels
 from setpoint.control.symptoms import Shift, shift_of, symptom_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.window import Window
-from setpoint.store.cause_rows import TABLE, load_cause_rows
+from setpoint.store.cause_rows import TABLE, OneCohort, keep_only, load_cause_rows
 from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
 
@@ -28,27 +29,35 @@ _SEEN_IN_ROWS: dict[str, CauseKind] = {
 
 
 def causes_of(
-    evidence: RowEvidence, metrics: Sequence[str], span: Window, cohort: tuple[str, str] = ("", "")
+    evidence: RowEvidence,
+    metrics: Sequence[str],
+    span: Window,
+    of: OneCohort | None = None,
+    training: RowEvidence | None = None,
 ) -> tuple[Shift | None, list[Cause]]:
     """Return the metric that changed most within a stretch and when, and what may have caused it, most likely first.
 
     Args:
         evidence: A recorded model, with its rows.
         metrics: Those that may have changed.
-        span: The stretch, with enough of the time before.
-        cohort: The cohort whose rows changed, and its value. Of these no row might be left without a suspect, so they
-            are recomputed as if its rows had fared as those before.
+        span: The stretch, with enough of the time before; of a cohort all of its time.
+        of: Only the rows of this cohort changed; None for all.
+        training: The rows that the model was trained on; None when nobody knows them.
 
     Returns:
-        No change and no cause when none of the metrics changed beyond its noise.
+        No change and no cause when none of the metrics changed beyond its noise; no change and one cause when the
+        cohort never was served well.
     """
     table = load_cause_rows(evidence, span)
-    name, value = cohort
-    column = {**table.cohorts, "version": "version"}.get(name, "")
     symptoms = [symptom_of(evidence, metric) for metric in metrics]
-    if column:
-        symptoms = [one.of(name, value, column) for one in symptoms]
-    found = [shift for one in symptoms if (shift := shift_of(evidence, one, span)) is not None]
+    if of is not None:
+        never = (never_learned(evidence, one, of, training) for one in symptoms)
+        if cause := next((one for one in never if one is not None), None):
+            return None, [cause]
+        keep_only(evidence, of)
+    is_of_cohort = of is not None
+    shifts = [shift_of(evidence, one, span, is_of_cohort=is_of_cohort) for one in symptoms]
+    found = [one for one in shifts if one is not None]
     if not found:
         return None, []
     shift = max(found, key=lambda one: one.certainty)
@@ -58,18 +67,17 @@ def causes_of(
         *serving(evidence, shift),
         *cohorts(evidence, shift, table),
     )
-    checked = [cause for one in suspects if (cause := _checked(evidence, shift, one)) is not None]
+    checked = [cause for one in suspects if (cause := _checked(evidence, shift, one, is_of_cohort=is_of_cohort))]
     seen = {cause.kind for cause in checked}
     return shift, ranked([*checked, *_announced(evidence, shift, seen)])
 
 
-def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> Cause | None:
+def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> Cause | None:
     """Return a suspect with the share of the change that is gone without it; None when that is next to nothing."""
-    explained = _explained(evidence, shift, suspect)
+    explained = _explained(evidence, shift, suspect, is_of_cohort=is_of_cohort)
     if explained is not None and explained < _LEAST_EXPLAINED:
         return None
-    is_itself = suspect.kind == "cohort" and suspect.subject == shift.symptom.about
-    if is_itself or (explained is None and suspect.kind == "cohort"):
+    if explained is None and suspect.kind == "cohort":
         return None  # all rows since are of it
     began, recency, source = shift.current.start, 1.0, ""
     if suspect.where and suspect.kind != "cohort":  # a cohort was there before
@@ -103,11 +111,14 @@ def _recency(shift: Shift, began: int) -> float:
     return math.exp(-0.7 * max(0.0, away - 0.3))
 
 
-def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float | None:
-    """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left."""
+def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> float | None:
+    """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left.
+
+    Of one cohort's rows none might be left: they are recomputed as if the suspect's had fared as those before.
+    """
     value, weight, fewest = suspect.restored or shift.symptom.value, "weight", _FEWEST_LEFT
     left = f"({suspect.where}) IS NOT TRUE" if suspect.where else "true"
-    if shift.symptom.about and suspect.where:
+    if is_of_cohort and suspect.where and suspect.kind != "cohort":
         hit = f"({suspect.where}) AND moment >= {shift.current.start} AND ({value}) IS NOT NULL"
         value, left, fewest = f"CASE WHEN {hit} THEN {shift.before!r} ELSE {value} END", "true", 1
     if suspect.reweighted:
