@@ -25,7 +25,7 @@ def found(*stops: int) -> list[tuple[str, str, int, int | None, str]]:
                 clock.set(START + day * DAY + n * HOUR // 4)
                 recorder.record({"amount": -1.0 if day == 2 and n < 5 else 3.0 + n}, score=0.5)
             if day in stops:
-                recorder.flush()
+                recorder.close()
                 tick(layout)
         recorder.close()
         clock.set(START + 6 * DAY + HOUR)

@@ -35,9 +35,8 @@ def test_a_language_that_comes_is_a_finding_and_no_text_is_in_the_summaries() ->
             recorder.record({"review": " ".join(words), "amount": rng.random()}, score=rng.random())
         clock.set(START + DAYS * DAY + HOUR)
         clock.save()
-        recorder.flush()
-        tick(layout)
         recorder.close()
+        tick(layout)
         found = {finding.subject: finding.said for finding in read_findings(layout, "m") if finding.kind == INPUT_DRIFT}
         assert "values never seen" in found["review (language)"]
         assert "amount" not in found

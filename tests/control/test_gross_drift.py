@@ -33,7 +33,7 @@ def played(stops: Sequence[int]) -> list[list[Finding]]:
         for at in sorted([*times, *stops]):
             clock.set(at)
             if at in stops:
-                recorder.flush()
+                recorder.close()
                 tick(layout)
                 found.append(read_findings(layout, "m"))
                 continue

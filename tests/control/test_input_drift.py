@@ -49,7 +49,7 @@ def played(stops: Sequence[int], *, factor: float = 3.0, model: Model | None = N
 def _tick(layout: Layout, recorder: Recorder, at: int) -> None:
     assert isinstance(layout.clock, ReplayClock)
     layout.clock.set(at)
-    recorder.flush()
+    recorder.close()
     tick(layout)
 
 

@@ -73,7 +73,7 @@ def ticked(layout: Layout, recorder: Recorder, at: int) -> list[Finding]:
     clock = layout.clock
     assert isinstance(clock, ReplayClock)
     clock.set(at)
-    recorder.flush()
+    recorder.close()
     return tick(layout).findings
 
 

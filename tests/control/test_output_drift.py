@@ -34,12 +34,11 @@ def played(items: Sequence[str], *, model: Model = MODEL, stops: Sequence[int] =
                 recorder.record(ranking=[*rng.sample(known, 5), "behind"] if n % 10 else [])
             if day in stops:
                 clock.set(START + (day + 1) * DAY + HOUR)
-                recorder.flush()
+                recorder.close()
                 tick(layout)
-        recorder.flush()
+        recorder.close()
         clock.set(START + DAYS * DAY + HOUR)
         tick(layout)
-        recorder.close()
         return [finding for finding in read_findings(layout, "m") if finding.kind == OUTPUT_DRIFT]
 
 

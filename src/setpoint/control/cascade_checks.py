@@ -24,7 +24,7 @@ from setpoint.store.versus import query_pairs
 
 CASCADE_LOSS = NOTE = "cascade_loss"
 _READ = 28 * DAY
-"""How old requests are, at least, that are not read again; twice the outcome horizon where that is longer."""
+"""How long requests are read, microseconds; for twice the outcome horizon where that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Carried(msgspec.Struct, frozen=True):
 
     Attributes:
         of: Hash of the promise and of what a loss is; of another one they say nothing.
-        until: Requests that came earlier are in it, by what was known of them when they were added, microseconds.
+        until: Requests that came earlier are in it, by what was known of them when they were added, microseconds; None
+            while none is.
         won: By each bet, see `won_by`.
         pairs: How many they were.
         heaviest: See `Pairs`.
@@ -106,7 +107,7 @@ class Carried(msgspec.Struct, frozen=True):
     """
 
     of: str
-    until: int
+    until: int | None
     won: tuple[float, ...]
     pairs: int
     heaviest: float
@@ -116,40 +117,53 @@ class Carried(msgspec.Struct, frozen=True):
 def find_loss(evidence: RowEvidence) -> Lost | None:
     """Return what requests show against the cascade in force, since its threshold is; None while they show nothing.
 
-    Whoever looks later finds the same, by what was known when it showed. Requests older than `_READ` are not read
-    again: the bets on them are carried on in the evidence's notes, so that a tick takes no longer as time goes by. The
-    lot which requests are audited by does not know in what order they are bet on, so the promise is the same.
+    Whoever looks later finds the same, by what was known when it showed. Requests older than `_read` says are not read
+    again: the bets on them are carried on in the evidence's notes, so that a tick takes no longer as time goes by.
     """
     cascade = _cascade(evidence)
     if cascade is None or cascade.threshold is None or not cascade.audit:
         return None
-    versions, since = (cascade.cheap, cascade.expensive), _since(evidence.plans)
+    since = _since(evidence.plans)
     of = _digest(evidence, cascade, since)
     carried = _carried(evidence, of)
-    start = carried.until if carried else since
-    window = None if start is None else Window(start, max(start, evidence.as_of) + 1)
-    heaviest = carried.heaviest if carried else 1.0
-    pairs = query_pairs(evidence, evidence.matching(window), versions, audits(evidence, versions), heaviest)
-    found = losses_of(pairs)
-    if not len(found.losses):
+    found = _losses(evidence, cascade, carried.until if carried else since, carried.heaviest if carried else 1.0)
+    if carried and carried.is_agreement and not found.is_agreement:
+        # What differed is no loss any more, now that outcomes tell: of all requests, as the promise is about all.
+        carried, found = None, _losses(evidence, cascade, since)
+    if not len(found.losses) or (carried and found.is_agreement != carried.is_agreement):  # outcomes are only late
         return None
-    if carried and found.is_agreement != carried.is_agreement:
-        if found.is_agreement:  # outcomes are only late
-            return None
-        carried = None  # what differed is no loss any more, now that outcomes tell
+    carried = carried or Carried(of, None, (), 0, 1.0, found.is_agreement)
     # What a plan took is known, whoever decided; without one the declared threshold stands in.
     taken = ~found.passed_on if evidence.plans else found.confidence >= cascade.threshold
     lost = np.where(taken, found.losses, 0.0)
-    shown_by = broken_by(lost, cascade.loss, carried.won if carried else ())
-    if shown_by is None:
-        _carry_on(evidence, carried or Carried(of, 0, (), 0, 1.0, found.is_agreement), found, lost, cascade.loss)
+    # What was known when requests were carried on was looked at then, in another order: to look at those moments again
+    # with the carried requests first would be a second bet.
+    seen = 0 if carried.until is None else int(np.sum(found.known_at <= carried.until + _read(evidence)))
+    shown = broken_by(lost[seen:], cascade.loss, won_by(lost[:seen], cascade.loss, carried.won))
+    if shown is None:
+        _carry_on(evidence, carried, found, lost, cascade.loss)
         return None
-    seen = slice(shown_by + 1)
+    count = seen + shown + 1
     keeps_it = safer(
-        found.confidence[seen], found.losses[seen], cascade.threshold, cascade.loss, units=found.unit[seen]
+        found.confidence[:count], found.losses[:count], cascade.threshold, cascade.loss, units=found.unit[:count]
     )
-    count = shown_by + 1 + (carried.pairs if carried else 0)
-    return Lost(cascade, int(found.known_at[shown_by]), count, keeps_it, found.is_agreement)
+    return Lost(cascade, int(found.known_at[count - 1]), carried.pairs + count, keeps_it, found.is_agreement)
+
+
+def _losses(evidence: RowEvidence, cascade: Cascade, start: int | None, heaviest: float = 1.0) -> Losses:
+    """Return what is lost by requests from some time on; of all when None.
+
+    Agreement says nothing while outcomes may still come.
+    """
+    window = None if start is None else Window(start, max(start, evidence.as_of) + 1)
+    versions = (cascade.cheap, cascade.expensive)
+    pairs = query_pairs(evidence, evidence.matching(window), versions, audits(evidence, versions), heaviest)
+    return losses_of(pairs, as_of=evidence.as_of, horizon=evidence.model.outcome_horizon)
+
+
+def _read(evidence: RowEvidence) -> int:
+    """Return how old requests are that are not read again, microseconds."""
+    return max(_READ, 2 * evidence.model.outcome_horizon)
 
 
 def _carried(evidence: RowEvidence, of: str) -> Carried | None:
@@ -163,9 +177,9 @@ def _carried(evidence: RowEvidence, of: str) -> Carried | None:
 
 def _carry_on(evidence: RowEvidence, carried: Carried, found: Losses, lost: FloatArray, limit: float) -> None:
     """Add the requests that are old enough to what is carried on, a day's or more at once."""
-    until = evidence.as_of - max(_READ, 2 * evidence.model.outcome_horizon)
+    until = evidence.as_of - _read(evidence)
     old = found.asked_at < until
-    if until < carried.until + DAY or not old.any():
+    if (carried.until is not None and until < carried.until + DAY) or not old.any():
         return
     more = msgspec.structs.replace(
         carried,
@@ -191,14 +205,23 @@ def _cascade(evidence: RowEvidence) -> Cascade | None:
 
 
 def _since(plans: list[RoutePlan]) -> int | None:
-    """Return since when what the last plan promises is in force, microseconds; None without plans."""
-    same = list(takewhile(lambda plan: _promise(plan) == _promise(plans[-1]), reversed(plans)))
-    return same[-1].published_at if same else None
+    """Return since when what the last plan promises is in force, microseconds; None without plans.
+
+    Where a larger share is audited it starts anew: else later requests would count more than those before them, and the
+    promise is about the mean of all.
+    """
+    if not plans:
+        return None
+    same = takewhile(lambda two: _goes_on(*two), pairwise(reversed(plans)))
+    return min((before.published_at for _, before in same), default=plans[-1].published_at)
 
 
-def _promise(plan: RoutePlan) -> tuple[object, ...] | None:
-    cascade = plan.route.cascade
-    return cascade and (cascade.cheap, cascade.expensive, cascade.threshold, cascade.loss)
+def _goes_on(plan: RoutePlan, before: RoutePlan) -> bool:
+    now, was = plan.route.cascade, before.route.cascade
+    if now is None or was is None:
+        return False
+    promises = [(one.cheap, one.expensive, one.threshold, one.loss) for one in (was, now)]
+    return promises[0] == promises[1] and was.audit >= now.audit
 
 
 def _acted_on(before: RoutePlan, plan: RoutePlan, zone: str) -> Iterator[Episode]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,15 +44,21 @@ class Losses:
     heaviest: FloatArray
 
 
-def losses_of(pairs: Pairs) -> Losses:
-    """Return the loss of each pair by its outcome; by agreement when no outcome is known of any."""
-    losses = pairs.success - pairs.cheap_success
+def losses_of(pairs: Pairs, *, as_of: float = math.inf, horizon: int = 0) -> Losses:
+    """Return the loss of each pair by its outcome; by agreement when no outcome is known of any.
+
+    Args:
+        pairs: The pairs.
+        as_of: The present, microseconds.
+        horizon: How long an outcome is waited for before agreement stands in for it, microseconds.
+    """
+    losses, known_at = pairs.success - pairs.cheap_success, pairs.known_at
     is_agreement = bool(np.isnan(losses).all())
     if is_agreement:
-        losses = pairs.differs
-    known = ~np.isnan(losses)
+        losses, known_at = pairs.differs, known_at + horizon
+    known = ~np.isnan(losses) & (known_at <= as_of)
     return Losses(
-        pairs.known_at[known],
+        known_at[known],
         pairs.confidence[known],
         losses[known],
         pairs.cheap_cost[known],

@@ -265,8 +265,12 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
-        kept = Kept(quality_kind(self.model), cohort)
-        return self._filled(kept, days, lambda day: self.quality(day, cohort=cohort))
+        return self._filled(
+            Kept(quality_kind(self.model), cohort),
+            days,
+            lambda day: self.quality(day, cohort=cohort),
+            lambda span: super(KeptEvidence, self).quality_by_day(span, cohort=cohort),
+        )
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
@@ -274,7 +278,12 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
-        return self._filled(Kept(ARRIVALS, cohort), days, lambda day: self.arrivals(day, cohort=cohort))
+        return self._filled(
+            Kept(ARRIVALS, cohort),
+            days,
+            lambda day: self.arrivals(day, cohort=cohort),
+            lambda span: super(KeptEvidence, self).arrivals_by_day(span, cohort=cohort),
+        )
 
     def profile_by_day(
         self, window: Window | None, *, cohort: str = "", definition: Definition | None = None
@@ -288,24 +297,42 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().profile_by_day(window, cohort=cohort)
-        return self._filled(Kept(PROFILE, cohort), days, lambda day: self.profile(day, cohort=cohort))
+        return self._filled(
+            Kept(PROFILE, cohort),
+            days,
+            lambda day: self.profile(day, cohort=cohort),
+            lambda span: super(KeptEvidence, self).profile_by_day(span, cohort=cohort),
+        )
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(MONEY.name, window)
         days = self._local_days(window)
-        return super().money_by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money)
+        by_day = super().money_by_day
+        return by_day(window) if days is None else self._filled(Kept(MONEY), days, self.money, by_day)
 
     def exposure_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the exposure state of each local day of a window by its midnight, oldest first."""
         self._refuse_what_was_not_kept(EXPOSURE.name, window)
         days = self._local_days(window)
-        return super().exposure_by_day(window) if days is None else self._filled(Kept(EXPOSURE), days, self.exposure)
+        by_day = super().exposure_by_day
+        return by_day(window) if days is None else self._filled(Kept(EXPOSURE), days, self.exposure, by_day)
 
     def _filled(
-        self, kept: Kept, days: Sequence[tuple[int, Window]], state_of: Callable[[Window], StateTable]
+        self,
+        kept: Kept,
+        days: Sequence[tuple[int, Window]],
+        state_of: Callable[[Window], StateTable],
+        states_of: Callable[[Window], list[tuple[int, StateTable]]],
     ) -> list[tuple[int, StateTable]]:
-        """Return the state of each day that has any: of whole days whose state holds in one query."""
+        """Return the state of each day that has any, asking once for whole days whose state holds, and for new days.
+
+        Args:
+            kept: Which states.
+            days: Each local day, or a part of it, by its midnight.
+            state_of: The state of one.
+            states_of: The state of each day of a window, from rows.
+        """
         progress, summaries = self.progress, self._summaries
         if progress is None or summaries is None:
             return [(midnight, state) for midnight, day in days if len(state := state_of(day))]
@@ -320,9 +347,12 @@ class KeptEvidence(RowEvidence):
             and (day.start, day.end) == (midnight, shift_days(midnight, 1, zone))
             and day.end <= progress.closed_until
         }
+        new = [day for _, day in days if day.start >= progress.closed_until]
+        of_new = states_of(Window(new[0].start, new[-1].end)) if len(new) > 1 else []
+        days = days[: -len(new)] if len(new) > 1 else days
         kept_days = summaries.tables_by_start(kept, "day", whole)
         found = ((m, kept_days.get(m) if m in whole else state_of(day)) for m, day in days)
-        return [(midnight, state) for midnight, state in found if state is not None and len(state)]
+        return [*((midnight, state) for midnight, state in found if state is not None and len(state)), *of_new]
 
     def _local_days(self, window: Window | None, cohort: str = "") -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""
