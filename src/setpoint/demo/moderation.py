@@ -23,6 +23,7 @@ from setpoint.core.clock import DAY, duration_text, moment, parse_time, text
 from setpoint.core.errors import UsageError
 from setpoint.core.incident import Incident, IncidentEvent
 from setpoint.core.metric import counted
+from setpoint.core.verdict import Verdict
 from setpoint.demo.pages import Pages, paged
 from setpoint.demo.posts import Post, load, without_tags
 from setpoint.demo.report import Report, usual_rules
@@ -241,7 +242,7 @@ def _replayed(layout: Layout, versions: Versions, live: Sequence[tuple[Post, str
             is_changed = pipeline.endswith("8")
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
-            if (n + 1) % (_A_DAY if n < begun or replay.seen is not None else _TICKED) == 0:
+            if (n + 1) % (_A_DAY if n < begun else _TICKED) == 0:
                 _look(layout, endpoint, replay, n)
         _look(layout, endpoint, replay, len(live) - 1)
     return replay
@@ -253,8 +254,11 @@ def _look(layout: Layout, endpoint: Endpoint, replay: Replay, n: int) -> None:
     cast("ReplayClock", layout.clock).save()
     tick(layout, send=send, ask=asking(layout.root))
     known = incidents_of(layout)
-    if known and replay.seen is None:
-        replay.seen, replay.incident = n, known[0]
+    if not known:
+        return
+    replay.incident = known[0]
+    replay.seen = n if replay.seen is None else replay.seen
+    if replay.why is None or replay.why.verdict is Verdict.UNKNOWN:
         replay.why = explain_incident(layout.root, known[0][0].incident_id)
 
 
