@@ -98,7 +98,7 @@ def test_where_training_rows_do_not_say_so_it_was_never_served_well(
 def test_a_cohort_that_was_served_well_before_did_change(tmp_path: Path) -> None:
     answer = asked(lived(tmp_path, "changed"))
     assert "never" not in answer.text()
-    assert any(line.startswith("recall changed 2026-06-0") for line in answer.because)
+    assert any(line.startswith("recall of channel partner changed 2026-06-0") for line in answer.because)
 
 
 def test_a_cohort_like_the_rest_is_no_news(tmp_path: Path) -> None:
