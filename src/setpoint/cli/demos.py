@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the project and its store are made.")]
 Brief = Annotated[bool, typer.Option("--brief", help="Only the result, in one line.")]
+NoFault = Annotated[bool, typer.Option("--no-fault", help="Nothing goes wrong: nothing may be seen.")]
 
 
 @demo.callback(invoke_without_command=True)
@@ -42,4 +43,13 @@ def moderation(
         msg = f"no fault is called {fault!r}"
         raise UsageError(msg, hint=f"known: {', '.join(FAULTS)}")
     report = run(folder, fault=cast("Fault", fault))
+    print(report.line() if brief else report.text())
+
+
+@demo.command("lead-scoring")
+def lead_scoring(folder: Folder = Path("demo-lead-scoring"), brief: Brief = False, no_fault: NoFault = False) -> None:
+    """Leads of one kind are never called, and AUC looks good: real flights, scored by a model of the winter."""
+    from setpoint.demo.lead_scoring import run
+
+    report = run(folder, fault=not no_fault)
     print(report.line() if brief else report.text())

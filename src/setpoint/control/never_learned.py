@@ -54,7 +54,7 @@ def never_learned(evidence: RowEvidence, symptom: Symptom, of: OneCohort, traini
     told = " and ".join(_text(half) for half in halves)
     said = (
         f"{of.name} was {'never learned' if is_hardly_there else 'never served well'}: {symptom.metric} was {told} in"
-        f" both halves of its time, {number(rest.value or 0.0, '')} in the rest; {learned}"
+        f" both halves of its time, {_number(rest.value)} in the rest; {learned}"
     )
     began = cast("int", found[1][2])
     return Cause("never_learned" if is_hardly_there else "never_served", of.name, 1.0, began, 1.0, said)
@@ -84,5 +84,8 @@ def _share_of(training: RowEvidence, of: OneCohort) -> float | None:
 
 
 def _text(found: Estimate) -> str:
-    value, low, high = (number(one or 0.0, "") for one in (found.value, found.low, found.high))
-    return f"{value} [{low}, {high}]"
+    return f"{_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else number(value, "ratio" if abs(value) < 1.0 else "")

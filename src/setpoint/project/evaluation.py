@@ -246,7 +246,7 @@ def _fitted(files: Files, path: Path) -> Fitted:
 
 def _production(evidence: RowEvidence, files: Files, window: Window | None) -> _Production:
     model = evidence.model
-    known = dict.fromkeys([*evidence.inputs, *(feature.name for feature in model.features)])
+    known = dict.fromkeys([*evidence.inputs, *(feature.name for feature in model.features), *_read_by_cohorts(model)])
     inputs = tuple(name for name in known if name in files.test.types)
     evaluated = _evaluated_rows(files, model, inputs)
     told = next((one for bar in model.expectations if (one := told_offline(bar)) is not None), None)
@@ -262,7 +262,12 @@ def _production(evidence: RowEvidence, files: Files, window: Window | None) -> _
 
 def _by_cohorts(evaluated: RowEvidence) -> RowEvidence:
     """Return the rows to evaluate on with the inputs that declared cohorts read, so that only those are told apart."""
-    columns = [{one.by} if one.by else parse(one.where).columns() for one in evaluated.model.cohorts]
-    read = {name.removeprefix("inputs.") for name in set[str]().union(*columns)}
+    read = _read_by_cohorts(evaluated.model)
     inputs = {name: column for name, column in evaluated.inputs.items() if name in read}
     return RowEvidence(evaluated.connection, evaluated.model, inputs, 0, is_joined=True, is_recorded=False)
+
+
+def _read_by_cohorts(model: Model) -> list[str]:
+    """Return the columns that declared cohorts are made from."""
+    columns = [{one.by} if one.by else parse(one.where).columns() for one in model.cohorts]
+    return sorted(name.removeprefix("inputs.") for name in set[str]().union(*columns))
