@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from setpoint.core.clock import MICROS, QUARTER_HOUR, text
@@ -11,7 +11,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.finding import Finding
 from setpoint.core.model import Model
 from setpoint.core.route_plan import RoutePlan
-from setpoint.core.window import Window, local_midnight, local_monday, shift_days
+from setpoint.core.window import Window, local_midnight, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import dirty_buckets
 from setpoint.store.engines.duck import rows
@@ -26,6 +26,7 @@ from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.route_file import plans_in_force
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.states import StateTable, merge
+from setpoint.store.stretches import gaps_between, whole_stretches
 from setpoint.store.summaries import Kept, Progress, Summaries
 from setpoint.store.version_cohorts import VERSION_COHORTS
 
@@ -265,12 +266,8 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().quality_by_day(window, cohort=cohort)
-        return self._filled(
-            Kept(quality_kind(self.model), cohort),
-            days,
-            lambda day: self.quality(day, cohort=cohort),
-            lambda span: super(KeptEvidence, self).quality_by_day(span, cohort=cohort),
-        )
+        by_day = partial(super().quality_by_day, cohort=cohort)
+        return self._filled(Kept(quality_kind(self.model), cohort), days, partial(self.quality, cohort=cohort), by_day)
 
     def arrivals_by_day(self, window: Window | None, *, cohort: str = "") -> list[tuple[int, StateTable]]:
         """Return the arrivals state of each local day of a window by its midnight, oldest first."""
@@ -278,12 +275,8 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().arrivals_by_day(window, cohort=cohort)
-        return self._filled(
-            Kept(ARRIVALS, cohort),
-            days,
-            lambda day: self.arrivals(day, cohort=cohort),
-            lambda span: super(KeptEvidence, self).arrivals_by_day(span, cohort=cohort),
-        )
+        by_day = partial(super().arrivals_by_day, cohort=cohort)
+        return self._filled(Kept(ARRIVALS, cohort), days, partial(self.arrivals, cohort=cohort), by_day)
 
     def profile_by_day(
         self, window: Window | None, *, cohort: str = "", definition: Definition | None = None
@@ -297,12 +290,8 @@ class KeptEvidence(RowEvidence):
         days = self._local_days(window, cohort)
         if days is None:
             return super().profile_by_day(window, cohort=cohort)
-        return self._filled(
-            Kept(PROFILE, cohort),
-            days,
-            lambda day: self.profile(day, cohort=cohort),
-            lambda span: super(KeptEvidence, self).profile_by_day(span, cohort=cohort),
-        )
+        by_day = partial(super().profile_by_day, cohort=cohort)
+        return self._filled(Kept(PROFILE, cohort), days, partial(self.profile, cohort=cohort), by_day)
 
     def money_by_day(self, window: Window | None) -> list[tuple[int, StateTable]]:
         """Return the money state of each local day of a window by its midnight, oldest first."""
@@ -401,11 +390,11 @@ class KeptEvidence(RowEvidence):
             last = shift_days(local_midnight(span.end, zone), 1, zone)
         last = min(last, progress.closed_until)
         clean = [start for start in range(first, last, step) if start not in self.dirty]
-        weeks, days, buckets = ([], [], clean) if seconds else _whole(clean, step, zone)
+        weeks, days, buckets = ([], [], clean) if seconds else whole_stretches(clean, step, zone)
         if kept.is_by_day:
             clean = sorted(set(clean) - set(buckets))
             buckets = []
-        gaps = _gaps(span, clean, step)
+        gaps = gaps_between(span, clean, step)
         if any(gap.start < self._let_go_before and gap.end > (progress.first_at or 0) for gap in gaps):
             grain = "days" if kept.is_by_day else "hours"
             msg = f"the rows before {self._text(self._let_go_before)} were let go: whole {grain} of them are kept"
@@ -491,40 +480,3 @@ class KeptEvidence(RowEvidence):
         # A call may be billed long after the last prediction that was kept.
         end = max(span.end, (progress.last_counted_at or 0) + 1) if is_counted else span.end
         return gap.start < end and gap.end > span.start
-
-
-def _whole(clean: Sequence[int], step: int, zone: str) -> tuple[list[int], list[int], list[int]]:
-    """Split clean buckets into local weeks and days of which every bucket is clean, and the rest."""
-    by_day: dict[int, list[int]] = {}
-    midnight, next_midnight = 0, 0
-    for start in clean:
-        if not midnight <= start < next_midnight:
-            midnight = local_midnight(start, zone)
-            next_midnight = shift_days(midnight, 1, zone)
-        by_day.setdefault(midnight, []).append(start)
-    by_week: dict[int, list[int]] = {}
-    rest: list[int] = []
-    for midnight, starts in by_day.items():
-        if len(starts) * step == shift_days(midnight, 1, zone) - midnight:
-            by_week.setdefault(local_monday(midnight, zone), []).append(midnight)
-        else:
-            rest += starts
-    weeks = [monday for monday, days in by_week.items() if len(days) == _WEEK_DAYS]
-    days = [day for days in by_week.values() if len(days) < _WEEK_DAYS for day in days]
-    return weeks, days, rest
-
-
-_WEEK_DAYS = 7
-
-
-def _gaps(span: Window, clean: Sequence[int], step: int) -> list[Window]:
-    """Return the stretches of a window that no clean bucket covers."""
-    gaps: list[Window] = []
-    reached = span.start
-    for start in clean:
-        if start > reached:
-            gaps.append(Window(reached, start))
-        reached = start + step
-    if reached < span.end:
-        gaps.append(Window(reached, span.end))
-    return gaps

@@ -247,7 +247,7 @@ def _answers(matching: Matching, versions: Versions, cohort: str = "") -> str:
     return (
         "SELECT request, version, any_value(cohort) AS cohort, any_value(unit) AS unit,"
         " min(epoch_us(predicted_at)) AS asked_at,"
-        " max(epoch_us(predicted_at) + coalesce(outcome_age, 0)) AS known_at, max(weight) AS weight,"
+        " max(epoch_us(predicted_at) + greatest(coalesce(outcome_age, 0), 0)) AS known_at, max(weight) AS weight,"
         " max(assignment_probability) AS chance,"
         " bool_or(is_root) AS is_root, coalesce(bool_or(role = 'shadow'), false) AS is_shadow,"
         f" coalesce(bool_or(role = {literal(STAGE)} AND error IS NULL), false) AS is_stage,"

@@ -90,7 +90,7 @@ class SimulatedService:
         self._rng = np.random.default_rng(seed)
         self._asked = 0
         self._carriers = carriers
-        self._due: list[tuple[int, str, float, float | None]] = []
+        self._due: list[tuple[int, int, str, float, float | None]] = []
 
     @property
     def now(self) -> int:
@@ -151,7 +151,7 @@ class SimulatedService:
             if outcomes and not is_failed:
                 due = at + round(version.late_minutes * _MINUTE) if version.late_minutes else begun
                 worth = None if version.worth_usd is None else (0.0 if is_wrong else version.worth_usd)
-                self._due.append((due, name, 0.0 if is_wrong else 1.0, worth))
+                self._due.append((due, at, name, 0.0 if is_wrong else 1.0, worth))
         self._report(recorder)
         recorder.close()
         self.wait(round(minutes * _MINUTE))
@@ -159,8 +159,8 @@ class SimulatedService:
 
     def _report(self, recorder: Recorder) -> None:
         """Record the outcomes that are due."""
-        for _, name, outcome, worth in (one for one in self._due if one[0] <= self.now):
-            recorder.outcome(outcome, prediction_id=name, observed_at=self.now + _MINUTE, value_usd=worth)
+        for _, at, name, outcome, worth in (one for one in self._due if one[0] <= self.now):
+            recorder.outcome(outcome, prediction_id=name, observed_at=max(at, self.now + _MINUTE), value_usd=worth)
         self._due = [one for one in self._due if one[0] > self.now]
 
     def _copy(self, recorder: Recorder, plan: RoutePlan, unit: str, root: str, at: int, *, is_wrong: bool) -> None:
