@@ -29,8 +29,10 @@ READY_NEWEST := .venv-newest/.ready
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY) ## replay a year of real flights and ask the questions
+demo: $(READY) ## replay a year of real flights and ask the questions, then two incidents
 	@.venv/bin/setpoint demo
+	@.venv/bin/setpoint demo lead-scoring --brief
+	@.venv/bin/setpoint demo moderation --brief
 
 test: lint ## lint, types, import directions, then all tests
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)

