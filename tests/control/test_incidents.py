@@ -354,3 +354,24 @@ def test_plan_says_that_nobody_is_told(tmp_path: Path) -> None:
     (tmp_path / "models" / "m.yaml").write_text(f"name: m\nowner: {owner}\n")
     doubts = [doubt for model in plan(tmp_path).models for doubt in model.doubts]
     assert doubts == ["owner.on_call: nobody is called bob, so nobody is told: declare on_call in setpoint.yaml"]
+
+
+def test_what_is_found_later_and_more_urgent_pages_for_an_incident_that_was_a_ticket(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    ticket = replace(PAGES, name="first", actions=("ticket",))
+    many = replace(PAGES, name="many", above=0.5)
+    found = service(tmp_path / "s", receiver, ticket, many)
+    tick(found.layout, send=send)
+    assert [one["urgency"] for one in receiver.bodies] == ["ticket"]
+    found.versions["v1"].errors = 0.9
+    found.serve(4)
+    tick(found.layout, send=send)
+    (incident, events), *others = incidents_of(found.layout)
+    assert others == []
+    assert [event.key for event in events if event.kind == "raised"] == ["page"]
+    assert [one["urgency"] for one in receiver.bodies] == ["ticket", "page"]
+    assert list_incidents(found.folder).table("incidents").rows[0][3] == "page"
+    assert incident.incident_id in str(receiver.bodies[-1]["next"])
+    tick(found.layout, send=send)
+    assert len(receiver.bodies) == 2

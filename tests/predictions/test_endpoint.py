@@ -314,6 +314,17 @@ def test_a_shadow_never_answers_and_never_fails_the_request() -> None:
         assert (lines["predictions"], lines["shadow"]) == (0.01, 0.02)
 
 
+def test_a_copy_says_where_the_request_came_from_and_by_which_pipeline() -> None:
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": constant(2.0)}) as (endpoint, layout):
+        endpoint.predict({"x": 1.0}, source="partner", feature_version="normaliser-8", trace_id="t", key="k")
+        found = rows(endpoint, layout, "version, source, feature_version, trace_id, key")
+        assert set(found) == {
+            ("v1", "partner", "normaliser-8", "t", "k"),
+            ("v2", "partner", "normaliser-8", "t", None),
+        }
+
+
 def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
     leave = threading.Event()
     route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))

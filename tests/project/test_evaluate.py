@@ -432,3 +432,27 @@ def test_rankings_are_judged_without_a_store_too() -> None:
     bare = shown(800, 400).drop("ranking")
     unknown = setpoint.evaluate(bare, train=shown(0, 800), inputs=["market"], time="at", outcome="clicked")
     assert unknown.headline.endswith("; quality unknown")
+
+
+def test_cohorts_of_the_set_are_named_or_told_what_they_lack(tmp_path: Path) -> None:
+    store = live(tmp_path, "agreed with the desk")
+    test = made(10, rows=6000, seed=2).with_columns(score=1 / (1 + (-pl.col("x")).exp()))
+    few = pl.int_range(pl.len()) < 40
+    low = pl.col("plan") == test["plan"][0]
+    answer = evaluated(
+        test.with_columns(
+            plan=pl.when(few).then(pl.lit("gold")).otherwise(pl.col("plan")),
+            score=pl.when(low & ~few).then(pl.col("score") * 0.3).otherwise(pl.col("score")),
+        ),
+        store=store,
+        model="orders",
+        score="score",
+    )
+    assert answer.verdict is Verdict.WARNING
+    assert f"in it plan={test['plan'][0]} is under-served: recall 0.000" in answer.headline
+    (gold,) = (line for line in answer.unknowns if line.startswith("plan=gold"))
+    assert gold.startswith("plan=gold (40 rows, 0.7 % of the set, 2")
+    assert " % of the traffic): " in gold
+    assert "in the smaller half, needs 30, about " in gold
+    assert gold.endswith("predictions in all")
+    assert [row[0] for row in answer.table("too_small").rows] == ["plan=gold"]

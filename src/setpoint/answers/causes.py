@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import causes_of
 from setpoint.control.previous import previous_of, remedy_for
-from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, metrics_of
+from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause
 from setpoint.core.clock import DAY, text
+from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
 from setpoint.core.incident import Incident
 from setpoint.core.metric import number
 from setpoint.core.runbook import Runbook
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
+from setpoint.store.cause_rows import OneCohort, one_cohort
 from setpoint.store.evidence import RowEvidence
 
 CAUSE_COLUMNS = ("cause", "subject", "explained", "recency", "prior", "score", "started_at", "ask", "said")
@@ -46,37 +48,94 @@ def why_metric(
     return _answer(evidence, *_found(evidence, (metric,), span), metric)
 
 
-def why_incident(evidence: RowEvidence, incident: Incident, runbook: Runbook | None) -> Answer:
+def why_cohort(
+    evidence: RowEvidence,
+    metric: str,
+    cohort: str,
+    *,
+    within: Window | None = None,
+    training: RowEvidence | None = None,
+) -> Answer:
+    """Why is a metric of one cohort as it is: did it change, or was it never good?
+
+    Args:
+        evidence: A recorded model.
+        metric: A metric of quality.
+        cohort: A declared cohort and its value, such as `carrier=VX`.
+        within: Predictions of this window; all by default.
+        training: The rows that the model was trained on; None when nobody knows them.
+
+    Raises:
+        UsageError: No such metric, no such cohort, or the predictions are those of a file.
+    """
+    if not evidence.is_recorded:
+        msg = "one cohort is explained of recorded models only"
+        raise UsageError(msg, hint="put the file into a store with setpoint import")
+    name, is_told, value = cohort.partition("=")
+    if not is_told:
+        msg = f"not one cohort: {cohort!r}"
+        raise UsageError(msg, hint="write its name and a value: carrier=VX")
+    of = one_cohort(evidence, name, value)
+    found = _found(evidence, (metric,), within or evidence.span, of, training)
+    return _answer(evidence, *found, f"{metric} of {of.name}", of=of)
+
+
+def why_incident(
+    evidence: RowEvidence, incident: Incident, runbook: Runbook | None, training: RowEvidence | None = None
+) -> Answer:
     """What caused an incident, and what is to be checked first?
 
     Args:
         evidence: The first of its models.
         incident: The incident.
         runbook: The one that is for it; None when there is none.
+        training: The rows that the model was trained on; None when nobody knows them.
     """
     metrics = metrics_of(incident, evidence.model)
-    span = Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
+    cohort = cohort_of(incident, evidence.model)
+    of = None if cohort is None else one_cohort(evidence, *cohort)
+    span = (
+        evidence.span
+        if of is not None
+        else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
+    )
     first = runbook.checks[0] if runbook is not None and runbook.checks else None
     check = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
-    return _answer(evidence, *_found(evidence, metrics, span), incident.incident_id, check)
+    return _answer(evidence, *_found(evidence, metrics, span, of, training), incident.incident_id, check, of)
 
 
-def _found(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
-    return causes_of(evidence, metrics, span) if evidence.has_rows_of(span) else (None, [])
+def _found(
+    evidence: RowEvidence,
+    metrics: Sequence[str],
+    span: Window | None,
+    of: OneCohort | None = None,
+    training: RowEvidence | None = None,
+) -> tuple[Shift | None, list[Cause]]:
+    if span is None or not evidence.has_rows_of(span):
+        return None, []
+    return causes_of(evidence, metrics, span, of, training)
 
 
 def _answer(
-    evidence: RowEvidence, shift: Shift | None, causes: list[Cause], asked: str, notes: Sequence[str] = ()
+    evidence: RowEvidence,
+    shift: Shift | None,
+    causes: list[Cause],
+    asked: str,
+    notes: Sequence[str] = (),
+    of: OneCohort | None = None,
 ) -> Answer:
     zone = evidence.model.timezone
     because = list(notes)
     if shift is not None:
         moved = " → ".join(number(value, "") for value in (shift.before, shift.after))
-        because.insert(0, f"{shift.symptom.metric} changed {text(shift.current.start, zone)}: mean over rows {moved}")
+        where = f" of {of.name}" if of is not None else ""
+        because.insert(
+            0, f"{shift.symptom.metric}{where} changed {text(shift.current.start, zone)}: mean over rows {moved}"
+        )
     if causes:
         remedy, reason = causes[0].remedy
         if shift is not None and remedy in {"rollback", "hotfix"}:
-            remedy, reason = remedy_for(causes[0], previous_of(evidence, shift))
+            remedy, reason = remedy_for(causes[0], previous_of(evidence, shift, of))
         because.insert(0, f"{remedy}: {reason}")
         headline = f"{asked}: {causes[0].said}"
     else:

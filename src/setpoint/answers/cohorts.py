@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.core.clock import DAY
 from setpoint.core.errors import UsageError
@@ -17,6 +19,7 @@ from setpoint.feedback.underserved import (
     RECALL,
     Acting,
     Search,
+    TooSmall,
     UnderServed,
     find_underserved,
 )
@@ -71,7 +74,7 @@ def cohorts(evidence: RowEvidence, *, window: Window | None = None, budget: floa
         return _answer(evidence, Verdict.UNKNOWN, f"cannot say who is under-served: {why}")
     searched = find_underserved(evidence, window, budget)
     verdict, headline = _headline(evidence, window, searched)
-    tables = (_found_table(searched), _small_table(searched))
+    tables = (found_table(searched), small_table(searched))
     return _answer(
         evidence, verdict, headline, _because(evidence, window, searched), _unknowns(searched), tables,
         is_silent=searched.arrival.predictions == 0,
@@ -126,13 +129,18 @@ def _headline(evidence: RowEvidence, window: Window | None, searched: Search) ->
         if not searched.looked_at:
             return Verdict.UNKNOWN, "cannot say who is under-served: every cohort has too few outcomes"
         return Verdict.OK, "no cohort is found to be under-served"
+    return Verdict.WARNING, found_words(searched)
+
+
+def found_words(searched: Search) -> str:
+    """Return the cohort to look at first, in words."""
     first = searched.found[0]
     same = [one for one in searched.found if one.cohort == first.cohort]
     has_gap = same[0].criterion == RECALL and first.is_under_forecast
     said = ", ".join(_told(one, searched.acting) for one in same if not (has_gap and one.criterion == GAP))
     others = list(dict.fromkeys(one.cohort for one in searched.found if one.cohort != first.cohort))
     too = f"; so {'is' if len(others) == 1 else 'are'} {_listed(others, 2)}" if others else ""
-    return Verdict.WARNING, f"{first.cohort} is under-served: {said}{too}"
+    return f"{first.cohort} is under-served: {said}{too}"
 
 
 def _told(one: UnderServed, acting: Acting | None) -> str:
@@ -215,16 +223,28 @@ def _unknowns(searched: Search) -> tuple[str, ...]:
     if searched.unknown:
         return ()
     found = [f"recall: {searched.acting.unknown}"] if searched.acting is not None and searched.acting.unknown else []
-    small = searched.too_small
-    found += [f"{one.cohort} ({counted(one.rows, 'prediction')}): {one.reason}" for one in small[:_SHOWN_SMALL]]
-    if len(small) > _SHOWN_SMALL:
-        found.append(f"{counted(len(small) - _SHOWN_SMALL, 'smaller cohort')}: see --json")
+    found += small_words(searched, lambda one: counted(one.rows, "prediction"))
     if searched.left_out:
         found.append(f"not searched, there are too many inputs: {_listed(list(searched.left_out), 6)}")
     return tuple(found)
 
 
-def _found_table(searched: Search) -> Table:
+def small_words(searched: Search, size: Callable[[TooSmall], str]) -> list[str]:
+    """Return the largest cohorts that have too few rows to be judged, in words.
+
+    Args:
+        searched: The search.
+        size: How large one is, in words.
+    """
+    small = searched.too_small
+    found = [f"{one.cohort} ({size(one)}): {one.reason}" for one in small[:_SHOWN_SMALL]]
+    if len(small) > _SHOWN_SMALL:
+        found.append(f"{counted(len(small) - _SHOWN_SMALL, 'smaller cohort')}: see --json")
+    return found
+
+
+def found_table(searched: Search) -> Table:
+    """Return the cohorts that were found to be under-served, a row for each criterion."""
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for one in searched.found:
@@ -257,7 +277,8 @@ def _found_table(searched: Search) -> Table:
     return Table("cohorts", COHORT_COLUMNS, rows, shown, lines)
 
 
-def _small_table(searched: Search) -> Table:
+def small_table(searched: Search) -> Table:
+    """Return the cohorts that have too few rows to be judged."""
     rows: list[tuple[Cell, ...]] = [
         (one.cohort, one.rows, one.share, Verdict.UNKNOWN.value, one.reason) for one in searched.too_small
     ]

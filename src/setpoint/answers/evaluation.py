@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from setpoint.answers.answer import Answer, Cell, Table
+from setpoint.answers.cohorts import found_table, found_words, small_table, small_words
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
 from setpoint.core.model import Expectation, Model
@@ -17,6 +18,7 @@ from setpoint.feedback.coverage import FEWEST_SET_ROWS, THIN, Coverage, Gap
 from setpoint.feedback.evaluation import Online, Told, expected, rows_needed
 from setpoint.feedback.leaks import Leak, Split, share_words
 from setpoint.feedback.quality import judge
+from setpoint.feedback.underserved import Search, TooSmall
 from setpoint.stats.estimate import Estimate
 
 LEAK_COLUMNS = ("code", "severity", "subject", "value", "low", "high", "rows", "said", "evidence")
@@ -85,6 +87,7 @@ class Evaluated:
         metrics: Quality on the set, the one that is shown first first.
         answered_by: Whose answers those are about; empty without any.
         model: The declaration; None without a store.
+        cohorts: Who is under-served in the set, or has too few rows; None where that was not sought.
         coverage: What production has and the set lacks; None without a store.
         told: What was once measured offline; None when nobody knows.
         online: What production measured since: all first, then weeks.
@@ -100,6 +103,7 @@ class Evaluated:
     metrics: tuple[Metric, ...]
     answered_by: str
     model: Model | None
+    cohorts: Search | None
     coverage: Coverage | None
     told: Told | None
     online: tuple[Online, ...]
@@ -122,7 +126,14 @@ def evaluation(found: Evaluated) -> Answer:
         unknowns=_unknowns(found),
         as_of=found.as_of or _last(found.split),
         zone=found.split.zone,
-        tables=(_leak_table(leaks), _coverage_table(found), _quality_table(found), _past_table(found), _inputs(found)),
+        tables=(
+            _leak_table(leaks),
+            _coverage_table(found),
+            _quality_table(found),
+            _past_table(found),
+            _inputs(found),
+            *(() if found.cohorts is None else (found_table(found.cohorts), small_table(found.cohorts))),
+        ),
     )
 
 
@@ -135,6 +146,11 @@ def _last(split: Split) -> int:
 
 def _thin(found: Evaluated) -> list[Gap]:
     return [] if found.coverage is None else [gap for gap in found.coverage.gaps if gap.is_thin]
+
+
+def _is_unfair(found: Evaluated) -> bool:
+    """Whether a cohort of the set is under-served already."""
+    return found.cohorts is not None and bool(found.cohorts.found)
 
 
 def _is_untimed(found: Evaluated) -> bool:
@@ -153,7 +169,7 @@ def _verdict(found: Evaluated, bar: Expectation | None) -> Verdict:
     below = bar is not None and judge(found.metrics[0], bar) in {Verdict.WARNING, Verdict.BREACH}
     if _is_not_judged(found) or _is_untimed(found):
         return Verdict.UNKNOWN
-    return Verdict.WARNING if found.leaks or below or _thin(found) else Verdict.OK
+    return Verdict.WARNING if found.leaks or below or _thin(found) or _is_unfair(found) else Verdict.OK
 
 
 def _headline(found: Evaluated, leaks: list[Leak], verdict: Verdict) -> str:
@@ -177,7 +193,8 @@ def _headline(found: Evaluated, leaks: list[Leak], verdict: Verdict) -> str:
     where = f"in {counted(known, 'input')} and" if found.columns.is_sought else "between training rows and"
     gaps = _thin(found)
     unseen = f"; the set has hardly seen {gaps[0].name} ({_gap_words(gaps[0])})" if gaps else ""
-    return f"no leak found {where} {rows}{unseen}; {said}"
+    served = f"; in it {found_words(found.cohorts)}" if found.cohorts is not None and found.cohorts.found else ""
+    return f"no leak found {where} {rows}{unseen}{served}; {said}"
 
 
 def _gap_words(gap: Gap) -> str:
@@ -295,6 +312,8 @@ def _unknowns(found: Evaluated) -> tuple[str, ...]:
     metric = found.metrics[0]
     if metric.value is None:
         lines.append(f"{metric.name}: {metric.unknown}")
+    if found.cohorts is not None:
+        lines += small_words(found.cohorts, lambda one: f"{one.rows:,} rows, {_shares(found, one)}")
     if found.coverage is None:
         lines.append("what the set lacks of production, and how far offline was off before: name --store and --model")
         return tuple(lines)
@@ -309,6 +328,13 @@ def _unknowns(found: Evaluated) -> tuple[str, ...]:
     elif not found.online:
         lines.append("how far offline was off before: production has no prediction yet")
     return tuple(lines)
+
+
+def _shares(found: Evaluated, one: TooSmall) -> str:
+    """Return how large a part of the set a cohort is, and of production where that has any."""
+    traffic = found.coverage.shares.get(one.cohort) if found.coverage is not None else None
+    known = "" if traffic is None else f", {number(traffic, 'share')} of the traffic"
+    return f"{number(one.share, 'share')} of the set{known}"
 
 
 def _leak_table(leaks: list[Leak]) -> Table:

@@ -9,7 +9,7 @@ from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.incidents import SETPOINT, Timeline
 from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
-from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState, Silence
+from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState, Silence, urgency_of
 from setpoint.core.metric import counted, number
 from setpoint.core.verdict import Verdict
 
@@ -51,14 +51,15 @@ def incident_list(
     lines: list[tuple[str, ...]] = []
     for incident, events in [*reversed(open_), *reversed(others)]:
         state, models = events[-1].state.value, ", ".join(incident.models)
+        urgency, _ = urgency_of(incident, events)
         rows.append(
             (
-                *(incident.incident_id, models, state, incident.urgency),
+                *(incident.incident_id, models, state, urgency),
                 *(incident.started_at, incident.opened_at, incident.title),
             )
         )
         since = text(incident.started_at, zone)
-        lines.append((incident.incident_id, models, state, incident.urgency, since, incident.title))
+        lines.append((incident.incident_id, models, state, urgency, since, incident.title))
     quiet = [alert for alert in alerts if alert.urgency == "digest"]
     digest = Table(
         "digest",
@@ -111,7 +112,7 @@ def incident_timeline(incident: Incident, events: Sequence[IncidentEvent], *, no
         Verdict.OK if last.state.is_over else Verdict.BREACH,
         f"{incident.incident_id}: {incident.title}",
         (
-            f"{last.state}, {incident.urgency}, found by {incident.found_by}",
+            f"{last.state}, {urgency_of(incident, events)[0]}, found by {incident.found_by}",
             f"began {text(incident.started_at, zone)}, seen {later} later, {duration_text(lasted)} in all",
         ),
         (),
@@ -201,6 +202,7 @@ def _median(values: Iterable[int | None]) -> float | None:
 
 def review(incident: Incident, events: Sequence[IncidentEvent], *, zone: str) -> str:
     """Return the review of an incident in Markdown, filled in as far as is known."""
+    urgency, _ = urgency_of(incident, events)
     times = {
         "began": incident.started_at,
         "seen": incident.opened_at,
@@ -216,7 +218,7 @@ def review(incident: Incident, events: Sequence[IncidentEvent], *, zone: str) ->
         [
             f"# {incident.incident_id}: {incident.title}",
             "",
-            f"Models: {', '.join(incident.models)}. Found by: {incident.found_by}. Urgency: {incident.urgency}.",
+            f"Models: {', '.join(incident.models)}. Found by: {incident.found_by}. Urgency: {urgency}.",
             "",
             "| | when |",
             "|---|---|",

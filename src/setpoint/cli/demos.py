@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from setpoint.cli import demo
+from setpoint.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from setpoint.demo.moderation import Fault
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the project and its store are made.")]
 Brief = Annotated[bool, typer.Option("--brief", help="Only the result, in one line.")]
@@ -24,3 +28,28 @@ def flights(
         from setpoint.demo.replay import run
 
         run(store)
+
+
+@demo.command()
+def moderation(
+    folder: Folder = Path("demo-moderation"),
+    brief: Brief = False,
+    fault: Annotated[str, typer.Option("--fault", help="What goes wrong: upper, tags or none.")] = "upper",
+) -> None:
+    """Replay a moderation model that over-flags since an upstream pipeline changed."""
+    from setpoint.demo.moderation import FAULTS, run
+
+    if fault not in FAULTS:
+        msg = f"no fault is called {fault!r}"
+        raise UsageError(msg, hint=f"known: {', '.join(FAULTS)}")
+    report = run(folder, fault=cast("Fault", fault))
+    print(report.line() if brief else report.text())
+
+
+@demo.command("lead-scoring")
+def lead_scoring(folder: Folder = Path("demo-lead-scoring"), brief: Brief = False, no_fault: NoFault = False) -> None:
+    """Leads of one kind are never called, and AUC looks good: real flights, scored by a model of the winter."""
+    from setpoint.demo.lead_scoring import run
+
+    report = run(folder, fault=not no_fault)
+    print(report.line() if brief else report.text())

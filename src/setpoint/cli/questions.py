@@ -163,6 +163,9 @@ def why(
     metric: Annotated[
         str, typer.Argument(help="Of a model: such as auc or rmse, latency_p95_seconds, or the rate of an outcome.")
     ] = "",
+    cohort: Annotated[
+        str, typer.Option("--cohort", help="Only of this declared cohort, such as carrier=VX; by default of all time.")
+    ] = "",
     current: Annotated[str | None, typer.Option("--current", help="The later window. [default: 7d]")] = None,
     reference: Annotated[
         str | None, typer.Option("--reference", help="The earlier window. [default: as long, just before]")
@@ -177,7 +180,7 @@ def why(
             from setpoint.project.causes import explain_incident
 
             show(explain_incident(chosen_store(store), subject, as_of=as_of), as_json=json)
-        show(log.why(subject, metric, current=current, reference=reference, as_of=as_of), as_json=json)
+        show(log.why(subject, metric, cohort=cohort, current=current, reference=reference, as_of=as_of), as_json=json)
 
 
 def fresh(store: Path | None) -> Log:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from setpoint.control.input_suspects import inputs
+from setpoint.control.never_learned import never_learned
 from setpoint.control.serving_suspects import serving
 from setpoint.control.suspects import Suspect, cohorts, labels
 from setpoint.control.symptoms import Shift, shift_of, symptom_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.window import Window
-from setpoint.store.cause_rows import TABLE, load_cause_rows
+from setpoint.store.cause_rows import TABLE, OneCohort, keep_only, load_cause_rows
 from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
 
@@ -27,19 +28,35 @@ _SEEN_IN_ROWS: dict[str, CauseKind] = {
 }
 
 
-def causes_of(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tuple[Shift | None, list[Cause]]:
+def causes_of(
+    evidence: RowEvidence,
+    metrics: Sequence[str],
+    span: Window,
+    of: OneCohort | None = None,
+    training: RowEvidence | None = None,
+) -> tuple[Shift | None, list[Cause]]:
     """Return the metric that changed most within a stretch and when, and what may have caused it, most likely first.
 
     Args:
         evidence: A recorded model, with its rows.
         metrics: Those that may have changed.
-        span: The stretch, with enough of the time before.
+        span: The stretch, with enough of the time before; of a cohort all of its time.
+        of: Only the rows of this cohort changed; None for all.
+        training: The rows that the model was trained on; None when nobody knows them.
 
     Returns:
-        No change and no cause when none of the metrics changed beyond its noise.
+        No change and no cause when none of the metrics changed beyond its noise; no change and one cause when the
+        cohort never was served well.
     """
     table = load_cause_rows(evidence, span)
-    shifts = [shift_of(evidence, symptom_of(evidence, metric), span) for metric in metrics]
+    symptoms = [symptom_of(evidence, metric) for metric in metrics]
+    if of is not None:
+        never = (never_learned(evidence, one, of, training) for one in symptoms)
+        if cause := next((one for one in never if one is not None), None):
+            return None, [cause]
+        keep_only(evidence, of)
+    is_of_cohort = of is not None
+    shifts = [shift_of(evidence, one, span, is_of_cohort=is_of_cohort) for one in symptoms]
     found = [one for one in shifts if one is not None]
     if not found:
         return None, []
@@ -50,14 +67,14 @@ def causes_of(evidence: RowEvidence, metrics: Sequence[str], span: Window) -> tu
         *serving(evidence, shift),
         *cohorts(evidence, shift, table),
     )
-    checked = [cause for one in suspects if (cause := _checked(evidence, shift, one)) is not None]
+    checked = [cause for one in suspects if (cause := _checked(evidence, shift, one, is_of_cohort=is_of_cohort))]
     seen = {cause.kind for cause in checked}
     return shift, ranked([*checked, *_announced(evidence, shift, seen)])
 
 
-def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> Cause | None:
+def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> Cause | None:
     """Return a suspect with the share of the change that is gone without it; None when that is next to nothing."""
-    explained = _explained(evidence, shift, suspect)
+    explained = _explained(evidence, shift, suspect, is_of_cohort=is_of_cohort)
     if explained is not None and explained < _LEAST_EXPLAINED:
         return None
     if explained is None and suspect.kind == "cohort":
@@ -94,10 +111,16 @@ def _recency(shift: Shift, began: int) -> float:
     return math.exp(-0.7 * max(0.0, away - 0.3))
 
 
-def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float | None:
-    """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left."""
-    value, weight = suspect.restored or shift.symptom.value, "weight"
+def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> float | None:
+    """Return the share of the change that is gone without a suspect, 0 to 1; None where too few rows are left.
+
+    Of one cohort's rows none might be left: they are recomputed as if the suspect's had fared as those before.
+    """
+    value, weight, fewest = suspect.restored or shift.symptom.value, "weight", _FEWEST_LEFT
     left = f"({suspect.where}) IS NOT TRUE" if suspect.where else "true"
+    if is_of_cohort and suspect.where and suspect.kind != "cohort":
+        hit = f"({suspect.where}) AND moment >= {shift.current.start} AND ({value}) IS NOT NULL"
+        value, left, fewest = f"CASE WHEN {hit} THEN {shift.before!r} ELSE {value} END", "true", 1
     if suspect.reweighted:
         weight = f"weight * CASE WHEN moment >= {shift.current.start} THEN {suspect.reweighted} ELSE 1.0 END"
     sides: list[tuple[float | None, int]] = []
@@ -112,7 +135,7 @@ def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float |
         )[0]
         sides.append(cast("tuple[float | None, int]", found))
     (before, rows_before), (after, rows_after) = sides
-    if before is None or after is None or min(rows_before, rows_after) < _FEWEST_LEFT:
+    if before is None or after is None or min(rows_before, rows_after) < fewest:
         return None
     whole = shift.after - shift.before
     return min(1.0, max(0.0, 1.0 - (after - before) / whole))

@@ -26,7 +26,7 @@ from setpoint.store.states import StateTable
 
 RISK = 0.001
 """The chance that what keeps to its limit is ever found beyond it within one window."""
-_GOALS = (0.05, 0.2, 0.5)
+_GOALS = (0.05, 0.2, 0.5, 0.9)
 """Where bets put the rate: how far between the limit and 1 ..."""
 _TIMES = (1.5, 3.0, 10.0)
 """... and how many times the limit: of one in a thousand, three in a thousand are much and far below 5 %."""
@@ -94,7 +94,7 @@ class EventCounts:
 
 def _goals(limit: float) -> tuple[float, ...]:
     nearer = ((times - 1.0) * limit / (1.0 - limit) for times in _TIMES)
-    return (*(goal for goal in nearer if _SMALLEST < goal < _GOALS[-1]), *_GOALS)
+    return (*(goal for goal in nearer if _SMALLEST < goal < _GOALS[-2]), *_GOALS)
 
 
 def flagged(state: StateTable) -> EventCounts:

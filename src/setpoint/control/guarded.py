@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -44,7 +45,15 @@ class Reading:
         return self.metric.text()
 
 
-def each_of(evidence: RowEvidence, guardrail: Guardrail, now: int) -> list[Guardrail]:
+def read_each(evidence: RowEvidence, guardrail: Guardrail, now: int) -> Iterator[tuple[Guardrail, Reading]]:
+    """Yield a guardrail on a metric, or that of each value of its cohort, with what it sees; see `read`."""
+    each = _each(evidence, guardrail, now)
+    state = _rows(evidence, guardrail, Window(now - guardrail.over, now)) if len(each) > 1 else None
+    for one in each:
+        yield one, read(evidence, one, now, among=len(each), state=state)
+
+
+def _each(evidence: RowEvidence, guardrail: Guardrail, now: int) -> list[Guardrail]:
     """Return a guardrail, or that of each value of its cohort: at most 50 in the window up to now, and crossed ones."""
     if not guardrail.cohort or guardrail.value or guardrail.cohort not in evidence.cohorts:
         return [guardrail]
@@ -54,7 +63,9 @@ def each_of(evidence: RowEvidence, guardrail: Guardrail, now: int) -> list[Guard
     return [guardrail.of_value(value) for value in names]
 
 
-def read(evidence: RowEvidence, guardrail: Guardrail, now: int, *, among: int = 1) -> Reading:
+def read(
+    evidence: RowEvidence, guardrail: Guardrail, now: int, *, among: int = 1, state: StateTable | None = None
+) -> Reading:
     """Return what a guardrail on a metric sees in the window up to now.
 
     Ratios and quantiles of latency are tested by a bet on each quarter of an hour, which may be looked at as often as
@@ -66,11 +77,12 @@ def read(evidence: RowEvidence, guardrail: Guardrail, now: int, *, among: int = 
         guardrail: With a metric.
         now: Microseconds.
         among: How many values of its cohort are read beside each other.
+        state: The quality state of all of these, when it was read already.
     """
     window, risk = Window(now - guardrail.over, now), RISK / among
     if guardrail.metric in {*COUNTED_METRICS, FLAGGED} or LATENCY.fullmatch(guardrail.metric):
-        return _counted(evidence, guardrail, window, risk)
-    metric = _measured(evidence, guardrail, window)
+        return _counted(evidence, guardrail, window, risk, state)
+    metric = _measured(evidence, guardrail, window, state)
     if metric.value is None:
         return Reading(metric, is_crossed=False, is_well=False, since=window.start)
     line = cast("float", guardrail.red_line)
@@ -97,11 +109,13 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
     return "" if metric.value is not None else f"nothing feeds {guardrail.metric}: {metric.unknown}"
 
 
-def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window, risk: float) -> Reading:
+def _counted(
+    evidence: RowEvidence, guardrail: Guardrail, window: Window, risk: float, state: StateTable | None
+) -> Reading:
     """Return what a guardrail on something that happens or does not sees."""
     limit = line = cast("float", guardrail.red_line)
     if guardrail.metric == FLAGGED:
-        counts = flagged(_roots(evidence, guardrail, window, bucket_seconds=HOUR // MICROS))
+        counts = flagged(_own(guardrail, _rows(evidence, guardrail, window) if state is None else state))
     else:
         counts = counted_events(evidence, guardrail.metric, line, window)
     if found := LATENCY.fullmatch(guardrail.metric):
@@ -122,12 +136,12 @@ def _counted(evidence: RowEvidence, guardrail: Guardrail, window: Window, risk: 
     return Reading(metric, is_crossed=is_crossed, is_well=is_well, since=counts.since(limit))
 
 
-def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Metric:
+def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window, state: StateTable | None) -> Metric:
     """Return a metric of quality or money."""
     name, model = guardrail.metric, evidence.model
     if name == "spend_usd":
         return _spent(evidence.spending(window))
-    roots = _roots(evidence, guardrail, window)
+    roots = _own(guardrail, _rows(evidence, guardrail, window) if state is None else state)
     if name == "cost_per_success_usd":
         return cost_per_success(roots, model)
     if name == "cost_per_prediction_usd":
@@ -139,13 +153,17 @@ def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> Me
     return quality_metric(roots, model, name, outcome_shift=evidence.definition.outcome_shift)
 
 
-def _roots(evidence: RowEvidence, guardrail: Guardrail, window: Window, *, bucket_seconds: int = 0) -> StateTable:
-    """Return the quality state of what the guardrail is about."""
-    if guardrail.cohort in FIXED:
-        state = evidence.quality(window, bucket_seconds=bucket_seconds)
-        return state.only(**{guardrail.cohort: guardrail.value}).only(is_root=True)
-    state = evidence.quality(window, cohort=guardrail.cohort, bucket_seconds=bucket_seconds)
-    return (state.only(cohort_value=guardrail.value) if guardrail.cohort else state).only(is_root=True)
+def _rows(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> StateTable:
+    """Return the quality state that a guardrail and each value of its cohort are parts of; by hour if it is flags."""
+    seconds = HOUR // MICROS if guardrail.metric == FLAGGED else 0
+    cohort = "" if guardrail.cohort in FIXED else guardrail.cohort
+    return evidence.quality(window, cohort=cohort, bucket_seconds=seconds).only(is_root=True)
+
+
+def _own(guardrail: Guardrail, state: StateTable) -> StateTable:
+    if not guardrail.cohort:
+        return state
+    return state.only(**{guardrail.cohort if guardrail.cohort in FIXED else "cohort_value": guardrail.value})
 
 
 FIXED = ("version", "endpoint")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from setpoint.control.episode import Episode
-from setpoint.control.guarded import Reading, each_of, line_text, read
+from setpoint.control.guarded import Reading, line_text, read_each
 from setpoint.core.finding import GUARDRAIL
 from setpoint.core.guardrail import Guardrail
 from setpoint.store.evidence import RowEvidence
@@ -15,8 +13,9 @@ def crossed_guardrails(evidence: RowEvidence, now: int) -> list[Episode]:
     """Guardrails on a metric that is beyond its red line by more than chance explains; over when the value is well."""
     begun = {one.subject: one for one in evidence.open_findings() if one.kind == GUARDRAIL}
     found: list[Episode] = []
-    for guardrail, among in _each(evidence, now):
-        reading, before = read(evidence, guardrail, now, among=among), begun.get(guardrail.name)
+    metrics = [one for one in evidence.model.guardrails if not one.finding]
+    for guardrail, reading in (read for one in metrics for read in read_each(evidence, one, now)):
+        before = begun.get(guardrail.name)
         if before is None and not reading.is_crossed:
             continue
         # Nothing heard is nothing mended: without a value it goes on.
@@ -35,14 +34,6 @@ def crossed_guardrails(evidence: RowEvidence, now: int) -> list[Episode]:
             )
         )
     return found
-
-
-def _each(evidence: RowEvidence, now: int) -> Iterator[tuple[Guardrail, int]]:
-    """Yield each guardrail on a metric, or that of each value of its cohort, and how many of these there are."""
-    for guardrail in evidence.model.guardrails:
-        if not guardrail.finding:
-            each = each_of(evidence, guardrail, now)
-            yield from ((one, len(each)) for one in each)
 
 
 def _said(guardrail: Guardrail, reading: Reading) -> str:

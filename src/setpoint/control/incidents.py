@@ -7,7 +7,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import Finding
-from setpoint.core.incident import Alert, EventKind, Incident, IncidentEvent, IncidentState, most_urgent
+from setpoint.core.incident import (
+    URGENCIES,
+    Alert,
+    EventKind,
+    Incident,
+    IncidentEvent,
+    IncidentState,
+    most_urgent,
+    urgency_of,
+)
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import Change
 from setpoint.store.incidents import add_events, incidents_of, open_incident, silences_of
@@ -56,7 +65,10 @@ def update_incidents(
             continue  # for the digest
         if before is None:
             changed.append(_opened(layout, group, findings, changes, now))
-        elif fresh := list(_fresh(layout, *before, group, findings)):
+        elif fresh := [
+            *(raised := _raised(*before, group, now)),
+            *_fresh(layout, before[0], [*before[1], *raised], group, findings),
+        ]:
             add_events(layout, fresh)
             changed.append((before[0], [*before[1], *fresh]))
     still = {name for one in alerts for name in (*one.findings, *one.silenced)}
@@ -205,6 +217,17 @@ def _fresh(
             told.add(key)
             written.append(event)
             yield event
+
+
+def _raised(
+    incident: Incident, events: Sequence[IncidentEvent], group: Sequence[Alert], now: int
+) -> list[IncidentEvent]:
+    """Return an entry when what was found since is more urgent than what the incident was opened for."""
+    known, _ = urgency_of(incident, events)
+    worst = max(group, key=lambda one: URGENCIES.index(one.urgency))
+    if most_urgent((known, worst.urgency)) == known:
+        return []
+    return [_event(events, now, "raised", SETPOINT, f"{worst.urgency}: {worst.said}", key=worst.urgency)]
 
 
 def _event(

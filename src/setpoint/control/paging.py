@@ -10,7 +10,7 @@ from setpoint.control.incidents import Timeline
 from setpoint.core.clock import MICROS, text
 from setpoint.core.contacts import Contacts, Person
 from setpoint.core.errors import SetpointError, UsageError
-from setpoint.core.incident import Incident, IncidentState
+from setpoint.core.incident import IncidentState, urgency_of
 from setpoint.core.model import Model
 from setpoint.store.layout import Layout
 from setpoint.store.messages import SCHEMA, Message, messages_of, put_message, update_message
@@ -41,8 +41,9 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
     for incident, events in incidents:
         state = events[-1].state
         turn = "over" if state.is_over else "open"
-        if incident.urgency == "page" and state is IncidentState.OPEN:
-            turn = f"page {min((now - incident.opened_at) // AGAIN + 1, PAGES)}"
+        urgency, since = urgency_of(incident, events)
+        if urgency == "page" and state is IncidentState.OPEN:
+            turn = f"page {min((now - since) // AGAIN + 1, PAGES)}"
         elif state not in {IncidentState.OPEN, IncidentState.RESOLVED}:
             continue
         for name in incident.models:
@@ -52,7 +53,7 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
                 "incident": incident.incident_id,
                 "model": name,
                 "state": state.value,
-                "urgency": incident.urgency,
+                "urgency": urgency,
                 "title": incident.title,
                 "started_at": f"{text(incident.started_at, 'UTC')}Z",
                 "seen_at": f"{text(incident.opened_at, 'UTC')}Z",
@@ -61,7 +62,8 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
                 "runbook": model.runbook,
                 "next": f"setpoint incident show {incident.incident_id}",
             }
-            for person in _people(model, incident, state, contacts, now):
+            unanswered = now - since if urgency == "page" and state is IncidentState.OPEN else 0
+            for person in _people(model, contacts, now, unanswered):
                 message = Message.to(person, f"{incident.incident_id}/{turn}/{person.address}", body, now)
                 if put_message(layout, message):
                     written.append(message)
@@ -118,14 +120,12 @@ def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
     return done
 
 
-def _people(model: Model, incident: Incident, state: IncidentState, contacts: Contacts, now: int) -> Iterator[Person]:
+def _people(model: Model, contacts: Contacts, now: int, unanswered: int) -> Iterator[Person]:
     """Yield who is told about an incident of a model; nobody when nobody is on call: it is then in the list alone."""
     owner = model.owner
     if owner is None:
         return
-    is_unanswered = incident.urgency == "page" and state is IncidentState.OPEN
-    is_escalated = is_unanswered and now - incident.opened_at >= owner.escalate_after
-    for name in (owner.on_call, owner.escalate_to if is_escalated else ""):
+    for name in (owner.on_call, owner.escalate_to if unanswered >= owner.escalate_after else ""):
         try:
             if name:
                 yield contacts.on_call(name, now)

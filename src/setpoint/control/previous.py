@@ -16,11 +16,12 @@ from setpoint.core.metric import number
 from setpoint.core.window import Window
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.intervals import difference, mean, wilson
+from setpoint.store.cause_rows import OneCohort
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.version_rows import Together, load_version_rows, sums_before, sums_together, versions_since
 
 Hit = Literal["both", "one", "unclear", "not checked"]
-_FEWEST = 30
+_FEWEST = 20  # the intervals say how little that is
 _HALF = 0.5
 """Of the change in the version that answers: what is as much or more is the same change."""
 
@@ -42,7 +43,7 @@ class Previous:
     said: str
 
 
-def previous_of(evidence: RowEvidence, shift: Shift) -> Previous:
+def previous_of(evidence: RowEvidence, shift: Shift, of: OneCohort | None = None) -> Previous:
     """Return what a change did to the version before the one that answers, held against that one.
 
     Both are hit when the change of the version before leaves 0 out with its 95 % interval, and is at least half of the
@@ -52,12 +53,13 @@ def previous_of(evidence: RowEvidence, shift: Shift) -> Previous:
     Args:
         evidence: A recorded model.
         shift: What changed, and when.
+        of: The cohort in which it did; None for all rows.
     """
     metric, turn = shift.symptom.metric, shift.current.start
     # A copy waits elsewhere, and only requests that were answered are copied: neither tells of waits and failures.
     is_served = metric in {"error_ratio", "latency_seconds"} or LATENCY.fullmatch(metric) is not None
     span = Window(shift.reference.start, shift.current.end)
-    load_version_rows(evidence, shift.symptom.value, span, copies=not is_served)
+    load_version_rows(evidence, shift.symptom.value, span, copies=not is_served, of=of)
     current, previous = _versions(evidence, turn)
     if not previous:
         return Previous("", None, "not checked", "no version before it is known")

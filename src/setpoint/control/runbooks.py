@@ -119,11 +119,19 @@ def _look(
 
 
 def _queried(evidence: RowEvidence, incident: Incident, query: str) -> Mapping[str, object]:
-    """Return the first row of a query over what happened since an incident began."""
+    """Return the first row of a query over what happened since an incident began.
+
+    `predictions_before` are those of a week, until a day before it: when an incident began is known within hours only.
+    """
     times = {**_SINCE, "changes": f"started_at + INTERVAL {DAY} MICROSECOND", "quarantine": "recorded_at"}
     seen = ", ".join(
         f"{table} AS (SELECT * FROM temp.main.{table} WHERE {time} >= {at(incident.started_at)})"
         for table, time in times.items()
+    )
+    until = incident.started_at - DAY
+    seen += (
+        f", predictions_before AS (SELECT * FROM temp.main.predictions WHERE predicted_at < {at(until)}"
+        f" AND predicted_at >= {at(until - 7 * DAY)})"
     )
     found = evidence.connection.execute(f"WITH {seen} SELECT * FROM ({query}) LIMIT 1")  # so that it can only read
     names = [column[0] for column in found.description or []]

@@ -28,10 +28,12 @@ CauseKind = Literal[
     "threshold_changed",
     "outcome_source",
     "outcome_delay",
+    "never_learned",
+    "never_served",
     "traffic_mix",
     "announced",
 ]
-Remedy = Literal["rollback", "hotfix", "ignore", "investigate"]
+Remedy = Literal["rollback", "hotfix", "retrain", "ignore", "investigate"]
 
 # How often a cause of a kind that fits is the cause, to begin with: what is specific goes before what is general.
 PRIORS: Mapping[CauseKind, float] = {
@@ -46,6 +48,8 @@ PRIORS: Mapping[CauseKind, float] = {
     "price": 0.9,
     "retries": 0.9,
     "cache_broken": 0.9,
+    "never_learned": 0.9,
+    "never_served": 0.9,
     "model_version": 0.85,
     "feature_version": 0.85,
     "outcome_source": 0.85,
@@ -69,6 +73,14 @@ _REMEDIES: Mapping[CauseKind, tuple[Remedy, str]] = {
     "provider_model": ("hotfix", "pin the provider's model of before; an older version of ours would call the same"),
     "price": ("investigate", "as much is used as before, at another price: ask whether it is still worth it"),
     "cohort": ("investigate", "only this cohort is hit: look at what is peculiar to it"),
+    "never_learned": (
+        "retrain",
+        "nothing changed, so no rollback helps: train with more rows of it, or decide them apart",
+    ),
+    "never_served": (
+        "investigate",
+        "nothing changed, so no rollback helps: look what the model lacks to tell its rows apart",
+    ),
     "traffic_mix": ("ignore", "other rows came, and each group of them fares as before; look again in 14 days"),
     "outcome_delay": ("ignore", "outcomes come later, not fewer: judge again when they are there"),
     "outcome_source": ("hotfix", "look whether the new source means the same by an outcome; the model may be well"),

@@ -18,7 +18,18 @@ def most_urgent(urgencies: Iterable[Urgency]) -> Urgency:
 
 
 EventKind = Literal[
-    "opened", "finding", "decision", "change", "acked", "mitigated", "resolved", "reviewed", "note", "check", "verdict"
+    "opened",
+    "raised",
+    "finding",
+    "decision",
+    "change",
+    "acked",
+    "mitigated",
+    "resolved",
+    "reviewed",
+    "note",
+    "check",
+    "verdict",
 ]
 
 
@@ -72,7 +83,7 @@ class Incident:
         kind: The kind of the finding that explains the others.
         subject: What that is about.
         title: One sentence.
-        urgency: How soon somebody has to look.
+        urgency: How soon somebody had to look; see `urgency_of`.
         started_at: When it began, microseconds.
         opened_at: When it was seen.
         found_by: What found it: a kind of finding, or a person.
@@ -112,6 +123,19 @@ class IncidentEvent:
     actor: str
     said: str
     key: str = ""
+
+
+def urgency_of(incident: Incident, events: Iterable[IncidentEvent]) -> tuple[Urgency, int]:
+    """Return how soon somebody has to look, and since when: what is found later may be more urgent than what was.
+
+    Args:
+        incident: As it was opened.
+        events: Its timeline.
+    """
+    raised = [event for event in events if event.kind == "raised"]
+    if not raised:
+        return incident.urgency, incident.opened_at
+    return next(one for one in URGENCIES if one == raised[-1].key), raised[-1].at
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def frame(flights: Flights, categories: dict[str, list[str]]) -> Frame:
 def train(flights: Flights) -> Trained:
     """Fit the model that goes live, and measure the bar with one that has not seen the last two months."""
     categories = {name: sorted(flights.table[name].unique()) for name in CATEGORICAL}
-    early = _fit(flights.between("2013-01-01", "2013-05-01").with_outcome, categories)
+    early = fit(flights.between("2013-01-01", "2013-05-01").with_outcome, categories)
     later = flights.between("2013-05-01", LIVE_FROM).with_outcome
     scores = early.predict_proba(frame(later, categories))[:, 1]
     measured = auc(BinaryState.from_rows(later.late.astype("float64"), scores=scores)).value
@@ -133,11 +133,17 @@ def train(flights: Flights) -> Trained:
         at_least=round(measured - MARGIN, 3),
         source=f"fit January to April, scored May and June: auc {measured:.3f}, less a margin of {MARGIN}",
     )
-    final = _fit(flights.between("2013-01-01", LIVE_FROM).with_outcome, categories)
+    final = fit(flights.between("2013-01-01", LIVE_FROM).with_outcome, categories)
     return Trained(final, categories, _importances(final, later, categories), expectation)
 
 
-def _fit(flights: Flights, categories: dict[str, list[str]]) -> HistGradientBoostingClassifier:
+def fit(flights: Flights, categories: dict[str, list[str]]) -> HistGradientBoostingClassifier:
+    """Return the demo's model, fitted to flights with outcomes.
+
+    Args:
+        flights: What it learns from.
+        categories: Values of each categorical feature.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 — the demo's extra
 
     model = HistGradientBoostingClassifier(
@@ -239,7 +245,7 @@ def _replay(layout: Layout, scored: _Scored, *, advance: Callable[[int], object]
     table = scored.flights.table
     keys = cast("list[str]", table["key"].tolist())
     late = table["late"].to_numpy()
-    columns = {name: _values(table[name]) for name in FEATURES}
+    columns = {name: plain(table[name]) for name in FEATURES}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     for done, (at, n, is_outcome) in enumerate(scored.events, start=1):
         clock.set(at)
@@ -263,5 +269,6 @@ def _replay(layout: Layout, scored: _Scored, *, advance: Callable[[int], object]
     clock.save()
 
 
-def _values(column: Frame) -> list[str | float | None]:
+def plain(column: Frame) -> list[str | float | None]:
+    """Return the values of a column; None where one is missing."""
     return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124 — NaN is what differs from itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 from setpoint.core.clock import DAY
@@ -63,6 +63,7 @@ class Coverage:
         predictions: How many they are, before weighting.
         compared: Cohorts and inputs that were compared.
         left_out: Cohorts and inputs that the set's file lacks, or that have too many values.
+        shares: Share of the traffic of each value of a declared cohort, 0 to 1, such as that of `carrier=VX`.
         has_values: Whether production knows what its predictions are worth.
         unknown: Why nothing can be said; empty otherwise.
     """
@@ -72,6 +73,7 @@ class Coverage:
     predictions: int = 0
     compared: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
     has_values: bool = False
     unknown: str = ""
 
@@ -106,19 +108,22 @@ def coverage(production: RowEvidence, evaluated: RowEvidence, window: Window | N
             return Coverage(window=window, unknown="production has no prediction in this window")
         whole = _Whole(total, size, value)
         gaps: list[Gap] = []
+        shares: dict[str, float] = {}
         for n, name in enumerate(named):
             found = _values(production, evaluated, name, n, whole)
             if found is None:
                 lacking.append(name)
             else:
-                gaps += found
+                gaps += [gap for gap in found if gap.set_rows < FEWEST_SET_ROWS]
+                shares |= {gap.name: gap.traffic.value or 0.0 for gap in found if gap.kind == "cohort"}
         for n, name in enumerate(numbers, start=len(named)):
             gaps += _ranges(production, evaluated, name, n, whole)
     finally:
         rows(production.connection, f"DROP TABLE IF EXISTS {_TABLE}")
     gaps.sort(key=lambda one: (-(one.value_share or 0.0), -(one.traffic.value or 0.0), one.name))
     compared = tuple(name for name in dict.fromkeys([*named, *numbers]) if name not in lacking)
-    return Coverage(tuple(gaps), window, count, compared, tuple(dict.fromkeys(lacking)), whole.value is not None)
+    left_out = tuple(dict.fromkeys(lacking))
+    return Coverage(tuple(gaps), window, count, compared, left_out, shares, whole.value is not None)
 
 
 _SUMS = "count(*), sum(weight), sum(weight * weight), sum(weight * value_usd)"
@@ -178,7 +183,7 @@ def _load(production: RowEvidence, window: Window, sources: list[str]) -> None:
 
 
 def _values(production: RowEvidence, evaluated: RowEvidence, name: str, n: int, whole: _Whole) -> list[Gap] | None:
-    """Return the values of a dimension that the set lacks; None when there are too many to be told apart."""
+    """Return the values of a dimension, those too that the set has; None when there are too many to be told apart."""
     found = rows(
         production.connection,
         f"SELECT coalesce(cohort_{n}, '{NO_VALUE}') AS v, {_SUMS} FROM {_TABLE}"
@@ -195,7 +200,6 @@ def _values(production: RowEvidence, evaluated: RowEvidence, name: str, n: int, 
     return [
         whole.gap("cohort" if is_cohort else "value", f"{name}={value}", counts.get(cast("str", value), 0), tuple(sums))
         for value, *sums in found
-        if counts.get(cast("str", value), 0) < FEWEST_SET_ROWS
     ]
 
 

@@ -6,6 +6,7 @@ rows is confirmed on the other, see `stats.slices`; all rows of a unit are in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -246,14 +247,22 @@ def _too_small(coded: CodedExamples, rows: Rows, lacking: Mapping[tuple[Part, st
     for part, sizes in by_part.items():
         inside = rows.inside(part)
         share = float(rows.weights[inside].sum() / rows.weights.sum())
-        found.append(TooSmall(_words(coded.dimensions, part), int(np.count_nonzero(inside)), share, _reason(sizes)))
+        count = int(np.count_nonzero(inside))
+        found.append(TooSmall(_words(coded.dimensions, part), count, share, _reason(sizes, count)))
     return sorted(found, key=lambda small: (-small.rows, small.cohort))
 
 
-def _reason(sizes: Mapping[str, float]) -> str:
-    """Return what a cohort lacks, in words: the first of what it lacks that explains the others."""
+def _reason(sizes: Mapping[str, float], count: int) -> str:
+    """Return what a cohort lacks, in words: the first of what it lacks that explains the others.
+
+    Args:
+        sizes: What it has in its smaller half, by criterion.
+        count: Predictions in it.
+    """
     for criterion, noun in ((ERROR_RATE, "outcome"), (ABSOLUTE, "outcome"), (RECALL, "positive outcome")):
         if criterion in sizes:
             only = "" if criterion != RECALL else "recall: "
-            return f"{only}{counted(np.floor(sizes[criterion]), noun)} in the smaller half, needs {FEWEST_ROWS}"
+            size = float(np.floor(sizes[criterion]))
+            in_all = f", about {math.ceil(count * FEWEST_ROWS / size):,} predictions in all" if size else ""
+            return f"{only}{counted(size, noun)} in the smaller half, needs {FEWEST_ROWS}{in_all}"
     return "calibration: nearly all of its outcomes are the same"

@@ -40,6 +40,10 @@ class TurnRows:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
         event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
         event.prediction_id, event.parent_id, event.key = self._recorder.new_id(), event.root_id, None
+        if not _DRAWN.issuperset(request.details):  # it was asked with the same inputs, from the same source
+            told = request.details
+            event.feature_version, event.source = told.get("feature_version"), told.get("source")
+            event.trace_id, event.run_id = told.get("trace_id"), told.get("run_id")
         if role == "shadow":
             event.assignment_probability = None
         self._recorder.record_event(event)

@@ -9,6 +9,7 @@ from setpoint.answers.causes import why_incident
 from setpoint.control.incidents import find_incident
 from setpoint.control.runbooks import runbook_for, runbooks_of
 from setpoint.project.log import When, open_log
+from setpoint.project.tables import training_rows
 from setpoint.store.layout import Layout
 
 
@@ -25,5 +26,9 @@ def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> An
     """
     layout = Layout.open(store)
     incident, _ = find_incident(layout, incident_id)
-    with open_log(store) as log, log.evidence(incident.models[0], as_of) as evidence:
-        return why_incident(evidence, incident, runbook_for(incident, evidence.model, runbooks_of(layout)))
+    with (
+        open_log(store) as log,
+        log.evidence(incident.models[0], as_of) as evidence,
+        training_rows(evidence) as learned,
+    ):
+        return why_incident(evidence, incident, runbook_for(incident, evidence.model, runbooks_of(layout)), learned)

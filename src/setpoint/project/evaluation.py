@@ -14,6 +14,7 @@ from setpoint.answers.answer import Answer
 from setpoint.answers.evaluation import Evaluated, evaluation
 from setpoint.connect.loading import load_estimator
 from setpoint.core.errors import UsageError
+from setpoint.core.expression import parse
 from setpoint.core.metric import Metric
 from setpoint.core.model import Model, Task
 from setpoint.core.window import Window
@@ -30,6 +31,7 @@ from setpoint.feedback.evaluation import (
 )
 from setpoint.feedback.leaks import Split, split_leaks
 from setpoint.feedback.quality import quality
+from setpoint.feedback.underserved import Search, find_underserved
 from setpoint.project.fitted import Fitted, Floats, word
 from setpoint.project.keeping import ship_if_free
 from setpoint.project.log import When, open_log
@@ -54,9 +56,10 @@ _WEEK = 7 * 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Production:
-    """What a store knows of the model: its declaration, what it had and the set lacks, and how it did."""
+    """What a store knows of the model: its declaration, what it had and the set lacks, how it did, and for whom."""
 
     model: Model | None = None
+    cohorts: Search | None = None
     coverage: Coverage | None = None
     told: Told | None = None
     online: tuple[Online, ...] = ()
@@ -158,6 +161,7 @@ def _judged(files: Files, estimator: str | Path | None, production: _Production)
             metrics=tuple(metrics),
             answered_by=asked,
             model=production.model,
+            cohorts=production.cohorts,
             coverage=production.coverage,
             told=production.told,
             online=production.online,
@@ -184,7 +188,7 @@ def _quality_in_words(files: Files, estimator: str | Path | None, production: _P
 
 def _evaluated_rows(files: Files, model: Model, inputs: tuple[str, ...]) -> RowEvidence:
     """Return the rows to evaluate on as a log, whose views are in the files' connection from then on."""
-    wanted = {"outcome", "ranking", "judge"} if model.task.in_words else {"outcome"}
+    wanted = {"outcome", "ranking", "judge"} if model.task.in_words else {"outcome", "score", "prediction"}
     roles = {role: column for role, column in files.test.mapped.roles.items() if role in wanted}
     test = (files.test.table, files.test.types, Mapped(roles, inputs))
     views = create_views(files.test.connection, test, None, model.timezone)
@@ -242,11 +246,28 @@ def _fitted(files: Files, path: Path) -> Fitted:
 
 def _production(evidence: RowEvidence, files: Files, window: Window | None) -> _Production:
     model = evidence.model
-    inputs = tuple(name for name in evidence.inputs if name in files.test.types)
+    known = dict.fromkeys([*evidence.inputs, *(feature.name for feature in model.features), *_read_by_cohorts(model)])
+    inputs = tuple(name for name in known if name in files.test.types)
     evaluated = _evaluated_rows(files, model, inputs)
     told = next((one for bar in model.expectations if (one := told_offline(bar)) is not None), None)
     span = evidence.span
     online: Sequence[Online] = ()
     if told is not None and span is not None:
         online = measured_online(evidence, told, Window(span.end - PAST_WEEKS * _WEEK, span.end))
-    return _Production(model, coverage(evidence, evaluated, window), told, tuple(online), evidence.as_of, evaluated)
+    is_answered = not model.task.in_words and {"score", "prediction"} & files.test.mapped.roles.keys()
+    served = find_underserved(_by_cohorts(evaluated), None) if is_answered and model.cohorts else None
+    covered = coverage(evidence, evaluated, window)
+    return _Production(model, served, covered, told, tuple(online), evidence.as_of, evaluated)
+
+
+def _by_cohorts(evaluated: RowEvidence) -> RowEvidence:
+    """Return the rows to evaluate on with the inputs that declared cohorts read, so that only those are told apart."""
+    read = _read_by_cohorts(evaluated.model)
+    inputs = {name: column for name, column in evaluated.inputs.items() if name in read}
+    return RowEvidence(evaluated.connection, evaluated.model, inputs, 0, is_joined=True, is_recorded=False)
+
+
+def _read_by_cohorts(model: Model) -> list[str]:
+    """Return the columns that declared cohorts are made from."""
+    columns = [{one.by} if one.by else parse(one.where).columns() for one in model.cohorts]
+    return sorted(name.removeprefix("inputs.") for name in set[str]().union(*columns))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from setpoint.control.guarded import each_of, read, unfed
+from setpoint.control.guarded import read_each, unfed
 from setpoint.control.objectives import unfed_objective
 from setpoint.core.model import Model
 from setpoint.core.rollout import Phase
@@ -50,9 +50,7 @@ def watched(layout: Layout | None, model: Model) -> Watched:
             if said := unfed(evidence, guardrail, now):
                 refused.append(f"guardrail {guardrail.name}: {said}")
             elif guardrail.metric:
-                each = each_of(evidence, guardrail, now)
-                for one in each:
-                    reading = read(evidence, one, now, among=len(each))
+                for one, reading in read_each(evidence, guardrail, now):
                     beyond = f"{one.subject} is beyond its red line already: {reading.said}"
                     doubts += [f"guardrail {guardrail.name}: {beyond}"] if reading.is_crossed else []
     return Watched(tuple(refused), tuple(doubts))

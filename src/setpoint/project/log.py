@@ -13,7 +13,7 @@ from typing import Self, TypeGuard, cast
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.cascade import tune_cascade
-from setpoint.answers.causes import is_operational, why_metric
+from setpoint.answers.causes import is_operational, why_cohort, why_metric
 from setpoint.answers.cohorts import cohorts
 from setpoint.answers.cost import cost
 from setpoint.answers.diff import diff
@@ -32,7 +32,7 @@ from setpoint.core.reference import is_table_file
 from setpoint.core.window import Window
 from setpoint.project.contracts import check_kept, check_table, contract_of
 from setpoint.project.saved_profiles import is_profile_file, saved_reference
-from setpoint.project.tables import reference_rows
+from setpoint.project.tables import reference_rows, training_rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Source, known_at
 from setpoint.store.frozen import read_frozen, with_frozen
@@ -339,6 +339,7 @@ class Log:
         model: str,
         metric: str,
         *,
+        cohort: str = "",
         current: str | Window | None = None,
         reference: str | Window | None = None,
         as_of: When = None,
@@ -349,12 +350,18 @@ class Log:
             model: Its name; an empty text when there is only one.
             metric: Such as `auc`, `rmse`, or the rate of a kind of outcome, `complaint_rate`; of a recorded model
                 also `latency_p95_seconds`, `error_ratio` and the like, of which only causes are told.
+            cohort: Only of one declared cohort of a recorded model, such as `carrier=VX`: all of its predictions, or
+                those of the windows. Says also when nothing changed, and it never was served as well as the rest.
             current: The later window; the last seven days by default.
             reference: The earlier one; the same length just before by default.
             as_of: Answer as if it were this time.
         """
         with self._source.evidence(model, as_of) as evidence:
             now, before = _window(evidence, current), _window(evidence, reference)
+            if cohort:
+                within = now if before is None else Window(before.start, (now or before).end)
+                with training_rows(evidence) as training:
+                    return why_cohort(evidence, metric, cohort, within=within, training=training)
             if evidence.is_recorded and is_operational(metric):
                 return why_metric(evidence, metric, current=now, reference=before)
             return why(evidence, metric, current=now, reference=before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -194,6 +194,18 @@ def _untimed(connection: duckdb.DuckDBPyConnection, time: str) -> list[str]:
         return []
     [(count, total)] = rows(connection, "SELECT count(*) - count(predicted_at), count(*) FROM predictions")
     return [f"{count:,} of {total:,} rows have no time in {time!r}: left out"] if count else []
+
+
+@contextmanager
+def training_rows(evidence: RowEvidence) -> Generator[RowEvidence | None]:
+    """Open the file of rows that a model declares it was trained on; None when it declares none that can be read."""
+    with ExitStack() as opened:
+        found: RowEvidence | None = None
+        with suppress(UsageError):
+            if evidence.model.reference_file:
+                wanted = tuple(evidence.inputs)
+                found = opened.enter_context(table(evidence.model.reference_file, wanted, evidence.model))
+        yield found
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from setpoint.core.errors import UsageError
 from setpoint.core.window import Window
 from setpoint.store.defining import is_nested_type, is_number_type
-from setpoint.store.engines.duck import quoted
+from setpoint.store.engines.duck import literal, quoted
 from setpoint.store.evidence import PREDICTION, SCORE, RowEvidence
 from setpoint.store.matching import examples
 
@@ -27,6 +28,49 @@ class CauseRows:
     numbers: Mapping[str, str]
     names: Mapping[str, str]
     cohorts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OneCohort:
+    """One value of a declared cohort.
+
+    Attributes:
+        cohort: The cohort.
+        value: Its value.
+        column: What `examples` call the cohort.
+    """
+
+    cohort: str
+    value: str
+    column: str
+
+    @property
+    def name(self) -> str:
+        """The cohort in words."""
+        return f"{self.cohort} {self.value}"
+
+    @property
+    def where(self) -> str:
+        """SQL of whether a row is in it."""
+        return f"CAST({self.column} AS VARCHAR) = {literal(self.value)}"
+
+
+def one_cohort(evidence: RowEvidence, cohort: str, value: str) -> OneCohort:
+    """Return one value of a declared cohort.
+
+    Raises:
+        UsageError: No such cohort is declared.
+    """
+    names = [name for name, _ in evidence.matching(None).cohorts]
+    if cohort not in names:
+        msg = f"no cohort is called {cohort!r}"
+        raise UsageError(msg, hint=f"declared: {', '.join(names)}" if names else "declare it under cohorts:")
+    return OneCohort(cohort, value, f"cohort_{names.index(cohort)}")
+
+
+def keep_only(evidence: RowEvidence, of: OneCohort) -> None:
+    """Leave only the rows of a cohort in the table."""
+    evidence.connection.execute(f"DELETE FROM {TABLE} WHERE ({of.where}) IS NOT TRUE")
 
 
 _CALLS = (

