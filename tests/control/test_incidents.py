@@ -373,5 +373,7 @@ def test_what_is_found_later_and_more_urgent_pages_for_an_incident_that_was_a_ti
     assert [one["urgency"] for one in receiver.bodies] == ["ticket", "page"]
     assert list_incidents(found.folder).table("incidents").rows[0][3] == "page"
     assert incident.incident_id in str(receiver.bodies[-1]["next"])
+    checks = [event.said.partition(":")[0] for event in events if event.kind == "check"]
+    assert len(checks) == 2 * len(set(checks)) > 0  # the runbook was run when it opened, and when it was raised
     tick(found.layout, send=send)
     assert len(receiver.bodies) == 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
 from setpoint.core.errors import UsageError
-from setpoint.core.finding import Finding
+from setpoint.core.finding import GUARDRAIL, Finding
 from setpoint.core.incident import (
     URGENCIES,
     Alert,
@@ -19,6 +20,7 @@ from setpoint.core.incident import (
 )
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import Change
+from setpoint.store.findings import read_findings
 from setpoint.store.incidents import add_events, incidents_of, open_incident, silences_of
 from setpoint.store.layout import Layout
 
@@ -136,6 +138,17 @@ def find_incident(layout: Layout, incident_id: str) -> Timeline:
         return found[0]
     msg = f"{'no incident is' if not found else 'several incidents are'} called {incident_id!r}"
     raise UsageError(msg, hint="see `setpoint incident list`")
+
+
+def about_a_metric(layout: Layout, incident: Incident, events: Sequence[IncidentEvent]) -> Incident:
+    """Return an incident as one of the guardrail on a metric that it has met since: that can be recomputed."""
+    told = {event.key for event in events if event.kind == "finding"}
+    if incident.kind == GUARDRAIL:
+        return incident
+    for finding in read_findings(layout, incident.models[0]):
+        if finding.kind == GUARDRAIL and finding.finding_id in told:
+            return replace(incident, kind=GUARDRAIL, subject=finding.subject)
+    return incident
 
 
 def _same(group: Sequence[Alert], known: Iterable[Timeline]) -> Timeline | None:

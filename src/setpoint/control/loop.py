@@ -13,7 +13,7 @@ import duckdb
 from setpoint.control.alerts import alerts_of, unseen
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
-from setpoint.control.incidents import Timeline, update_incidents
+from setpoint.control.incidents import Timeline, about_a_metric, update_incidents
 from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.control.paging import Send, deliver, tell
 from setpoint.control.retraining import Train, failed_retrainings, give_up_lost
@@ -25,7 +25,7 @@ from setpoint.core.clock import DAY
 from setpoint.core.decision import Recorded
 from setpoint.core.errors import SetpointError, StoreBusy
 from setpoint.core.finding import PAUSED_ROLLOUT, Finding
-from setpoint.core.incident import Alert
+from setpoint.core.incident import Alert, urgency_of
 from setpoint.core.model import Model
 from setpoint.core.prices import PriceBook
 from setpoint.core.retraining import FAILED_RETRAINING
@@ -260,10 +260,12 @@ _LATELY = 7 * DAY
 
 
 def _check(layout: Layout, timeline: Timeline, ask: Ask | None, now: int) -> Timeline:
-    """Run the runbook of an incident that was opened just now."""
+    """Run the runbook of an incident that was opened, or became more urgent, just now."""
     incident, events = timeline
-    if incident.opened_at != now or events[-1].state.is_over:
+    _, since = urgency_of(incident, events)
+    if since != now or events[-1].state.is_over:
         return timeline
+    incident = about_a_metric(layout, incident, events)
     runbook = runbook_for(incident, layout.model(incident.models[0]), runbooks_of(layout))
     if runbook is None:
         return timeline

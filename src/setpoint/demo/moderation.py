@@ -21,9 +21,8 @@ from setpoint.connect.notify import send
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, duration_text, moment, parse_time, text
 from setpoint.core.errors import UsageError
-from setpoint.core.incident import Incident, IncidentEvent
+from setpoint.core.incident import Incident, IncidentEvent, urgency_of
 from setpoint.core.metric import counted
-from setpoint.core.verdict import Verdict
 from setpoint.demo.pages import Pages, paged
 from setpoint.demo.posts import Post, load, without_tags
 from setpoint.demo.report import Report, usual_rules
@@ -258,7 +257,8 @@ def _look(layout: Layout, endpoint: Endpoint, replay: Replay, n: int) -> None:
         return
     replay.incident = known[0]
     replay.seen = n if replay.seen is None else replay.seen
-    if replay.why is None or replay.why.verdict is Verdict.UNKNOWN:
+    _, since = urgency_of(*known[0])
+    if replay.why is None or since == layout.clock.now():
         replay.why = explain_incident(layout.root, known[0][0].incident_id)
 
 
@@ -289,7 +289,9 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
     because = [event.said for event in events if event.kind == "verdict" or "not well" in event.said]
     if replay.why is not None:
         because += [replay.why.headline, *replay.why.because[:2]]
-    done = [event.said.partition(": ")[2].partition(":")[0] for event in events if event.kind == "decision"]
+    done = dict.fromkeys(
+        event.said.partition(": ")[2].partition(":")[0] for event in events if event.kind == "decision"
+    )
     return Report(
         MODEL,
         FAULTS[fault],

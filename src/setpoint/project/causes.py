@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.causes import why_incident
-from setpoint.control.incidents import find_incident
+from setpoint.control.incidents import about_a_metric, find_incident
 from setpoint.control.runbooks import runbook_for, runbooks_of
 from setpoint.project.log import When, open_log
 from setpoint.project.tables import training_rows
@@ -25,7 +25,7 @@ def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> An
         UsageError: There is no such incident.
     """
     layout = Layout.open(store)
-    incident, _ = find_incident(layout, incident_id)
+    incident = about_a_metric(layout, *find_incident(layout, incident_id))
     with (
         open_log(store) as log,
         log.evidence(incident.models[0], as_of) as evidence,
