@@ -57,7 +57,7 @@ def test_the_unit_goes_in_and_the_confidence_and_the_cost_come_out(*, is_async: 
         assert select(layout, "outer", rows) == [("v1", "stable", "u", "k", "r", trace, 0.99)]
         assert select(layout, "inner", rows) == [
             ("dear", "stable", "u", "k", "r", trace, 0.99),
-            ("cheap", "stage", "u", None, None, None, 0.6),
+            ("cheap", "stage", "u", None, "r", trace, 0.6),
         ]
         cost = "SELECT sum(cost_nano_usd), count(*) FROM calls"
         assert select(layout, "outer", cost) == [(55, 2)]

@@ -68,7 +68,7 @@ def test_a_new_store_is_well_and_every_line_is_there(layout: Layout) -> None:
     assert answer.headline == "all is well"
     assert list(checks(answer)) == [
         "m: spool", "m: quarantine", "m: drops", "m: summaries",
-        "disk", "clock", "loss window", "versions", "store format",
+        "loop", "disk", "clock", "loss window", "versions", "store format",
     ]  # fmt: skip
     assert set(figures(answer).values()) == {0.0}
     assert checks(answer)["clock"] == ("ok", "a replay that stands at 2026-01-01 00:00 UTC")

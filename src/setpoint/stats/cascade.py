@@ -111,6 +111,12 @@ def won_by(losses: FloatArray, limit: float, before: Sequence[float] = ()) -> tu
         losses: See `broken_by`.
         limit: What is promised.
         before: The same of the pairs before these.
+
+    Example:
+        >>> losses = np.resize([0.0, 0.0, 0.0, 1.0], 40)
+        >>> first = won_by(losses[:20], 0.02)
+        >>> bool(np.allclose(won_by(losses[20:], 0.02, first), won_by(losses, 0.02)))
+        True
     """
     return tuple(float(won[-1]) for won in _each(losses - limit, 1.0 + limit, before)) if len(losses) else (*before,)
 
