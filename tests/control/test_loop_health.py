@@ -145,3 +145,27 @@ def test_doctor_says_when_the_loop_stands_still(tmp_path: Path) -> None:
     assert "it never ran" in doctor(found.folder).text()
     tick(found.layout)
     assert "last tick 0 s ago" in doctor(found.folder).text()
+
+
+@pytest.mark.parametrize("damage", ["log", "declaration", "findings"])
+def test_other_models_are_looked_at_whatever_of_one_is_damaged(tmp_path: Path, damage: str) -> None:
+    found = two_models(tmp_path / "s")
+    tick(found.layout)
+    where = {
+        "log": found.folder / "lake" / "m" / "predictions" / "_delta_log",
+        "declaration": found.folder / "models",
+        "findings": found.folder / "lake" / "m" / "findings" / "_delta_log",
+    }[damage]
+    for path in where.rglob("*.json"):
+        if damage != "declaration" or path.stem == "m":
+            path.write_text("{torn")
+    other = SimulatedService(found.layout, "other", {"v1": Behaviour(0.0)}, requests_per_minute=500, seed=2)
+    found.wait(2 * HOUR)
+    other.serve(2)
+    assert list(tick(found.layout).failing) == ["m"]
+    assert kinds(found) == [("guardrail", ("m",), False), ("guardrail", ("other",), True)]
+    found.wait(HOUR)
+    assert tick(found.layout).shipment is not None
+    assert kinds(found)[-1] == ("failed_checks", ("m",), False)
+    told = setpoint("incident", "list", "--store", str(found.folder), cwd=tmp_path)
+    assert "m cannot be looked at" in told.stdout

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
 
-from setpoint.control.alerts import alerts_of, unseen
+from setpoint.control.alerts import FAILED_CHECKS, alerts_of, unseen
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
 from setpoint.control.incidents import Timeline, about_a_metric, update_incidents
@@ -109,32 +109,29 @@ def tick(
         StoreBusy: Another process runs the loop.
         StoreReadOnly: The store cannot be written.
     """
-    done, begun, wrong = Tick(), time.monotonic(), None
+    done, begun = Tick(), time.monotonic()
     with layout.lease(LEASE):
-        before = last_heartbeat(layout) or Heartbeat()
-        try:
-            done.shipment = ship(layout)
-        except StoreBusy:
-            done.shipment = None
-        done.tightened = [plan for name in layout.models() if (plan := tighten(layout, name))]
-        done.moved = [moved for name in layout.models() if (moved := _move(layout, name))]
+        apart = _Apart(done, last_heartbeat(layout) or Heartbeat(), layout.clock.now())
+        done.shipment = _ship(layout, apart)
+        for name in layout.models():
+            with apart.of(name):
+                done.tightened += [plan] if (plan := tighten(layout, name)) else []
+                done.moved += [moved] if (moved := _move(layout, name)) else []
         now = layout.clock.now()
         book = layout.price_book()
         seen = Seen()
         for name in layout.models():
-            try:
+            with apart.of(name):
                 done.repriced += [(name, one) for one in _reprice(layout, name, book) if one.calls]
                 give_up_lost(layout, name)
                 _sense(layout, layout.model(name), checks, now, done, seen)
-            except Exception as error:  # noqa: BLE001 — the other models are looked at whatever it is
-                wrong = error if not isinstance(error, SetpointError | OSError | duckdb.Error) else wrong
-                known = before.failing.get(name)
-                done.failing[name] = Failing(known.since if known else now, _words(error))
-                seen.alerts += unseen(name, done.failing[name], now)
+        for name, failing in done.failing.items():
+            seen.alerts += unseen(name, failing, now)
         if train is not None:
             for one in retrainings_of(layout):
-                if one.state == "due":
-                    train(one)
+                with apart.of(one.model):
+                    if one.state == "due":
+                        train(one)
         done.incidents = [
             _check(layout, one, ask, now)
             for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now, unseen=done.failing)
@@ -144,9 +141,49 @@ def tick(
             done.delivered = deliver(layout, send, now)
         write_heartbeat(layout, Heartbeat(time.time(), time.monotonic() - begun, done.failing))
         done.unheard = _beat(layout, beat) if beat is not None and not done.failing else ""
-    if wrong is not None:  # a mistake of ours is not hidden, only later
-        raise wrong
+    if apart.mistake is not None:  # not hidden, only told later
+        raise apart.mistake
     return done
+
+
+@dataclass(slots=True)
+class _Apart:
+    """Keeps what goes wrong with one model from the others.
+
+    Attributes:
+        done: Told which models fail.
+        before: Which did at the last tick.
+        now: Microseconds.
+        mistake: What is no fault of data, disk or declaration, but ours.
+    """
+
+    done: Tick
+    before: Heartbeat
+    now: int
+    mistake: Exception | None = None
+
+    @contextmanager
+    def of(self, model: str) -> Generator[None]:
+        """Note what goes wrong in this block, and go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 — the other models are looked at whatever it is
+            if not isinstance(error, SetpointError | OSError | duckdb.Error):
+                self.mistake = error
+            known = self.before.failing.get(model)
+            self.done.failing[model] = Failing(known.since if known else self.now, _words(error))
+
+
+def _ship(layout: Layout, apart: _Apart) -> Shipment | None:
+    """Ship one model after another; None when another process ships."""
+    shipped = Shipment()
+    for name in layout.models():
+        with apart.of(name):
+            try:
+                shipped.add(ship(layout, models=[name]))
+            except StoreBusy:
+                return None
+    return shipped
 
 
 def _beat(layout: Layout, beat: Callable[[str], None]) -> str:
@@ -215,9 +252,14 @@ def look(layout: Layout, *, send: Send | None = None) -> Tick:
     """
     done = Tick()
     with layout.lease(LEASE):
-        done.moved = [moved for name in layout.models() if (moved := _move(layout, name))]
+        apart = _Apart(done, Heartbeat(), layout.clock.now())
+        for name in layout.models():
+            with apart.of(name):
+                done.moved += [moved] if (moved := _move(layout, name)) else []
         if send is not None:
             done.delivered = deliver(layout, send, layout.clock.now())
+    if apart.mistake is not None:
+        raise apart.mistake
     return done
 
 
@@ -265,6 +307,8 @@ def _check(layout: Layout, timeline: Timeline, ask: Ask | None, now: int) -> Tim
     _, since = urgency_of(incident, events)
     if since != now or events[-1].state.is_over:
         return timeline
+    if incident.kind == FAILED_CHECKS:
+        return timeline  # what cannot be looked at cannot be checked
     incident = about_a_metric(layout, incident, events)
     runbook = runbook_for(incident, layout.model(incident.models[0]), runbooks_of(layout))
     if runbook is None:

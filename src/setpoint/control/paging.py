@@ -9,7 +9,7 @@ from dataclasses import replace
 from setpoint.control.incidents import Timeline
 from setpoint.core.clock import MICROS, text
 from setpoint.core.contacts import Contacts, Person
-from setpoint.core.errors import SetpointError, UsageError
+from setpoint.core.errors import SetpointError, StoreError, UsageError
 from setpoint.core.incident import IncidentState, urgency_of
 from setpoint.core.model import Model
 from setpoint.store.layout import Layout
@@ -47,7 +47,10 @@ def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now:
         elif state not in {IncidentState.OPEN, IncidentState.RESOLVED}:
             continue
         for name in incident.models:
-            model = layout.model(name)
+            try:
+                model = layout.model(name)
+            except StoreError:  # who owns it cannot be read: the incident stands in the list
+                continue
             body = {
                 "schema": SCHEMA,
                 "incident": incident.incident_id,

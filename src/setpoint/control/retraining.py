@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,9 +49,10 @@ def give_up_lost(layout: Layout, model: str) -> None:
     """Write of a retraining whose process is gone that it failed."""
     for one in retrainings_of(layout, model):
         if one.state == "running" and not _is_alive(layout, one):
-            said = "its process ended without a word"
+            said = "its process ended without a word: see log.txt in its folder"
             lost = replace(one, state="failed", ended_at=layout.clock.now(), said=said)
-            update_retraining(layout, lost, expected=["running"])
+            with contextlib.suppress(StoreBusy):  # it ended just now, and said what became of it
+                update_retraining(layout, lost, expected=["running"])
 
 
 def _is_alive(layout: Layout, one: Retraining) -> bool:

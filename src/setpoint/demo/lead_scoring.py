@@ -363,7 +363,7 @@ def _unseen(live: _Scored) -> str:
 
 
 def _rules(held_out: _Scored, month: _Scored) -> list[UsualRule]:
-    """Return what the usual rules say of the same rows: what they say as well without the carrier is not about it."""
+    """Return what the usual rules say of the same rows: beside what they say without the carrier."""
     with_it, without = (
         usual_rules(
             before.scores, since.scores,
@@ -379,7 +379,6 @@ def _rules(held_out: _Scored, month: _Scored) -> list[UsualRule]:
             one,
             value=f"{one.value}; without {IGNORED} {other.value}"
             + (", so the season alarms it and not the carrier" if one.alarms and other.alarms else ""),
-            alarms=one.alarms and not other.alarms,
         )
         for one, other in zip(with_it, without, strict=True)
     ]

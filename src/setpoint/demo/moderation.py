@@ -296,7 +296,7 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         MODEL,
         FAULTS[fault],
         "" if fault == "none" else text(first, "UTC"),
-        f"after {replay.seen + 1 - replay.begun} posts ({waited}), without any outcome of theirs"
+        f"after {replay.seen + 1 - replay.begun} posts ({waited}), {_outcomes_then(replay)} of theirs"
         if not is_early
         else "before it began: a false alarm",
         incident.title,
@@ -305,6 +305,13 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         _unseen(replay, scores >= _THRESHOLD),
         rules,
     )
+
+
+def _outcomes_then(replay: Replay) -> str:
+    """Return in words how many outcomes of posts since the fault there were when it was seen."""
+    seen_at = replay.arrived[replay.seen or 0].at
+    came = sum(one.at + _OUTCOME_AFTER <= seen_at for one in replay.arrived[replay.begun :])
+    return f"with {counted(came, 'outcome')}" if came else "without any outcome"
 
 
 def _asked(pages: Sequence[Mapping[str, object]]) -> str:

@@ -59,8 +59,9 @@ class Report:
         """Return the result in one line."""
         if not self.began:
             return f"{self.name}: {self.fault}: {self.decided}"
-        others = "see it too" if any(one.alarms for one in self.rules) else "see nothing"
-        return f"{self.name}: {self.fault}: seen {self.seen or 'not at all'}; {self.decided}; the usual rules {others}"
+        others = " and ".join(one.name for one in self.rules if one.alarms) or "none"
+        seen = f"seen {self.seen or 'not at all'}"
+        return f"{self.name}: {self.fault}: {seen}; {self.decided}; usual rules that alarm: {others}"
 
     def text(self) -> str:
         """Return the report, some lines."""

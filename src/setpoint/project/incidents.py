@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from setpoint.control.alerts import alerts_of
 from setpoint.control.incidents import Timeline, find_incident, move_incident, report_incident
 from setpoint.control.paging import Send, deliver, tell_test
 from setpoint.core.clock import parse_duration, parse_time, text
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import StoreError, UsageError
 from setpoint.core.ids import id_maker
-from setpoint.core.incident import EventKind, Silence
+from setpoint.core.incident import Alert, EventKind, Silence
 from setpoint.store.decisions import decisions_of
 from setpoint.store.findings import open_findings, read_findings
 from setpoint.store.incidents import add_silence, incidents_of, silences_of
@@ -24,11 +25,10 @@ from setpoint.store.messages import Message
 def list_incidents(store: Path) -> Answer:
     """Return what is wrong now."""
     layout = Layout.open(store)
-    alerts = [
-        alert
-        for name in layout.models()
-        for alert in alerts_of(layout.model(name), open_findings(read_findings(layout, name)))
-    ]
+    alerts: list[Alert] = []
+    for name in layout.models():
+        with contextlib.suppress(StoreError):  # one that cannot be looked at is an incident itself
+            alerts += alerts_of(layout.model(name), open_findings(read_findings(layout, name)))
     return incident_list(incidents_of(layout), alerts, silences_of(layout), now=layout.clock.now())
 
 

@@ -16,8 +16,9 @@ from urllib.parse import unquote
 
 import duckdb
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from setpoint.core.errors import StoreError
 from setpoint.core.events import PARTITIONED_BY, TIMESTAMP
 
 SHIP = "ship"
@@ -75,6 +76,9 @@ class LakeTable:
             self.delta: DeltaTable | None = DeltaTable(self.uri)
         except TableNotFoundError:
             self.delta = None
+        except DeltaError as error:
+            msg = f"{path} is damaged: {str(error).splitlines()[0]}"
+            raise StoreError(msg, hint="restore its folder from a backup") from error
         self.columns, self.inputs = ({}, {}) if self.delta is None else _types(self.delta)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -51,11 +51,12 @@ class Shipment:
         self.commits += other.commits
 
 
-def ship(layout: Layout, *, grace_seconds: float = _GRACE_SECONDS) -> Shipment:
+def ship(layout: Layout, *, models: Iterable[str] | None = None, grace_seconds: float = _GRACE_SECONDS) -> Shipment:
     """Ship every sealed segment of the store.
 
     Args:
         layout: The store.
+        models: Only those of these models; None for all.
         grace_seconds: How long a committed segment stays, for readers that could not keep it open.
 
     Raises:
@@ -66,7 +67,7 @@ def ship(layout: Layout, *, grace_seconds: float = _GRACE_SECONDS) -> Shipment:
     with layout.lease(LEASE), writing(layout.root):
         connection = session()
         try:
-            for model in layout.models():
+            for model in layout.models() if models is None else models:
                 for table in TABLES:
                     total.add(_ship_table(connection, layout, model, table, grace_seconds))
         finally:
