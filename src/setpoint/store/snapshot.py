@@ -171,7 +171,7 @@ FROM call_rows AS c LEFT JOIN (
 WHERE c.adjusts IS NULL"""
 
 # Up to so many bytes of files a table is read once: to open them for every query takes longer than most queries do.
-# Half the time of a tick of a small model; at most 50 ms of a question that needs one query.
+# That is half the time of a tick of a small model.
 _HELD_BYTES = 1 << 19
 _BY_PREDICTED_AT = ("predictions", "unkept", "tallies")
 
