@@ -21,18 +21,22 @@ Pieces: TypeAlias = Generator[object, Any, Reply]
 """Yields pieces, and between them what a coroutine waits for; nothing of that where the caller's thread waits."""
 
 
-class Stream(Iterator[str]):
+class _InPieces:
+    """An answer that comes in pieces, however these are waited for."""
+
+    def __init__(self, prediction_id: str, pieces: Pieces) -> None:
+        self.prediction_id = prediction_id
+        self.reply: Reply | None = None
+        self._pieces = pieces
+
+
+class Stream(_InPieces, Iterator[str]):
     """An answer in pieces. Close it, or use it in a `with` block, when you stop before its end.
 
     Attributes:
         prediction_id: Under which it is recorded; outcomes can name it.
         reply: The whole answer; None before its end.
     """
-
-    def __init__(self, prediction_id: str, pieces: Pieces) -> None:
-        self.prediction_id = prediction_id
-        self.reply: Reply | None = None
-        self._pieces = pieces
 
     def __next__(self) -> str:
         """Return the next piece."""
@@ -57,18 +61,13 @@ class Stream(Iterator[str]):
         self.close()
 
 
-class AsyncStream(AsyncIterator[str]):
+class AsyncStream(_InPieces, AsyncIterator[str]):
     """An answer in pieces, for coroutines. Close it, or use it in an `async with`, when you stop before its end.
 
     Attributes:
         prediction_id: Under which it is recorded; outcomes can name it.
         reply: The whole answer; None before its end.
     """
-
-    def __init__(self, prediction_id: str, pieces: Pieces) -> None:
-        self.prediction_id = prediction_id
-        self.reply: Reply | None = None
-        self._pieces = pieces
 
     async def __anext__(self) -> str:
         """Return the next piece."""
