@@ -364,6 +364,7 @@ def test_what_is_found_later_and_more_urgent_pages_for_an_incident_that_was_a_ti
     found = service(tmp_path / "s", receiver, ticket, many)
     tick(found.layout, send=send)
     assert [one["urgency"] for one in receiver.bodies] == ["ticket"]
+    move(found.folder, "0001", "acked", actor="ada")  # of a ticket: what is worse pages all the same
     found.versions["v1"].errors = 0.9
     found.serve(4)
     tick(found.layout, send=send)

@@ -27,6 +27,7 @@ from setpoint.store.layout import Layout
 SETPOINT = "setpoint"
 Timeline = tuple[Incident, list[IncidentEvent]]
 _MOVES: Mapping[EventKind, IncidentState] = {
+    "raised": IncidentState.OPEN,  # who looked at a ticket is paged all the same
     "acked": IncidentState.ACKED,
     "mitigated": IncidentState.MITIGATED,
     "resolved": IncidentState.RESOLVED,
