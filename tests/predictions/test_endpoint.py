@@ -400,7 +400,8 @@ def test_what_is_billed_after_the_timeout_is_a_call_and_counts_for_the_cap(*, is
             raise UpstreamError(kind="closed early", detail="", calls=[call])
         return {"prediction": 1.0, "calls": [call]}
 
-    limits = Limits(timeout_seconds=0.01, usd_per_hour=0.01)
+    # The timeout is v0's too, which has to have a thread by then on whatever machine this is.
+    limits = Limits(timeout_seconds=0.5, usd_per_hour=0.01)
     route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=limits)
     with serving(route, {"v1": slow, "v0": constant(0.0)}) as (endpoint, layout):
 

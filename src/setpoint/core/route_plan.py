@@ -234,7 +234,10 @@ def bucket(salted: Hash, unit: str) -> int:
         (1381, 1381, 8489)
     """
     found = salted.copy()
-    found.update(unit.encode("utf-8", "surrogatepass"))
+    try:
+        found.update(unit.encode())
+    except UnicodeEncodeError:  # to allow what is no text takes longer, for all others too
+        found.update(unit.encode("utf-8", "surrogatepass"))
     return int.from_bytes(found.digest()) % BUCKETS
 
 
@@ -268,7 +271,7 @@ def arm_of(plan: RoutePlan, unit: str) -> Arm:
 
 def shadows_of(plan: RoutePlan, unit: str) -> list[str]:
     """Return the versions that a request is also sent to, in shadow."""
-    return [name for name, salted, count in plan.shadows if bucket(salted, unit) < count]
+    return [name for name, salted, count in plan.shadows if count == BUCKETS or bucket(salted, unit) < count]
 
 
 def _faults(route: Route) -> Iterator[tuple[str, str]]:

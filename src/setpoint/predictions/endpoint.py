@@ -31,6 +31,7 @@ from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import AsyncStream, Stream, Streams
 from setpoint.predictions.turn_rows import TurnRows
 from setpoint.predictions.turns import Attempt, Turns, billed
+from setpoint.predictions.usual import Usual
 from setpoint.predictions.versions import Version, Versions, close, close_async
 from setpoint.store.layout import Layout
 
@@ -90,6 +91,7 @@ class Endpoint:
         self._rows = TurnRows(self.recorder)
         self._copies = Copies(self._versions, self._rows, self.recorder, self.shadows)
         self._ask = self._versions.ask
+        self._usual = Usual(self.recorder, self.router, self._versions, self._turns, self._copies, self._of_one)
         self._batches, self._batches_async = self._both_batches()
         self._streams, self._streams_async = self._both_streams()
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
@@ -106,19 +108,17 @@ class Endpoint:
             Exception: What the version raised, when no other is left to ask.
             UsageError: The version is a coroutine function: use `predict_async`.
         """
-        request = self._request(details)
-        version = request.arm.version
-        failed: BaseException | None = None
-        if request.plan.is_plain and self._turns.is_quiet(version):  # the usual case: no turns to give
-            try:
-                reply = self._ask(request, version, inputs, None)
-            except BaseException as error:  # theirs: it is told to the turns
-                failed = error
-            else:
-                seconds = time.perf_counter() - request.started
-                upstream = reply.upstream_seconds or 0.0
-                return self._told(request, inputs, Attempt(version, reply, None, seconds, upstream, reply.calls))
-        return finished(self._in_turns(request, inputs, at_once(self._ask), failed))
+        reply = self._usual.answer(inputs, details)
+        return finished(self._in_turns(self._request(details), inputs, at_once(self._ask))) if reply is None else reply
+
+    def _of_one(self, request: Request, inputs: Mapping[str, Value], read: Callable[[], Reply]) -> Reply:
+        """Return what the one version that was asked gave, and record it; ask others when reading it raises."""
+        try:
+            reply = read()
+        except BaseException as error:  # theirs: it is told to the turns
+            return finished(self._in_turns(request, inputs, at_once(self._ask), error))
+        seconds, upstream = time.perf_counter() - request.started, reply.upstream_seconds or 0.0
+        return self._told(request, inputs, Attempt(request.arm.version, reply, None, seconds, upstream, reply.calls))
 
     async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""

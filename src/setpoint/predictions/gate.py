@@ -21,6 +21,9 @@ _FIRST_RETRIES = 10.0
 class Gate:
     """What one version is allowed in this process.
 
+    Attributes:
+        failures: Requests in a row that were not answered, up to the last one.
+
     Args:
         clock: Seconds that never go back.
     """
@@ -34,14 +37,9 @@ class Gate:
         self._lock = threading.Lock()
         self._open_until: float | None = None
         self._is_trying = False
-        self._failures = 0
+        self.failures = 0
         self._running = 0
         self._spent: deque[tuple[float, float]] = deque()
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether the last request was answered."""
-        return not self._failures
 
     def enter(self, limits: Limits) -> str:
         """Let a request in, or say why not; who is let in must `leave`.
@@ -52,7 +50,7 @@ class Gate:
         Returns:
             Empty when it is in.
         """
-        if not self._failures and limits.is_uncapped:
+        if not self.failures and limits.is_uncapped:
             return ""  # nothing to count: the usual case takes no lock
         with self._lock:
             if self._open_until is not None:
@@ -81,7 +79,7 @@ class Gate:
             failed: Whether the version could not answer; None when the caller left before that was known.
             usd: What it cost, as far as that is known.
         """
-        if not failed and not self._failures and limits.is_uncapped:
+        if not failed and not self.failures and limits.is_uncapped:
             return
         with self._lock:
             self._running -= limits.concurrent is not None
@@ -91,10 +89,10 @@ class Gate:
             if failed is None:
                 return
             if not failed:
-                self._failures, self._open_until = 0, None
+                self.failures, self._open_until = 0, None
                 return
-            self._failures += 1
-            if limits.breaker_failures and self._failures >= limits.breaker_failures:
+            self.failures += 1
+            if limits.breaker_failures and self.failures >= limits.breaker_failures:
                 self._open_until = self._clock() + limits.breaker_seconds
 
     def spend(self, usd: float) -> None:

@@ -85,7 +85,7 @@ class Recorder:
         self._protection = Protection(declared, is_declared=known is not None)
         self._final = declared.final_kind
         self._contract = None if declared.contract is None else ContractCheck(declared.contract)
-        self._takes_all = self._contract is None and not self._protection.is_needed and self._keep >= 1.0
+        self.takes_rows_as_they_are = self._contract is None and not self._protection.is_needed and self._keep >= 1.0
         self.prices = self.layout.price_book()
 
     def record(
@@ -137,7 +137,7 @@ class Recorder:
 
     def _put(self, event: Prediction) -> None:
         """Hold a prediction against the contract, protect what it may not tell, and queue it."""
-        if self._takes_all and event.text is None:
+        if self.takes_rows_as_they_are and event.text is None:
             self.spool.put(self.model, event)
             return
         row = cast("dict[str, Value]", event.inputs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 log = logging.getLogger("setpoint")
 
@@ -24,8 +24,8 @@ class Shadows:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child: what is queued stays the parent's, and so do its threads."""
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._ready = threading.Semaphore(0)
+        # Written in C: to wake a thread by a semaphore of Python's costs the caller as much as the smallest model.
+        self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
         self._lock = threading.Lock()
@@ -34,19 +34,18 @@ class Shadows:
     @property
     def has_room(self) -> bool:
         """Whether the queue takes more."""
-        return len(self._waiting) < self._limit
+        return self._waiting.qsize() < self._limit
 
     def submit(self, work: Callable[[], None]) -> bool:
         """Queue work; return whether there was room."""
         with self._lock:
             if not self.has_room:
                 return False
-            self._waiting.append(work)
             self._busy += 1
             if len(self._threads) < min(self._workers, self._busy):
                 self._threads.append(threading.Thread(target=self._run, name="setpoint-shadow", daemon=True))
                 self._threads[-1].start()
-        self._ready.release()
+        self._waiting.put(work)
         return True
 
     def wait(self, timeout: float = 10.0) -> bool:
@@ -56,8 +55,7 @@ class Shadows:
 
     def _run(self) -> None:
         while True:
-            self._ready.acquire()
-            work = self._waiting.popleft()
+            work = self._waiting.get()
             try:
                 work()
             except BaseException:  # nobody asked for it: nobody is to fail for it, this thread neither

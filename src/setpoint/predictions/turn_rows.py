@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from setpoint.core.errors import Refused
 from setpoint.core.events import Prediction
-from setpoint.predictions.details import add_details
+from setpoint.predictions.details import RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
@@ -28,10 +28,8 @@ class TurnRows:
         """Record the turn of the version whose answer or error the caller gets."""
         event = self._event(request, inputs, attempt, reply, role)
         event.latency_seconds = reply.latency_seconds
-        if not _DRAWN.issuperset(request.details):
-            add_details(event, request.details)
-            event.unit = request.unit
-            event.latency_seconds += (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
+        if not DRAWN.issuperset(request.details):
+            add_request(event, request.unit, request.details)
         self._recorder.record_event(event)
         if attempt.calls:
             self._record_calls(event, attempt.calls)
@@ -40,7 +38,7 @@ class TurnRows:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
         event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
         event.prediction_id, event.parent_id, event.key = self._recorder.new_id(), event.root_id, None
-        if not _DRAWN.issuperset(request.details):  # it was asked with the same inputs, from the same source
+        if not DRAWN.issuperset(request.details):  # it was asked with the same inputs, from the same source
             told = request.details
             event.feature_version, event.source = told.get("feature_version"), told.get("source")
             event.trace_id, event.run_id = told.get("trace_id"), told.get("run_id")
@@ -90,6 +88,14 @@ class TurnRows:
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 
 
+def add_request(event: Prediction, unit: str | None, details: RequestDetails) -> None:
+    """Add what the caller said of a request to its row, and to its latency what it had waited before."""
+    add_details(event, details)
+    event.unit = unit
+    waited = (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
+    event.latency_seconds = (event.latency_seconds or 0.0) + waited
+
+
 def _kind(error: BaseException) -> str:
     """Return what errors are counted by: what the error calls its kind, else its class."""
     if isinstance(error, Refused):
@@ -98,4 +104,5 @@ def _kind(error: BaseException) -> str:
 
 
 _NOTHING = Reply()
-_DRAWN = {"unit", "key"}  # what an event has already
+DRAWN = {"unit", "key"}
+"""Details of a request that its row has from the start."""

@@ -55,6 +55,9 @@ def billed(attempts: Iterable[Attempt]) -> list[Billed]:
 class Turns:
     """Gives the turns of the requests of one process.
 
+    Attributes:
+        gates: Of each version, whether it may be asked.
+
     Args:
         versions: All that may be asked.
         cost_usd: What calls cost together, as far as that is known.
@@ -67,23 +70,19 @@ class Turns:
         cost_usd: Callable[[Sequence[Billed]], float],
         accept: Callable[[Reply], bool] | None = None,
     ) -> None:
-        self._gates = {name: Gate() for name in versions}
+        self.gates = {name: Gate() for name in versions}
         self._budget = RetryBudget()
         self._cost_usd = cost_usd
         self._accept = accept
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child."""
-        for gate in self._gates.values():
+        for gate in self.gates.values():
             gate.forget_parent()
-
-    def is_quiet(self, version: str) -> bool:
-        """Return whether nothing is known against a version: its last request was answered."""
-        return self._gates[version].is_quiet
 
     def spend(self, version: str, calls: Sequence[Billed]) -> None:
         """Count what a version was billed for after its turn had ended."""
-        self._gates[version].spend(self._cost_usd(calls))
+        self.gates[version].spend(self._cost_usd(calls))
 
     def attempts(self, route: Route, version: str) -> Asking[list[Attempt]]:
         """Ask one version after another until one answers.
@@ -132,7 +131,7 @@ class Turns:
 
     def _turn(self, version: str, limits: Limits) -> Asking[Attempt]:
         """Ask a version, again while that may help."""
-        gate, found = self._gates[version], Attempt(version)
+        gate, found = self.gates[version], Attempt(version)
         for n in range(limits.attempts):
             if n and not self._budget.take():
                 break

@@ -51,6 +51,8 @@ class Versions:
     """All that an endpoint may ask.
 
     Attributes:
+        functions: Those that are functions, by name; the others are endpoints.
+        is_score: Whether plain numbers are scores rather than predictions.
         together: Those that are asked for several rows at once; an endpoint is not, as each row has its own unit.
 
     Args:
@@ -66,13 +68,13 @@ class Versions:
         is_score: bool,
         late: Callable[[str, str, Future[object]], None],
     ) -> None:
-        self._functions = {name: one for name, one in versions.items() if callable(one)}
+        self.functions = {name: one for name, one in versions.items() if callable(one)}
         self._inner = {name: one for name, one in versions.items() if not callable(one)}
         self._threads = {name: Threads() for name in versions}
-        self._is_async = {name: _is_async(one) for name, one in self._functions.items()}
-        self._is_score = is_score
+        self._is_async = {name: _is_async(one) for name, one in self.functions.items()}
+        self.is_score = is_score
         self._late = late
-        self.together = [name for name, one in self._functions.items() if hasattr(one, "predict_many")]
+        self.together = [name for name, one in self.functions.items() if hasattr(one, "predict_many")]
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child."""
@@ -92,13 +94,21 @@ class Versions:
             UsageError: It has to be awaited.
         """
         inputs = _own(inputs)
-        function = self._predict(request, version) if version in self._inner else self._functions[version]
+        function = self._predict(request, version) if version in self._inner else self.functions[version]
         if timeout_seconds is None:
             result = function(inputs)
         else:
             work, late = partial(function, inputs), self._told_late(request, version)
             result = self._threads[version].result(work, timeout_seconds, late)
-        if type(result) in PLAIN and not self._is_score:  # most of them: nothing to look at
+        return self.read(version, result)
+
+    def read(self, version: str, result: object) -> Reply:
+        """Return a version's result as a reply.
+
+        Raises:
+            UsageError: It has to be awaited.
+        """
+        if type(result) in PLAIN and not self.is_score:  # most of them: nothing to look at
             return Reply(result)  # pyright: ignore[reportArgumentType] — one of those
         _refuse_asynchronous(version, result)
         return self._reply(result)
@@ -109,10 +119,10 @@ class Versions:
         if version in self._inner:
             told: object = self._inner[version].predict_async(inputs, **request.passed_on())
         elif self._is_async[version]:
-            told = self._functions[version](inputs)
+            told = self.functions[version](inputs)
             told = _joined(cast("AsyncIterator[object]", told)) if inspect.isasyncgen(told) else told
         else:
-            work = partial(self._functions[version], inputs)
+            work = partial(self.functions[version], inputs)
             return self._reply(await self._in_thread(request, version, work, timeout_seconds))
         return self._reply(await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds))
 
@@ -172,11 +182,11 @@ class Versions:
         return cast("str | Reply", await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
 
     def _in_pieces(self, version: str, inputs: Inputs) -> partial[object]:
-        function = self._functions[version]
+        function = self.functions[version]
         return partial(cast("Callable[[Inputs], object]", getattr(function, "stream", function)), _own(inputs))
 
     def _for_many(self, version: str, rows: Sequence[Inputs]) -> partial[object]:
-        return partial(cast("TakesMany", self._functions[version]).predict_many, [_own(row) for row in rows])
+        return partial(cast("TakesMany", self.functions[version]).predict_many, [_own(row) for row in rows])
 
     def _answers(self, found: object) -> list[Answer]:
         return [one if isinstance(one, Exception) else self._reply(one) for one in cast("Iterable[object]", found)]
@@ -196,7 +206,7 @@ class Versions:
         return partial(self._inner[version].predict, **request.passed_on())
 
     def _reply(self, result: object) -> Reply:
-        return Reply.of(result, is_score=self._is_score)
+        return Reply.of(result, is_score=self.is_score)
 
     def _given(self, given: object) -> object:
         """Return an iterator over pieces as it is, and anything else as a reply."""

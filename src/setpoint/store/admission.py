@@ -230,11 +230,15 @@ class Admission:
 
 
 def _runs(events: list[Item]) -> Iterator[tuple[list[Event], bool]]:
-    """Yield events of one kind, kept or not, that may look alike."""
-    kinds: dict[tuple[type, bool], list[Event]] = {}
+    """Yield events of one kind, kept or not, that may look alike: those of two versions never do."""
+    kinds: dict[tuple[type, bool, tuple[str | None, str | None] | None], list[Event]] = {}
     for _, event, is_kept in events:
-        kinds.setdefault((type(event), is_kept), []).append(event)
-    for (_, is_kept), alike in kinds.items():
+        whose = (event.version, event.role) if type(event) is Prediction else None
+        try:
+            kinds.setdefault((type(event), is_kept, whose), []).append(event)
+        except TypeError:  # an odd version, which is put aside for that
+            kinds.setdefault((type(event), is_kept, None), []).append(event)
+    for (_, is_kept, _), alike in kinds.items():
         for start in range(0, len(alike), RUN_ROWS):
             yield alike[start : start + RUN_ROWS], is_kept
 

@@ -1,0 +1,117 @@
+"""The usual request, written out: one version that is a function answers it, with a plain value.
+
+All of it is said elsewhere too, for requests of every kind: in `Endpoint`, `Versions` and `TurnRows`. But this is what
+services wait for, and a third of their time went into calling those. A test holds the rows of both ways against each
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import NoReturn, cast
+
+from setpoint.core.events import Prediction
+from setpoint.core.route_plan import arm_of
+from setpoint.predictions.copies import Copies
+from setpoint.predictions.details import RequestDetails
+from setpoint.predictions.recorder import Recorder
+from setpoint.predictions.reply import PLAIN, Reply
+from setpoint.predictions.request import Request
+from setpoint.predictions.router import Router
+from setpoint.predictions.rows import is_missing
+from setpoint.predictions.turn_rows import DRAWN, add_request
+from setpoint.predictions.turns import Turns
+from setpoint.predictions.versions import Inputs, Versions
+
+
+class Usual:
+    """Answers requests that are usual.
+
+    Args:
+        recorder: Takes the rows.
+        router: Knows the plan.
+        versions: Who is asked.
+        turns: Knows whether anything stands against one.
+        copies: Sent to versions in shadow.
+        go_on: Told of a request whose version gave anything else, and how to read that: it raises what the version did.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        router: Router,
+        versions: Versions,
+        turns: Turns,
+        copies: Copies,
+        go_on: Callable[[Request, Inputs, Callable[[], Reply]], Reply],
+    ) -> None:
+        self._recorder, self._now, self._plan = recorder, recorder.now, router.plan
+        self._versions, self._functions, self._is_score = versions, versions.functions, versions.is_score
+        self._gates, self._copies, self._go_on = turns.gates, copies, go_on
+
+    def answer(self, inputs: Inputs, details: RequestDetails) -> Reply | None:  # noqa: C901 — written out on purpose
+        """Return the answer to a request, recorded; None when it is not usual, and nobody was asked."""
+        started, plan, recorder = perf_counter(), self._plan(), self._recorder
+        if not plan.is_plain:
+            return None
+        at, unit = self._now(), details.get("unit")
+        name = details.get("prediction_id") or recorder.spool.make_id(at)
+        if unit is not None and type(unit) is not str:
+            unit = None if is_missing(unit) else str(unit)
+        drawn = name if unit is None else unit
+        arm = arm_of(plan, drawn)
+        version = arm.version
+        function = self._functions.get(version)
+        if function is None or self._gates[version].failures:
+            return None
+        result: object = None
+        failed: BaseException | None = None
+        own = inputs
+        try:
+            result = function(own.copy() if type(own) is dict else own)  # pyright: ignore[reportUnknownArgumentType]
+        except BaseException as error:  # theirs: others may be asked
+            failed = error
+        if failed is not None or type(result) not in PLAIN:
+            read = partial(self._versions.read, version, result) if failed is None else partial(_raise, failed)
+            return self._go_on(Request(plan, name, unit, drawn, details, arm, at, started), inputs, read)
+        prediction, score = cast("float | str", result), None
+        if self._is_score and type(prediction) is not str:
+            prediction, score = None, float(prediction)
+        seconds = perf_counter() - started
+        try:
+            event = Prediction(  # of more than 15 keywords Python makes a dictionary first: twice as long in all
+                prediction_id=name,
+                root_id=name,
+                key=details.get("key"),
+                unit=unit,
+                predicted_at=at,
+                recorded_at=at,
+                version=version,
+                endpoint=recorder.endpoint,
+                role=arm.role,
+                assignment_probability=arm.share,
+                inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
+                prediction=prediction,
+                score=score,
+                latency_seconds=seconds,
+                compute_seconds=seconds,
+            )
+            if plan.keeps_all:
+                event.keep_probability = 1.0
+            if not DRAWN.issuperset(details):
+                add_request(event, unit, details)
+            if recorder.takes_rows_as_they_are:
+                recorder.spool.put(recorder.model, event)
+            else:
+                recorder.record_event(event)
+            if plan.has_copies:
+                self._copies.send(Request(plan, name, unit, drawn, details, arm, at, started), inputs, version)
+        except Exception as error:  # the answer is there: what goes wrong beside it is counted
+            recorder.note_failure(error)
+        return Reply(prediction, score, version=version, prediction_id=name, latency_seconds=seconds)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
