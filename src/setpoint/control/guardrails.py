@@ -11,7 +11,7 @@ from setpoint.control.route_plans import publish
 from setpoint.core.clock import text
 from setpoint.core.decision import Decision, Recorded
 from setpoint.core.errors import SetpointError, StoreBusy, UsageError
-from setpoint.core.finding import GUARDRAIL, PAUSED_ROLLOUT, Finding
+from setpoint.core.finding import GUARDRAIL, PAUSED_ROLLOUT, UNOWNED, Finding
 from setpoint.core.guardrail import DISRUPTIVE, Guardrail, GuardrailAction
 from setpoint.core.model import Model
 from setpoint.core.objective import FAST_BURN, SLOW_BURN
@@ -151,7 +151,9 @@ def spoiling(layout: Layout, model: str, findings: Sequence[Finding]) -> list[Fi
     ]
 
 
-_OF_ANSWERS = {GUARDRAIL, FAST_BURN, SLOW_BURN, PAUSED_ROLLOUT, FAILED_RETRAINING, "concept_drift", "cascade_loss"}
+_OF_ANSWERS = {GUARDRAIL, FAST_BURN, SLOW_BURN, PAUSED_ROLLOUT, FAILED_RETRAINING, "concept_drift", "cascade_loss"} | {
+    UNOWNED
+}
 
 
 def _others(guardrail: Guardrail) -> dict[str, str]:
