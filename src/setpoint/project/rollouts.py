@@ -14,7 +14,7 @@ from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
 from setpoint.control.decision import UNOWNED_SHARE
 from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
-from setpoint.control.rollouts import Moved, advance, start
+from setpoint.control.rollouts import Moved, advance, is_watched, start
 from setpoint.control.way_back import no_help
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
@@ -176,7 +176,7 @@ def without_help(layout: Layout | None, declared: Model) -> list[str]:
         return []
     rollout, now = found[-1], layout.clock.now()
     last = events_of(layout, rollout.rollout_id)[-1]
-    if last.phase.is_over and last.phase is not Phase.STABLE:
+    if last.phase.is_over and not is_watched(rollout, last, now):
         return []
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         said = no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at)
