@@ -78,8 +78,6 @@ def start_rollout(
 def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
     """Return what the declared red lines would have done to past requests, and how long a rollout takes.
 
-    Those of a cohort are left out.
-
     Args:
         store: The store's folder.
         model: The model.
@@ -94,10 +92,13 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         rollout = _drafted(layout, evidence, "a candidate", "", now)
         window = Window.parse(over, now=now, zone=declared.timezone)
-        of_all = tuple(line for line in rollout.rules.red_lines if not line.cohort)
-        rollout = replace(rollout, rules=replace(rollout.rules, red_lines=of_all))
         requests = requests_of(
-            evidence, rollout.stable, window, within=rollout.rules.outcome_age, most=_REHEARSED_REQUESTS
+            evidence,
+            rollout.stable,
+            window,
+            within=rollout.rules.outcome_age,
+            most=_REHEARSED_REQUESTS,
+            cohorts={line.of for line in rollout.rules.red_lines if line.cohort},
         )
     ends = rehearse(rollout, requests, runs=runs)
     return rehearsal(rollout, ends, len(requests.asked_at), now=now, zone=declared.timezone)
