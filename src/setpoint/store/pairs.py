@@ -81,7 +81,8 @@ def copy_errors_by_minute(
     found = rows(
         evidence.connection,
         f"SELECT count(*), count(error) FROM {source} AS e WHERE {_is_copy('e', rollout)}"
-        f" AND predicted_at >= {at(since)} AND {is_of_cohort(matching, cohort)} GROUP BY epoch_us(predicted_at) // {60 * MICROS}"
+        f" AND predicted_at >= {at(since)} AND {is_of_cohort(matching, cohort)}"
+        f" GROUP BY epoch_us(predicted_at) // {60 * MICROS}"
         " ORDER BY min(epoch_us(predicted_at))",
     )
     return [(cast("int", row[0]), cast("int", row[1])) for row in found]
