@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from tests.chaos.conftest import Actor
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.rollouts import override
@@ -22,25 +20,9 @@ from setpoint.store.rollouts import Numbers, events_of, evidence_of, last_look
 from setpoint.store.route_file import history, last_plan
 from setpoint.testing import Behaviour
 
-ACTOR = Path(__file__).with_name("rollout_actor.py")
 PLACES = [f"{when} {what}" for what in ("evidence", "event", "plan", "file") for when in ("before", "after")]
 QUICK = replace(RULES, soak=MINUTE // 2, last_soak=MINUTE // 2, steps=(0.1, 0.5))
-Actor = Callable[[str, Path], int]
 Told = tuple[list[tuple[object, ...]], list[tuple[str, str]], list[tuple[str, Numbers]], bytes, list[RoutePlan]]
-
-
-@pytest.fixture(scope="module")
-def actor() -> Iterator[Actor]:
-    with subprocess.Popen([sys.executable, str(ACTOR)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-
-        def move(place: str, folder: Path) -> int:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(f"{place} {folder}\n".encode())
-            process.stdin.flush()
-            return int(process.stdout.readline())
-
-        yield move
 
 
 def story(folder: Path, place: str, *, errors: float, actor: Actor | None = None) -> Told:

@@ -9,9 +9,11 @@ from tests.commands import setpoint
 
 from setpoint.control.causes import causes_of
 from setpoint.core.cause import Cause, CauseKind, ranked
+from setpoint.core.incident import Incident, IncidentEvent, IncidentState
 from setpoint.core.window import Window
 from setpoint.project.causes import explain_incident
 from setpoint.project.incidents import report
+from setpoint.store.incidents import open_incident
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.testing.faults import METRIC_OF, START, Fault, Scenario, record_fault
@@ -67,6 +69,22 @@ def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: P
     said = setpoint("why", "0001", "--store", str(folder), cwd=tmp_path)
     assert said.returncode == 0
     assert "missing up" in said.stdout
+
+
+def test_causes_of_an_incident_over_several_models_are_ranked_over_all_of_them(tmp_path: Path) -> None:
+    layout = Layout.create(tmp_path / "s", replay_now=START)
+    faults: dict[str, Fault] = {"quiet": "none", "hit": "missing up", "too": "missing up"}
+    for model, fault in faults.items():
+        record_fault(layout, Scenario(fault, harmless=True, seed=8), model)
+    models, now = ("quiet", "hit", "too"), layout.clock.now()
+    incident = Incident("0001-quiet", models, "stalled", "", "worse in 3 models", "ticket", now, now, "x")
+    open_incident(layout, incident, [IncidentEvent("0001-quiet", 0, now, "opened", IncidentState.OPEN, "x", "", "")])
+    answer = explain_incident(layout.root, "0001")
+    assert answer.table("causes").rows[0][0] == "missing_up"
+    assert "first in 2 of 3 models: hit, too" in answer.because
+    explained = answer.table("causes").rows[0][2]
+    assert isinstance(explained, float)
+    assert 0.4 < explained < 0.7  # of the quiet one nothing
 
 
 def test_an_incident_without_a_cause_is_unknown(tmp_path: Path) -> None:

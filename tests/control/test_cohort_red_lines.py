@@ -17,7 +17,7 @@ from setpoint.declare.load import load_project
 from setpoint.declare.rollout import told_rollout
 from setpoint.project.plan import plan
 from setpoint.project.rollouts import rehearse_rollout, start_rollout, status_of
-from setpoint.store.rollouts import evidence_of
+from setpoint.store.rollouts import events_of, evidence_of
 from setpoint.testing import Behaviour
 
 CARRIERS = ("UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "VX")
@@ -58,7 +58,43 @@ def test_a_cohort_of_wrong_answers_is_judged_on_its_own(tmp_path: Path) -> None:
     units = rows["wrong_ratio of carrier VX", "v2"][2]
     assert isinstance(units, int)
     assert 150 < units < 350
-    assert rehearse_rollout(service.folder, "m", runs=1).table("rehearsal").rows[-1][0] == "error_ratio"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "line"),
+    [
+        (Behaviour(errors_of={"VX": 0.3}), LINES[1]),
+        (Behaviour(wrong=0.4), RedLine("wrong_ratio", 1.5, cohort="carrier", value="VX")),
+        (Behaviour(), LINES[1]),
+    ],
+)
+def test_in_shadow_a_cohort_is_looked_at_too(tmp_path: Path, candidate: Behaviour, line: RedLine) -> None:
+    declared = cohorted(RedLine("error_ratio", 20.0), line)
+    rules = declared.rollout and replace(declared.rollout, shadow=5 * MINUTE, outcome_age=2 * MINUTE)
+    versions = {"v1": Behaviour(), "v2": candidate}
+    service = Service(tmp_path / "s", replace(declared, rollout=rules), versions, carriers=CARRIERS)
+    service.serve(1, outcomes=True)
+    service.wait(3 * MINUTE)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    for _ in range(5):
+        service.serve(1, outcomes=True)
+        service.look()
+    last = events_of(service.layout, "m/v2/1")[-1]
+    assert last.phase == ("rolled_back" if candidate != Behaviour() else "canary")
+    assert line.name in last.said or candidate == Behaviour()
+
+
+def test_a_rehearsal_makes_a_cohort_worse_and_finds_it(tmp_path: Path) -> None:
+    lines = (RedLine("error_ratio", 3.0), RedLine("error_ratio", 20.0, cohort="carrier", value="VX"))
+    service = Service(tmp_path / "s", cohorted(*lines), {"v1": Behaviour(errors=0.02)}, carriers=CARRIERS)
+    service.serve(9)
+    told = rehearse_rollout(service.folder, "m", runs=5).table("rehearsal")
+    rows = {row[0]: row[2:5] for row in told.rows}  # promoted, rolled back, undecided
+    assert list(rows) == ["no worse", "error_ratio", "error_ratio of carrier VX"]
+    assert rows["error_ratio of carrier VX"][1] == 5
+    assert rows["no worse"][1] == 0
+    assert told.lines[2][0] == "error_ratio of carrier VX x 20"
 
 
 def test_a_cohort_that_never_occurs_is_refused(tmp_path: Path) -> None:

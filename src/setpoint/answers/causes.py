@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import causes_of
 from setpoint.control.previous import previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
-from setpoint.core.cause import Cause
+from setpoint.core.cause import Cause, common
 from setpoint.core.clock import DAY, text
 from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
@@ -81,7 +81,12 @@ def why_cohort(
 
 
 def why_incident(
-    evidence: RowEvidence, incident: Incident, runbook: Runbook | None, training: RowEvidence | None = None
+    evidence: RowEvidence,
+    incident: Incident,
+    runbook: Runbook | None,
+    training: RowEvidence | None = None,
+    *,
+    beside: Mapping[str, Sequence[Cause]] | None = None,
 ) -> Answer:
     """What caused an incident, and what is to be checked first?
 
@@ -90,8 +95,22 @@ def why_incident(
         incident: The incident.
         runbook: The one that is for it; None when there is none.
         training: The rows that the model was trained on; None when nobody knows them.
+        beside: By name the causes of others of its models: then causes are ranked by what they explain on average.
     """
-    metrics = metrics_of(incident, evidence.model)
+    shift, causes, of = incident_causes(evidence, incident, training)
+    first = runbook.checks[0] if runbook is not None and runbook.checks else None
+    notes = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
+    if beside:
+        each = {evidence.model.name: causes, **beside}
+        causes = common(list(each.values()))
+        notes.insert(0, _shared(incident, each, causes))
+    return _answer(evidence, shift, causes, incident.incident_id, notes, of)
+
+
+def incident_causes(
+    evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None
+) -> tuple[Shift | None, list[Cause], OneCohort | None]:
+    """Return what changed in one of the models of an incident, what may have caused it, and the cohort it is about."""
     cohort = cohort_of(incident, evidence.model)
     of = None if cohort is None else one_cohort(evidence, *cohort)
     span = (
@@ -99,9 +118,20 @@ def why_incident(
         if of is not None
         else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
     )
-    first = runbook.checks[0] if runbook is not None and runbook.checks else None
-    check = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
-    return _answer(evidence, *_found(evidence, metrics, span, of, training), incident.incident_id, check, of)
+    return *_found(evidence, metrics_of(incident, evidence.model), span, of, training), of
+
+
+def _shared(incident: Incident, each: Mapping[str, Sequence[Cause]], causes: Sequence[Cause]) -> str:
+    """Return in which models the most likely cause is so by itself, and how many were looked at."""
+    looked = f"{len(each)} of {len(incident.models)} models looked at" if len(each) < len(incident.models) else ""
+    if not causes:
+        return looked or f"no cause in any of {len(each)} models"
+    top = (causes[0].kind, causes[0].subject)
+    firsts = [name for name, found in each.items() if found and (found[0].kind, found[0].subject) == top]
+    where = (
+        f"first in {len(firsts)} of {len(each)} models: {', '.join(firsts)}" if firsts else "first in no single model"
+    )
+    return f"{where}; {looked}" if looked else where
 
 
 def _found(

@@ -230,7 +230,7 @@ def rehearsal(rollout: Rollout, ends: Mapping[str, Sequence[End]], requests: int
     """
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    times = {line.metric: line.times for line in rollout.rules.red_lines}
+    times = {line.name: line.times for line in rollout.rules.red_lines}
     for name, runs in ends.items():
         counts = [sum(one.action == action for one in runs) for action in ("promote", "roll_back", "stay")]
         done = [one for one in runs if one.action != "stay"]

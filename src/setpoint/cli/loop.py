@@ -91,6 +91,8 @@ def _lines(done: Tick) -> Iterator[str]:
     for moved in done.moved:
         if moved.event is not None:
             yield f"{moved.rollout.model}: {moved.rollout.candidate} is {moved.event.phase}: {moved.decision.said}"
+        elif moved.plan is not None:
+            yield f"{moved.plan.model}: route plan {moved.plan.generation} is in force: {moved.plan.reason}"
     for one in done.decided:
         how = "done" if one.is_carried_out else "not done, only recorded"
         yield f"{one.model}: {one.decision.action} ({how}): {one.decision.said}"

@@ -17,6 +17,7 @@ from setpoint.core.finding import (
     INPUT_DRIFT,
     OUTPUT_DRIFT,
     PAUSED_ROLLOUT,
+    UNOWNED,
     VARYING_CONSTANT,
     Finding,
 )
@@ -68,10 +69,15 @@ _SILENCES: Mapping[str, Collection[str]] = {
 
 
 def alerts_of(model: Model, findings: Sequence[Finding]) -> list[Alert]:
-    """Return the alerts of a model from its open findings, oldest first."""
-    found: list[Alert] = []
+    """Return the alerts of a model from its open findings, oldest first.
+
+    That nobody answers for it is one by itself: no change caused it, and it may stay when all else is over.
+    """
+    found = [_alert(model, [one]) for one in findings if one.kind == UNOWNED]
     group: list[Finding] = []
     for finding in sorted(findings, key=lambda one: (one.started_at, one.finding_id)):
+        if finding.kind == UNOWNED:
+            continue
         if group and finding.started_at - group[-1].started_at > TOGETHER:
             found.append(_alert(model, group))
             group = []

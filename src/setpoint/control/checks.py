@@ -22,6 +22,7 @@ from setpoint.control.guardrail_checks import crossed_guardrails
 from setpoint.control.limit_checks import drift_limits
 from setpoint.control.objectives import BURN_CHECKS
 from setpoint.control.outcome_checks import changed_delays, new_outcome_sources, stalled_outcomes
+from setpoint.control.ownership import unowned
 from setpoint.core.clock import DAY, HOUR, MICROS, duration_text, text
 from setpoint.core.events import SCHEDULE
 from setpoint.core.finding import (
@@ -31,6 +32,7 @@ from setpoint.core.finding import (
     GUARDRAIL,
     INPUT_DRIFT,
     OUTPUT_DRIFT,
+    UNOWNED,
     VARYING_CONSTANT,
 )
 from setpoint.core.model import Retention
@@ -265,6 +267,7 @@ CHECKS: dict[str, Check] = {
     CASCADE_LOSS: cascade_loss,
     GUARDRAIL: crossed_guardrails,
     **BURN_CHECKS,
+    UNOWNED: unowned,
 }
 
 

@@ -25,6 +25,8 @@ from setpoint.store.incidents import add_events, incidents_of, open_incident, si
 from setpoint.store.layout import Layout
 
 SETPOINT = "setpoint"
+REPORTED = "reported"
+"""The kind of an incident that a person found, before any check did."""
 Timeline = tuple[Incident, list[IncidentEvent]]
 _MOVES: Mapping[EventKind, IncidentState] = {
     "raised": IncidentState.OPEN,  # who looked at a ticket is paged all the same
@@ -121,7 +123,7 @@ def report_incident(layout: Layout, model: str, said: str, *, actor: str) -> Tim
     """Open an incident that a person found, before any check did."""
     now = layout.clock.now()
     name = _name(model, len(incidents_of(layout)))
-    incident = Incident(name, (model,), "reported", "", said, "ticket", now, now, f"person {actor}")
+    incident = Incident(name, (model,), REPORTED, "", said, "ticket", now, now, f"person {actor}")
     events = [_event([], now, "opened", actor, said, incident_id=name)]
     open_incident(layout, incident, events)
     return incident, events

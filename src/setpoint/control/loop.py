@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ import duckdb
 from setpoint.control.alerts import FAILED_CHECKS, alerts_of, unseen
 from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
-from setpoint.control.incidents import Timeline, about_a_metric, update_incidents
+from setpoint.control.incidents import REPORTED, Timeline, about_a_metric, update_incidents
 from setpoint.control.noticed import Noticed, note, unnoted
 from setpoint.control.paging import Send, deliver, tell
 from setpoint.control.retraining import Train, failed_retrainings, give_up_lost
@@ -25,7 +25,7 @@ from setpoint.core.clock import DAY
 from setpoint.core.decision import Recorded
 from setpoint.core.errors import SetpointError, StoreBusy
 from setpoint.core.finding import PAUSED_ROLLOUT, Finding
-from setpoint.core.incident import Alert, urgency_of
+from setpoint.core.incident import Alert, Incident, IncidentEvent
 from setpoint.core.model import Model
 from setpoint.core.prices import PriceBook
 from setpoint.core.retraining import FAILED_RETRAINING
@@ -132,10 +132,8 @@ def tick(
                 with apart.of(one.model):
                     if one.state == "due":
                         train(one)
-        done.incidents = [
-            _check(layout, one, ask, now)
-            for one in update_incidents(layout, seen.alerts, seen.findings, seen.changes, now, unseen=done.failing)
-        ]
+        done.incidents = update_incidents(layout, seen.alerts, seen.findings, seen.changes, now, unseen=done.failing)
+        _run_checks(layout, apart, ask)
         done.told = tell(layout, incidents_of(layout), layout.contacts(), now)
         if send is not None:
             done.delivered = deliver(layout, send, now)
@@ -301,18 +299,33 @@ def _sense(layout: Layout, model: Model, checks: Mapping[str, Check], now: int, 
 _LATELY = 7 * DAY
 
 
-def _check(layout: Layout, timeline: Timeline, ask: Ask | None, now: int) -> Timeline:
-    """Run the runbook of an incident that was opened, or became more urgent, just now."""
-    incident, events = timeline
-    _, since = urgency_of(incident, events)
-    if since != now or events[-1].state.is_over:
-        return timeline
-    if incident.kind == FAILED_CHECKS:
-        return timeline  # what cannot be looked at cannot be checked
-    incident = about_a_metric(layout, incident, events)
+def _run_checks(layout: Layout, apart: _Apart, ask: Ask | None) -> None:
+    """Run the runbook of each incident that was opened, or became more urgent, and has not had its checks since.
+
+    That is mostly just now; or a crash came between.
+    """
+    told = {incident.incident_id: (incident, events) for incident, events in apart.done.incidents}
+    for incident, events in incidents_of(layout):
+        if events[-1].state.is_over or not _is_unchecked(incident, events):
+            continue
+        with apart.of(incident.models[0]):
+            if checked := _check(layout, (incident, events), ask):
+                told[incident.incident_id] = checked
+    apart.done.incidents = list(told.values())
+
+
+def _is_unchecked(incident: Incident, events: Sequence[IncidentEvent]) -> bool:
+    """Return whether a runbook is to be run; what cannot be looked at cannot be checked, nor what a person saw."""
+    kinds = (event.kind for event in reversed(events))
+    last = next((kind for kind in kinds if kind in {"check", "verdict", "opened", "raised"}), "")
+    return last in {"opened", "raised"} and incident.kind not in {FAILED_CHECKS, REPORTED}
+
+
+def _check(layout: Layout, timeline: Timeline, ask: Ask | None) -> Timeline | None:
+    incident = about_a_metric(layout, *timeline)
     runbook = runbook_for(incident, layout.model(incident.models[0]), runbooks_of(layout))
     if runbook is None:
-        return timeline
+        return None
     return attach_results(layout, timeline, runbook, *run_runbook(layout, incident, runbook, ask))
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from setpoint.control.gathered import gathered_of
 from setpoint.control.judge import Batch
+from setpoint.control.judged import Evidence
 from setpoint.control.rollout_looks import evidence_of_units
 from setpoint.core.clock import MICROS
 from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout, RolloutMetric
@@ -52,7 +53,7 @@ def rehearse(rollout: Rollout, requests: Requests, *, runs: int, seed: int = 0) 
         seed: Of the lots.
 
     Returns:
-        By `no worse` and by the metric of each red line: how each run ended.
+        By `no worse` and by the name of each red line: how each run ended.
     """
     rng = np.random.default_rng(seed)
     found: Ends = {"no worse": []}
@@ -61,7 +62,7 @@ def rehearse(rollout: Rollout, requests: Requests, *, runs: int, seed: int = 0) 
         found["no worse"].append(_run(rollout, requests, requests, place))
         for line in rollout.rules.red_lines:
             worse = made_worse(requests, line, rng)
-            found.setdefault(line.metric, []).append(_run(rollout, requests, worse, place))
+            found.setdefault(line.name, []).append(_run(rollout, requests, worse, place))
     return found
 
 
@@ -72,11 +73,18 @@ def made_worse(requests: Requests, line: RedLine, rng: np.random.Generator) -> R
         return replace(requests, **{metric: getattr(requests, metric) * line.times})
     name = "has_error" if metric == "error_ratio" else "is_wrong"
     values = np.asarray(getattr(requests, name), dtype=np.float64)
-    rate = float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+    is_of = _is_of(requests, line)
+    known = values[is_of & np.isfinite(values)]
+    rate = float(known.mean()) if len(known) else 0.0
     wanted = line.times * rate / (1.0 + (line.times - 1.0) * rate)  # the odds times the red line
     more = (wanted - rate) / (1.0 - rate) if rate < 1.0 else 0.0
-    hit = np.where(np.isnan(values), np.nan, np.maximum(values, rng.random(len(values)) < more))
+    hit = np.where(np.isnan(values), np.nan, np.maximum(values, is_of & (rng.random(len(values)) < more)))
     return replace(requests, **{name: hit > 0.0 if name == "has_error" else hit})
+
+
+def _is_of(requests: Requests, line: RedLine) -> npt.NDArray[np.bool_]:
+    """Return which requests a red line is about."""
+    return requests.of_cohort[line.of] if line.cohort else np.ones(len(requests.asked_at), dtype=np.bool_)
 
 
 def _run(rollout: Rollout, held: Requests, tried: Requests, place: npt.NDArray[np.float64]) -> End:
@@ -134,9 +142,21 @@ def _dealt(
 ) -> tuple[Batch, Batch]:
     """Return what the units of a look are evidence of, dealt out by their lots."""
     shares: Sequence[float] = (0.0, *rollout.rules.steps)
-    where = place[sides[0].unit[chosen]]
-    # Who was the candidate's in the step before stays it for sure, and is no evidence again.
-    parts = [chosen[where >= shares[step + 1]], chosen[(where >= shares[step]) & (where < shares[step + 1])]]
+    held, tried = dict[str, Evidence](), dict[str, Evidence]()
+    for of in dict.fromkeys(line.of for line in rollout.rules.red_lines):
+        lines = [line for line in rollout.rules.red_lines if line.of == of]
+        about = chosen[_is_of(sides[0], lines[0])[chosen]]
+        where = place[sides[0].unit[about]]
+        # Who was the candidate's in the step before stays it for sure, and is no evidence again.
+        parts = [about[where >= shares[step + 1]], about[(where >= shares[step]) & (where < shares[step + 1])]]
+        of_held, of_tried = evidence_of_units(_units(sides, parts), lines)
+        held |= of_held
+        tried |= of_tried
+    return held, tried
+
+
+def _units(sides: tuple[Requests, Requests], parts: list[Places]) -> Units:
+    """Return as units the requests of both sides at their places."""
     names = ("has_error", "latency_seconds", "cost_usd", "is_wrong", "loss_usd")
     values = {
         name: np.concatenate([getattr(side, name)[part] for side, part in zip(sides, parts, strict=True)])
@@ -144,5 +164,4 @@ def _dealt(
     }
     flags = np.repeat((False, True), [len(part) for part in parts])
     once = np.ones(len(flags), dtype=np.int64)
-    units = Units(is_candidate=flags, stratum=once * NEW, requests=once, late=None, **values)
-    return evidence_of_units(units, rollout.rules.red_lines)
+    return Units(is_candidate=flags, stratum=once * NEW, requests=once, late=None, **values)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from setpoint.control.episode import Episode
 from setpoint.core.clock import text
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.retraining import FAILED_RETRAINING, Retraining
+from setpoint.core.rollout import Rollout
 from setpoint.store.layout import Layout
+from setpoint.store.messages import messages_of
 from setpoint.store.retrainings import add_retraining, retrainings_of, update_retraining
+from setpoint.store.rollouts import rollouts_of
 
 Train = Callable[[Retraining], None]
 """Sees to it that a retraining that is due is run, without waiting for it."""
@@ -46,13 +50,43 @@ def lease_of(one: Retraining) -> str:
 
 
 def give_up_lost(layout: Layout, model: str) -> None:
-    """Write of a retraining whose process is gone that it failed."""
+    """Write of a retraining whose process is gone how far it came; that it failed, unless somebody was told of it."""
     for one in retrainings_of(layout, model):
         if one.state == "running" and not _is_alive(layout, one):
             said = "its process ended without a word: see log.txt in its folder"
             lost = replace(one, state="failed", ended_at=layout.clock.now(), said=said)
+            if message_of(one) in {message.message_id for message in messages_of(layout)}:
+                lost = replace(one, state="asked", said="a message is written")
+            elif rollout := _candidate(layout, one):
+                lost = entered(layout, one, rollout)
             with contextlib.suppress(StoreBusy):  # it ended just now, and said what became of it
                 update_retraining(layout, lost, expected=["running"])
+
+
+def _candidate(layout: Layout, one: Retraining) -> Rollout | None:
+    """Return the rollout of the version that a retraining's command has printed; None when none began."""
+    path = folder_of(layout, one) / "printed.txt"
+    printed = path.read_text(errors="replace").split() if path.exists() else []
+    for rollout in rollouts_of(layout, one.model)[-1:]:
+        if rollout.started_at >= one.begun_at and printed[-1:] == [rollout.candidate]:
+            return rollout
+    return None
+
+
+def entered(layout: Layout, one: Retraining, rollout: Rollout) -> Retraining:
+    """Return a retraining whose version is the candidate of a rollout."""
+    said = f"{rollout.candidate} is a candidate in shadow: rollout {rollout.rollout_id}"
+    return replace(one, state="done", version=rollout.candidate, said=said, ended_at=layout.clock.now())
+
+
+def folder_of(layout: Layout, one: Retraining) -> Path:
+    """Return the folder of a retraining: its data set, and what its command said."""
+    return layout.root / "training" / one.retraining_id
+
+
+def message_of(one: Retraining) -> str:
+    """Return the name of the message by which a webhook is asked to train."""
+    return f"retraining/{one.retraining_id}"
 
 
 def _is_alive(layout: Layout, one: Retraining) -> bool:

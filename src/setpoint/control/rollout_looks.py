@@ -119,7 +119,7 @@ def _groups(rules: RolloutRules) -> list[_Group]:
     if rules.ab or any(line.metric in LATE for line in rules.red_lines):
         found[True, ("", "")] = []  # also without a line: how outcomes arrive
     for line in rules.red_lines:
-        found.setdefault((line.metric in LATE, (line.cohort, line.value)), []).append(line)
+        found.setdefault((line.metric in LATE, line.of), []).append(line)
     return [_Group(*key, tuple(lines)) for key, lines in sorted(found.items(), key=lambda one: one[0])]
 
 

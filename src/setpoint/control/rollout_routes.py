@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from setpoint.control.route_plans import publish
@@ -47,6 +48,30 @@ def route_for(rollout: Rollout, events: list[RolloutEvent]) -> Route:
             return replace(before, strategy="single", shares=((other, 1.0),), stable=other, fallback=tuple(more))
         case _:
             return before
+
+
+def after_watch(rollout: Rollout, declared: Route | None, before: Collection[Rollout] = ()) -> Route:
+    """Return what services are to do when the previous version is not kept ready any more: the route as it is declared.
+
+    Args:
+        rollout: One whose candidate has become the stable version.
+        declared: The declared route; None for the one that the rollout began with.
+        before: Rollouts that it came after, while they kept their own previous version ready.
+
+    Example:
+        >>> from setpoint.core.rollout import RolloutRules
+        >>> begun = Route("fallback", (("v1", 1.0),), "v1", fallback=("v0",))
+        >>> after_watch(Rollout("r", "m", "v1", "v2", RolloutRules(), {}, begun, 0), None).fallback
+        ('v0',)
+    """
+    is_one = declared is not None and declared.cascade is None and len(declared.shares) == 1
+    base = declared if declared is not None and is_one else rollout.before
+    kept = {one.stable for one in before if one.stable not in one.before.fallback}
+    named = declared.fallback if declared is not None else [one for one in rollout.others if one not in kept]
+    fallback = tuple(name for name in named if name != rollout.candidate)
+    strategy = base.strategy if fallback or base.strategy != "fallback" else "single"
+    shares = ((rollout.candidate, 1.0),)
+    return replace(base, strategy=strategy, shares=shares, stable=rollout.candidate, fallback=fallback)
 
 
 def enforce(layout: Layout, rollout: Rollout, events: list[RolloutEvent]) -> RoutePlan | None:

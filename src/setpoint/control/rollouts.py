@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from setpoint.control.decision import PERSON, Action, decide
 from setpoint.control.ownership import undeclared
-from setpoint.control.rollout_routes import enforce
+from setpoint.control.rollout_routes import after_watch, enforce, route_for
 from setpoint.control.rollout_sight import see
+from setpoint.control.route_plans import publish
 from setpoint.control.way_back import no_help
+from setpoint.core.clock import duration_text
 from setpoint.core.decision import Decision, Recorded
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.rollout import Phase, Rollout, RolloutEvent, standing
@@ -91,7 +93,7 @@ def advance(layout: Layout, model: str) -> Moved | None:
     events = events_of(layout, rollout.rollout_id)
     repaired = enforce(layout, rollout, events)  # what a crash left undone
     if events[-1].phase.is_over:
-        return None
+        return _retire(layout, found)
     now = layout.clock.now()
     with closing(KeptEvidence(layout, layout.model(model), now, now, None)) as evidence:
         sight = see(layout, evidence, rollout, events, now)
@@ -103,6 +105,33 @@ def advance(layout: Layout, model: str) -> Moved | None:
         _leave(layout, rollout, events, decision, now)
         return Moved(rollout, decision, None, repaired)
     return carry_out(layout, rollout, events, decision, actor=SETPOINT)
+
+
+def _retire(layout: Layout, found: list[Rollout]) -> Moved | None:
+    """Take the previous version out of the route when it was kept ready for as long as declared; None when it was not.
+
+    A route that somebody published since stays. The decision is written first: after a crash the next look goes on.
+    """
+    told = [(one, events_of(layout, one.rollout_id)) for one in found]
+    stable = [(one, events) for one, events in told if events[-1].phase is Phase.STABLE]
+    plan = last_plan(layout, found[-1].model)
+    if plan is None or not stable or plan.route != route_for(*stable[-1]):
+        return None
+    (rollout, events), now = stable[-1], layout.clock.now()
+    if now < events[-1].at + rollout.rules.watch:
+        return None
+    before = [one for one, past in stable[:-1] if rollout.started_at < past[-1].at + one.rules.watch]
+    route = after_watch(rollout, layout.model(rollout.model).route, before)
+    if route == plan.route:
+        return None
+    watched = duration_text(rollout.rules.watch)
+    said = f"{rollout.stable} was kept ready for {watched}: the route is as declared again, with {rollout.candidate}"
+    decision = Decision("retire", "watch", said)
+    with contextlib.suppress(StoreBusy):  # it was written before a crash
+        name = f"{rollout.rollout_id}/{len(events):06d}"
+        record_decision(layout, Recorded(name, rollout.model, rollout.rollout_id, now, decision, is_carried_out=True))
+    plan = publish(layout, plan.model, route, expected_generation=plan.generation, reason=said)
+    return Moved(rollout, decision, None, plan)
 
 
 def _leave(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decision: Decision, now: int) -> None:
@@ -149,7 +178,7 @@ def override(
         msg = f"the rollout of {model} is not paused: it is at {events[-1].phase}"
         raise UsageError(msg, hint=f"see `setpoint rollout status {model}`")
     actor = actor or getpass.getuser()
-    said = f"{actor} says so{f': {reason}' if reason else ''}"
+    said = said_by(actor, reason)
     if action == "roll_back" and (doubt := _no_help(layout, rollout)):
         if must_help:
             msg = f"going back to {rollout.stable} would not help: {doubt}"
@@ -165,6 +194,11 @@ def override(
     return carry_out(layout, rollout, events, decision, actor=actor)
 
 
+def said_by(actor: str, reason: str) -> str:
+    """Return how an event of a rollout begins to say who moved it, and why."""
+    return f"{actor} says so{f': {reason}' if reason else ''}"
+
+
 def _no_help(layout: Layout, rollout: Rollout) -> str:
     now = layout.clock.now()
     with closing(KeptEvidence(layout, layout.model(rollout.model), now, now, None)) as evidence:
@@ -177,8 +211,12 @@ def _watched(layout: Layout, model: str) -> Rollout | None:
     if not found:
         return None
     last = events_of(layout, found[-1].rollout_id)[-1]
-    is_ready = last.phase is Phase.STABLE and layout.clock.now() < last.at + found[-1].rules.watch
-    return found[-1] if is_ready else None
+    return found[-1] if is_watched(found[-1], last, layout.clock.now()) else None
+
+
+def is_watched(rollout: Rollout, last: RolloutEvent, now: int) -> bool:
+    """Return whether the candidate answers everybody by a rollout's last event, and the previous version is kept."""
+    return last.phase is Phase.STABLE and now < last.at + rollout.rules.watch
 
 
 def carry_out(layout: Layout, rollout: Rollout, events: list[RolloutEvent], decision: Decision, *, actor: str) -> Moved:

@@ -14,16 +14,19 @@ import numpy as np
 from setpoint.control.gathered import metric_of
 from setpoint.control.judge import Judge, Judgement, Paired
 from setpoint.control.rollout_looks import SETTLED
-from setpoint.core.rollout import Phase, Rollout, RolloutEvent, RolloutMetric
+from setpoint.core.clock import DAY
+from setpoint.core.rollout import LATE, Phase, RedLine, Rollout, RolloutEvent, RolloutMetric
 from setpoint.core.window import Window
 from setpoint.stats.betting import log_wealth
 from setpoint.stats.intervals import wilson
 from setpoint.stats.special import FloatArray
+from setpoint.store.arms import errors_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.pairs import Pairs, copy_errors_by_minute, pairs_of
 from setpoint.store.rollouts import Look, Numbers, last_look, take
 
+_BEFORE = 7 * DAY
 _PAIRED: tuple[RolloutMetric, ...] = ("cost_usd", "wrong_ratio")
 
 
@@ -38,7 +41,7 @@ def look_at_shadow(
     begun = next(event.at for event in events if event.phase is Phase.SHADOW)
     own = replace(rollout, rollout_id=f"{rollout.rollout_id}/shadow", started_at=begun)
     failing = _failing(evidence, rollout, begun)
-    lines = [line for line in rollout.rules.red_lines if line.metric in _PAIRED and not line.cohort]
+    lines = [line for line in rollout.rules.red_lines if line.metric in _PAIRED]
     metrics = [Paired(metric_of(rollout, line)) for line in lines]
     if not metrics:
         return _said(failing)
@@ -49,20 +52,21 @@ def look_at_shadow(
     if until > before.until:
         number = before.number + 1
         batches: dict[str, Numbers] = {}
-        for name, delay in (("cost_usd", 0), ("wrong_ratio", rollout.rules.outcome_age)):
+        for line in lines:
+            delay = rollout.rules.outcome_age if line.metric in LATE else 0
             window = Window(before.until - delay, until - delay)
-            if name not in {one.name for one in metrics} or window.end <= begun:
+            if window.end <= begun:
                 continue
-            pairs = pairs_of(evidence, rollout, window, starts_at=begun, within=delay or None)
-            held, tried = _known(pairs, name)
-            judge.update({name: held}, {name: tried}, batch=f"{number}")
-            batches[f"{number}/{name}"] = {
-                version: {name: [len(values), float(values.sum()), float(np.square(values).sum())]}
+            pairs = pairs_of(evidence, rollout, window, starts_at=begun, within=delay or None, cohort=line.of)
+            held, tried = _known(pairs, line.metric)
+            judge.update({line.name: held}, {line.name: tried}, batch=f"{number}")
+            batches[f"{number}/{line.name}"] = {
+                version: {line.name: [len(values), float(values.sum()), float(np.square(values).sum())]}
                 for version, values in ((rollout.stable, held), (rollout.candidate, tried))
             }
         take(layout, own, before, Look(number, until, judge.dumps()), batches)
     said = judge.judgement()
-    return said if not failing else replace(said, is_worse=True, worse=(*said.worse, "error_ratio"))
+    return said if not failing else replace(said, is_worse=True, worse=(*said.worse, *failing))
 
 
 def _known(pairs: Pairs, name: str) -> tuple[FloatArray, FloatArray]:
@@ -72,20 +76,32 @@ def _known(pairs: Pairs, name: str) -> tuple[FloatArray, FloatArray]:
     return values[0][known], values[1][known]
 
 
-def _failing(evidence: RowEvidence, rollout: Rollout, since: int) -> bool:
-    """Return whether copies fail more often than the red line lets the stable version's usual errors become."""
-    line = next((one for one in rollout.rules.red_lines if one.name == "error_ratio"), None)
-    before = rollout.usual.get("error_ratio")
-    found = copy_errors_by_minute(evidence, rollout, since)
-    if line is None or before is None or not found:
+def _failing(evidence: RowEvidence, rollout: Rollout, since: int) -> tuple[str, ...]:
+    """Return the red lines by which copies fail more often than the stable version's usual errors may become."""
+    lines = [line for line in rollout.rules.red_lines if line.metric == "error_ratio"]
+    return tuple(line.name for line in lines if _is_failing(evidence, rollout, since, line, len(lines)))
+
+
+def _is_failing(evidence: RowEvidence, rollout: Rollout, since: int, line: RedLine, among: int) -> bool:
+    """Return whether copies are beyond one red line of several, which share the risk."""
+    count, hits = _usual_errors(evidence, rollout, line)
+    found = copy_errors_by_minute(evidence, rollout, since, line.of)
+    if not count or not found:
         return False
-    high = wilson(before.mean * before.rows, before.rows).high or 1.0
+    high = wilson(hits, count).high or 1.0
     limit = min(line.times * high / (1.0 + (line.times - 1.0) * high), 0.99)
-    counts, hits = np.array(found, dtype=np.float64).T
-    wealth = log_wealth(hits, counts, np.full(len(counts), limit), (0.1, 0.3), len(counts))
-    return float(wealth[-1]) >= math.log(1 / rollout.rules.risk)
+    counts, failed = np.array(found, dtype=np.float64).T
+    wealth = log_wealth(failed, counts, np.full(len(counts), limit), (0.1, 0.3), len(counts))
+    return float(wealth[-1]) >= math.log(among / rollout.rules.risk)
 
 
-def _said(failing: bool) -> Judgement:  # noqa: FBT001 — the one thing that is known
-    worse = ("error_ratio",) if failing else ()
-    return Judgement(is_worse=failing, is_fine=False, worse=worse, evidence={}, least_fine=("", 1.0))
+def _usual_errors(evidence: RowEvidence, rollout: Rollout, line: RedLine) -> tuple[float, float]:
+    """Return the stable version's requests of before the rollout, and how many of them failed."""
+    if line.cohort:
+        return errors_of(evidence, rollout.stable, Window(rollout.started_at - _BEFORE, rollout.started_at), line.of)
+    before = rollout.usual.get("error_ratio")
+    return (before.rows, before.mean * before.rows) if before else (0.0, 0.0)
+
+
+def _said(failing: tuple[str, ...]) -> Judgement:
+    return Judgement(is_worse=bool(failing), is_fine=False, worse=failing, evidence={}, least_fine=("", 1.0))

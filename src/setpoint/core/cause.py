@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 CauseKind = Literal[
@@ -138,3 +138,28 @@ class Cause:
 def ranked(causes: Iterable[Cause]) -> list[Cause]:
     """Return causes, the most likely first."""
     return sorted(causes, key=lambda cause: (-cause.score, cause.kind, cause.subject))
+
+
+def common(found: Sequence[Sequence[Cause]]) -> list[Cause]:
+    """Return the causes of several models that one thing happened to, by what each explains on average.
+
+    Args:
+        found: The causes of each model; what is none of a model's explains nothing there.
+
+    Example:
+        >>> price = Cause("price", "small", 0.8, 0, 1.0, "")
+        >>> prompt = Cause("prompt", "p2", 0.9, 0, 1.0, "")
+        >>> [(one.kind, round(one.explained or 0.0, 2)) for one in common([[prompt, price], [price]])]
+        [('price', 0.8), ('prompt', 0.45)]
+    """
+    each: dict[tuple[str, str], list[Cause]] = {}
+    for causes in found:
+        for cause in causes:
+            each.setdefault((cause.kind, cause.subject), []).append(cause)
+    told: list[Cause] = []
+    for same in each.values():
+        shares = [UNCHECKED if one.explained is None else one.explained for one in same]
+        is_unchecked = len(same) == len(found) and all(one.explained is None for one in same)
+        share = None if is_unchecked else sum(shares) / len(found)
+        told.append(replace(same[0], explained=share, recency=sum(one.recency for one in same) / len(same)))
+    return ranked(told)

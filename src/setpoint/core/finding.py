@@ -24,6 +24,8 @@ PAUSED_ROLLOUT = "paused_rollout"
 """The kind that says that a rollout waits, and not because a person said so."""
 GUARDRAIL = "guardrail"
 """The kind that says that what a guardrail measures is beyond its red line."""
+UNOWNED = "unowned"
+"""The kind that says that nobody answers for a model that is recorded: about people, not about its rows."""
 MOVED = frozenset({INPUT_DRIFT, GROSS_DRIFT, COHORT_DRIFT, VARYING_CONSTANT})
 """The kinds that say that the model's inputs or answers moved: a change is told by one of them."""
 State = Literal["open", "closed"]

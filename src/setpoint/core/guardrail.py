@@ -8,15 +8,15 @@ from typing import Literal, Self
 
 from setpoint.core.clock import HOUR
 from setpoint.core.errors import DeclarationError
-from setpoint.core.finding import DRIFT_LIMIT, MOVED, OUTPUT_DRIFT, VARYING_CONSTANT
+from setpoint.core.finding import DRIFT_LIMIT, MOVED, OUTPUT_DRIFT, UNOWNED, VARYING_CONSTANT
 from setpoint.core.metric import QUALITY_METRICS
 from setpoint.core.rollout import Mode
 
 GuardrailAction = Literal["roll_back", "pause", "fall_back", "retrain", "freeze_training", "webhook", "page", "ticket"]
 DISRUPTIVE: frozenset[GuardrailAction] = frozenset({"roll_back", "pause", "fall_back", "retrain", "page"})
 """What disturbs people or traffic."""
-SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMIT}
-"""Findings of drift that need not be harm: they are worth a ticket, and nothing more."""
+SUBTLE = (MOVED - {"gross_drift", VARYING_CONSTANT}) | {OUTPUT_DRIFT, DRIFT_LIMIT, UNOWNED}
+"""Findings that need not be harm, such as subtle drift: they are worth a ticket, and nothing more."""
 LATENCY = re.compile(r"latency_p(\d\d)_seconds")
 COUNTED_METRICS = ("error_ratio", "violation_ratio")
 FLAGGED = "flagged_ratio"

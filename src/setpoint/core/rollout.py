@@ -83,6 +83,11 @@ class RedLine:
         """What reports call what it is on."""
         return f"{self.metric} of {self.cohort} {self.value}" if self.cohort else self.metric
 
+    @property
+    def of(self) -> tuple[str, str]:
+        """The cohort and its value; both empty of all requests."""
+        return self.cohort, self.value
+
     def __post_init__(self) -> None:
         """Refuse a line that a version as good as the stable one is beyond.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
-from setpoint.answers.causes import why_incident
+from setpoint.answers.causes import incident_causes, why_incident
 from setpoint.control.incidents import about_a_metric, find_incident
 from setpoint.control.runbooks import runbook_for, runbooks_of
+from setpoint.core.cause import Cause
 from setpoint.project.log import When, open_log
 from setpoint.project.tables import training_rows
 from setpoint.store.layout import Layout
+
+_MOST_MODELS = 8
+"""Of an incident of more models the first ones are looked at."""
 
 
 def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> Answer:
@@ -31,4 +35,9 @@ def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> An
         log.evidence(incident.models[0], as_of) as evidence,
         training_rows(evidence) as learned,
     ):
-        return why_incident(evidence, incident, runbook_for(incident, evidence.model, runbooks_of(layout)), learned)
+        beside: dict[str, list[Cause]] = {}
+        for name in incident.models[1:_MOST_MODELS]:
+            with log.evidence(name, as_of) as other, training_rows(other) as rows:
+                _, beside[name], _ = incident_causes(other, incident, rows)
+        runbook = runbook_for(incident, evidence.model, runbooks_of(layout))
+        return why_incident(evidence, incident, runbook, learned, beside=beside)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from setpoint.control.guarded import read_each, unfed
 from setpoint.control.objectives import unfed_objective
+from setpoint.control.rollouts import is_watched
 from setpoint.core.model import Model
-from setpoint.core.rollout import Phase
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of, rollouts_of
@@ -59,7 +59,7 @@ def watched(layout: Layout | None, model: Model) -> Watched:
 def _without_way_back(layout: Layout, model: Model) -> list[str]:
     found = rollouts_of(layout, model.name)
     last = events_of(layout, found[-1].rollout_id)[-1] if found else None
-    if last is not None and (not last.phase.is_over or last.phase is Phase.STABLE):
+    if last is not None and (not last.phase.is_over or is_watched(found[-1], last, layout.clock.now())):
         return []
     fallback = model.route.fallback if model.route else ()
     instead = f"fall_back (to {fallback[0]})" if fallback else "page"

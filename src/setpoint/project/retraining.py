@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.control.retraining import Train, begin, lease_of
+from setpoint.control.retraining import Train, begin, entered, folder_of, lease_of, message_of
 from setpoint.core.clock import MICROS, duration_text, text
 from setpoint.core.errors import NotTrained, SetpointError, StoreBusy, UsageError
 from setpoint.core.metric import counted
@@ -43,7 +43,7 @@ def training(store: Path) -> Train:
     """Return what starts retrainings that are due, each in a process of its own that lives on without this one."""
 
     def train(one: Retraining) -> None:
-        log = Layout.open(store).root / "training" / one.retraining_id / "log.txt"
+        log = folder_of(Layout.open(store), one) / "log.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "setpoint", "retrain", "run", one.retraining_id, "--store", str(store)]
         with log.open("ab") as file:
@@ -137,7 +137,7 @@ def _trained(layout: Layout, one: Retraining) -> Retraining:
     if rules is None:
         msg = f"nobody declares any more how {model.name} is trained"
         raise UsageError(msg, hint="declare retraining: {command: python train.py}")
-    folder = layout.root / "training" / one.retraining_id
+    folder = folder_of(layout, one)
     ship_if_free(layout.root)
     built = build(layout, one.model, folder / "examples.parquet", over=rules.over)
     if not built.selection.kept:
@@ -171,7 +171,7 @@ def _asked(layout: Layout, one: Retraining, rules: RetrainingRules, built: Built
         "examples": built.selection.kept,
         "next": f"setpoint retrain done {one.retraining_id} VERSION",
     }
-    put_message(layout, Message.to(person, f"retraining/{one.retraining_id}", body, now))
+    put_message(layout, Message.to(person, message_of(one), body, now))
     return replace(one, state="asked", said=f"{person.name} is told")
 
 
@@ -216,7 +216,7 @@ def _entered(layout: Layout, one: Retraining, version: str) -> Retraining:
     shadow = model.retraining.shadow if model.retraining else 0
     try:
         rollout, _ = start_rollout(layout.root, one.model, version, actor=one.actor, least_shadow=shadow)
-        said = f"{version} is a candidate in shadow: rollout {rollout.rollout_id}"
+        return entered(layout, one, rollout)
     except (StoreBusy, UsageError) as error:
         said = f"{version} is trained, and no candidate yet: {error.message}"
     return replace(one, state="done", version=version, said=said, ended_at=layout.clock.now())

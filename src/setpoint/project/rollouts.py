@@ -14,7 +14,7 @@ from setpoint.answers.rollout import explain_rollout, rehearsal, rollout_status
 from setpoint.control.decision import UNOWNED_SHARE
 from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
-from setpoint.control.rollouts import Moved, advance, start
+from setpoint.control.rollouts import Moved, advance, is_watched, start
 from setpoint.control.way_back import no_help
 from setpoint.core.clock import DAY
 from setpoint.core.errors import StoreBusy, UsageError
@@ -78,8 +78,6 @@ def start_rollout(
 def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
     """Return what the declared red lines would have done to past requests, and how long a rollout takes.
 
-    Those of a cohort are left out.
-
     Args:
         store: The store's folder.
         model: The model.
@@ -94,10 +92,13 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         rollout = _drafted(layout, evidence, "a candidate", "", now)
         window = Window.parse(over, now=now, zone=declared.timezone)
-        of_all = tuple(line for line in rollout.rules.red_lines if not line.cohort)
-        rollout = replace(rollout, rules=replace(rollout.rules, red_lines=of_all))
         requests = requests_of(
-            evidence, rollout.stable, window, within=rollout.rules.outcome_age, most=_REHEARSED_REQUESTS
+            evidence,
+            rollout.stable,
+            window,
+            within=rollout.rules.outcome_age,
+            most=_REHEARSED_REQUESTS,
+            cohorts={line.of for line in rollout.rules.red_lines if line.cohort},
         )
     ends = rehearse(rollout, requests, runs=runs)
     return rehearsal(rollout, ends, len(requests.asked_at), now=now, zone=declared.timezone)
@@ -176,7 +177,7 @@ def without_help(layout: Layout | None, declared: Model) -> list[str]:
         return []
     rollout, now = found[-1], layout.clock.now()
     last = events_of(layout, rollout.rollout_id)[-1]
-    if last.phase.is_over and last.phase is not Phase.STABLE:
+    if last.phase.is_over and not is_watched(rollout, last, now):
         return []
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         said = no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at)

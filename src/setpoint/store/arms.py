@@ -8,7 +8,8 @@ units are a stratum of their own, apart from those that were never seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Self, cast
 
 import numpy as np
@@ -21,6 +22,8 @@ from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import Matching, examples
 
+OneCohort = tuple[str, str]
+"""A declared cohort and its value; of all requests when both are empty."""
 NEW = -1
 """The stratum of units that were never seen before their step."""
 
@@ -96,6 +99,7 @@ class Requests:
         cost_usd: NaN when unknown.
         is_wrong: 1 or 0; NaN while no outcome is known.
         loss_usd: NaN while no outcome says.
+        of_cohort: By cohort and value, of those that were asked for: whether it is of it.
     """
 
     asked_at: npt.NDArray[np.int64]
@@ -106,9 +110,18 @@ class Requests:
     cost_usd: npt.NDArray[np.float64]
     is_wrong: npt.NDArray[np.float64]
     loss_usd: npt.NDArray[np.float64]
+    of_cohort: Mapping[OneCohort, npt.NDArray[np.bool_]] = field(default_factory=dict[OneCohort, npt.NDArray[np.bool_]])
 
 
-def requests_of(evidence: RowEvidence, version: str, window: Window, *, within: int, most: int) -> Requests:
+def requests_of(
+    evidence: RowEvidence,
+    version: str,
+    window: Window,
+    *,
+    within: int,
+    most: int,
+    cohorts: Collection[OneCohort] = (),
+) -> Requests:
     """Return the requests of a version in a window, the latest ones of at most so many.
 
     Args:
@@ -117,23 +130,29 @@ def requests_of(evidence: RowEvidence, version: str, window: Window, *, within: 
         window: When.
         within: Of outcomes only those that were learned so soon after their prediction.
         most: How many at most.
+        cohorts: Declared cohorts and their values, of which it is to be told which requests are of them.
     """
-    source = examples(replace(evidence.matching(window), within=within))
+    matching = replace(evidence.matching(window), within=within)
+    told = "".join(f", CAST({is_of_cohort(matching, one)} AS DOUBLE) AS of_{n}" for n, one in enumerate(cohorts))
+    source = examples(matching)
     found = evidence.connection.execute(
         "SELECT * FROM (SELECT epoch_us(predicted_at) AS asked_at,"
         " dense_rank() OVER (ORDER BY coalesce(unit, root_id)) - 1 AS unit,"
         " CAST(error IS NOT NULL AS DOUBLE) AS has_error,"
         " CASE WHEN error IS NULL THEN latency_seconds END AS latency_seconds, cost_usd, 1.0 - is_success AS is_wrong,"
-        f" {_OF_A_REQUEST['loss_usd']} AS loss_usd FROM ({source}) WHERE is_root AND version = {literal(version)}"
+        f" {_OF_A_REQUEST['loss_usd']} AS loss_usd{told} FROM ({source}) AS e"
+        f" WHERE is_root AND version = {literal(version)}"
         f" ORDER BY asked_at DESC LIMIT {most}) ORDER BY asked_at"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items()}
     unit = columns.pop("unit").astype(np.int64)
+    of_cohort = {one: columns.pop(f"of_{n}") > 0 for n, one in enumerate(cohorts)}
     return Requests(
         asked_at=columns.pop("asked_at").astype(np.int64),
         unit=unit,
         unit_count=int(unit.max()) + 1 if len(unit) else 0,
         has_error=columns.pop("has_error") > 0,
+        of_cohort=of_cohort,
         **columns,
     )
 
@@ -145,7 +164,7 @@ def units_of(
     window: Window,
     *,
     within: int | None = None,
-    cohort: tuple[str, str] = ("", ""),
+    cohort: OneCohort = ("", ""),
 ) -> Units:
     """Return the units whose first request of a step, as far as it counts, lies in a window; see `draw`.
 
@@ -184,7 +203,7 @@ def units_of(
         " LEFT JOIN earlier AS b ON b.unit = f.unit"
         f" WHERE {is_drawn('e', rollout)} AND {step_of('e', rollout)} = {step}"
         f" AND epoch_us(e.predicted_at) >= f.first_at AND epoch_us(e.predicted_at) < {until}"
-        f" AND NOT coalesce(b.was_candidate, false){_of_cohort(matching, *cohort)}"
+        f" AND NOT coalesce(b.was_candidate, false) AND {is_of_cohort(matching, cohort)}"
         " GROUP BY f.unit ORDER BY any_value(f.first_at), any_value(coalesce(e.unit, e.root_id))"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items() if name != "version"}
@@ -207,17 +226,29 @@ def units_of(
     )
 
 
-def _of_cohort(matching: Matching, name: str, value: str) -> str:
+def is_of_cohort(matching: Matching, cohort: OneCohort, example: str = "e") -> str:
+    """Return SQL that tells whether an example is of a cohort."""
+    name, value = cohort
     if not name:
-        return ""
+        return "true"
     place = [declared for declared, _ in matching.cohorts].index(name)
-    return f" AND CAST(e.cohort_{place} AS VARCHAR) = {literal(value)}"
+    return f"CAST({example}.cohort_{place} AS VARCHAR) IS NOT DISTINCT FROM {literal(value)}"
 
 
 def occurs(evidence: RowEvidence, cohort: str, value: str) -> bool:
     """Return whether any request was ever of a declared cohort's value."""
     is_it = f"CAST({dict(evidence.matching(None).cohorts)[cohort]} AS VARCHAR) = {literal(value)}"
     return bool(rows(evidence.connection, f"SELECT 1 FROM predictions AS p WHERE {is_it} LIMIT 1"))
+
+
+def errors_of(evidence: RowEvidence, version: str, window: Window, cohort: OneCohort) -> tuple[int, int]:
+    """Return how many requests of a cohort a version had in a window, and how many of them failed."""
+    matching = evidence.matching(window)
+    source = f"({examples(matching)}) AS e WHERE is_root AND version = {literal(version)}"
+    found = rows(
+        evidence.connection, f"SELECT count(*), count(error) FROM {source} AND {is_of_cohort(matching, cohort)}"
+    )
+    return cast("tuple[int, int]", found[0])
 
 
 def values_known(evidence: RowEvidence, version: str, window: Window, value: BusinessValue) -> int:

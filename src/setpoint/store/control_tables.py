@@ -61,6 +61,13 @@ LOOKS = sa.Table(
     sa.Column("until", sa.BigInteger, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
 )
+BEGUN = sa.Table(
+    "begun_decisions",
+    METADATA,
+    sa.Column("decision_id", sa.String, primary_key=True),
+    sa.Column("model", sa.String, nullable=False, index=True),
+    sa.Column("decision", sa.LargeBinary, nullable=False),
+)
 DECISIONS = sa.Table(
     "decisions",
     METADATA,

@@ -1,4 +1,7 @@
-"""Every decision that was made, with its evidence: written once, never changed."""
+"""Every decision that was made, with its evidence: written once, never changed.
+
+One that is carried out outside of this database is written as begun before, so that after a crash somebody knows of it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,39 @@ import msgspec
 import sqlalchemy as sa
 
 from setpoint.core.decision import Decision, Recorded
-from setpoint.store.control_tables import DECISIONS, as_noun, deciding, reading
+from setpoint.store.control_tables import BEGUN, DECISIONS, as_noun, deciding, reading
 from setpoint.store.layout import Layout
 
 
+def begin_decision(layout: Layout, one: Recorded) -> None:
+    """Write that a decision is about to be carried out: it stays begun until it is recorded.
+
+    Raises:
+        StoreBusy: One of this name is begun.
+    """
+    with deciding(layout) as connection:
+        values = {"decision_id": one.decision_id, "model": one.model, "decision": msgspec.json.encode(one)}
+        connection.execute(sa.insert(BEGUN).values(**values))
+
+
+def begun_decisions(layout: Layout, model: str) -> list[Recorded]:
+    """Return what was begun of a model and never recorded: a crash came between."""
+    query = sa.select(BEGUN.c["decision"]).where(BEGUN.c["model"] == model).order_by(BEGUN.c["decision_id"])
+    with reading(layout) as connection:
+        if connection is None:
+            return []
+        return [msgspec.json.decode(row[0], type=Recorded) for row in connection.execute(query)]
+
+
 def record_decision(layout: Layout, one: Recorded) -> None:
-    """Write a decision.
+    """Write a decision, which is not begun any more.
 
     Raises:
         StoreBusy: One of this name is there.
     """
     with deciding(layout) as connection:
         write_decision(connection, one)
+        connection.execute(sa.delete(BEGUN).where(BEGUN.c["decision_id"] == one.decision_id))
 
 
 def write_decision(connection: sa.Connection, one: Recorded) -> None:

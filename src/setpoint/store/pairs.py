@@ -11,6 +11,7 @@ import numpy.typing as npt
 from setpoint.core.clock import MICROS
 from setpoint.core.rollout import Rollout
 from setpoint.core.window import Window
+from setpoint.store.arms import OneCohort, is_of_cohort
 from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import examples
@@ -30,7 +31,13 @@ class Pairs:
 
 
 def pairs_of(
-    evidence: RowEvidence, rollout: Rollout, window: Window, *, starts_at: int, within: int | None = None
+    evidence: RowEvidence,
+    rollout: Rollout,
+    window: Window,
+    *,
+    starts_at: int,
+    within: int | None = None,
+    cohort: OneCohort = ("", ""),
 ) -> Pairs:
     """Return the pairs of units whose first copied request lies in a window.
 
@@ -40,8 +47,10 @@ def pairs_of(
         window: When.
         starts_at: Since when requests are copied to the candidate.
         within: Of outcomes only those that were learned so soon after their prediction; None for all.
+        cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
-    source = examples(replace(evidence.matching(window), within=within))
+    matching = replace(evidence.matching(window), within=within)
+    source = examples(matching)
     found = evidence.connection.execute(
         f"WITH e AS ({source}), firsts AS (SELECT coalesce(unit, root_id) AS unit, min(predicted_at) AS first_at"
         f" FROM predictions WHERE {_is_copy('predictions', rollout)} AND predicted_at >= {at(starts_at)} GROUP BY 1)"
@@ -50,6 +59,7 @@ def pairs_of(
         " FROM e AS s JOIN e AS r ON r.prediction_id = s.root_id"
         " JOIN firsts AS f ON f.unit = coalesce(s.unit, s.root_id) AND f.first_at = s.predicted_at"
         f" WHERE {_is_copy('s', rollout)} AND r.version = {literal(rollout.stable)} AND s.error IS NULL"
+        f" AND {is_of_cohort(matching, cohort, 'r')}"
         " ORDER BY s.predicted_at, s.prediction_id"
     ).fetchnumpy()
     columns = {
@@ -62,12 +72,17 @@ def pairs_of(
     )
 
 
-def copy_errors_by_minute(evidence: RowEvidence, rollout: Rollout, since: int) -> list[tuple[int, int]]:
-    """Return copies of requests to the candidate and how many of them failed, for each minute that has any."""
+def copy_errors_by_minute(
+    evidence: RowEvidence, rollout: Rollout, since: int, cohort: OneCohort = ("", "")
+) -> list[tuple[int, int]]:
+    """Return copies of requests (of a cohort) to the candidate and how many failed, for each minute that has any."""
+    matching = evidence.matching(Window(since, evidence.as_of + 1))
+    source = f"({examples(matching)})" if cohort[0] else "predictions"
     found = rows(
         evidence.connection,
-        f"SELECT count(*), count(error) FROM predictions WHERE {_is_copy('predictions', rollout)}"
-        f" AND predicted_at >= {at(since)} GROUP BY epoch_us(predicted_at) // {60 * MICROS}"
+        f"SELECT count(*), count(error) FROM {source} AS e WHERE {_is_copy('e', rollout)}"
+        f" AND predicted_at >= {at(since)} AND {is_of_cohort(matching, cohort)}"
+        f" GROUP BY epoch_us(predicted_at) // {60 * MICROS}"
         " ORDER BY min(epoch_us(predicted_at))",
     )
     return [(cast("int", row[0]), cast("int", row[1])) for row in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -50,10 +50,10 @@ class Scenario:
     seed: int = 1
 
 
-def record_fault(layout: Layout, scenario: Scenario) -> None:
+def record_fault(layout: Layout, scenario: Scenario, model: str = "m") -> None:
     """Record a day of predictions, outcomes and calls into a store whose clock is a replay."""
-    layout.declare(FAULTY)
-    recorder = Recorder(layout, "m", spool=Spool(layout))
+    layout.declare(replace(FAULTY, name=model))
+    recorder = Recorder(layout, model, spool=Spool(layout))
     clock = cast("ReplayClock", layout.clock)
     rng = np.random.default_rng(scenario.seed)
     due: list[tuple[int, str, float, str]] = []

@@ -147,7 +147,7 @@ class SimulatedService:
             if version.cost_usd is not None:
                 recorder.call(name, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
             if not is_failed:
-                self._copy(recorder, plan, unit, name, at, is_wrong=is_wrong)
+                self._copy(recorder, plan, unit, name, at, inputs, is_wrong=is_wrong)
             if outcomes and not is_failed:
                 due = at + round(version.late_minutes * _MINUTE) if version.late_minutes else begun
                 worth = None if version.worth_usd is None else (0.0 if is_wrong else version.worth_usd)
@@ -163,15 +163,25 @@ class SimulatedService:
             recorder.outcome(outcome, prediction_id=name, observed_at=max(at, self.now + _MINUTE), value_usd=worth)
         self._due = [one for one in self._due if one[0] > self.now]
 
-    def _copy(self, recorder: Recorder, plan: RoutePlan, unit: str, root: str, at: int, *, is_wrong: bool) -> None:
+    def _copy(
+        self,
+        recorder: Recorder,
+        plan: RoutePlan,
+        unit: str,
+        root: str,
+        at: int,
+        inputs: Mapping[str, float | str],
+        *,
+        is_wrong: bool,
+    ) -> None:
         """Record what versions in shadow answer: hard requests are hard for them too."""
         for name in shadows_of(plan, unit):
             version = self.versions[name]
-            is_failed = self._rng.random() < version.errors
+            is_failed = self._rng.random() < version.errors_of.get(str(inputs.get("carrier", "")), version.errors)
             extra = max(version.wrong - self.versions[plan.route.stable].wrong, 0.0)
             is_worse = is_wrong or self._rng.random() < extra
             child = recorder.record(
-                {"x": 1.0},
+                inputs,
                 prediction=None if is_failed else 1.0 - float(is_worse != is_wrong),
                 score=0.9,
                 version=name,
