@@ -95,7 +95,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         question="status",
         model=model.name,
         verdict=verdict,
-        headline=_headline(model.name, verdict, judged, silent, model.timezone),
+        headline=_headline(model.name, verdict, judged, silent, first),
         because=(*_because(evidence, now, reference, seen, tokens, known, judged), *(one.text for one in aged)),
         unknowns=((*never_met(state, by, model), *unknown) if cohort else unknown),
         as_of=evidence.as_of,
@@ -195,7 +195,7 @@ def _silence(evidence: RowEvidence, seen: Traffic, known: Arrival) -> str:
     return ""
 
 
-def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _zone: str) -> str:
+def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, first: str) -> str:
     subject = f"{name}: " if name else ""
     barred = [j for j in judged if j.bar]
     bad = [j for j in barred if j.verdict in {Verdict.BREACH, Verdict.WARNING}]
@@ -215,7 +215,8 @@ def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _
     if undecided is not None:
         said = f"{undecided.metric.name} {undecided.metric.text()}, {_renew(undecided)}"
         return f"{subject}cannot say whether it works: {said}"
-    missing = next((j.metric.unknown for j in judged if j.metric.unknown), "")
+    asked = barred or [j for j in judged if j.metric.name == first]
+    missing = next((j.metric.unknown for j in asked if j.metric.unknown), "")
     why = missing or "no expectation is declared and there is nothing to compare with"
     return f"{subject}cannot say whether it works: {why}"
 
