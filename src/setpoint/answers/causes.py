@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.control.causes import causes_of
+from setpoint.control.causes import came_with, causes_of
 from setpoint.control.previous import previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause
 from setpoint.core.clock import DAY, text
 from setpoint.core.errors import UsageError
-from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
+from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS, SUBTLE
 from setpoint.core.incident import Incident
 from setpoint.core.metric import number
 from setpoint.core.runbook import Runbook
@@ -25,6 +25,7 @@ _SHOWN = ("cause", "explains", "since", "ask", "")
 _MOST = 6
 _BEFORE = 7 * DAY
 NO_CAUSE = "no cause found"
+_NO_METRIC = "no metric moved beyond its noise yet: this is what began to come when the inputs drifted"
 
 
 def is_operational(metric: str) -> bool:
@@ -101,7 +102,11 @@ def why_incident(
     )
     first = runbook.checks[0] if runbook is not None and runbook.checks else None
     check = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
-    return _answer(evidence, *_found(evidence, metrics, span, of, training), incident.incident_id, check, of)
+    shift, causes = _found(evidence, metrics, span, of, training)
+    if shift is None and not causes and incident.kind in SUBTLE and span is not None and evidence.has_rows_of(span):
+        causes = came_with(evidence, span, incident.not_before)
+        check = [*([_NO_METRIC] if causes else []), *check]
+    return _answer(evidence, shift, causes, incident.incident_id, check, of)
 
 
 def _found(
