@@ -10,6 +10,7 @@ import os
 import random
 import re
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -24,7 +25,8 @@ from setpoint.store.layout import Layout
 from setpoint.store.route_file import last_plan
 
 REAL = Path(os.environ.get("SETPOINT_DATA", Path(__file__).parents[3] / "shared" / "data"))
-SHORT = {"trained": 1500, "days": 2, "most": 400, "looks": (300, 100)}
+MOST = 400
+short = partial(run, trained=1500, days=2, most=MOST, looks=(300, 100))
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +54,10 @@ def test_a_pipeline_that_changed_is_seen_named_and_fallen_back_from(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SETPOINT_DATA", str(data))
-    report = run(tmp_path / "m", fault="upper", **SHORT)
+    report = short(tmp_path / "m", fault="upper")
     told = report.text()
     assert "posts (" in report.seen
-    assert int(report.seen.split()[1]) <= SHORT["most"]
+    assert int(report.seen.split()[1]) <= MOST
     assert "without any outcome of theirs" in report.seen
     assert report.by.startswith("flagged_ratio of source partner is ")
     assert report.decided.startswith("fall_back and page; ")
@@ -72,7 +74,7 @@ def test_a_pipeline_that_changed_is_seen_named_and_fallen_back_from(
     assert "0001-moderation" in listed.stdout
     assert "posts_wrongly_removed" in (tmp_path / "m" / "models" / "moderation.yaml").read_text()
     with pytest.raises(UsageError, match="is none of this replay"):
-        run(tmp_path, fault="none", **SHORT)
+        short(tmp_path, fault="none")
 
 
 def test_the_opposite_fault_is_seen_and_put_down_to_the_pipelines_though_no_metric_moved(
@@ -99,7 +101,7 @@ def test_the_opposite_fault_is_seen_and_put_down_to_the_pipelines_though_no_metr
 
 def test_without_a_fault_nothing_is_seen(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SETPOINT_DATA", str(data))
-    report = run(tmp_path / "m", fault="none", **SHORT)
+    report = short(tmp_path / "m", fault="none")
     assert report.decided == "no incident, 0 pages, no rollback"
     assert report.line() == "moderation: nothing goes wrong: no incident, 0 pages, no rollback"
     assert setpoint("incident", "list", cwd=tmp_path / "m").stdout.startswith("✓ no incident is open")
