@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_declared_route_is_published_once_and_when_it_changes(tmp_path: Path) 
     second = read_plan(layout.route("fraud"))
     assert second is not None
     assert (second.generation, second.salt) == (2, first.salt)
+
+
+def test_requests_that_came_before_the_first_plan_are_said_to_be_counted_too(tmp_path: Path) -> None:
+    apply(project(tmp_path, "name: fraud\n"))
+    with closing(Endpoint(tmp_path / "store", "fraud", {"v1": lambda _: 1.0, "v2": lambda _: 1.0})) as endpoint:
+        for _ in range(3):
+            endpoint.predict({})
+    apply(project(tmp_path))
+    with closing(Endpoint(tmp_path / "store", "fraud", {"v1": lambda _: 1.0, "v2": lambda _: 1.0})) as endpoint:
+        endpoint.predict({})
+    told = route_of(tmp_path / "store").because[-1]
+    assert told.startswith("counted since ")
+    assert told.endswith(", with the last minutes before it, when the first version answered all")
 
 
 def test_a_route_that_is_declared_no_longer_stays_in_force_and_that_is_said(tmp_path: Path) -> None:

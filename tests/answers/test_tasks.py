@@ -105,6 +105,16 @@ def ranked(rows: int = 400) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
     return frame, order, gain
 
 
+def test_why_nothing_can_be_said_is_that_of_the_metric_in_question() -> None:
+    frame = animals(300)[0].select("ts", "prediction", "outcome")
+    over = "2026-01-01..2026-01-02"
+    answer = setpoint.read(frame, score="", task="multiclass").status(over=over)
+    assert metrics(answer)["log_loss"][0] is None  # no probabilities were given, which is not what is missing
+    assert answer.headline == (
+        "cannot say whether it works: no expectation is declared and there is nothing to compare with"
+    )
+
+
 def test_rankings_of_a_file_are_measured_as_scikit_learn_does() -> None:
     frame, order, gain = ranked()
     model = Model("", task=Task.RANKING, success=Success(top=5, catalogue=24))

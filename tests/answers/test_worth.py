@@ -171,6 +171,16 @@ def test_units_that_nobody_drew_are_a_warning(tmp_path: Path) -> None:
     assert any("not drawn" in line for line in answer.because)
 
 
+def test_pairs_that_are_too_few_are_said(tmp_path: Path) -> None:
+    found = requests(400)
+    rows = [
+        *shadowed(found[:40]),
+        *(row(one, "v2" if one["n"] % 4 else "v1", assignment_probability=None) for one in found[40:]),
+    ]
+    said = store(tmp_path / "s", rows, found).worth("v2", over="v1").text()
+    assert "requests; 40 requests that both answered are too few, 100 are needed" in said
+
+
 def test_a_version_that_fails_is_not_correct(tmp_path: Path) -> None:
     found = requests()
     rows = [

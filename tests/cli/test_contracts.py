@@ -54,6 +54,9 @@ def test_a_contract_in_force_is_found_by_its_model(folder: Path) -> None:
     nothing_yet = run(folder, "check", "--model", "flights")
     assert nothing_yet.returncode == 3
     assert nothing_yet.stdout.startswith("? cannot say: no rows in ")
+    without_option = run(folder, "check", "flights")
+    assert without_option.returncode == 2
+    assert "hint: `setpoint check --model flights` looks at its predictions" in without_option.stderr
 
 
 def test_notations_of_others_go_out_and_come_back(folder: Path) -> None:

@@ -214,3 +214,17 @@ def test_what_changed_between_two_books() -> None:
         "a/b": None,
         "openai/gpt-5": 10 * DAY,
     }
+
+
+def test_a_refused_request_costs_what_the_book_says_of_it_and_is_unknown_without() -> None:
+    refused = {"error": "status 503"}
+    tokens = {"input_tokens": 1_000_000, "output_tokens": 0}
+    assert book().cost(call(**refused)).unknown
+    free = book(Price("openai", "gpt-5", per_million_tokens={"input": Decimal(1)}, per_refused_request=Decimal(0)))
+    assert free.cost(call(**refused)).nano_usd == 0
+    assert free.cost(call(**refused, **tokens)).nano_usd == 1_000_000_000  # it reports what was billed
+    assert free.cost(call(error="timeout")).unknown  # may have been billed
+    only = book(Price("openai", "gpt-5", per_refused_request=Decimal(0)))
+    assert only.cost(call(**refused)).nano_usd == 0
+    assert only.cost(call(**tokens)).unknown == "openai/gpt-5 has a price of refused requests only"
+    assert identifiers(free) != identifiers(book(Price("openai", "gpt-5", per_million_tokens={"input": Decimal(1)})))

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from setpoint.control.loop import tick
 from setpoint.control.route_plans import publish
 from setpoint.core.errors import Refused, UpstreamError, UsageError
 from setpoint.core.model import Model, Rates
+from setpoint.core.prices import Price, PriceBook
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.shadows import QUEUE, WORKERS
 from setpoint.predictions.versions import Version
@@ -219,6 +221,15 @@ def test_a_cost_cap_goes_on_with_the_next_version() -> None:
     dear = constant({"prediction": 1.0, "calls": [{"cost_nano_usd": 20_000_000}]})
     with serving(route, {"v1": dear, "v0": constant({"prediction": 0.0})}) as (endpoint, _):
         assert [endpoint.predict({}).version for _ in range(6)] == ["v1"] * 3 + ["v0"] * 3
+
+
+def test_a_cost_cap_counts_what_a_usage_block_costs() -> None:
+    usage = {"input_tokens": 1_000_000, "output_tokens": 0}
+    dear = constant({"prediction": 1.0, "calls": [{"provider": "p", "provider_model": "m", "usage": usage}]})
+    route = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=Limits(usd_per_hour=5.0))
+    with serving(route, {"v1": dear, "v0": constant({"prediction": 0.0})}) as (endpoint, _):
+        endpoint.recorder.prices = PriceBook((Price("p", "m", per_million_tokens={"input": Decimal(2)}),))
+        assert [endpoint.predict({}).version for _ in range(5)] == ["v1"] * 3 + ["v0"] * 2
 
 
 def test_too_many_at_once_go_on_with_the_next_version() -> None:

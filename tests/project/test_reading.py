@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -528,3 +530,53 @@ def test_two_columns_that_differ_only_in_case_are_told(tmp_path: Path) -> None:
     log = setpoint.read(tmp_path / "t.csv")
     assert "A_1 is the file's column 'A': another one differs only in upper and lower case" in log.notes
     assert not any(note.startswith("a_2") for note in log.notes)
+
+
+def test_a_notebook_needs_no_ipywidgets() -> None:
+    shell = """
+import sys, types
+class Shell: config = {"IPKernelApp": {}}
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = Shell
+sys.modules["ipywidgets"] = None
+import duckdb, setpoint
+table = duckdb.sql("SELECT i % 2 AS outcome, i % 2 AS prediction FROM range(100) AS t(i)")
+try:
+    duckdb.sql("SET enable_progress_bar=false")
+    print("no notebook")
+except duckdb.InvalidInputException:
+    print(setpoint.read(table).status().table("metrics").lines[0])
+"""
+    done = subprocess.run([sys.executable, "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("('accuracy', '1.000 ")
+
+
+def test_usual_names_of_many_classes_are_found() -> None:
+    frame = pl.DataFrame(
+        {
+            "created_at": pl.datetime_range(
+                pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 29), "10m", closed="left", eager=True
+            ),
+            "y_true": [f"intent {i % 77}" for i in range(4032)],
+            "y_pred": [f"intent {i % 77 if i % 5 else 0}" for i in range(4032)],
+            "confidence": [0.5 + i % 50 / 100 for i in range(4032)],
+            "channel": ["app" if i % 3 else "web" for i in range(4032)],
+        }
+    )
+    told = str(setpoint.read(frame))
+    assert "prediction='y_pred', outcome='y_true', score='confidence'" in told
+    assert "task='multiclass'" in told
+    assert setpoint.read(frame).declared().task is Task.MULTICLASS
+    yes_or_no = frame.select("created_at", y_true=pl.lit(1), y_pred=pl.lit(1), confidence="confidence")
+    assert "score=" not in str(setpoint.read(yes_or_no))  # 0.9 sure of "no" is no score of 0.9
+
+
+def test_a_file_without_outcomes_says_so() -> None:
+    assert "no outcome column: quality is unknown until one is named" in str(setpoint.read(frame().drop("is_fraud")))
+    assert "no outcome column" not in str(setpoint.read(frame()))
+    assert "no outcome column" not in str(setpoint.read(frame().drop("is_fraud"), outcome=""))
+
+
+def test_why_of_the_only_model_takes_a_metric_alone() -> None:
+    log = setpoint.read(frame())
+    assert log.why("auc").headline == log.why("", "auc").headline == log.why(metric="auc").headline

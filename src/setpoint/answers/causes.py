@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.control.causes import causes_of
+from setpoint.control.causes import came_with, causes_of
 from setpoint.control.previous import previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause, common
 from setpoint.core.clock import DAY, text
 from setpoint.core.errors import UsageError
-from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS
+from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS, SUBTLE
 from setpoint.core.incident import Incident
 from setpoint.core.metric import number
 from setpoint.core.runbook import Runbook
@@ -25,6 +25,7 @@ _SHOWN = ("cause", "explains", "since", "ask", "")
 _MOST = 6
 _BEFORE = 7 * DAY
 NO_CAUSE = "no cause found"
+_NO_METRIC = "no metric moved beyond its noise yet: this is what began to come when the inputs drifted"
 
 
 def is_operational(metric: str) -> bool:
@@ -100,6 +101,8 @@ def why_incident(
     shift, causes, of = incident_causes(evidence, incident, training)
     first = runbook.checks[0] if runbook is not None and runbook.checks else None
     notes = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
+    if shift is None and causes:
+        notes.insert(0, _NO_METRIC)
     if beside:
         each = {evidence.model.name: causes, **beside}
         causes = common(list(each.values()))
@@ -118,7 +121,10 @@ def incident_causes(
         if of is not None
         else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
     )
-    return *_found(evidence, metrics_of(incident, evidence.model), span, of, training), of
+    shift, causes = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
+    if shift is None and not causes and incident.kind in SUBTLE and span is not None and evidence.has_rows_of(span):
+        causes = came_with(evidence, span, incident.not_before)
+    return shift, causes, of
 
 
 def _shared(incident: Incident, each: Mapping[str, Sequence[Cause]], causes: Sequence[Cause]) -> str:

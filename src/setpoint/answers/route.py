@@ -59,9 +59,10 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
     if is_tighter := tightening.tighter(evidence.model.route, plan):
         because.append(is_tighter)
     notes: list[str] = []
-    if window is not None and len(plans) > 1:
+    if window is not None and (len(plans) > 1 or _came_before(evidence, window)):
         start = time_text(window.widened(QUARTER_HOUR).start, zone)
-        notes = [f"counted since {start}, with the last minutes of the plan before"]
+        before = "of the plan before" if len(plans) > 1 else "before it, when the first version answered all"
+        notes = [f"counted since {start}, with the last minutes {before}"]
     is_seen = plan is None or any(row[3] for row in rows)
     fine = Verdict.OK if is_seen else Verdict.UNKNOWN
     return Answer(
@@ -75,6 +76,12 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
         zone,
         (Table("versions", COLUMNS, rows, _SHOWN, lines), *_shadows(evidence, window, rows), history),
     )
+
+
+def _came_before(evidence: RowEvidence, window: Window) -> bool:
+    """Whether requests of the first quarter of an hour came before the plan."""
+    span = evidence.span
+    return span is not None and span.start < window.start < span.end
 
 
 def _shadows(evidence: RowEvidence, window: Window | None, versions: list[tuple[Cell, ...]]) -> list[Table]:

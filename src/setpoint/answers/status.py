@@ -17,7 +17,7 @@ from setpoint.charts.intervals import IntervalRow, interval_chart
 from setpoint.core.clock import DAY, HOUR, MICROS, QUARTER_HOUR, day_text, duration_text
 from setpoint.core.clock import text as time_text
 from setpoint.core.metric import Metric, counted, number
-from setpoint.core.model import Expectation, Task
+from setpoint.core.model import Expectation, Model, Task
 from setpoint.core.verdict import Verdict, worst
 from setpoint.core.window import Window
 from setpoint.feedback.graded import judge_words
@@ -25,6 +25,7 @@ from setpoint.feedback.quality import (
     NO_PREDICTION,
     Arrival,
     arrival,
+    headline,
     judge,
     odd_outcome_words,
     quality,
@@ -95,7 +96,7 @@ def status(evidence: RowEvidence, *, window: Window | None = None, by: str = "")
         question="status",
         model=model.name,
         verdict=verdict,
-        headline=_headline(model.name, verdict, judged, silent, model.timezone),
+        headline=_headline(model, verdict, judged, silent),
         because=(*_because(evidence, now, reference, seen, tokens, known, judged), *(one.text for one in aged)),
         unknowns=((*never_met(state, by, model), *unknown) if cohort else unknown),
         as_of=evidence.as_of,
@@ -195,8 +196,8 @@ def _silence(evidence: RowEvidence, seen: Traffic, known: Arrival) -> str:
     return ""
 
 
-def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _zone: str) -> str:
-    subject = f"{name}: " if name else ""
+def _headline(model: Model, verdict: Verdict, judged: list[_Judged], silent: str) -> str:
+    subject = f"{model.name}: " if model.name else ""
     barred = [j for j in judged if j.bar]
     bad = [j for j in barred if j.verdict in {Verdict.BREACH, Verdict.WARNING}]
     if silent:
@@ -215,7 +216,8 @@ def _headline(name: str, verdict: Verdict, judged: list[_Judged], silent: str, _
     if undecided is not None:
         said = f"{undecided.metric.name} {undecided.metric.text()}, {_renew(undecided)}"
         return f"{subject}cannot say whether it works: {said}"
-    missing = next((j.metric.unknown for j in judged if j.metric.unknown), "")
+    asked = barred or [j for j in judged if j.metric.name == headline(model)]
+    missing = next((j.metric.unknown for j in asked if j.metric.unknown), "")
     why = missing or "no expectation is declared and there is nothing to compare with"
     return f"{subject}cannot say whether it works: {why}"
 

@@ -41,7 +41,7 @@ def require_versions(wanted: Sequence[str], seen: Sequence[str]) -> None:
     Raises:
         UsageError: One of them is not there, or there twice.
     """
-    known = f"known here: {', '.join(seen) or 'none'}"
+    known = f"known here: {', '.join(seen) or 'none; in a file, name their column with version='}"
     for name in wanted:
         if name not in seen:
             msg = f"no version called {name} predicted in this window"

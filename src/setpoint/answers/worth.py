@@ -154,9 +154,11 @@ def _versions_compared(
     matching = evidence.matching(window)
     shares = audits(evidence, versions)
     audited = [share for _, share in shares if share]
+    pairs = 0
     if evidence.model.task is not Task.GENERATION:  # a grade is of the one answer that somebody got
         paired = query_paired(evidence, matching, versions, shares, cohort)
-        if sum(one.sides[0].rows for one in paired.values()) >= FEWEST_PAIRS:
+        pairs = sum(one.sides[0].rows for one in paired.values())
+        if pairs >= FEWEST_PAIRS:
             said = "held against each other on requests that both answered; as if the outcome came the same either way"
             if audited and not evidence.plans:
                 said += f", and {audited[-1]:.3g} of the accepted requests had been audited all the time"
@@ -175,6 +177,7 @@ def _versions_compared(
         said = f"units were drawn, each row counts by the chance it was drawn with, and a unit once{early}"
         return _Compared(versions, found, said)
     said = f"units were not drawn{early}: this holds only if both versions met the same kind of requests"
+    said += f"; {counted(pairs, 'request')} that both answered are too few, {FEWEST_PAIRS} are needed" if pairs else ""
     return _Compared(versions, found, said, is_fair=False)
 
 

@@ -61,10 +61,14 @@ def _of_file(file: str, contract: Path, object_name: str, as_of: str | None) -> 
 def _of_store(file: str, model: str, over: str | None, as_of: str | None, store: Path | None) -> Answer:
     from setpoint.project.keeping import ship_if_free
     from setpoint.project.log import open_log
+    from setpoint.store.layout import Layout
 
     path = chosen_store(store)
     ship_if_free(path)
     with open_log(path) as log:
+        if file and file in Layout.open(path).models() and not Path(file).exists():
+            msg = f"{file} is a model and no file"
+            raise UsageError(msg, hint=f"`setpoint check --model {file}` looks at its predictions")
         return log.check(model, file or None, over=over, as_of=as_of)
 
 

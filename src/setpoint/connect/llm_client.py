@@ -14,12 +14,12 @@ from typing import Any, Protocol, TypeVar, cast
 from setpoint.connect.llm_answer import field
 from setpoint.connect.llm_attempts import seen, watch
 from setpoint.connect.llm_request import CHAT, Goal, Request
+from setpoint.connect.providers import provider_at
 from setpoint.predictions.recorder import Recorder
 
 Client = TypeVar("Client")
 _PATHS = {CHAT, "/responses", "/embeddings", "/v1/messages"}
 _RAW = "x-stainless-raw-response"
-_PROVIDERS = {"api.openai.com": "openai", "api.anthropic.com": "anthropic"}
 
 
 def is_client(wrapped: object) -> bool:
@@ -44,7 +44,7 @@ def _record(client: _Client, goal: Goal) -> _Client:
     """Put another `post` into a client of our own, and see to it that its copies are recorded too."""
     host = str(getattr(client.base_url, "host", ""))
     watch(client)
-    sending = _Sending(client.post, goal._replace(provider=goal.provider or _PROVIDERS.get(host, host)))
+    sending = _Sending(client.post, goal._replace(provider=goal.provider or provider_at(host)))
     client.post = sending.post_async if inspect.iscoroutinefunction(type(client).post) else sending.post
     copy = client.copy
 

@@ -17,6 +17,7 @@ from datetime import date
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
+from setpoint.connect.providers import provider_at
 from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
 from setpoint.predictions.calls import answered_model, prompt_version
@@ -42,7 +43,8 @@ class Upstream:
         chat_model: `chat`: the model to ask for.
         prompt: `chat`: the template of the message; fields of the inputs in braces. Without it the inputs hold
             `messages`. Its hash is recorded as the prompt's version.
-        provider: `chat`: what price lists call it; the address's host when left out.
+        provider: `chat`: what price lists call it; when left out `openai` and `anthropic` at their own addresses, the
+            address's host elsewhere.
 
     Raises:
         UsageError: The address is none of HTTP's.
@@ -72,7 +74,7 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._protocol: Protocol = protocol
         self._chat_model, self._prompt = chat_model, prompt
-        self._provider = provider or parts.hostname
+        self._provider = provider or provider_at(parts.hostname)
         self._open = threading.local()
         self._kept: set[http.client.HTTPConnection] = set()
         self.close = weakref.finalize(self, _close, self._kept)

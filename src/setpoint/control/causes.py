@@ -9,7 +9,7 @@ from typing import cast
 from setpoint.control.input_suspects import inputs
 from setpoint.control.never_learned import never_learned
 from setpoint.control.serving_suspects import serving
-from setpoint.control.suspects import Suspect, cohorts, labels
+from setpoint.control.suspects import LABELS, Suspect, cohorts, labels
 from setpoint.control.symptoms import Shift, shift_of, symptom_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.window import Window
@@ -19,6 +19,8 @@ from setpoint.store.evidence import RowEvidence
 
 _LEAST_EXPLAINED = 0.2
 _FEWEST_LEFT = 30
+_MOST_NEW = 20
+_LEAST_NEW = 0.05
 _SEEN_IN_ROWS: dict[str, CauseKind] = {
     "version": "model_version",
     "feature": "feature_version",
@@ -70,6 +72,38 @@ def causes_of(
     checked = [cause for one in suspects if (cause := _checked(evidence, shift, one, is_of_cohort=is_of_cohort))]
     seen = {cause.kind for cause in checked}
     return shift, ranked([*checked, *_announced(evidence, shift, seen)])
+
+
+def came_with(evidence: RowEvidence, span: Window, not_before: int) -> list[Cause]:
+    """Return what rows are labelled with since inputs began to drift: no metric moved that could be recomputed without.
+
+    Args:
+        evidence: A recorded model, with its rows.
+        span: The stretch, with enough of the time before.
+        not_before: When the drift may have begun at the earliest.
+    """
+    load_cause_rows(evidence, span)
+    team = evidence.model.owner.team if evidence.model.owner is not None else ""
+    told: list[Cause] = []
+    for kind, column, said in LABELS:
+        found = rows(
+            evidence.connection,
+            f"SELECT CAST({column} AS VARCHAR), min(moment), sum(weight) FROM {TABLE} WHERE {column} IS NOT NULL"
+            " GROUP BY 1 ORDER BY 3 DESC, 1",
+        )
+        seen = cast("list[tuple[str, int, float]]", found)
+        new = [one for one in seen if one[1] >= not_before]
+        if not new or len(new) == len(seen) or len(new) > _MOST_NEW:  # not recorded before, or another for each row
+            continue
+        began = min(first for _, first, _ in new)
+        whole = rows(evidence.connection, f"SELECT sum(weight) FROM {TABLE} WHERE moment >= {began}")[0][0]
+        share = sum(weight for *_, weight in new) / cast("float", whole)
+        if share >= _LEAST_NEW:
+            names = ", ".join(name for name, *_ in new)
+            told.append(
+                Cause(kind, names, None, began, 1.0, f"{said.format(names)} for {share:.0%} of the rows since", team)
+            )
+    return ranked(told)
 
 
 def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> Cause | None:

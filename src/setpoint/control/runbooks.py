@@ -121,14 +121,14 @@ def _look(
 def _queried(evidence: RowEvidence, incident: Incident, query: str) -> Mapping[str, object]:
     """Return the first row of a query over what happened since an incident began.
 
-    `predictions_before` are those of a week, until a day before it: when an incident began is known within hours only.
+    `predictions_before` are those of a week, until it may have begun: see `Incident.not_before`.
     """
     times = {**_SINCE, "changes": f"started_at + INTERVAL {DAY} MICROSECOND", "quarantine": "recorded_at"}
     seen = ", ".join(
         f"{table} AS (SELECT * FROM temp.main.{table} WHERE {time} >= {at(incident.started_at)})"
         for table, time in times.items()
     )
-    until = incident.started_at - DAY
+    until = incident.not_before
     seen += (
         f", predictions_before AS (SELECT * FROM temp.main.predictions WHERE predicted_at < {at(until)}"
         f" AND predicted_at >= {at(until - 7 * DAY)})"

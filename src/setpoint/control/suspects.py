@@ -36,7 +36,7 @@ class Suspect:
     by_source: bool = False
 
 
-_LABELS: tuple[tuple[CauseKind, str, str], ...] = (
+LABELS: tuple[tuple[CauseKind, str, str], ...] = (
     ("model_version", "version", "version {} answers"),
     ("feature_version", "feature_version", "features are made by {}"),
     ("input_source", "source", "inputs come from {}"),
@@ -44,6 +44,7 @@ _LABELS: tuple[tuple[CauseKind, str, str], ...] = (
     ("provider_model", "provider_model", "the provider's model is {}"),
     ("outcome_source", "outcome_source", "outcomes come from {}"),
 )
+"""What a row is labelled with: the kind of cause, the column, and how one value of it is said."""
 _FEWEST = 20
 _LEAST_SHARE = 0.01
 _FEW_GROUPS = 30
@@ -53,7 +54,7 @@ FRESH = 10.0
 
 def labels(evidence: RowEvidence, shift: Shift) -> Iterator[Suspect]:
     """Yield versions, sources, prompts and models that were not there before, and broken rules of the contract."""
-    for kind, column, said in _LABELS:
+    for kind, column, said in LABELS:
         for value, before, after in groups(evidence, shift, column):
             if value is not None and after > FRESH * before and after >= _LEAST_SHARE:
                 yield Suspect(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from setpoint.core.clock import DAY
+from setpoint.core.guardrail import SUBTLE
+
 Urgency = Literal["digest", "ticket", "page"]
 URGENCIES: tuple[Urgency, ...] = ("digest", "ticket", "page")
 """Least urgent first."""
@@ -98,6 +101,11 @@ class Incident:
     started_at: int
     opened_at: int
     found_by: str
+
+    @property
+    def not_before(self) -> int:
+        """When it may have begun at the earliest: drift is seen days after it began, all else within hours."""
+        return self.started_at - (3 * DAY if self.kind in SUBTLE else DAY)
 
 
 @dataclass(frozen=True, slots=True)

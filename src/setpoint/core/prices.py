@@ -24,6 +24,8 @@ INPUT_CLASSES = ("input", "cached_read", "cached_write", "cached_write_1h", "inp
 OUTPUT_CLASSES = ("output", "reasoning", "output_audio", "output_image")
 TOKEN_CLASSES = (*INPUT_CLASSES, *OUTPUT_CLASSES)
 STANDARD, USD = "standard", "USD"
+REFUSED = "status "
+"""How the error of a call begins that the provider answered by an error status: `status 429`."""
 
 MOST_TOKENS = 1_000_000_000  # of one class in one call: a hundred times the largest context that is sold
 _MOST_NANO = 1 << 63
@@ -50,6 +52,7 @@ class Price:
         per_request: Of one call.
         per_compute_second: Of one second of compute.
         per_tool_request: Of one request to a tool of the provider's own, such as a web search.
+        per_refused_request: Of one call without tokens that was answered by an error status, instead of all the above.
     """
 
     provider: str
@@ -63,6 +66,7 @@ class Price:
     per_request: Decimal | None = None
     per_compute_second: Decimal | None = None
     per_tool_request: Decimal | None = None
+    per_refused_request: Decimal | None = None
 
     @property
     def subject(self) -> str:
@@ -88,6 +92,7 @@ class Price:
             "per_request": self.per_request,
             "per_compute_second": self.per_compute_second,
             "per_tool_request": self.per_tool_request,
+            "per_refused_request": self.per_refused_request,
         }
         return {**self.per_million_tokens, **{name: amount for name, amount in flat.items() if amount is not None}}
 
@@ -311,6 +316,10 @@ def _counts(call: Call) -> tuple[dict[str, int], str]:
 
 def _amount(price: Price, counts: Mapping[str, int], call: Call) -> tuple[Decimal | None, str]:
     """Return what a call costs in the price's currency, or what is missing."""
+    if price.per_refused_request is not None and not counts and (call.error or "").startswith(REFUSED):
+        return price.per_refused_request, ""
+    if price.amounts.keys() == {"per_refused_request"}:
+        return None, "has a price of refused requests only"
     amount, why = _of_tokens(price.per_million_tokens, counts)
     if amount is None:
         return None, why

@@ -56,10 +56,13 @@ class PriceDeclaration(Part):
     """The price of one second of compute."""
     per_tool_request: Amount | None = None
     """The price of one request to a tool of the provider's own, such as a web search."""
+    per_refused_request: Amount | None = None
+    """The price of a call that the provider answered by an error status, such as 429 or 503; without it unknown."""
 
     @model_validator(mode="after")
     def _charges(self) -> Self:
-        if not self.per_million_tokens and self.per_request is None and self.per_compute_second is None:
+        amounts = (self.per_request, self.per_compute_second, self.per_refused_request)
+        if not self.per_million_tokens and amounts == (None, None, None):
             refuse(
                 "found no amount, expected per_million_tokens, per_request or per_compute_second",
                 "what is free has the price 0",
@@ -82,6 +85,7 @@ class PriceDeclaration(Part):
             None if self.per_request is None else _exact(self.per_request),
             None if self.per_compute_second is None else _exact(self.per_compute_second),
             None if self.per_tool_request is None else _exact(self.per_tool_request),
+            None if self.per_refused_request is None else _exact(self.per_refused_request),
         )
 
 

@@ -92,6 +92,7 @@ def prices_yaml(prices: Iterable[Price]) -> str:
             "per_request": None if one.per_request is None else float(one.per_request),
             "per_compute_second": None if one.per_compute_second is None else float(one.per_compute_second),
             "per_tool_request": None if one.per_tool_request is None else float(one.per_tool_request),
+            "per_refused_request": None if one.per_refused_request is None else float(one.per_refused_request),
         }
         for one in prices
     ]

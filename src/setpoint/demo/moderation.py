@@ -143,7 +143,15 @@ class Replay:
     pages: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
 
-def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int = 15, most: int = 900) -> Report:
+def run(
+    folder: Path,
+    *,
+    fault: Fault = "upper",
+    trained: int = 2500,
+    days: int = 15,
+    most: int = 900,
+    looks: tuple[int, int] = (_A_DAY, _TICKED),
+) -> Report:
     """Replay the incident, and return what it came to; the project and its store stay for further questions.
 
     Args:
@@ -152,6 +160,7 @@ def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int 
         trained: Posts to fit the versions on.
         days: Healthy days before it.
         most: Posts after it began, at most.
+        looks: Posts between two looks of the loop, before it began and since.
 
     Raises:
         UsageError: The posts cannot be had, or there is something else in the folder.
@@ -168,7 +177,7 @@ def run(folder: Path, *, fault: Fault = "upper", trained: int = 2500, days: int 
     with paged() as pages:
         layout = _project(folder, pages, days)
         _say(f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every few hours since the fault")
-        replay = _replayed(layout, versions, live, fault, days * _A_DAY)
+        replay = _replayed(layout, versions, live, fault, days * _A_DAY, looks)
         replay.pages = pages.bodies
     return _reported(replay, versions, fault)
 
@@ -217,7 +226,14 @@ def _project(folder: Path, pages: Pages, days: int) -> Layout:
     return layout
 
 
-def _replayed(layout: Layout, versions: Versions, live: Sequence[tuple[Post, str]], fault: Fault, begun: int) -> Replay:
+def _replayed(
+    layout: Layout,
+    versions: Versions,
+    live: Sequence[tuple[Post, str]],
+    fault: Fault,
+    begun: int,
+    looks: tuple[int, int],
+) -> Replay:
     """Let posts come in one after another, their outcomes two days later, and run the loop as a service would."""
     clock, replay = cast("ReplayClock", layout.clock), Replay(begun=begun)
     waiting: deque[tuple[int, Post]] = deque()
@@ -241,7 +257,7 @@ def _replayed(layout: Layout, versions: Versions, live: Sequence[tuple[Post, str
             is_changed = pipeline.endswith("8")
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
-            if (n + 1) % (_A_DAY if n < begun else _TICKED) == 0:
+            if (n + 1) % looks[n >= begun] == 0:
                 _look(layout, endpoint, replay, n)
         _look(layout, endpoint, replay, len(live) - 1)
     return replay
@@ -302,7 +318,7 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         incident.title,
         f"{' and '.join(done)}; {counted(len(replay.pages), 'message')} to {_asked(replay.pages)}",
         tuple(because),
-        _unseen(replay, scores >= _THRESHOLD),
+        _unseen(replay, scores >= _THRESHOLD, "" if fault == "tags" else " of that source"),
         rules,
     )
 
@@ -318,8 +334,8 @@ def _asked(pages: Sequence[Mapping[str, object]]) -> str:
     return str(pages[0].get("team", "nobody")) if pages else "nobody"
 
 
-def _unseen(replay: Replay, flags: NDArray[np.bool_]) -> str:
-    """Return what the live model would have done to the source's posts until outcomes told of it, and what was done."""
+def _unseen(replay: Replay, flags: NDArray[np.bool_], whose: str) -> str:
+    """Return what the live model would have done to the posts that were hit until outcomes came, and what was done."""
     told_at = replay.arrived[replay.begun].at + _OUTCOME_AFTER
     places = [n for n, one in enumerate(replay.arrived) if one.is_changed and one.at < told_at and n >= replay.begun]
     good = [n for n in places if not replay.arrived[n].is_spam]
@@ -328,7 +344,7 @@ def _unseen(replay: Replay, flags: NDArray[np.bool_]) -> str:
     missed, still = sum(not flags[n] for n in bad), sum(not replay.arrived[n].is_flagged for n in bad)
     after = duration_text(_OUTCOME_AFTER)
     return (
-        f"until outcomes came ({after}): {would} of {len(good)} good posts of that source flagged, and {missed} of"
+        f"until outcomes came ({after}): {would} of {len(good)} good posts{whose} flagged, and {missed} of"
         f" {len(bad)} bad ones missed; with what was done {did} and {still}"
     )
 

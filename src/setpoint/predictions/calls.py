@@ -40,7 +40,9 @@ def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -
         at: When they were made, microseconds.
     """
     nobody = {"call_id": "", "prediction_id": "", "called_at": at, "recorded_at": at}
-    return sum(priced_call(book, call.get("usage"), {**nobody, **call}).cost_nano_usd or 0 for call in calls) / NANO
+    told = [{name: value for name, value in call.items() if name != "usage"} for call in calls]
+    priced = (priced_call(book, call.get("usage"), {**nobody, **one}) for call, one in zip(calls, told, strict=True))
+    return sum(one.cost_nano_usd or 0 for one in priced) / NANO
 
 
 def prompt_version(template: str) -> str | None:

@@ -26,7 +26,7 @@ _READ_AT_ONCE = 10_000
 _COLUMNS = (
     *("call_id", "prediction_id", "attempt", "purpose", "provider", "provider_model", "tier"),
     *(f"{name}_tokens" for name in TOKEN_CLASSES),
-    *("tool_requests", "compute_seconds", "price_id", "cost_nano_usd"),
+    *("tool_requests", "compute_seconds", "price_id", "cost_nano_usd", "error"),
 )
 _FAR = 1 << 60
 _OURS = "regexp_matches(c.price_id, '#[0-9a-f]{8}$')"  # what a caller said it cost is not for us to change

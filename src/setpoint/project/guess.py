@@ -195,6 +195,9 @@ def guess(
                 roles[role] = column
                 free.remove(column)
                 break
+    if not {"score", "scores"} & {*roles, *given} and (column := _confidence(facts, roles, free)):
+        roles["score"] = column
+        free.remove(column)
     if "time" not in roles and "time" not in given:
         times = [column for column, fact in facts.items() if fact.kind.startswith("TIMESTAMP")]
         if len(times) == 1 and times[0] in free and times[0] not in known and times[0] != "observed_at":
@@ -215,6 +218,14 @@ def guess(
     left_out = () if inputs is not None else tuple(column for column in free if column not in chosen)
     texts = tuple(column for column in chosen if facts[column].is_text)
     return Mapped(roles, chosen, scales, left_out, texts)
+
+
+def _confidence(facts: Mapping[str, ColumnFacts], roles: Mapping[str, str], free: Collection[str]) -> str:
+    """Return the column with the probability of the answered class; of yes or no that is not the score of yes."""
+    if guess_task(facts, Mapped(roles, ())) is not Task.MULTICLASS:
+        return ""
+    named = (one for one in free if re.fullmatch(r"(.*_)?confidence", one.lower()))
+    return next((one for one in named if facts[one].is_probability), "")
 
 
 def mend(
@@ -370,6 +381,11 @@ def _is_amount(fact: ColumnFacts) -> bool:
     return fact.is_number and (fact.minimum or 0.0) >= 0
 
 
+def _most_classes(fact: ColumnFacts) -> float:
+    """Return how many different texts may be classes: more of them where each stands ten times on average."""
+    return max(_FEW, 0.1 * (fact.rows - fact.nulls))
+
+
 def _is_name(fact: ColumnFacts) -> bool:
     return fact.distinct > 0.5 * fact.rows
 
@@ -380,7 +396,9 @@ _SUITS: Mapping[str, Callable[[ColumnFacts], bool]] = {
     "scores": lambda fact: fact.kind.startswith(("MAP", "STRUCT")),
     "ranking": lambda fact: fact.kind.endswith("[]"),
     "judge": lambda fact: not fact.is_time and not is_nested_type(fact.kind),
-    "outcome": lambda fact: not fact.is_time and (fact.is_number or is_nested_type(fact.kind) or fact.distinct <= _FEW),
+    "outcome": lambda fact: (
+        not fact.is_time and (fact.is_number or is_nested_type(fact.kind) or fact.distinct <= _most_classes(fact))
+    ),
     "revision": lambda fact: fact.is_number,
     "retracted": lambda fact: fact.kind == "BOOLEAN",
     **dict.fromkeys(SECONDS, _is_amount),

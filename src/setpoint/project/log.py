@@ -336,8 +336,8 @@ class Log:
 
     def why(
         self,
-        model: str,
-        metric: str,
+        model: str = "",
+        metric: str = "",
         *,
         cohort: str = "",
         current: str | Window | None = None,
@@ -347,7 +347,7 @@ class Log:
         """Why did a metric change: other rows, or something that happened inside each group of them?
 
         Args:
-            model: Its name; an empty text when there is only one.
+            model: Its name; when there is only one it may be left out: `why("auc")`.
             metric: Such as `auc`, `rmse`, or the rate of a kind of outcome, `complaint_rate`; of a recorded model
                 also `latency_p95_seconds`, `error_ratio` and the like, of which only causes are told.
             cohort: Only of one declared cohort of a recorded model, such as `carrier=VX`: all of its predictions, or
@@ -356,6 +356,8 @@ class Log:
             reference: The earlier one; the same length just before by default.
             as_of: Answer as if it were this time.
         """
+        if not metric:
+            model, metric = "", model
         with self._source.evidence(model, as_of) as evidence:
             now, before = _window(evidence, current), _window(evidence, reference)
             if cohort:

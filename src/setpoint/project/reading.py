@@ -116,6 +116,8 @@ def _read(
     types = mend(connection, "raw_predictions", types, facts, mapped)
     known = model if isinstance(model, Model) else Model(model, task=task) if task else None
     notes += [*warnings(facts, mapped, _MISSING, known), *_repeated(connection, mapped)]
+    if outcomes is None and not {"outcome"} & {*mapped.roles, *columns}:
+        notes.append("no outcome column: quality is unknown until one is named, outcome='COLUMN'")
     second = None if outcomes is None else _second(connection, outcomes, mapped, columns, known, notes)
     _note_times(connection, types, mapped, tz, notes)
     _check_cohorts(cohorts, types, mapped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from contextlib import suppress
 from functools import cache
 
 import duckdb
@@ -51,8 +52,10 @@ def _settled(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection
     connection.execute(
         f"SET TimeZone='UTC'; SET asof_loop_join_threshold=0; SET threads={threads};"
         " SET autoinstall_known_extensions=false; SET autoload_known_extensions=false;"
-        " SET enable_progress_bar=false; SET disabled_optimizers='statistics_propagation'"
+        " SET disabled_optimizers='statistics_propagation'"
     )
+    with suppress(duckdb.InvalidInputException):  # in a notebook without ipywidgets, where there is no bar anyway
+        connection.execute("SET enable_progress_bar=false")
     return connection
 
 
