@@ -70,6 +70,19 @@ def test_a_bad_candidate_is_rolled_back_and_the_sentence_names_the_metric(tmp_pa
     assert told.table("decisions").rows[-1][1:4] == ("roll_back", "red_line", True)
 
 
+@pytest.mark.parametrize(("errors", "is_said"), [(0.0, True), (0.05, False)])
+def test_versions_that_never_fail_cannot_be_compared_by_their_errors_and_status_says_so(
+    tmp_path: Path, *, errors: float, is_said: bool
+) -> None:
+    behaviours = {"v1": Behaviour(errors=errors), "v2": Behaviour(errors=errors)}
+    rules = replace(RULES, red_lines=(RedLine("error_ratio", 2.0),))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), behaviours)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=2)
+    assert any("none on either side" in one for one in status_of(service.folder, "m").unknowns) is is_said
+
+
 def test_wrong_answers_are_compared_at_equal_age(tmp_path: Path) -> None:
     rules = replace(RULES, red_lines=(RedLine("wrong_ratio", 1.5),), outcome_age=3 * MINUTE)
     service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Behaviour(), "v2": Behaviour(wrong=0.25)})

@@ -72,7 +72,11 @@ def rollout_status(
     verdict = _VERDICTS.get(last.phase, Verdict.UNKNOWN)
     view, won = judgement.least_fine
     open_ = f"whether {rollout.candidate} is better than the red line of {view}: its evidence is {won:.3g}"
-    unknowns = (f"{open_}, {1 / rollout.rules.miss:.0f} is needed",) if verdict is Verdict.UNKNOWN else ()
+    unknowns = (
+        (f"{open_}, {1 / rollout.rules.miss:.0f} is needed", *_nothing_to_compare(rollout, rows, view))
+        if verdict is Verdict.UNKNOWN
+        else ()
+    )
     if readout is not None and verdict is Verdict.UNKNOWN:
         unknowns = (readout.said,)
     return Answer(
@@ -158,6 +162,17 @@ def explain_rollout(
         zone,
         (Table("decisions", DECISION_COLUMNS, rows, _DECISIONS_SHOWN, lines), _events(events, zone)),
     )
+
+
+def _nothing_to_compare(rollout: Rollout, rows: Iterable[tuple[Cell, ...]], view: str) -> Iterator[str]:
+    """Say so when of neither version anything was counted that the other could be held against."""
+    counted = {line.name for line in rollout.rules.red_lines if line.metric in COUNTED}
+    units, found = [row[2] for row in rows if row[0] == view], [row[3] for row in rows if row[0] == view]
+    if view in counted and all(units) and not any(found):
+        yield (
+            f"{view} is 0 of {' and of '.join(f'{count:,}' for count in units)} units: with none on either side the"
+            " odds cannot be compared; promote by hand, or say what happens at_horizon"
+        )
 
 
 def _looked(look: Look, zone: str) -> Iterator[str]:
