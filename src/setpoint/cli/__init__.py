@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 
 import typer
@@ -50,11 +51,9 @@ app.add_typer(runbook, name="runbook")
 
 def main() -> None:
     """Run the command line; every failure becomes words and an exit code, never a traceback."""
-    import_module("setpoint.cli.commands")  # registers the commands
-
     try:
         with _ending_with_its_reader():
-            app()
+            _command()()
     except SetpointError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
@@ -66,6 +65,13 @@ def main() -> None:
         print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
         print("hint: run it again with SETPOINT_DEBUG=1 and report what it prints", file=sys.stderr)
         raise SystemExit(EXIT_INTERNAL) from None
+
+
+@cache
+def _command() -> Callable[[], object]:
+    """Return all commands, put together once: that takes longer than many of them do."""
+    import_module("setpoint.cli.commands")  # registers them
+    return typer.main.get_command(app)
 
 
 @contextmanager
