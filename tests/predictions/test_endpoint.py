@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -342,7 +343,7 @@ def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
     with serving(route, {"v1": constant(1.0), "v2": lambda _: leave.wait()}) as (endpoint, layout):
         for _ in range(500):
             assert endpoint.predict({}).prediction == 1.0
-        assert not endpoint.shadows.has_room
+        assert not endpoint.shadows.of("v2").has_room
         leave.set()
         assert endpoint.close()
         with Snapshot(layout, "m") as snapshot:
@@ -560,3 +561,97 @@ def test_what_is_no_time_costs_no_row() -> None:
     with serving(None, {"v1": constant({"prediction": 1.0, "upstream_seconds": "soon"})}) as (endpoint, layout):
         assert endpoint.predict({"x": 1.0}).prediction == 1.0
         assert rows(endpoint, layout, "prediction, upstream_seconds") == [(1.0, None)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prediction": 1.0, "confidence": "high"},
+        {"prediction": 1.0, "confidence": 12},
+        {"prediction": 1.0, "confidence": -0.1},
+        {"score": "0.9"},
+        {"score": 7.0},
+        {"scores": [0.9, 0.1]},
+        {"scores": {"a": None}},
+    ],
+)
+@pytest.mark.parametrize("way", ["predict", "predict_async", "predict_many"])
+def test_a_sureness_that_is_none_is_no_reason_to_take_a_cheap_answer(given: dict[str, object], way: str) -> None:
+    with serving(CASCADE, {"small": constant(given), "large": constant(2.0)}) as (endpoint, _):
+        if way == "predict_many":
+            (reply,) = endpoint.predict_many([{"x": 1.0}])
+        else:
+            reply = asyncio.run(endpoint.predict_async({})) if way == "predict_async" else endpoint.predict({})
+        assert (reply.version, reply.prediction) == ("large", 2.0)
+
+
+@pytest.mark.parametrize("calls", [7, "abc", [1], [{"provider": "p", "nonsense": 1}], [{"cost_nano_usd": -5}]])
+@pytest.mark.parametrize("is_many", [False, True])
+def test_calls_that_cannot_be_read_cost_no_answer_and_have_an_unknown_cost(calls: object, *, is_many: bool) -> None:
+    with serving(SINGLE, {"v1": constant({"prediction": 1.0, "calls": calls})}) as (endpoint, layout):
+        reply = endpoint.predict_many([{"x": 1.0}])[0] if is_many else endpoint.predict({"x": 1.0})
+        assert reply.prediction == 1.0
+        assert endpoint.close()
+        assert endpoint.recorder.spool.failed == 0
+        with Snapshot(layout, "m") as snapshot:
+            told = snapshot.connection.execute("SELECT prediction_id, cost_nano_usd FROM calls").fetchall()
+        assert told == [(reply.prediction_id, None)]
+
+
+def test_what_is_no_version_is_refused_before_anybody_asks() -> None:
+    versions = cast("dict[str, Version]", {"v1": constant(1.0), "v2": 5})
+    with pytest.raises(UsageError, match="v2 of m is 5, expected a function"), serving(None, versions):
+        pass
+
+
+def test_a_plan_that_cannot_be_followed_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(SINGLE, {"v1": constant(1.0)}) as (endpoint, layout):
+        publish(layout, "m", Route("single", (("v9", 1.0),), stable="v9"))
+        while not endpoint.router.fault:
+            endpoint.predict({})
+        endpoint.router._look_at = 0.0  # pyright: ignore[reportPrivateUsage] — the next look, without waiting for it
+        endpoint.predict({})
+        said = [one for one in caplog.messages if "does not follow the route plan of m" in one]
+        assert len(said) == 1
+        assert "names v9, which is not here" in said[0]
+
+
+def shadowed(layout: Layout) -> dict[object, tuple[object, ...]]:
+    """Return by shadow version its requests, errors and copies that were not sent."""
+    with Snapshot(layout, "m") as snapshot:
+        told = "SELECT version, sum(requests), sum(errors), sum(unsent) FROM tallies WHERE role = 'shadow' GROUP BY 1"
+        return {version: tuple(rest) for version, *rest in snapshot.connection.execute(told).fetchall()}
+
+
+def test_a_shadow_that_hangs_holds_no_other_up_and_is_timed_out_where_the_route_says() -> None:
+    leave = threading.Event()
+    versions = {"v1": constant(1.0), "hangs": lambda _: leave.wait(), "well": constant(3.0)}
+    shadows = (("hangs", 1.0), ("well", 1.0))
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=shadows)
+    with serving(route, versions) as (endpoint, layout):
+        for _ in range(100):
+            endpoint.predict({})
+            assert endpoint.shadows.of("well").wait()
+        leave.set()
+        assert endpoint.close()
+        assert shadowed(layout)["well"][0] == 100
+    leave.clear()
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=shadows, limits=Limits(timeout_seconds=0.3))
+    with serving(route, versions) as (endpoint, layout):
+        endpoint.predict({})
+        assert endpoint.shadows.wait()
+        leave.set()
+        assert endpoint.close()
+        assert shadowed(layout)["hangs"][:2] == (1, 1)
+
+
+def test_a_shadow_keeps_to_the_caps_and_what_they_refuse_is_counted() -> None:
+    dear = {"prediction": 1.0, "calls": [{"provider": "p", "cost_nano_usd": 1_000_000_000}]}
+    limits = Limits(usd_per_hour=2.0)
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),), limits=limits)
+    with serving(route, {"v1": constant(1.0), "v2": constant(dear)}) as (endpoint, layout):
+        for _ in range(20):
+            assert endpoint.predict({}).version == "v1"
+            assert endpoint.shadows.wait()
+        assert endpoint.close()
+        assert shadowed(layout)["v2"] == (2, 0, 18)

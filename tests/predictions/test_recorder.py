@@ -95,7 +95,8 @@ def test_an_outcome_and_a_call_and_a_change_keep_every_detail(made: Made) -> Non
         ("outcomes", "neither prediction_id nor key")
     ]
     calls = query(made, "SELECT prediction_id, cost_nano_usd, input_tokens, attempt FROM calls ORDER BY call_id")
-    assert calls == [("p", 5, 7, 1), ("p", None, None, 1)]
+    assert calls == [("p", 5, 7, 1), ("p", None, None, 1), ("p", None, None, 1)]
+    assert query(made, "SELECT error FROM calls ORDER BY call_id") == [(None,), (None,), ("unreadable",)]
     changes = "SELECT kind, subject, epoch_us(started_at), expected, note, author FROM changes"
     assert query(made, changes) == [("deploy", "v2", 1_767_312_000_000_000, "auc", "n", "me")]
 

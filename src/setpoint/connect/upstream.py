@@ -299,7 +299,7 @@ def _refuse_status(response: http.client.HTTPResponse, answer: bytes) -> None:
 def _json(content: bytes) -> object:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UpstreamError(kind="not JSON", detail=content[:200].decode(errors="replace")) from error
 
 

@@ -13,22 +13,31 @@ from setpoint.core.usage import token_fields
 
 
 def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) -> Call:
-    """Return a call, priced unless its cost is known.
+    """Return a call, priced unless its cost is known; one that cannot be read has the error `unreadable` and no cost.
 
     Args:
         book: What providers charge.
         usage: What the provider reported; what is no mapping is left out.
-        fields: The fields of the call, which go before what was reported.
-
-    Raises:
-        TypeError: A field that calls do not have.
+        fields: The fields of the call, which go before what was reported. A cost that is none counts as unknown.
     """
     reported = token_fields(cast("Mapping[str, object]", usage)) if isinstance(usage, Mapping) else {}
-    call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names at run time
-    if call.cost_nano_usd is None:
+    if not _NAMES.issuperset(fields):
+        known = {name: fields[name] for name in ("call_id", "prediction_id", "called_at", "recorded_at")}
+        return Call(**known, error=UNREADABLE)  # pyright: ignore[reportArgumentType] — as below
+    call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names
+    if call.cost_nano_usd is not None:
+        is_cost = type(call.cost_nano_usd) is int and 0 <= call.cost_nano_usd < _MOST_NANO
+        call.cost_nano_usd = call.cost_nano_usd if is_cost else None
+    else:
         priced = book.cost(call)
         call.cost_nano_usd, call.price_id = priced.nano_usd, priced.price_id
     return call
+
+
+UNREADABLE = "unreadable"
+_NAMES = frozenset(Call.__struct_fields__)
+_MOST_NANO = 1_000_000 * NANO
+"""Nobody bills a million dollars for a call."""
 
 
 def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -> float:

@@ -10,7 +10,7 @@ from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.request import Request
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.turn_rows import TurnRows
-from setpoint.predictions.turns import Attempt
+from setpoint.predictions.turns import Attempt, Turns
 from setpoint.predictions.versions import Inputs, Versions
 
 _TELL_SECONDS = 5.0
@@ -21,13 +21,15 @@ class Copies:
 
     Args:
         versions: Who is asked.
+        turns: Knows their caps.
         rows: Where it is recorded what they answered.
         recorder: Told how many copies were not sent.
         shadows: Where they run.
     """
 
-    def __init__(self, versions: Versions, rows: TurnRows, recorder: Recorder, shadows: Shadows) -> None:
-        self._versions, self._rows, self._recorder, self._shadows = versions, rows, recorder, shadows
+    def __init__(self, versions: Versions, turns: Turns, rows: TurnRows, recorder: Recorder, shadows: Shadows) -> None:
+        self._versions, self._turns, self._rows = versions, turns, rows
+        self._recorder, self._shadows = recorder, shadows
         self._tell_at = 0.0
         self.forget_parent()
 
@@ -38,33 +40,38 @@ class Copies:
     def send(self, request: Request, inputs: Inputs, served: str) -> None:
         """Send a request to the versions in shadow, given which one answered it."""
         for version in request.copied_to(served):
+            line = self._shadows.of(version)
             # Looked at first: of a shadow that hangs nothing is copied.
-            is_sent = self._shadows.has_room and self._shadows.submit(
-                partial(self._ask, version, dict(inputs), request)
-            )
+            is_sent = line.has_room and line.submit(partial(self._ask, version, dict(inputs), request))
             if not is_sent:
                 self._unsent[version] = self._unsent.get(version, 0) + 1
         if self._unsent and time.monotonic() >= self._tell_at:
             self.tell_unsent()
 
     def tell_unsent(self) -> None:
-        """Count the copies that found the queue full, a few seconds' at once."""
+        """Count the copies that found the queue full or a cap reached, a few seconds' at once."""
         self._tell_at = time.monotonic() + _TELL_SECONDS
         for version in list(self._unsent):
             self._recorder.note_unsent(version, self._unsent.pop(version, 0))
 
     def _ask(self, version: str, inputs: Inputs, request: Request) -> None:
-        """Ask a version, and record what it answered or why it did not."""
-        found, started = Attempt(version), time.perf_counter()
+        """Ask a version, within its caps, and record what it answered or why it did not."""
+        limits = request.plan.route.limits
+        if not self._turns.admits_copy(version, limits):
+            self._unsent[version] = self._unsent.get(version, 0) + 1
+            return
+        found, started, seconds = Attempt(version), time.perf_counter(), limits.timeout_seconds
         try:
             found.reply = (
-                asyncio.run(self._versions.ask_async(request, version, inputs, None))
+                asyncio.run(self._versions.ask_async(request, version, inputs, seconds))
                 if self._versions.is_async(version)
-                else self._versions.ask(request, version, inputs, None)
+                else self._versions.ask(request, version, inputs, seconds)
             )
             found.note(found.reply)
         except BaseException as error:  # theirs: it is what a shadow is there to show
             found.error = error
             found.note(error)
+        finally:
+            self._turns.end_copy(version, limits, found.calls)
         found.seconds = time.perf_counter() - started
         self._rows.record_child(request, inputs, found, "shadow")

@@ -81,6 +81,10 @@ class Endpoint:
         if not versions:
             msg = f"an endpoint of {model} without a version"
             raise UsageError(msg, hint='pass at least one: versions={"v1": predict}')
+        for name, version in versions.items():
+            if not callable(version) and not hasattr(version, "predict"):
+                msg = f"version {name} of {model} is {version!r:.40}, expected a function of the inputs, or an endpoint"
+                raise UsageError(msg, hint='pass what answers: versions={"v1": predict}')
         self.recorder = recorder or Recorder(store, model)
         self.router = Router(self.recorder.layout, model, versions)
         self.shadows = Shadows()
@@ -89,7 +93,7 @@ class Endpoint:
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
         self._versions = Versions(versions, is_score=is_score, late=partial(record_late, self.recorder, self._turns))
         self._rows = TurnRows(self.recorder)
-        self._copies = Copies(self._versions, self._rows, self.recorder, self.shadows)
+        self._copies = Copies(self._versions, self._turns, self._rows, self.recorder, self.shadows)
         self._ask = self._versions.ask
         self._usual = Usual(self.recorder, self.router, self._versions, self._turns, self._copies, self._of_one)
         self._batches, self._batches_async = self._both_batches()

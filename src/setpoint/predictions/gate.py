@@ -95,6 +95,27 @@ class Gate:
             if limits.breaker_failures and self.failures >= limits.breaker_failures:
                 self._open_until = self._clock() + limits.breaker_seconds
 
+    def admits_copy(self, limits: Limits) -> bool:
+        """Let a copy of a request in, unless a cap is reached; what is let in must `end_copy`.
+
+        The breaker is of requests alone: that copies fail is what they are sent to find out.
+        """
+        if limits.is_uncapped:
+            return True
+        with self._lock:
+            is_in = not self._over(limits)
+            self._running += is_in and limits.concurrent is not None
+        return is_in
+
+    def end_copy(self, limits: Limits, usd: float) -> None:
+        """Say that a copy has ended, and what it cost as far as that is known."""
+        if limits.is_uncapped:
+            return
+        with self._lock:
+            self._running -= limits.concurrent is not None
+            if usd:
+                self._spend(usd)
+
     def spend(self, usd: float) -> None:
         """Count a cost that was known only after the request had ended."""
         with self._lock:

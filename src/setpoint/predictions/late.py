@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import cast
 
 from setpoint.predictions.recorder import Recorder
-from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.reply import Reply, readable
 from setpoint.predictions.turns import Turns
 
 
@@ -23,7 +21,7 @@ def record_late(recorder: Recorder, turns: Turns, prediction_id: str, version: s
     """
     try:
         told = found.exception() or Reply.of(found.result())
-        billed = cast("Sequence[Billed]", getattr(told, "calls", ()))
+        billed = readable(getattr(told, "calls", ()))
         if billed:
             turns.spend(version, billed)
         for call in billed:

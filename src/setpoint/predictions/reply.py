@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+from setpoint.predictions.calls import UNREADABLE
 from setpoint.predictions.rows import Value
 
 Billed = Mapping[str, float | str | None]
@@ -64,8 +65,9 @@ class Reply(msgspec.Struct):
         if isinstance(result, Reply):
             # A copy, as a version may give the same one twice; who fell back for whom inside it is another's affair.
             found = msgspec.structs.replace(result, is_fallback=False)
-            if type(found.upstream_seconds) not in _SECONDS:
+            if type(found.upstream_seconds) not in _SECONDS or (found.upstream_seconds or 0.0) < 0.0:
                 found.upstream_seconds = None  # what is no time is not known, and must not cost the row
+            found.calls = readable(found.calls)
             return found
         if isinstance(result, Generator):  # a version that gives its answer in pieces, asked for the whole
             pieces: list[str] = []
@@ -92,12 +94,32 @@ class Reply(msgspec.Struct):
 
     @property
     def sureness(self) -> float | None:
-        """The confidence, or what the scores say of it; None when nothing does."""
+        """The confidence, or what the scores say of it; None when nothing does, or what they say is no share."""
         if self.confidence is not None:
-            return self.confidence
+            return _share(self.confidence)
         if self.score is not None:
-            return max(self.score, 1.0 - self.score)
-        return max(self.scores.values()) if self.scores else None
+            score = _share(self.score)
+            return None if score is None else max(score, 1.0 - score)
+        if not isinstance(self.scores, Mapping):
+            return None
+        shares = [_share(score) for score in self.scores.values()]
+        return max((share for share in shares if share is not None), default=None)
+
+
+def readable(calls: object) -> Sequence[Billed]:
+    """Return calls as they can be recorded: something was billed, whatever stands for it, and its cost is unknown."""
+    if type(calls) in {tuple, list} and all(isinstance(call, Mapping) for call in cast("list[object]", calls)):
+        return cast("Sequence[Billed]", calls)
+    if calls is None:
+        return ()
+    each = cast("list[object]", calls) if isinstance(calls, list | tuple) else [calls]
+    return [cast("Billed", call) if isinstance(call, Mapping) else {"error": UNREADABLE} for call in each]
+
+
+def _share(value: object) -> float | None:
+    """Return a number from 0 to 1; None for anything else that a version may give for one."""
+    number = cast("Callable[[], object]", value.item)() if _is_scalar(value) else value  # pyright: ignore[reportAttributeAccessIssue]
+    return float(number) if isinstance(number, float | int) and 0.0 <= number <= 1.0 else None
 
 
 _SECONDS = (float, int, type(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -10,6 +11,8 @@ from setpoint.core.errors import StoreError
 from setpoint.core.route_plan import Route, RoutePlan
 from setpoint.store.layout import Layout
 from setpoint.store.route_file import read_plan
+
+log = logging.getLogger("setpoint")
 
 LOOK_SECONDS = 0.02
 """A plan is in force in every service this long after it was published, or with the next request after that."""
@@ -56,7 +59,10 @@ class Router:
         if now >= self._look_at and self._looking.acquire(blocking=False):
             try:
                 self._look_at = now + self._look_seconds
+                before = self.fault
                 self._look()
+                if self.fault and self.fault != before:
+                    log.warning("setpoint does not follow the route plan of %s: %s", self._plan.model, self.fault)
             finally:
                 self._looking.release()
         return self._plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -13,17 +14,33 @@ WORKERS, QUEUE = 2, 64
 
 
 class Shadows:
-    """A few threads and a short queue: what finds it full is dropped and counted, and the caller never waits.
+    """A few threads and a short queue for each version: what finds it full is dropped, and the caller never waits.
 
-    Shadow work that hangs holds a thread; once all do, the queue fills and the rest is dropped.
+    Shadow work that hangs holds a thread; once all of a version do, its queue fills and the rest is dropped.
     """
 
-    def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
-        self._workers, self._limit = workers, queue
+    def __init__(self) -> None:
         self.forget_parent()
 
     def forget_parent(self) -> None:
-        """Start afresh in a forked child: what is queued stays the parent's, and so do its threads."""
+        """Start afresh in a forked child."""
+        self._lines: dict[str, Line] = {}
+
+    def of(self, version: str) -> Line:
+        """Return the queue of a version."""
+        return self._lines.get(version) or self._lines.setdefault(version, Line())
+
+    def wait(self, timeout: float = 10.0) -> bool:
+        """Wait until nothing is queued or under way; False when that takes longer."""
+        deadline = time.monotonic() + timeout
+        return all(line.wait(max(deadline - time.monotonic(), 0.0)) for line in [*self._lines.values()])
+
+
+class Line:
+    """The queue of one version, and the threads that work it off."""
+
+    def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
+        self._workers, self._limit = workers, queue
         # Written in C: to wake a thread by a semaphore of Python's costs the caller as much as the smallest model.
         self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []

@@ -11,7 +11,7 @@ import msgspec
 from setpoint.core.errors import Refused
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.gate import Gate, RetryBudget
-from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.reply import Billed, Reply, readable
 
 Done = TypeVar("Done")
 Asking = Generator[str, Reply, Done]
@@ -41,7 +41,7 @@ class Attempt(msgspec.Struct):
 
     def note(self, told: object) -> Sequence[Billed]:
         """Add what a reply or an error says that a try took; return what it was billed."""
-        billed = cast("Sequence[Billed]", getattr(told, "calls", ()))
+        billed = readable(getattr(told, "calls", ()))
         self.calls = (*self.calls, *billed)
         self.upstream_seconds += getattr(told, "upstream_seconds", None) or 0.0
         return billed
@@ -83,6 +83,14 @@ class Turns:
     def spend(self, version: str, calls: Sequence[Billed]) -> None:
         """Count what a version was billed for after its turn had ended."""
         self.gates[version].spend(self._cost_usd(calls))
+
+    def admits_copy(self, version: str, limits: Limits) -> bool:
+        """Let a copy for a version in shadow in, unless a cap is reached."""
+        return self.gates[version].admits_copy(limits)
+
+    def end_copy(self, version: str, limits: Limits, calls: Sequence[Billed]) -> None:
+        """Say that a copy has ended, and what it was billed."""
+        self.gates[version].end_copy(limits, self._cost_usd(calls) if calls else 0.0)
 
     def attempts(self, route: Route, version: str) -> Asking[list[Attempt]]:
         """Ask one version after another until one answers.
