@@ -21,6 +21,7 @@ from setpoint.predictions.recorder import Recorder
 from setpoint.project.plan import apply, plan
 from setpoint.project.rollouts import explain, rehearse_rollout, start_rollout, status_of
 from setpoint.store.decisions import decisions_of
+from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of, evidence_of, rollouts_of
 from setpoint.store.route_file import history, last_plan
 from setpoint.store.spool import Spool
@@ -357,6 +358,17 @@ def test_a_rehearsal_on_too_little_is_unknown(tmp_path: Path) -> None:
     told = rehearse_rollout(service.folder, "m", runs=3)
     assert told.exit_code == 3
     assert "the past requests are too few" in told.unknowns[0]
+
+
+def test_rows_that_say_no_version_can_be_no_rehearsal_and_it_says_what_to_do(tmp_path: Path) -> None:
+    layout = Layout.create(tmp_path / "s")
+    layout.declare(OWNED)
+    recorder = Recorder(layout, "m", spool=Spool(layout))
+    recorder.record({"x": 1.0}, score=0.5)
+    assert recorder.close()
+    with pytest.raises(UsageError, match="no row of m within a week says which version answered") as refused:
+        rehearse_rollout(layout.root, "m", runs=1)
+    assert "--version v1" in refused.value.hint
 
 
 def test_wrong_answers_are_rehearsed_with_the_age_of_their_outcomes(tmp_path: Path) -> None:

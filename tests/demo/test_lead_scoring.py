@@ -38,13 +38,14 @@ def test_the_carrier_is_named_in_the_first_month_and_was_never_learned(tmp_path:
     assert report.seen.startswith("2013-05-01, 463 outcomes of VX later")
     assert "carrier=VX is named" in report.by
     assert "recall 0." in report.by
-    assert "guardrail in observe mode, which would have fired on 2013-05-01: recall of carrier VX is 0." in report.by
+    assert "guardrail in observe mode, which would have fired on 2013-04-28: recall of carrier VX is 0." in report.by
     assert report.decided.startswith("retrain: nothing changed")
     told = "\n".join(report.because)
     assert "carrier VX was never learned" in told
     assert "drift" not in told
-    assert "evaluate, before launch: unknown: carrier=VX (98 rows, 1.1 %): recall: 3 positive outcomes" in told
-    assert "no verdict on carrier=HA" in told
+    assert "evaluate, before launch: unknown of carrier=VX (98 rows, 1.1 %): recall: 3 positive outcomes" in told
+    assert "; unknown of carrier=HA" in told
+    assert "named by recall since 2013-05-01, calibration_gap since 2013-06-01; in the first month scores less" in told
     alarming = [rule for rule in report.rules if rule.alarms]
     assert all("so the season alarms it and not the carrier" in rule.value for rule in alarming)
     assert report.line().endswith(f"usual rules that alarm: {' and '.join(rule.name for rule in alarming) or 'none'}")

@@ -93,13 +93,16 @@ def rehearse(
     model: Model,
     over: Annotated[str, typer.Option("--over", help="The past requests, such as 7d.")] = "7d",
     runs: Annotated[int, typer.Option("--runs", help="How often each candidate is rehearsed.")] = 20,
+    stable: Annotated[
+        str, typer.Option("--stable", help="Whose requests; of the version that answers by default.")
+    ] = "",
     store: Store = None,
     json: Json = False,
 ) -> None:
     """What would the red lines have done to past requests, and how long does a rollout take? Changes nothing."""
     from setpoint.project.rollouts import rehearse_rollout
 
-    show(rehearse_rollout(chosen_store(store), model, over=over, runs=runs), as_json=json)
+    show(rehearse_rollout(chosen_store(store), model, over=over, runs=runs, stable=stable), as_json=json)
 
 
 @rollout.command()

@@ -75,7 +75,7 @@ def start_rollout(
     return rollout, start(layout, rollout, actor=actor or getpass.getuser())
 
 
-def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20) -> Answer:
+def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 20, stable: str = "") -> Answer:
     """Return what the declared red lines would have done to past requests, and how long a rollout takes.
 
     Args:
@@ -83,6 +83,7 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
         model: The model.
         over: The window of past requests, such as `7d`.
         runs: How often each candidate is rehearsed.
+        stable: The version whose requests they are; the one that answers by default.
 
     Raises:
         UsageError: Several versions share the traffic already, or nothing feeds a red line.
@@ -90,7 +91,7 @@ def rehearse_rollout(store: Path, model: str, *, over: str = "7d", runs: int = 2
     layout = Layout.open(store)
     declared, now = layout.model(model), layout.clock.now()
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
-        rollout = _drafted(layout, evidence, "a candidate", "", now)
+        rollout = _drafted(layout, evidence, "a candidate", stable, now)
         window = Window.parse(over, now=now, zone=declared.timezone)
         requests = requests_of(
             evidence,
@@ -213,6 +214,9 @@ def _answering(evidence: RowEvidence, now: int) -> str:
     found = {str(version): 0.0 for version in counts.key("version") if version}
     for version in found:
         found[version] = counts.only(version=version).total("amount")
+    if not found and counts.total("amount"):
+        msg = f"no row of {evidence.model.name} within a week says which version answered"
+        raise UsageError(msg, hint="record or import predictions with their version: setpoint import FILE --version v1")
     if not found:
         msg = f"nothing was recorded of {evidence.model.name} within a week, so nobody knows the stable version"
         raise UsageError(msg, hint="name it: --stable VERSION")
