@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -69,6 +70,28 @@ def run(store: Path, *, console: Console | None = None, flights: Flights | None 
     """Train, replay six months and print the three answers; the store stays for further questions.
 
     Args:
+        store: See `record`.
+        console: See `record`.
+        flights: See `record`.
+    """
+    shown, started = console or Console(stderr=True), time.perf_counter()
+    layout, count = record(store, console=shown, flights=flights)
+    with shown.status("ship, close hours, run the checks"):
+        tick(layout)
+    with open_log(store) as log:
+        print(tell(log, MODEL))
+    shown.print(
+        f"\n{count:,} predictions recorded and answered in {time.perf_counter() - started:.0f} s."
+        f" The store stays: setpoint status {MODEL} --store {store} --by carrier --over 2013-10-01..2013-11-01",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def record(store: Path, *, console: Console | None = None, flights: Flights | None = None) -> tuple[Layout, int]:
+    """Train, and replay six months through the recorder; return the store, and how many predictions that were.
+
+    Args:
         store: Where the demo's store is made; one of an earlier demo is replaced.
         console: Where progress is shown; stderr by default.
         flights: All that flew in 2013 by default; a test gives fewer, and other outcomes.
@@ -77,7 +100,6 @@ def run(store: Path, *, console: Console | None = None, flights: Flights | None 
         UsageError: There is something at `store` that is no demo's.
     """
     shown = console or Console(stderr=True)
-    started = time.perf_counter()
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=shown
     ) as progress:
@@ -95,17 +117,7 @@ def run(store: Path, *, console: Console | None = None, flights: Flights | None 
         )
         layout = _new_store(store, trained)
         _replay(layout, scored, advance=lambda count: progress.advance(step, count))
-        progress.update(step, description="ship, close hours, run the checks", total=None)
-        tick(layout)
-        progress.update(step, description="done", total=1, completed=1)
-    with open_log(store) as log:
-        print(tell(log, MODEL))
-    shown.print(
-        f"\n{len(live.table):,} predictions recorded and answered in {time.perf_counter() - started:.0f} s."
-        f" The store stays: setpoint status {MODEL} --store {store} --by carrier --over 2013-10-01..2013-11-01",
-        highlight=False,
-        soft_wrap=True,
-    )
+    return layout, len(live.table)
 
 
 def frame(flights: Flights, categories: dict[str, list[str]]) -> Frame:
@@ -144,6 +156,8 @@ def fit(flights: Flights, categories: dict[str, list[str]]) -> HistGradientBoost
         flights: What it learns from.
         categories: Values of each categorical feature.
     """
+    # Else threads that wait for a core spin, and on a busy machine to fit takes nine times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 — the demo's extra
 
     model = HistGradientBoostingClassifier(
