@@ -83,6 +83,19 @@ def test_counts_are_those_of_the_tallies(tmp_path: Path) -> None:
     assert abs(found['setpoint_latency_seconds_sum{model="other",role="stable"}'] - 3.1) < 0.05
 
 
+def test_checkpoints_of_a_continuous_learner_are_counted_by_their_family(tmp_path: Path) -> None:
+    recorder = Recorder(Layout.create(tmp_path / "store"), "ranker")
+    for n in range(60):
+        recorder.record({"x": 1.0}, version=f"als@{n}", latency_seconds=0.1, error="OSError" if n < 2 else None)
+    recorder.close()
+    text = metrics_text(tmp_path / "store")
+    found = samples(text)
+    assert found['setpoint_predictions_total{model="ranker",version="als",role="stable"}'] == 60
+    assert found['setpoint_errors_by_kind_total{model="ranker",version="als",role="stable",kind="OSError"}'] == 2
+    assert found['setpoint_latency_seconds_count{model="ranker",version="als",role="stable"}'] == 60
+    assert "@" not in text
+
+
 def test_one_model_alone(tmp_path: Path) -> None:
     assert 'model="m"' not in metrics_text(filled(tmp_path / "store"), "other")
 

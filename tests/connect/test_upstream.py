@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from tests.connect.servers import Answer, serving, told
+from tests.connect.servers import Answer, serving, streamed, told
 
 from setpoint import Endpoint, Recorder, Upstream, UsageError
 from setpoint.connect.upstream import Protocol
@@ -139,6 +139,7 @@ def close(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
 FAULTS: list[tuple[Protocol, Answer, str]] = [
     ("json", told({"error": "no"}, 500), "status 500"),
     ("json", told(b"<html>"), "not JSON"),
+    ("json", told(b"[" * 200_000), "not JSON"),
     ("json", hang, "timeout"),
     ("json", close, "closed early"),
     ("mlflow", told([1.0]), "no answer in it"),
@@ -197,3 +198,15 @@ def test_an_upstream_that_fails_falls_back_and_is_recorded_by_its_kind() -> None
             calls = snapshot.connection.execute("SELECT prediction_id, error, cost_nano_usd FROM calls").fetchall()
         assert error == "status 503"
         assert calls == [(name, "status 503", None)]
+
+
+@pytest.mark.parametrize("content", [5, ["a"], {"text": "a"}])
+def test_a_piece_that_is_no_text_is_an_error_of_its_own_kind(content: object) -> None:
+    good = {"choices": [{"delta": {"content": "one"}}]}
+    with serving(streamed([good, {"choices": [{"delta": {"content": content}}]}, "[DONE]"])) as (url, _):
+        coming = Upstream(url, protocol="chat", chat_model="m", prompt="{x}").stream({"x": "1"})
+        assert next(coming) == "one"
+        with pytest.raises(UpstreamError) as found:
+            next(coming)
+        assert found.value.kind == "no answer in it"
+        assert len(found.value.calls) == 1

@@ -1,7 +1,7 @@
 """What was counted of every prediction, as OpenMetrics text for Prometheus and its like: from tallies, never per call.
 
 Counters count since the first prediction that the store knows. Labels are the model, its version, endpoint and role:
-no unit, key or error text, of which there are ever more.
+no unit, key or error text, of which there are ever more. Of versions like `family@checkpoint` it is the family.
 
 Source: the OpenMetrics specification 1.0.
 """
@@ -58,7 +58,8 @@ def openmetrics(models: Iterable[tuple[str, Counters]]) -> str:
     families: dict[str, list[str]] = {}
     for name, counters in models:
         model = ("model", name)
-        for family, lines in [*_counted(model, counters.traffic), *_spent(model, counters.spending)]:
+        traffic, spending = _by_family(counters.traffic), _by_family(counters.spending)
+        for family, lines in [*_counted(model, traffic), *_spent(model, spending)]:
             families.setdefault(family, []).extend(lines)
     labelled = [one[:3] for one in _LABELLED.values()]
     known = (*_COUNTERS.values(), *labelled, *_SPENT.values(), *_HISTOGRAMS.values())
@@ -77,6 +78,12 @@ _HISTOGRAMS = {
     "first_chunk": ("setpoint_first_chunk_seconds", "seconds", "What callers waited for the first piece of an answer."),
 }
 _IN_BUCKETS = {name for name, _, _ in _HISTOGRAMS.values()}
+
+
+def _by_family(table: StateTable) -> StateTable:
+    """Return counts with the family in the place of its checkpoints."""
+    versions = [None if version is None else str(version).partition("@")[0] for version in table.key("version")]
+    return table.with_keys(version=versions)
 
 
 def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str, list[str]]]:

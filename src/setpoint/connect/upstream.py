@@ -306,10 +306,13 @@ def _json(content: bytes) -> object:
 def _piece(event: Mapping[str, object]) -> str:
     """Return the text of a streamed event; empty for one that tells something else, such as the usage."""
     try:
-        choices = cast("list[Mapping[str, Mapping[str, str | None]]]", event.get("choices") or [])
-        return choices[0]["delta"].get("content") or "" if choices else ""
+        choices = cast("list[Mapping[str, Mapping[str, object]]]", event.get("choices") or [])
+        content = choices[0]["delta"].get("content") if choices else None
     except (AttributeError, KeyError, TypeError) as error:
         raise UpstreamError(kind="no answer in it", detail="`choices` with a `delta` were expected") from error
+    if content is not None and not isinstance(content, str):
+        raise UpstreamError(kind="no answer in it", detail=f"`content` is {content!r:.40}, a text was expected")
+    return content or ""
 
 
 def _close(connections: set[http.client.HTTPConnection]) -> None:
