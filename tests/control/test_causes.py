@@ -8,8 +8,10 @@ import pytest
 from tests.commands import setpoint
 
 from setpoint.control.causes import causes_of
+from setpoint.control.symptoms import metrics_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.incident import Incident, IncidentEvent, IncidentState
+from setpoint.core.model import Model
 from setpoint.core.window import Window
 from setpoint.project.causes import explain_incident
 from setpoint.project.incidents import report
@@ -101,3 +103,13 @@ def test_causes_are_ranked_by_what_they_explain_when_they_began_and_how_likely_t
     half = Cause("price", "x", 0.5, 0, 1.0, "")
     unchecked = Cause("contract_break", "x", None, 0, 1.0, "")
     assert ranked([late, half, unchecked]) == [unchecked, half, late]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_looked_at"), [("input_drift", False), ("output_drift", False), ("new_errors", True)]
+)
+def test_how_long_answers_take_is_no_explanation_of_drift(kind: str, *, is_looked_at: bool) -> None:
+    incident = Incident("0001-m", ("m",), kind, "", "something moved", "ticket", START, START, "drift")
+    found = metrics_of(incident, Model("m"))
+    assert ("latency_seconds" in found) is is_looked_at
+    assert {"accuracy", "error_ratio"} <= set(found)

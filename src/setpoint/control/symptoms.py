@@ -9,7 +9,7 @@ import numpy as np
 
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL
-from setpoint.core.guardrail import FLAGGED, LATENCY
+from setpoint.core.guardrail import FLAGGED, LATENCY, SUBTLE
 from setpoint.core.incident import Incident
 from setpoint.core.metric import QUALITY_METRICS, Direction
 from setpoint.core.model import Model, Task
@@ -125,7 +125,9 @@ def metrics_of(incident: Incident, model: Model) -> tuple[str, ...]:
     if incident.kind in {"changed_delay", "stalled_outcomes"}:
         return ("outcome_ratio",)
     quality = {Task.BINARY: "accuracy", Task.REGRESSION: "mae", Task.GENERATION: "success_rate"}
-    return (quality.get(model.task, QUALITY_METRICS[model.task][0].name), *OPERATIONAL)
+    found = (quality.get(model.task, QUALITY_METRICS[model.task][0].name), *OPERATIONAL)
+    # How long answers take says nothing of why inputs drift: a busy machine is not to stand for the cause.
+    return tuple(name for name in found if name != "latency_seconds" or incident.kind not in SUBTLE)
 
 
 def cohort_of(incident: Incident, model: Model) -> tuple[str, str] | None:
