@@ -636,7 +636,7 @@ def test_a_shadow_that_hangs_holds_no_other_up_and_is_timed_out_where_the_route_
         assert endpoint.close()
         assert shadowed(layout)["well"][0] == 100
     leave.clear()
-    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=shadows, limits=Limits(timeout_seconds=0.3))
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=shadows, limits=Limits(timeout_seconds=1.0))
     with serving(route, versions) as (endpoint, layout):
         endpoint.predict({})
         assert endpoint.shadows.wait()
