@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import cast
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -655,3 +656,39 @@ def test_a_shadow_keeps_to_the_caps_and_what_they_refuse_is_counted() -> None:
             assert endpoint.shadows.wait()
         assert endpoint.close()
         assert shadowed(layout)["v2"] == (2, 0, 18)
+
+
+def test_what_a_copy_is_billed_after_its_timeout_is_the_copy_s_and_not_the_caller_s() -> None:
+    answer = threading.Event()
+    call = {"provider": "p", "cost_nano_usd": 20_000_000}
+
+    def slow(_: Mapping[str, object]) -> object:
+        answer.wait()
+        return {"prediction": 1.0, "calls": [call]}
+
+    limits = Limits(timeout_seconds=1.0)
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),), limits=limits)
+    with serving(route, {"v1": constant(1.0), "v2": slow}) as (endpoint, layout):
+        root = endpoint.predict({}).prediction_id
+        assert endpoint.shadows.wait()
+        answer.set()
+        while not (found := billed_errors(endpoint, layout)):
+            pass
+        told = rows(endpoint, layout, "prediction_id, parent_id, role, error")
+        copy = next(row for row in told if row[2] == "shadow")
+        assert copy[1:] == (root, "shadow", "TimeoutError")
+        assert found == [(copy[0], "timeout")]
+
+
+@pytest.mark.parametrize(
+    ("told", "cost"), [(np.int64(7), 7), (7.0, 7), (7.5, None), (True, None), (10**16, None), ("7", None)]
+)
+def test_a_cost_is_a_whole_number_of_nano_dollars_or_unknown(told: object, cost: int | None) -> None:
+    with serving(SINGLE, {"v1": constant({"prediction": 1.0, "calls": [{"cost_nano_usd": told}]})}) as (
+        endpoint,
+        layout,
+    ):
+        assert endpoint.predict({}).prediction == 1.0
+        assert endpoint.close()
+        with Snapshot(layout, "m") as snapshot:
+            assert snapshot.connection.execute("SELECT cost_nano_usd FROM calls").fetchall() == [(cost,)]

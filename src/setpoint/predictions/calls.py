@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import cast
+from operator import index
+from typing import SupportsIndex, cast
 
 from setpoint.core.events import Call
 from setpoint.core.money import NANO
@@ -26,8 +27,7 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
         return Call(**known, error=UNREADABLE)  # pyright: ignore[reportArgumentType] — as below
     call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names
     if call.cost_nano_usd is not None:
-        is_cost = type(call.cost_nano_usd) is int and 0 <= call.cost_nano_usd < _MOST_NANO
-        call.cost_nano_usd = call.cost_nano_usd if is_cost else None
+        call.cost_nano_usd = _cost(call.cost_nano_usd)
     else:
         priced = book.cost(call)
         call.cost_nano_usd, call.price_id = priced.nano_usd, priced.price_id
@@ -38,6 +38,15 @@ UNREADABLE = "unreadable"
 _NAMES = frozenset(Call.__struct_fields__)
 _MOST_NANO = 1_000_000 * NANO
 """Nobody bills a million dollars for a call."""
+
+
+def _cost(told: object) -> int | None:
+    """Return what a call is said to have cost; None when that is no whole number of nano-dollars, or an absurd one."""
+    if isinstance(told, float) and told.is_integer():
+        return _cost(int(told))
+    if isinstance(told, bool) or not isinstance(told, SupportsIndex):
+        return None
+    return index(told) if 0 <= index(told) < _MOST_NANO else None
 
 
 def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -> float:

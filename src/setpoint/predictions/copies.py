@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from functools import partial
+
+import msgspec
 
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.request import Request
@@ -36,6 +39,7 @@ class Copies:
     def forget_parent(self) -> None:
         """Start afresh in a forked child: what was not sent is the parent's to tell."""
         self._unsent: dict[str, int] = {}
+        self._counting = threading.Lock()
 
     def send(self, request: Request, inputs: Inputs, served: str) -> None:
         """Send a request to the versions in shadow, given which one answered it."""
@@ -44,22 +48,29 @@ class Copies:
             # Looked at first: of a shadow that hangs nothing is copied.
             is_sent = line.has_room and line.submit(partial(self._ask, version, dict(inputs), request))
             if not is_sent:
-                self._unsent[version] = self._unsent.get(version, 0) + 1
+                self._count_unsent(version)
         if self._unsent and time.monotonic() >= self._tell_at:
             self.tell_unsent()
 
     def tell_unsent(self) -> None:
         """Count the copies that found the queue full or a cap reached, a few seconds' at once."""
         self._tell_at = time.monotonic() + _TELL_SECONDS
-        for version in list(self._unsent):
-            self._recorder.note_unsent(version, self._unsent.pop(version, 0))
+        with self._counting:
+            unsent, self._unsent = self._unsent, {}
+        for version, count in unsent.items():
+            self._recorder.note_unsent(version, count)
+
+    def _count_unsent(self, version: str) -> None:
+        with self._counting:
+            self._unsent[version] = self._unsent.get(version, 0) + 1
 
     def _ask(self, version: str, inputs: Inputs, request: Request) -> None:
         """Ask a version, within its caps, and record what it answered or why it did not."""
         limits = request.plan.route.limits
         if not self._turns.admits_copy(version, limits):
-            self._unsent[version] = self._unsent.get(version, 0) + 1
+            self._count_unsent(version)
             return
+        request = msgspec.structs.replace(request, billed_to=self._recorder.new_id())  # a late bill is the copy's own
         found, started, seconds = Attempt(version), time.perf_counter(), limits.timeout_seconds
         try:
             found.reply = (

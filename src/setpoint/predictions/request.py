@@ -23,6 +23,7 @@ class Request(msgspec.Struct, gc=False):
         arm: The version that is to answer.
         at: When it came, microseconds.
         started: The same by the performance counter.
+        billed_to: The row that a bill which comes too late belongs to; its own when empty.
     """
 
     plan: RoutePlan
@@ -33,6 +34,7 @@ class Request(msgspec.Struct, gc=False):
     arm: Arm
     at: int
     started: float
+    billed_to: str = ""
 
     def passed_on(self) -> RequestDetails:
         """Return what an endpoint that is asked as a version is told; its rows share a trace with the one that asks."""

@@ -37,7 +37,8 @@ class TurnRows:
     def record_child(self, request: Request, inputs: Inputs, attempt: Attempt, role: str) -> None:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
         event = self._event(request, inputs, attempt, attempt.reply or _NOTHING, role)
-        event.prediction_id, event.parent_id, event.key = self._recorder.new_id(), event.root_id, None
+        event.prediction_id = request.billed_to or self._recorder.new_id()
+        event.parent_id, event.key = event.root_id, None
         if not DRAWN.issuperset(request.details):  # it was asked with the same inputs, from the same source
             told = request.details
             event.feature_version, event.source = told.get("feature_version"), told.get("source")

@@ -68,7 +68,7 @@ class Usual:
             return None
         result: object = None
         failed: BaseException | None = None
-        own = inputs
+        own = inputs  # a copy for the version is made as `Versions` does
         try:
             result = function(own.copy() if type(own) is dict else own)  # pyright: ignore[reportUnknownArgumentType]
         except BaseException as error:  # theirs: others may be asked

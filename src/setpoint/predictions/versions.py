@@ -213,7 +213,7 @@ class Versions:
         return cast("object", given) if isinstance(given, Iterator | AsyncIterator) else self._reply(given)
 
     def _told_late(self, request: Request, version: str) -> Late:
-        return partial(self._late, request.prediction_id, version)
+        return partial(self._late, request.billed_to or request.prediction_id, version)
 
 
 def _refuse_asynchronous(version: str, result: object) -> None:
