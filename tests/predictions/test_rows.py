@@ -45,6 +45,12 @@ def test_other_tables_are_read_the_same_way(table: object) -> None:
     assert [row["c"] for row in rows_of(table)] == ["a", None]
 
 
+def test_rows_that_hold_nothing_are_rows() -> None:
+    assert list(rows_of([{}, {}])) == [{}, {}]
+    assert list(rows_of([{}, {"x": 1}])) == [{"x": None}, {"x": 1}]
+    assert list(rows_of([])) == []
+
+
 def test_a_column_beside_the_inputs_is_read_the_same_way() -> None:
     assert column(FRAME["text"], 4) == ["de", None, None, "fr"]
     assert column(None, 2) == [None, None]

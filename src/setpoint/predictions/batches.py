@@ -71,7 +71,7 @@ class Batches:
         together: Iterable[str],
         *,
         ask: Callable[[Request, str, Inputs, float | None], Awaitable[Reply]],
-        ask_many: Callable[[str, Sequence[Inputs], float | None], Awaitable[Sequence[Answer]]],
+        ask_many: Callable[[Sequence[Request], str, Sequence[Inputs], float | None], Awaitable[Sequence[Answer]]],
         told: Callable[[Request, Inputs, Attempt, Sequence[Attempt]], Reply],
     ) -> None:
         self._turns, self._together = turns, frozenset(together)
@@ -116,7 +116,8 @@ class Batches:
 
     async def _answers(self, version: str, rows: list[_Row]) -> Sequence[Answer]:
         try:
-            answers = await self._ask_many(version, [row.inputs for row in rows], _timeout(rows[0]))
+            requests, inputs = [row.request for row in rows], [row.inputs for row in rows]
+            answers = await self._ask_many(requests, version, inputs, _timeout(rows[0]))
         except Exception as error:  # theirs, and perhaps of one row
             return await self._alone(version, rows, error)
         if len(answers) == len(rows):

@@ -15,6 +15,7 @@ from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.turn_rows import TurnRows
 from setpoint.predictions.turns import Attempt, Turns
 from setpoint.predictions.versions import Inputs, Versions
+from setpoint.store.exits import ask_before_end
 
 _TELL_SECONDS = 5.0
 
@@ -34,12 +35,13 @@ class Copies:
         self._versions, self._turns, self._rows = versions, turns, rows
         self._recorder, self._shadows = recorder, shadows
         self._tell_at = 0.0
+        ask_before_end(self)
         self.forget_parent()
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child: what was not sent is the parent's to tell."""
         self._unsent: dict[str, int] = {}
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()  # a signal that ends the process may come while it is held
 
     def send(self, request: Request, inputs: Inputs, served: str) -> None:
         """Send a request to the versions in shadow, given which one answered it."""
@@ -50,9 +52,9 @@ class Copies:
             if not is_sent:
                 self._count_unsent(version)
         if self._unsent and time.monotonic() >= self._tell_at:
-            self.tell_unsent()
+            self.tell_rest()
 
-    def tell_unsent(self) -> None:
+    def tell_rest(self) -> None:
         """Count the copies that found the queue full or a cap reached, a few seconds' at once."""
         self._tell_at = time.monotonic() + _TELL_SECONDS
         with self._counting:

@@ -21,7 +21,7 @@ from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.copies import Copies
 from setpoint.predictions.details import BatchDetails, RequestDetails
-from setpoint.predictions.late import record_late
+from setpoint.predictions.late import LateBills
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
@@ -91,8 +91,9 @@ class Endpoint:
         self._models = self._own_models(model, versions)
         self._accept = accept
         self._turns = Turns(versions, self._cost_usd, accept and self._is_accepted)
-        self._versions = Versions(versions, is_score=is_score, late=partial(record_late, self.recorder, self._turns))
-        self._rows = TurnRows(self.recorder)
+        self._rows = TurnRows(self.recorder, versions)
+        self._late = LateBills(self.recorder, self._turns, self._rows.billed)
+        self._versions = Versions(versions, is_score=is_score, late=self._late)
         self._copies = Copies(self._versions, self._turns, self._rows, self.recorder, self.shadows)
         self._ask = self._versions.ask
         self._usual = Usual(self.recorder, self.router, self._versions, self._turns, self._copies, self._of_one)
@@ -327,7 +328,7 @@ class Endpoint:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
-        for one in (self.router, self._turns, self._versions, self.shadows, self._copies):
+        for one in (self.router, self._turns, self._versions, self._late, self.shadows, self._copies):
             one.forget_parent()
 
     @staticmethod
@@ -338,7 +339,8 @@ class Endpoint:
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""
         is_done = self.shadows.wait(timeout)
-        self._copies.tell_unsent()
+        self._copies.tell_rest()
+        self._late.tell_rest()
         return self.recorder.close() and is_done
 
     def _told(

@@ -32,6 +32,8 @@ def rows_of(table: object) -> Iterator[dict[str, Value]]:
     """Yield the rows of columns by name, or of a polars, pandas or Arrow table."""
     columns = {name: _missing_as_none(values) for name, values in _columns_of(table).items()}
     names = list(columns)
+    if not names and isinstance(table, list | tuple):  # rows that hold nothing are rows
+        yield from ({} for _ in cast("Sequence[object]", table))
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(names, values, strict=True))
 

@@ -134,7 +134,7 @@ class Streams:
         turns: Turns,
         *,
         begin: Callable[[Request, str, Inputs, float | None], Awaitable[object]],
-        pull: Callable[[str, Coming, float | None], Awaitable[str | Reply]],
+        pull: Callable[[Request, str, Coming, float | None], Awaitable[str | Reply]],
         close: Callable[[Coming], Awaitable[None]],
         ask: Callable[[Request, str, Inputs, float | None], Awaitable[Reply]],
         told: Callable[[Request, Inputs, Attempt, Sequence[Attempt]], Reply],
@@ -188,9 +188,11 @@ class Streams:
             return reply
         coming, timeout_seconds = cast("Coming", given), request.plan.route.limits.timeout_seconds
         try:
-            while isinstance(piece := (yield from self._pull(turn.version, coming, timeout_seconds).__await__()), str):
+            while True:
+                piece = yield from self._pull(request, turn.version, coming, timeout_seconds).__await__()
+                if not isinstance(piece, str):
+                    return piece.with_text(passed)
                 yield _noted(piece, request, turn, passed)
-            return piece.with_text(passed)
         finally:
             try:
                 yield from self._close(coming).__await__()

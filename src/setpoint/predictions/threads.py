@@ -51,7 +51,7 @@ class Threads:
         Args:
             work: What to do.
             timeout_seconds: How long it is waited for.
-            late: Told of what work gave in the end, when nobody waited any more.
+            late: Told when it is not waited for any more, though it goes on.
 
         Raises:
             TimeoutError: Not in time; if it was not begun, it never is.
@@ -61,7 +61,7 @@ class Threads:
             is_done = bool(wait((found,), timeout_seconds).done)
         finally:
             if not is_done and not found.cancel() and late is not None:
-                found.add_done_callback(late)
+                late(found)
         if not is_done:
             raise TimeoutError
         return found.result()

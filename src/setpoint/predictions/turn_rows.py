@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from setpoint.core.errors import Refused
-from setpoint.core.events import Prediction
+from setpoint.core.events import CACHE, Prediction
 from setpoint.predictions.details import RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
@@ -17,12 +17,17 @@ from setpoint.predictions.versions import Inputs
 class TurnRows:
     """Makes and records the rows of versions' turns.
 
+    Attributes:
+        billed: The versions that are billed, as far as that was told by now.
+
     Args:
         recorder: Takes them.
+        versions: By name; one whose `is_billed` is true needs not tell it first.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, versions: Mapping[str, object]) -> None:
         self._recorder = recorder
+        self.billed = {name for name, one in versions.items() if getattr(one, "is_billed", False)}
 
     def record_served(self, request: Request, inputs: Inputs, attempt: Attempt, reply: Reply, role: str) -> None:
         """Record the turn of the version whose answer or error the caller gets."""
@@ -85,6 +90,8 @@ class TurnRows:
         return event
 
     def _record_calls(self, event: Prediction, calls: Sequence[Billed]) -> None:
+        if event.version not in self.billed and any(call.get("purpose") != CACHE for call in calls):
+            self.billed.add(str(event.version))
         for n, call in enumerate(calls):
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 

@@ -8,19 +8,21 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeAlias, Unpack, cast
+from typing import Protocol, TypeAlias, TypeVar, Unpack, cast
 
 from setpoint.core.errors import UsageError
 from setpoint.predictions.at_once import at_once
 from setpoint.predictions.batches import Answer, TakesMany
 from setpoint.predictions.details import RequestDetails
+from setpoint.predictions.late import LateBills
 from setpoint.predictions.reply import PLAIN, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.rows import Value
 from setpoint.predictions.streams import AsyncStream, Coming
-from setpoint.predictions.threads import Late, Threads
+from setpoint.predictions.threads import Threads
 
 Inputs = Mapping[str, Value]
+Given = TypeVar("Given")
 
 
 class Inner(Protocol):
@@ -47,6 +49,10 @@ Version: TypeAlias = Callable[[Inputs], object] | Inner
 """Anything that takes inputs by name and gives an answer, a `Reply`, or an awaitable of one; or another endpoint."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Versions:
     """All that an endpoint may ask.
 
@@ -58,7 +64,7 @@ class Versions:
     Args:
         versions: By name.
         is_score: Whether plain numbers are scores rather than predictions.
-        late: Told of what a version gave when nobody waited for it any more, after the request and the version.
+        late: Told of answers that nobody waits for any more.
     """
 
     def __init__(
@@ -66,7 +72,7 @@ class Versions:
         versions: Mapping[str, Version],
         *,
         is_score: bool,
-        late: Callable[[str, str, Future[object]], None],
+        late: LateBills,
     ) -> None:
         self.functions = {name: one for name, one in versions.items() if callable(one)}
         self._inner = {name: one for name, one in versions.items() if not callable(one)}
@@ -95,12 +101,10 @@ class Versions:
         """
         inputs = _own(inputs)
         function = self._predict(request, version) if version in self._inner else self.functions[version]
-        if timeout_seconds is None:
-            result = function(inputs)
-        else:
-            work, late = partial(function, inputs), self._told_late(request, version)
-            result = self._threads[version].result(work, timeout_seconds, late)
-        return self.read(version, result)
+        if timeout_seconds is not None:
+            work = partial(self._asked, version, function, inputs)
+            return self._in_time(work, (request,), version, timeout_seconds)
+        return self.read(version, function(inputs))
 
     def read(self, version: str, result: object) -> Reply:
         """Return a version's result as a reply.
@@ -122,33 +126,33 @@ class Versions:
             told = self.functions[version](inputs)
             told = _joined(cast("AsyncIterator[object]", told)) if inspect.isasyncgen(told) else told
         else:
-            work = partial(self.functions[version], inputs)
-            return self._reply(await self._in_thread(request, version, work, timeout_seconds))
-        return self._reply(await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds))
+            work = partial(self._asked, version, self.functions[version], inputs)
+            return await self._in_thread(work, (request,), version, timeout_seconds)
+        return self._reply(await self._awaited(told, (request,), version, timeout_seconds))
 
-    def ask_many(self, version: str, rows: Sequence[Inputs], timeout_seconds: float | None) -> list[Answer]:
+    def ask_many(
+        self, requests: Sequence[Request], version: str, rows: Sequence[Inputs], timeout_seconds: float | None
+    ) -> list[Answer]:
         """Return what one of `together` answers to each row, or an error in its place."""
-        ask = self._for_many(version, rows)
-        found = ask() if timeout_seconds is None else self._threads[version].result(ask, timeout_seconds)
-        _refuse_asynchronous(version, found)
-        return self._answers(found)
+        work = partial(self._answers, version, self._for_many(version, rows))
+        return work() if timeout_seconds is None else self._in_time(work, requests, version, timeout_seconds)
 
-    async def ask_many_async(self, version: str, rows: Sequence[Inputs], timeout_seconds: float | None) -> list[Answer]:
+    async def ask_many_async(
+        self, requests: Sequence[Request], version: str, rows: Sequence[Inputs], timeout_seconds: float | None
+    ) -> list[Answer]:
         """Return the same, awaited."""
         ask = self._for_many(version, rows)
-        is_async = inspect.iscoroutinefunction(ask.func)
-        told = ask() if is_async else asyncio.wrap_future(self._threads[version].begin(ask))
-        return self._answers(await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds))
+        if inspect.iscoroutinefunction(ask.func):
+            return self._each(await self._awaited(ask(), requests, version, timeout_seconds))
+        work = partial(self._answers, version, ask)
+        return await self._in_thread(work, requests, version, timeout_seconds)
 
     def begin(self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None) -> object:
         """Return an iterator over the pieces of a version's answer, or the reply where it comes whole."""
         if version in self._inner:
             return self._inner[version].stream(inputs, **request.passed_on())
-        begin = self._in_pieces(version, inputs)
-        late = self._told_late(request, version)
-        given = begin() if timeout_seconds is None else self._threads[version].result(begin, timeout_seconds, late)
-        _refuse_asynchronous(version, given)
-        return self._given(given)
+        begin = partial(self._given, version, self._in_pieces(version, inputs))
+        return begin() if timeout_seconds is None else self._in_time(begin, (request,), version, timeout_seconds)
 
     async def begin_async(
         self, request: Request, version: str, inputs: Inputs, timeout_seconds: float | None
@@ -160,26 +164,28 @@ class Versions:
         if any(is_quick(begin.func) for is_quick in _BEGIN_AT_ONCE):
             given = begin()
             if inspect.isawaitable(given):
-                given = await asyncio.wait_for(given, timeout_seconds)
-        else:
-            given = await self._in_thread(request, version, begin, timeout_seconds)
-        return self._given(given)
+                given = await self._awaited(given, (request,), version, timeout_seconds)
+            return self._in_whole(given)
+        work = partial(self._given, version, begin)
+        return await self._in_thread(work, (request,), version, timeout_seconds)
 
-    def pull(self, version: str, coming: Coming, timeout_seconds: float | None) -> str | Reply:
+    def pull(self, request: Request, version: str, coming: Coming, timeout_seconds: float | None) -> str | Reply:
         """Return the next piece of an answer, or its reply after the last one."""
         pull = partial(_pulled, cast("Iterator[object]", coming))
         if timeout_seconds is None or version in self._inner:
             return pull()
-        return cast("str | Reply", self._threads[version].result(pull, timeout_seconds))
+        return self._in_time(pull, (request,), version, timeout_seconds, end=partial(close, coming))
 
-    async def pull_async(self, version: str, coming: Coming, timeout_seconds: float | None) -> str | Reply:
+    async def pull_async(
+        self, request: Request, version: str, coming: Coming, timeout_seconds: float | None
+    ) -> str | Reply:
         """Return the same, awaited; an iterator that is not asynchronous goes on in a thread."""
         if isinstance(coming, AsyncStream):
             return await _pulled_async(coming)  # it has timeouts of its own
         if isinstance(coming, AsyncIterator):
-            return await asyncio.wait_for(_pulled_async(coming), timeout_seconds)
-        begun = self._threads[version].begin(partial(_pulled, coming))
-        return cast("str | Reply", await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
+            return cast("str | Reply", await self._awaited(_pulled_async(coming), (request,), version, timeout_seconds))
+        pull, end = partial(_pulled, coming), partial(close, coming)
+        return await self._in_thread(pull, (request,), version, timeout_seconds, end=end)
 
     def _in_pieces(self, version: str, inputs: Inputs) -> partial[object]:
         function = self.functions[version]
@@ -188,19 +194,61 @@ class Versions:
     def _for_many(self, version: str, rows: Sequence[Inputs]) -> partial[object]:
         return partial(cast("TakesMany", self.functions[version]).predict_many, [_own(row) for row in rows])
 
-    def _answers(self, found: object) -> list[Answer]:
+    def _answers(self, version: str, ask: Callable[[], object]) -> list[Answer]:
+        found = ask()
+        _refuse_asynchronous(version, found)
+        return self._each(found)
+
+    def _each(self, found: object) -> list[Answer]:
         return [one if isinstance(one, Exception) else self._reply(one) for one in cast("Iterable[object]", found)]
 
+    def _asked(self, version: str, function: Callable[[Inputs], object], inputs: Inputs) -> Reply:
+        return self.read(version, function(inputs))
+
+    def _in_time(
+        self,
+        work: Callable[[], Given],
+        requests: Sequence[Request],
+        version: str,
+        timeout_seconds: float,
+        *,
+        end: Callable[[], None] = _nothing,
+    ) -> Given:
+        """Return what work gives on another thread; what is billed for it too late is recorded."""
+        late = partial(self._leave, requests, version, end)
+        return cast("Given", self._threads[version].result(work, timeout_seconds, late))
+
     async def _in_thread(
-        self, request: Request, version: str, work: Callable[[], object], timeout_seconds: float | None
-    ) -> object:
+        self,
+        work: Callable[[], Given],
+        requests: Sequence[Request],
+        version: str,
+        timeout_seconds: float | None,
+        *,
+        end: Callable[[], None] = _nothing,
+    ) -> Given:
+        """Return the same, awaited."""
         begun = self._threads[version].begin(work)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds)
+            return cast("Given", await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
         except (TimeoutError, asyncio.CancelledError):
             if not begun.done():
-                begun.add_done_callback(self._told_late(request, version))
+                self._leave(requests, version, end, begun)
             raise
+
+    async def _awaited(
+        self, told: object, requests: Sequence[Request], version: str, timeout_seconds: float | None
+    ) -> object:
+        """Return what a coroutine gives; one that is cancelled never says what it was billed."""
+        try:
+            return await asyncio.wait_for(cast("asyncio.Future[object]", told), timeout_seconds)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if not hasattr(error, "calls"):
+                self._late.lose(_rows_of(requests), version)
+            raise
+
+    def _leave(self, requests: Sequence[Request], version: str, end: Callable[[], None], found: Future[object]) -> None:
+        self._late.expect(_rows_of(requests), version, found, end)
 
     def _predict(self, request: Request, version: str) -> Callable[[Inputs], Reply]:
         return partial(self._inner[version].predict, **request.passed_on())
@@ -208,12 +256,19 @@ class Versions:
     def _reply(self, result: object) -> Reply:
         return Reply.of(result, is_score=self.is_score)
 
-    def _given(self, given: object) -> object:
+    def _given(self, version: str, begin: Callable[[], object]) -> object:
+        given = begin()
+        _refuse_asynchronous(version, given)
+        return self._in_whole(given)
+
+    def _in_whole(self, given: object) -> object:
         """Return an iterator over pieces as it is, and anything else as a reply."""
         return cast("object", given) if isinstance(given, Iterator | AsyncIterator) else self._reply(given)
 
-    def _told_late(self, request: Request, version: str) -> Late:
-        return partial(self._late, request.billed_to or request.prediction_id, version)
+
+def _rows_of(requests: Sequence[Request]) -> list[str]:
+    """Return the rows that a late bill for requests belongs to."""
+    return [one.billed_to or one.prediction_id for one in requests]
 
 
 def _refuse_asynchronous(version: str, result: object) -> None:

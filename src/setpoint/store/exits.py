@@ -25,7 +25,16 @@ class Closable(Protocol):
         ...
 
 
+class Telling(Protocol):
+    """Who has more to record when its process ends."""
+
+    def tell_rest(self) -> None:
+        """Record it."""
+        ...
+
+
 _spools: weakref.WeakSet[Closable] = weakref.WeakSet()
+_telling: weakref.WeakSet[Telling] = weakref.WeakSet()
 _hooks_lock = threading.Lock()
 _hooked = False
 
@@ -46,8 +55,16 @@ def watch(spool: Closable) -> None:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
+def ask_before_end(one: Telling) -> None:
+    """Let somebody record the rest before the spools of this process are closed."""
+    _telling.add(one)
+
+
 def close_all() -> None:
     """Flush and seal the spools of this process."""
+    for one in list(_telling):
+        with contextlib.suppress(Exception):  # as below
+            one.tell_rest()
     for spool in list(_spools):
         with contextlib.suppress(Exception):  # an exit hook that raises hides the program's own error
             spool.close()
