@@ -77,6 +77,7 @@ MEANING = {
     "errors": "Those with an error.",
     "not_kept": "Those whose row was not kept.",
     "dropped": "Events that a full queue refused.",
+    "failed": "Events that could not be recorded.",
     "unsent": "Copies of requests that a version in shadow was too slow for.",
     "latency_bins": "Predictions by floor(32·log2 seconds).",
     "score_bins": "Predictions by floor(32·logit score).",

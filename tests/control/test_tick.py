@@ -57,6 +57,7 @@ FAULTS: dict[str, tuple[Plant, str]] = {
         "predictions: inputs.x is a number and this row holds text",
     ),
     "dropped_events": (overflow, "queue full"),
+    "failed_events": (lambda recorder, _: recorder.record_many(5), "recorder"),
     "future_time": (lambda recorder, now: recorder.record({"x": 1.0}, predicted_at=now + 10 * MINUTE), "predicted_at"),
     "early_outcome": (
         lambda recorder, now: recorder.outcome(1, prediction_id="h0-0", observed_at=START - MINUTE, revision=now),

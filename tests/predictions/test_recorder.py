@@ -145,6 +145,7 @@ def test_a_batch_of_columns_of_unequal_length_is_counted_as_failed_and_raises_no
     assert recorder.record_many({"a": [1.0, 2.0]}, scores=[0.5]) == []
     assert recorder.record_many(5) == []
     assert recorder.spool.failed == 3
+    assert query(made, "SELECT sum(failed) FROM tallies") == [(3,)]
 
 
 # Decorator and context manager.

@@ -151,6 +151,15 @@ def test_drops_are_counted_before_and_after_shipping(layout: Layout) -> None:
         ship(layout)
 
 
+def test_what_could_not_be_recorded_is_told(layout: Layout) -> None:
+    recorder = Recorder(layout, "m")
+    assert recorder.record_many(5) == []
+    assert recorder.close()
+    said = "0 events dropped by full queues, 1 could not be recorded: the first error is in the service's log"
+    assert checks(doctor(layout.root))["m: drops"] == ("warning", said)
+    assert figures(doctor(layout.root))["failed_events"] == 1
+
+
 def test_a_torn_line_is_counted_while_it_waits_and_in_quarantine(layout: Layout) -> None:
     record(layout)
     path = next(path for path in segments(layout) if path.parent.name == "predictions")

@@ -108,6 +108,17 @@ def dropped_events(evidence: RowEvidence, now: int) -> list[Episode]:
     )
 
 
+def failed_events(evidence: RowEvidence, now: int) -> list[Episode]:
+    """Events that a recorder could not record, which its caller was not told."""
+    return _counted(
+        evidence,
+        now,
+        "failed_events",
+        "SELECT epoch_us(recorded_at), 'recorder' FROM tallies WHERE failed > 0",
+        lambda _: "a service could not record events; the first error is in its log",
+    )
+
+
 def future_times(evidence: RowEvidence, now: int) -> list[Episode]:
     """Predictions or outcomes from the future: a clock is wrong."""
     return _counted(
@@ -245,6 +256,7 @@ CHECKS: dict[str, Check] = {
     "missed_run": missed_runs,
     "quarantined_rows": quarantined_rows,
     "dropped_events": dropped_events,
+    "failed_events": failed_events,
     "future_time": future_times,
     "early_outcome": early_outcomes,
     "stray_outcome": stray_outcomes,

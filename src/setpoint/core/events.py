@@ -142,7 +142,8 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
 
     Every prediction counts here, kept or not; a batch-scoring run has a row even when it had none.
     `latency_bins` counts floor(32·log2 seconds), `score_bins` floor(32·logit score), `missing` the
-    rows in which a feature had no value, `unsent` copies of requests that a shadow was too slow for.
+    rows in which a feature had no value, `failed` events that could not be recorded, `unsent` copies of
+    requests that a shadow was too slow for.
     `seconds` are sums of the parts of the latency (`queue`, `features`, `model`, `upstream`) and of it
     all (`latency`), of the rows that have one, `machine_seconds` what the process had of its machine since
     its last tally: `cpu` of `cpu_limit`, `gpu` of `gpu_limit`. `error_kinds` has the most frequent ones, the
@@ -161,6 +162,7 @@ class Tally(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     errors: int = 0
     not_kept: int = 0
     dropped: int = 0
+    failed: int = 0
     unsent: int = 0
     compute_seconds: float | None = None
     seconds: dict[str, float] | None = None

@@ -453,7 +453,7 @@ class Recorder:
         """Count something that could not be recorded; only the first is logged."""
         if self.spool.failed == 0:
             log.warning("setpoint could not record an event; the next ones are only counted: %s", error)
-        self.spool.failed += 1
+        self.spool.note_failure(self.model)
 
     def _refuse(
         self,

@@ -89,7 +89,11 @@ def doctor(store: Path) -> Answer:
     found.check("versions", ", ".join(f"{name} {one}" for name, one in versions().items()))
     found.check("store format", str(FORMAT))
     bad = [what for verdict, what, _ in found.checks if verdict is not Verdict.OK]
-    headline = "all is well" if not bad else f"{len(bad)} things need attention: {'; '.join(bad[:3])}"
+    headline = (
+        "all is well"
+        if not bad
+        else f"{counted(len(bad), 'thing')} {'needs' if len(bad) == 1 else 'need'} attention: {'; '.join(bad[:3])}"
+    )
     return Answer(
         question="doctor",
         model="",
@@ -191,9 +195,13 @@ def _quarantine(found: _Examination, model: str) -> None:
 
 def _drops(found: _Examination, model: str) -> None:
     with Snapshot(found.layout, model, tables=("tallies",)) as snapshot:
-        dropped = cast("int", rows(snapshot.connection, "SELECT coalesce(sum(dropped), 0)::BIGINT FROM tallies")[0][0])
-    found.check(f"{model}: drops", f"{counted(dropped, 'event')} dropped by full queues", is_bad=dropped > 0)
-    found.note(model, dropped_events=dropped)
+        sums = "SELECT coalesce(sum(dropped), 0)::BIGINT, coalesce(sum(failed), 0)::BIGINT FROM tallies"
+        dropped, failed = cast("tuple[int, int]", rows(snapshot.connection, sums)[0])
+    said = f"{counted(dropped, 'event')} dropped by full queues"
+    if failed:
+        said += f", {failed:,} could not be recorded: the first error is in the service's log"
+    found.check(f"{model}: drops", said, is_bad=dropped + failed > 0)
+    found.note(model, dropped_events=dropped, failed_events=failed)
 
 
 def _summaries(found: _Examination, model: str) -> None:

@@ -62,7 +62,7 @@ class Counting:
 
     def __init__(self) -> None:
         self._counts: dict[Key, Counts] = {}
-        self.dropped = 0
+        self.dropped = self.failed = 0
 
     def count(self, event: Prediction, missing: tuple[str, ...], *, kept: bool) -> None:
         """Count one prediction; `missing` names its features without a value."""
@@ -118,8 +118,9 @@ class Counting:
     def drain(self, process: str, sequence: int, recorded_at: int) -> list[Tally]:
         """Return what was counted since the last drain, and start again."""
         taken, self._counts = self._counts, {}
-        dropped, self.dropped = self.dropped, 0
-        if dropped and not taken:
+        dropped, failed = self.dropped, self.failed
+        self.dropped = self.failed = 0
+        if dropped + failed and not taken:
             taken = {(None, None, None, None, recorded_at - recorded_at % QUARTER_HOUR): Counts()}
         tallies = [
             Tally(
@@ -145,7 +146,7 @@ class Counting:
             for (version, endpoint, role, run_id, bucket), counts in taken.items()
         ]
         if tallies:
-            tallies[0].dropped = dropped
+            tallies[0].dropped, tallies[0].failed = dropped, failed
         return tallies
 
 

@@ -51,7 +51,7 @@ class Spool:
 
     Attributes:
         dropped: Events refused because the queue was full; also written with the tallies.
-        failed: Events that could not be encoded or recorded at all.
+        failed: Events that could not be encoded or recorded at all; also written with the tallies.
         last_error: The last failure to write, in words; empty when the last write succeeded.
     """
 
@@ -68,6 +68,7 @@ class Spool:
         self.rotate_seconds = rotate_seconds
         self.queue_limit = queue_limit
         self.drops: dict[str, int] = {}
+        self.failures: dict[str, int] = {}
         self.failed = 0
         self.last_error = ""
         self.is_off = os.environ.get("SETPOINT_OFF", "") == "1"
@@ -104,10 +105,15 @@ class Spool:
         if self._thread is None:
             self._start()
 
+    def note_failure(self, model: str) -> None:
+        """Count an event that could not be recorded; never raises."""
+        self.failed += 1
+        self.failures[model] = self.failures.get(model, 0) + 1
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until everything queued before this call is on the disk; False when it is not."""
         if self._thread is None:
-            if not self._queue:
+            if not self._queue and not self.failures:
                 return True
             self._start()
         mark = _Flush()
@@ -181,7 +187,7 @@ class Spool:
         for item in taken:
             if type(item) is tuple:
                 grouped.setdefault(item[0], []).append(item)
-        for model in list(self.drops):
+        for model in [*self.drops, *self.failures]:
             grouped.setdefault(model, [])
         succeeded = True
         for model, events in grouped.items():
@@ -199,6 +205,7 @@ class Spool:
         if files is None:
             files = self._models[model] = _ModelFiles(self, model)
         files.counting.dropped += self.drops.pop(model, 0)
+        files.counting.failed += self.failures.pop(model, 0)
         return files.write(events, time.monotonic(), force=force)
 
     def _retry(self) -> bool:
@@ -209,7 +216,7 @@ class Spool:
         """Start afresh in a forked child: what the parent queued and opened stays the parent's."""
         for files in self._models.values():
             files.abandon()
-        self.drops = {}
+        self.drops, self.failures = {}, {}
         self.failed = 0
         self._reset()
 
@@ -241,6 +248,7 @@ class _ModelFiles:
         for start in range(0, len(events), _LINES_AT_ONCE):
             batches, failed = self._admission.admit(events[start : start + _LINES_AT_ONCE])
             self._spool.failed += failed
+            self.counting.failed += failed
             for table, batch in batches.items():
                 self._file(table).pending.append(_encoded(batch))
         return self.settle(now, force=force)
