@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from typing import cast
@@ -136,11 +137,31 @@ def close(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
     handler.close_connection = True
 
 
+def drip(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    handler.send_response(200)
+    handler.send_header("content-length", "1000")
+    handler.end_headers()
+    with suppress(OSError):
+        for _n in range(1000):
+            handler.wfile.write(b" ")
+            threading.Event().wait(0.02)
+
+
+def babble(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    handler.wfile.write(b"SSH-2.0-babbling\r\n")
+    handler.close_connection = True
+
+
 FAULTS: list[tuple[Protocol, Answer, str]] = [
     ("json", told({"error": "no"}, 500), "status 500"),
     ("json", told(b"<html>"), "not JSON"),
     ("json", told(b"[" * 200_000), "not JSON"),
     ("json", hang, "timeout"),
+    ("json", drip, "timeout"),
+    ("json", babble, "not HTTP"),
+    ("json", told(None), "no answer in it"),
+    ("json", told({}), "no answer in it"),
+    ("json", told({"error": "out of memory"}), "error in it"),
     ("json", close, "closed early"),
     ("mlflow", told([1.0]), "no answer in it"),
     ("mlflow", told({"predictions": []}), "no answer in it"),

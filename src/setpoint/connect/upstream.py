@@ -26,6 +26,7 @@ from setpoint.predictions.rows import Value
 
 Protocol = Literal["json", "open_inference", "mlflow", "chat"]
 _OK = range(200, 300)
+_PART_BYTES = 1 << 16
 
 
 class Upstream:
@@ -39,7 +40,8 @@ class Upstream:
         protocol: How they are put: `json` sends the inputs as an object; `open_inference` and `mlflow` as one row;
             `chat` as messages.
         headers: Sent with each request, such as an authorization.
-        timeout_seconds: How long the server may take for anything.
+        timeout_seconds: How long the server may be silent, and how long the rest of an answer may take after its head;
+            of one that comes in pieces, each of them. A route's timeout is of all of it.
         chat_model: `chat`: the model to ask for.
         prompt: `chat`: the template of the message; fields of the inputs in braces. Without it the inputs hold
             `messages`. Its hash is recorded as the prompt's version.
@@ -97,7 +99,7 @@ class Upstream:
     def _answered(self, inputs: Mapping[str, Value]) -> Reply:
         match self._protocol:
             case "json":
-                return Reply.of(self._posted(inputs))
+                return Reply.of(_answer(self._posted(inputs)))
             case "mlflow":
                 return self._first("predictions", {"dataframe_records": [inputs]})
             case "open_inference":
@@ -263,7 +265,7 @@ class Upstream:
     def _rest(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> bytes:
         """Read an answer to its end, and keep the connection for the next request of this thread."""
         with self._faults(connection):
-            found = response.read()
+            found = _read(response, time.monotonic() + self._timeout_seconds)
         if getattr(self._open, "connection", None) is None:
             self._open.connection = connection
         else:  # a stream that was begun on another thread
@@ -290,11 +292,43 @@ class Upstream:
             raise UpstreamError(kind="timeout", detail=f"{self._timeout_seconds:g} s") from error
         except (http.client.HTTPException, ConnectionError) as error:
             self._drop(connection)
-            is_refused = isinstance(error, ConnectionRefusedError)
-            raise UpstreamError(kind="unreachable" if is_refused else "closed early", detail=str(error)) from error
+            raise UpstreamError(kind=_fault(error), detail=str(error)) from error
         except OSError as error:
             self._drop(connection)
             raise UpstreamError(kind="unreachable", detail=str(error)) from error
+
+
+def _read(response: http.client.HTTPResponse, until: float) -> bytes:
+    """Return the rest of an answer; part by part, as each part of one that drips is in time."""
+    found, left = bytearray(), response.length
+    while left is None or len(found) < left:
+        part = response.read1(_PART_BYTES if left is None else min(_PART_BYTES, left - len(found)))
+        if not part:
+            break
+        found += part
+        if time.monotonic() > until:
+            raise TimeoutError
+    response.close()
+    if left is not None and len(found) < left:
+        raise http.client.IncompleteRead(bytes(found), left - len(found))
+    return bytes(found)
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "unreachable"
+    is_cut = isinstance(error, ConnectionError | http.client.IncompleteRead)
+    return "closed early" if is_cut else "not HTTP"
+
+
+def _answer(found: object) -> object:
+    """Return what a server answers in JSON of its own; some tell errors as if they were answers."""
+    if found is None or found == {}:
+        raise UpstreamError(kind="no answer in it", detail=json.dumps(found))
+    told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
+    if told.get("error") and "prediction" not in told and "score" not in told:
+        raise UpstreamError(kind="error in it", detail=str(told["error"])[:200])
+    return cast("object", found)
 
 
 def _refuse_status(response: http.client.HTTPResponse, answer: bytes) -> None:
