@@ -54,7 +54,7 @@ def until_over(service: Service, looks: int = 15) -> Moved:
     return moved
 
 
-def test_the_better_version_is_read_out_and_the_stable_one_stays(tmp_path: Path) -> None:
+def test_kserve_335_the_better_version_is_read_out_and_the_stable_one_stays(tmp_path: Path) -> None:
     service = served(tmp_path / "s", AB, Behaviour(wrong=0.1))
     published = last_plan(service.layout, "m")
     assert published is not None

@@ -12,10 +12,12 @@ import json
 import threading
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from typer.testing import CliRunner, Result
 
 from setpoint import Endpoint, Reply, SetpointError
@@ -350,3 +352,103 @@ def test_litellm_12685_and_6404_memory_that_grows(service: Service) -> None:
         tracemalloc.stop()
     assert grown < 12000 * 4  # less than a reference for each request
     assert endpoint.close()
+
+
+MANY = 32
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_litellm_21046_13546_9491_and_ray_42565_55473_46693_requests_that_wait_in_a_line(
+    service: Service, *, is_async: bool
+) -> None:
+    """Each is answered when all of them are under way: were one to wait for another, none would be."""
+    service.applied("{strategy: single, versions: {v1: 1}, stable: v1}")
+    all_here, loop_here = threading.Barrier(MANY, timeout=60), asyncio.Barrier(MANY)
+
+    def meet(_: Inputs) -> float:
+        return float(all_here.wait() >= 0)
+
+    async def meet_in_the_loop(_: Inputs) -> float:
+        return float(await loop_here.wait() >= 0)
+
+    endpoint = service.endpoint(v1=meet_in_the_loop if is_async else meet)
+
+    async def gathered() -> list[Reply]:
+        return await asyncio.gather(*(endpoint.predict_async({}) for _ in range(MANY)))
+
+    replies = asyncio.run(gathered())
+    if not is_async:
+        with ThreadPoolExecutor(MANY) as threads:
+            replies += threads.map(endpoint.predict, [ROW] * MANY)
+    assert {reply.prediction for reply in replies} == {1.0}
+    assert endpoint.close()
+
+
+def test_ray_52745_streams_that_hold_each_other_up(service: Service) -> None:
+    """Each goes on when the caller of every other one has its piece: were one held back, all would be."""
+    service.applied("{strategy: single, versions: {v1: 1}, stable: v1}")
+    taken = [asyncio.Barrier(MANY) for _ in range(3)]
+
+    async def talking(_: Inputs) -> AsyncIterator[str]:
+        for n in range(3):
+            yield str(n)
+            await taken[n].wait()
+
+    async def heard() -> list[Reply | None]:
+        return await asyncio.gather(*(_last(endpoint.stream_async(ROW)) for _ in range(MANY)))
+
+    endpoint = service.endpoint(v1=talking)
+    assert {reply.text for reply in asyncio.run(heard()) if reply is not None} == {"012"}
+    assert endpoint.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_bentoml_4670_and_3141_rows_that_came_together_are_asked_for_one_by_one(service: Service, count: int) -> None:
+    service.applied("{strategy: single, versions: {v1: 1}, stable: v1}")
+    asked: list[int] = []
+
+    class Batch:
+        def __call__(self, row: Inputs) -> object:
+            raise AssertionError(row)
+
+        def predict_many(self, rows: list[Inputs]) -> list[object]:
+            asked.append(len(rows))
+            return [row["x"] for row in rows]
+
+    endpoint = service.endpoint(v1=Batch())
+    replies = endpoint.predict_many({"x": [float(n) for n in range(count)]})
+    assert [reply.prediction for reply in replies] == [float(n) for n in range(count)]
+    assert asked == [count]
+    assert endpoint.close()
+
+
+def test_tensorzero_4341_and_373_a_store_that_is_gone_takes_the_predictions_with_it(service: Service) -> None:
+    service.applied("{strategy: canary, versions: {v2: 0.5, v1: 0.5}, stable: v1}")
+    endpoint, store, aside = service.endpoint(v1=one, v2=two), service.folder / "store", service.folder / "aside"
+    endpoint.predict(ROW, unit="before")
+    assert endpoint.recorder.flush()
+    store.rename(aside)
+    store.write_text("no folder")
+    versions = {endpoint.predict(ROW, unit=f"user-{n}").version for n in range(50)}
+    assert versions == {"v1", "v2"}  # by the last good plan
+    store.unlink()
+    aside.rename(store)
+    assert endpoint.recorder.flush()
+    assert endpoint.close()
+    assert sum(int(str(row["requests"])) for row in service.answer("route")["versions"]) == 51
+
+
+def test_kserve_3836_and_2922_a_log_that_one_reader_has_for_itself(service: Service) -> None:
+    service.applied("{strategy: single, versions: {v1: 1}, stable: v1}")
+    endpoint = service.endpoint(v1=one)
+    for n in range(20):
+        endpoint.predict({"x": float(n)}, key=f"key-{n}")
+    assert endpoint.close()
+    service.invoke("tick", "--store", str(service.folder / "store"))
+    layout = Layout.open(service.folder / "store")
+    told = DeltaTable(layout.lake("m", "predictions")).to_pyarrow_table()  # as any tool that reads Delta tables does
+    assert told.num_rows == 20
+    with Snapshot(layout, "m") as first, Snapshot(layout, "m") as second:
+        counts = [seen.connection.execute("SELECT count(*) FROM predictions").fetchone() for seen in (first, second)]
+    assert counts == [(20,), (20,)]
+    assert service.told()["v1"]["requests"] == 20
