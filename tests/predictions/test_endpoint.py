@@ -24,7 +24,7 @@ from setpoint.core.errors import Refused, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.prices import Price, PriceBook
 from setpoint.core.route_plan import Cascade, Limits, Route
-from setpoint.predictions.shadows import QUEUE, WORKERS
+from setpoint.predictions.shadows import DEAD, QUEUE, WORKERS
 from setpoint.predictions.versions import Version
 from setpoint.project.log import open_log
 from setpoint.store.layout import Layout
@@ -607,6 +607,30 @@ def test_a_shadow_that_hangs_holds_no_other_up_and_is_timed_out_where_the_route_
         leave.set()
         assert endpoint.close()
         assert shadowed(layout)["hangs"][:2] == (1, 1)
+
+
+def test_a_shadow_that_fails_again_and_again_is_asked_once_in_a_while_until_it_does_not() -> None:
+    answers = [*([OSError()] * DEAD), 2.0]
+
+    def dying(_: Mapping[str, object]) -> object:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def ask(endpoint: Endpoint, count: int) -> None:
+        for _ in range(count):
+            assert endpoint.predict({}).version == "v1"
+            assert endpoint.shadows.wait()
+
+    route = Route("shadow", (("v1", 1.0),), stable="v1", shadows=(("v2", 1.0),))
+    with serving(route, {"v1": constant(1.0), "v2": dying}) as (endpoint, layout):
+        endpoint.shadows.of("v2")._rest_seconds = 3600.0
+        ask(endpoint, DEAD + 50)
+        endpoint.shadows.of("v2")._rests_until = 0.0  # an hour later
+        ask(endpoint, 30)
+        assert endpoint.close()
+        assert shadowed(layout)["v2"] == (DEAD + 30, DEAD, 50)
 
 
 def test_a_shadow_keeps_to_the_caps_and_what_they_refuse_is_counted() -> None:

@@ -55,7 +55,7 @@ class Copies:
             self.tell_rest()
 
     def tell_rest(self) -> None:
-        """Count the copies that found the queue full or a cap reached, a few seconds' at once."""
+        """Count the copies that found the queue full, a cap reached or the version dead, a few seconds' at once."""
         self._tell_at = time.monotonic() + _TELL_SECONDS
         with self._counting:
             unsent, self._unsent = self._unsent, {}
@@ -86,5 +86,6 @@ class Copies:
             found.note(error)
         finally:
             self._turns.end_copy(version, limits, found.calls)
+        self._shadows.of(version).note(failed=found.error is not None)
         found.seconds = time.perf_counter() - started
         self._rows.record_child(request, inputs, found, "shadow")

@@ -11,12 +11,15 @@ from queue import SimpleQueue
 log = logging.getLogger("setpoint")
 
 WORKERS, QUEUE = 2, 64
+DEAD, REST_SECONDS = 20, 1.0
+"""Copies that fail in a row after which a version is asked once in a while only: waking a thread costs its caller."""
 
 
 class Shadows:
     """A few threads and a short queue for each version: what finds it full is dropped, and the caller never waits.
 
-    Shadow work that hangs holds a thread; once all of a version do, its queue fills and the rest is dropped.
+    Shadow work that hangs holds a thread; once all of a version do, its queue fills and the rest is dropped. Of a
+    version that fails again and again most is dropped, too.
     """
 
     def __init__(self) -> None:
@@ -39,19 +42,26 @@ class Shadows:
 class Line:
     """The queue of one version, and the threads that work it off."""
 
-    def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
-        self._workers, self._limit = workers, queue
+    def __init__(self, *, workers: int = WORKERS, queue: int = QUEUE, rest_seconds: float = REST_SECONDS) -> None:
+        self._workers, self._limit, self._rest_seconds = workers, queue, rest_seconds
         # Written in C: to wake a thread by a semaphore of Python's costs the caller as much as the smallest model.
         self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
+        self._failures, self._rests_until = 0, 0.0
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
     @property
     def has_room(self) -> bool:
-        """Whether the queue takes more."""
-        return self._waiting.qsize() < self._limit
+        """Whether the queue takes more, and the version does not rest."""
+        is_resting = self._failures >= DEAD and time.monotonic() < self._rests_until
+        return not is_resting and self._waiting.qsize() < self._limit
+
+    def note(self, *, failed: bool) -> None:
+        """Say what became of a copy."""
+        self._failures = self._failures + 1 if failed else 0
+        self._rests_until = time.monotonic() + self._rest_seconds
 
     def submit(self, work: Callable[[], None]) -> bool:
         """Queue work; return whether there was room."""
