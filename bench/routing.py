@@ -104,7 +104,7 @@ def p99_ratio(plain: Endpoint, shadowed: Endpoint, turns: int = 200) -> float:
     waited: tuple[list[float], list[float]] = [], []
     for _ in range(turns):
         for endpoint, found in zip((plain, shadowed), waited, strict=True):
-            found += waits_microseconds(endpoint)
+            found.extend(waits_microseconds(endpoint))
     ours, theirs = (statistics.quantiles(one, n=100)[98] for one in waited)
     return theirs / ours
 
@@ -128,7 +128,7 @@ def shadow_ratios(folder: Path) -> dict[str, tuple[float, int]]:
             layout = Layout.create(folder / f"{name}-{kind}".replace(" ", "-"))
             publish(layout, "m", route)
             endpoints.append(Endpoint(layout, "m", {"v1": model, "v2": shadow}))
-        ratio = p99_ratio(*endpoints)
+        ratio = p99_ratio(endpoints[0], endpoints[1])
         leave.set()
         for endpoint in endpoints:
             endpoint.close()
