@@ -447,6 +447,24 @@ def test_a_candidate_in_shadow_is_judged_on_the_same_requests(
     assert named in service_said(service)
 
 
+@pytest.mark.parametrize("is_shadow", [False, True])
+def test_a_learner_is_judged_whatever_its_checkpoint(tmp_path: Path, *, is_shadow: bool) -> None:
+    bad = Behaviour(wrong=0.5, cost_usd=0.01, learns=True) if is_shadow else Behaviour(errors=0.1, learns=True)
+    versions = {"v1": Behaviour(cost_usd=0.01, learns=True), "v2": bad}
+    service = Service(tmp_path / "s", replace(OWNED, rollout=SHADOWED if is_shadow else RULES), versions)
+    service.versions["v1"].cost_usd = 0.011
+    service.serve(1, outcomes=True)
+    service.versions["v1"].cost_usd = 0.01
+    service.wait(3 * MINUTE)
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    for _ in range(8):
+        service.serve(1, outcomes=True)
+        if service.look() is None:
+            break
+    assert phases(service)[-1][0] == "rolled_back"
+
+
 @pytest.mark.parametrize("mode", ["observe", "propose"])
 def test_what_is_not_to_be_done_is_written_down_once_and_left_to_a_person(tmp_path: Path, mode: Mode) -> None:
     rules = replace(RULES, mode=mode, steps=(0.5,))

@@ -19,6 +19,7 @@ from setpoint.stats.intervals import effective_size, wilson
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.shadow_pairs import compared
 from setpoint.store.states import StateTable
+from setpoint.store.version_cohorts import by_family
 
 COLUMNS = (
     "version", "role", "planned_ratio", "requests", "actual_ratio", "errors", "unsent", "latency_p95_seconds",
@@ -44,7 +45,8 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
     plan = plans[-1] if plans else None
     since = plan.published_at if plan else None
     window = None if since is None else Window(min(since, now), now)
-    rows = _rows(plan, evidence.traffic(window))
+    named = plan.route.versions if plan else ()
+    rows = _rows(plan, by_family(evidence.traffic(window), named))
     history = Table(
         "plans",
         HISTORY_COLUMNS,
@@ -74,7 +76,7 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
         () if is_seen else ("whether it is followed: no request came since",),
         now,
         zone,
-        (Table("versions", COLUMNS, rows, _SHOWN, lines), *_shadows(evidence, window, rows), history),
+        (Table("versions", COLUMNS, rows, _SHOWN, lines), *_shadows(evidence, window, rows, named), history),
     )
 
 
@@ -84,13 +86,15 @@ def _came_before(evidence: RowEvidence, window: Window) -> bool:
     return span is not None and span.start < window.start < span.end
 
 
-def _shadows(evidence: RowEvidence, window: Window | None, versions: list[tuple[Cell, ...]]) -> list[Table]:
+def _shadows(
+    evidence: RowEvidence, window: Window | None, versions: list[tuple[Cell, ...]], named: Sequence[str]
+) -> list[Table]:
     """Return what became of copies of requests: sent, failed, dropped, held against what callers got, billed."""
     sent = {row[0]: row for row in versions if row[1] == "shadow"}
     if not sent:
         return []
-    held = {one.version: one for one in compared(evidence, window)}
-    spent = evidence.spending(window).only(line="shadow")
+    held = {one.version: one for one in compared(evidence, window, named)}
+    spent = by_family(evidence.spending(window), named).only(line="shadow")
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
     for version, row in sent.items():

@@ -8,6 +8,10 @@ from setpoint.answers.cost import DEFAULT_LENGTH
 from setpoint.core.errors import UsageError
 from setpoint.core.window import Window
 from setpoint.store.evidence import RowEvidence
+from setpoint.store.states import StateTable
+from setpoint.store.version_cohorts import by_family
+
+_SHOWN = 10
 
 
 def window_of_rows(evidence: RowEvidence, window: Window | None) -> Window | None:
@@ -25,8 +29,12 @@ def window_of_rows(evidence: RowEvidence, window: Window | None) -> Window | Non
 
 
 def versions_of(evidence: RowEvidence, window: Window | None) -> list[str]:
-    """Return the versions that predicted in a window, the one with most predictions first."""
+    """Return the versions that predicted in a window, families before checkpoints, each by how much it predicted."""
     state = evidence.quality(window)
+    return [*dict.fromkeys([*_by_weight(by_family(state)), *_by_weight(state)])]
+
+
+def _by_weight(state: StateTable) -> list[str]:
     weights = {one: state.only(version=one).total("weight") for one in dict.fromkeys(state.key("version"))}
     return [str(one) for one in sorted(weights, key=lambda one: -weights[one]) if one is not None]
 
@@ -41,7 +49,7 @@ def require_versions(wanted: Sequence[str], seen: Sequence[str]) -> None:
     Raises:
         UsageError: One of them is not there, or there twice.
     """
-    known = f"known here: {', '.join(seen) or 'none; in a file, name their column with version='}"
+    known = f"known here: {', '.join(seen[:_SHOWN]) or 'none; in a file, name their column with version='}"
     for name in wanted:
         if name not in seen:
             msg = f"no version called {name} predicted in this window"

@@ -16,6 +16,7 @@ import numpy as np
 from setpoint.connect.asgi import Receive, Scope, Send
 from setpoint.store.counters import Counters
 from setpoint.store.states import StateTable
+from setpoint.store.version_cohorts import by_family
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _BINS_PER_OCTAVE = 32
@@ -58,7 +59,7 @@ def openmetrics(models: Iterable[tuple[str, Counters]]) -> str:
     families: dict[str, list[str]] = {}
     for name, counters in models:
         model = ("model", name)
-        traffic, spending = _by_family(counters.traffic), _by_family(counters.spending)
+        traffic, spending = by_family(counters.traffic), by_family(counters.spending)
         for family, lines in [*_counted(model, traffic), *_spent(model, spending)]:
             families.setdefault(family, []).extend(lines)
     labelled = [one[:3] for one in _LABELLED.values()]
@@ -78,12 +79,6 @@ _HISTOGRAMS = {
     "first_chunk": ("setpoint_first_chunk_seconds", "seconds", "What callers waited for the first piece of an answer."),
 }
 _IN_BUCKETS = {name for name, _, _ in _HISTOGRAMS.values()}
-
-
-def _by_family(table: StateTable) -> StateTable:
-    """Return counts with the family in the place of its checkpoints."""
-    versions = [None if version is None else str(version).partition("@")[0] for version in table.key("version")]
-    return table.with_keys(version=versions)
 
 
 def _counted(model: tuple[str, str], traffic: StateTable) -> Iterator[tuple[str, list[str]]]:

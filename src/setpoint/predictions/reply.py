@@ -29,6 +29,8 @@ class Reply(msgspec.Struct):
         confidence: How sure the version is, 0 to 1; from the scores when left out. A cascade decides by it.
         calls: What providers billed for it.
         upstream_seconds: How long another server was waited for.
+        checkpoint: Of a learner that never stops: which of its states answered, such as when it was updated; what is
+            recorded is `version@checkpoint`.
         version: Which version answered.
         prediction_id: Under which it is recorded; outcomes can name it.
         latency_seconds: What the caller waited.
@@ -44,6 +46,7 @@ class Reply(msgspec.Struct):
     confidence: float | None = None
     calls: Sequence[Billed] = ()
     upstream_seconds: float | None = None
+    checkpoint: str = ""
     version: str = ""
     prediction_id: str = ""
     latency_seconds: float = 0.0
@@ -123,7 +126,7 @@ def _share(value: object) -> float | None:
 
 
 _SECONDS = (float, int, type(None))
-_FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls", "upstream_seconds"}
+_FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls", "upstream_seconds", "checkpoint"}
 
 
 def _is_scalar(value: object) -> bool:

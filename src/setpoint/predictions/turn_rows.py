@@ -37,7 +37,7 @@ class TurnRows:
             add_request(event, request.unit, request.details)
         self._recorder.record_event(event)
         if attempt.calls:
-            self._record_calls(event, attempt.calls)
+            self._record_calls(event, attempt.version, attempt.calls)
 
     def record_child(self, request: Request, inputs: Inputs, attempt: Attempt, role: str) -> None:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
@@ -51,7 +51,7 @@ class TurnRows:
         if role == "shadow":
             event.assignment_probability = None
         self._recorder.record_event(event)
-        self._record_calls(event, attempt.calls)
+        self._record_calls(event, attempt.version, attempt.calls)
 
     def _event(self, request: Request, inputs: Inputs, attempt: Attempt, reply: Reply, role: str) -> Prediction:
         """Return a version's turn as it is recorded for the caller."""
@@ -63,7 +63,7 @@ class TurnRows:
             unit=request.unit,
             predicted_at=at,
             recorded_at=at,
-            version=attempt.version,
+            version=f"{attempt.version}@{reply.checkpoint}" if reply.checkpoint else attempt.version,
             endpoint=self._recorder.endpoint,
             role=role,
             # What answered in another's place was not drawn: it is no evidence for who was.
@@ -89,9 +89,9 @@ class TurnRows:
             add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
 
-    def _record_calls(self, event: Prediction, calls: Sequence[Billed]) -> None:
-        if event.version not in self.billed and any(call.get("purpose") != CACHE for call in calls):
-            self.billed.add(str(event.version))
+    def _record_calls(self, event: Prediction, version: str, calls: Sequence[Billed]) -> None:
+        if version not in self.billed and any(call.get("purpose") != CACHE for call in calls):
+            self.billed.add(version)
         for n, call in enumerate(calls):
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 

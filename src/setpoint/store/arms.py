@@ -21,6 +21,7 @@ from setpoint.store.drawn import is_drawn, step_of, unit_of
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import Matching, examples
+from setpoint.store.version_cohorts import is_version
 
 OneCohort = tuple[str, str]
 """A declared cohort and its value; of all requests when both are empty."""
@@ -141,7 +142,7 @@ def requests_of(
         " CAST(error IS NOT NULL AS DOUBLE) AS has_error,"
         " CASE WHEN error IS NULL THEN latency_seconds END AS latency_seconds, cost_usd, 1.0 - is_success AS is_wrong,"
         f" {_OF_A_REQUEST['loss_usd']} AS loss_usd{told} FROM ({source}) AS e"
-        f" WHERE is_root AND version = {literal(version)}"
+        f" WHERE is_root AND {is_version('version', version)}"
         f" ORDER BY asked_at DESC LIMIT {most}) ORDER BY asked_at"
     ).fetchnumpy()
     columns = {name: _filled(values) for name, values in found.items()}
@@ -189,9 +190,11 @@ def units_of(
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
     came = "e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)"
     matching = replace(evidence.matching(reach), within=within)
+    is_candidate = is_version("e.version", rollout.candidate)
     found = evidence.connection.execute(
         f"WITH earlier AS ({earlier}), firsts AS ({firsts})"
-        " SELECT arg_min(e.version, e.predicted_at) AS version, any_value(coalesce(b.last_step, -1)) AS stratum,"
+        f" SELECT arg_min({is_candidate}, e.predicted_at) AS is_candidate,"
+        " any_value(coalesce(b.last_step, -1)) AS stratum,"
         " count(*) AS requests, count(e.error) AS errors,"
         " avg(e.latency_seconds) FILTER (e.error IS NULL) AS latency_seconds, avg(e.cost_usd) AS cost_usd,"
         " max(1.0 - e.is_success) AS is_wrong,"
@@ -206,9 +209,9 @@ def units_of(
         f" AND NOT coalesce(b.was_candidate, false) AND {is_of_cohort(matching, cohort)}"
         " GROUP BY f.unit ORDER BY any_value(f.first_at), any_value(coalesce(e.unit, e.root_id))"
     ).fetchnumpy()
-    columns = {name: _filled(values) for name, values in found.items() if name != "version"}
+    columns = {name: _filled(values) for name, values in found.items()}
     return Units(
-        is_candidate=np.asarray(found["version"] == rollout.candidate, dtype=np.bool_),
+        is_candidate=columns["is_candidate"] > 0,
         stratum=columns["stratum"].astype(np.int64),
         requests=columns["requests"].astype(np.int64),
         has_error=columns["errors"] > 0,
@@ -244,7 +247,7 @@ def occurs(evidence: RowEvidence, cohort: str, value: str) -> bool:
 def errors_of(evidence: RowEvidence, version: str, window: Window, cohort: OneCohort) -> tuple[int, int]:
     """Return how many requests of a cohort a version had in a window, and how many of them failed."""
     matching = evidence.matching(window)
-    source = f"({examples(matching)}) AS e WHERE is_root AND version = {literal(version)}"
+    source = f"({examples(matching)}) AS e WHERE is_root AND {is_version('version', version)}"
     found = rows(
         evidence.connection, f"SELECT count(*), count(error) FROM {source} AND {is_of_cohort(matching, cohort)}"
     )
@@ -254,7 +257,7 @@ def errors_of(evidence: RowEvidence, version: str, window: Window, cohort: OneCo
 def values_known(evidence: RowEvidence, version: str, window: Window, value: BusinessValue) -> int:
     """Return of how many requests of a version in a window it is known what they were for the business."""
     column = {"value_usd": "value_usd", "outcome": "outcome_number", "success": "is_success"}[value]
-    source = f"({examples(evidence.matching(window))}) WHERE is_root AND version = {literal(version)}"
+    source = f"({examples(evidence.matching(window))}) WHERE is_root AND {is_version('version', version)}"
     return cast("int", rows(evidence.connection, f"SELECT count({column}) FROM {source}")[0][0])
 
 
@@ -280,7 +283,7 @@ def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usua
     places = ", ".join(f"{n / _PLACES:g}" for n in range(_PLACES + 1))
     told = [f"avg({name}), count({name}), NULL::DOUBLE[]" for name in ratios]
     told += [f"avg({name}), count({name}), quantile_cont({name}, [{places}])" for name in values]
-    source = f"SELECT {columns} FROM ({examples(matching)}) WHERE is_root AND version = {literal(version)}"
+    source = f"SELECT {columns} FROM ({examples(matching)}) WHERE is_root AND {is_version('version', version)}"
     row = rows(evidence.connection, f"SELECT {', '.join(told)} FROM ({source})")[0]
     found: dict[str, Usual] = {}
     for n, name in enumerate([*ratios, *values]):

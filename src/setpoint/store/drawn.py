@@ -20,6 +20,7 @@ from setpoint.core.route_plan import BUCKETS
 from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout, writing
+from setpoint.store.version_cohorts import is_version, version_named
 
 _OPEN, _PACE = 2 * HOUR, HOUR
 """Rows of the last two hours are read at every look, and each hour that is older is put into the file once."""
@@ -55,7 +56,8 @@ def draw(
         until = cast("int", rows(connection, "SELECT max(until) FROM seen_before")[0][0] or until)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {unit_of('p')} AS unit, epoch_us(p.predicted_at) AS asked_at,"
-        f" p.version, p.version = {literal(rollout.candidate)} AS is_candidate, {step_of('p', rollout)} AS step,"
+        f" {version_named('p.version', (rollout.candidate, rollout.stable))} AS version,"
+        f" {is_version('p.version', rollout.candidate)} AS is_candidate, {step_of('p', rollout)} AS step,"
         " p.error IS NOT NULL AS has_error"
         f" FROM predictions AS p WHERE {is_drawn('p', rollout)} AND p.predicted_at >= {at(until)}"
     )
@@ -171,17 +173,16 @@ def unit_of(name: str) -> str:
 
 def is_drawn(name: str, rollout: Rollout) -> str:
     """Return SQL for whether a version was asked because the lot fell on it: also when another one answered then."""
-    versions = f"{literal(rollout.stable)}, {literal(rollout.candidate)}"
     return (
         f"{name}.assignment_probability IS NOT NULL AND {name}.role IS DISTINCT FROM 'shadow'"
-        f" AND {name}.version IN ({versions})"
+        f" AND ({is_version(f'{name}.version', rollout.stable)} OR {is_version(f'{name}.version', rollout.candidate)})"
     )
 
 
 def step_of(name: str, rollout: Rollout) -> str:
     """Return SQL for the step of a request: by the probability that was logged, for clocks of machines differ."""
     share = (
-        f"CASE WHEN {name}.version = {literal(rollout.candidate)} THEN {name}.assignment_probability"
+        f"CASE WHEN {is_version(f'{name}.version', rollout.candidate)} THEN {name}.assignment_probability"
         f" ELSE 1.0 - {name}.assignment_probability END"
     )
     cases = " ".join(f"WHEN {round(one * BUCKETS)} THEN {n}" for n, one in enumerate(rollout.rules.steps))

@@ -5,9 +5,13 @@ They are read off the rows when they are asked for: no state is kept by them.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import duckdb
 
 from setpoint.core.clock import DAY, HOUR
+from setpoint.store.engines.duck import literal
+from setpoint.store.states import StateTable
 
 VERSION_FAMILY, VERSION_AGE = "version_family", "version_age"
 VERSION_COHORTS = (VERSION_FAMILY, VERSION_AGE)
@@ -28,6 +32,23 @@ def version_cohort_sql(name: str) -> str:
     age = f"(epoch_us(p.predicted_at) - epoch_us({first}))"
     bands = " ".join(f"WHEN {age} < {end} THEN '{band}'" for end, band in _BANDS)
     return f"CASE WHEN {age} IS NULL THEN NULL {bands} ELSE '{_OLDEST}' END"
+
+
+def is_version(column: str, name: str) -> str:
+    """Return SQL for whether a version is one that a route names, or a checkpoint of it."""
+    return f"({column} = {literal(name)} OR starts_with({column}, {literal(f'{name}@')}))"
+
+
+def version_named(column: str, names: Iterable[str]) -> str:
+    """Return SQL for the version of these that a route names; where it is none of them, as it is."""
+    cases = " ".join(f"WHEN {is_version(column, name)} THEN {literal(name)}" for name in names)
+    return f"CASE {cases} ELSE {column} END" if cases else column
+
+
+def by_family(table: StateTable, named: Collection[str] = ()) -> StateTable:
+    """Return a state with the family in the place of its checkpoints, but for versions that are named themselves."""
+    versions = [None if version is None else str(version) for version in table.key("version")]
+    return table.with_keys(version=[one if one is None or one in named else one.partition("@")[0] for one in versions])
 
 
 def find_version_starts(connection: duckdb.DuckDBPyConnection) -> None:

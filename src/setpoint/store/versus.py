@@ -15,6 +15,7 @@ from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import Matching, examples
 from setpoint.store.measures import NO_VALUE
+from setpoint.store.version_cohorts import version_named
 
 HOLDOUT = "holdout"
 """The version that stands for units without a model: what they are answered costs nothing."""
@@ -243,7 +244,8 @@ def _answers(matching: Matching, versions: Versions, cohort: str = "") -> str:
     group = f"coalesce(CAST(cohort_{places.index(cohort)} AS VARCHAR), {literal(NO_VALUE)})" if cohort else "''"
     # A file's rows are requests of their own, and may have no identifier.
     request = "CAST(row_number() OVER () AS VARCHAR)" if matching.is_joined else "root_id"
-    named = f"SELECT *, {request} AS request, {group} AS cohort FROM ({examples(matching)})"
+    version = f"{version_named('version', versions)} AS version"
+    named = f"SELECT * REPLACE ({version}), {request} AS request, {group} AS cohort FROM ({examples(matching)})"
     return (
         "SELECT request, version, any_value(cohort) AS cohort, any_value(unit) AS unit,"
         " min(epoch_us(predicted_at)) AS asked_at,"

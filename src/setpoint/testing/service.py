@@ -32,6 +32,7 @@ class Behaviour:
         worth_usd: What an answer that is right is worth; None for nothing recorded.
         late_minutes: How long the store learns nothing of the outcome of an answer; it does when `serve` is called.
         is_down: Whether its requests leave no record at all.
+        learns: Whether it never stops learning: every minute another checkpoint of it answers.
     """
 
     errors: float = 0.01
@@ -43,6 +44,11 @@ class Behaviour:
     worth_usd: float | None = None
     late_minutes: float = 0.0
     is_down: bool = False
+    learns: bool = False
+
+    def version(self, name: str, at: int) -> str:
+        """Return under which version it answers."""
+        return f"{name}@{at // _MINUTE}" if self.learns else name
 
 
 class SimulatedService:
@@ -136,7 +142,7 @@ class SimulatedService:
                 inputs,
                 prediction=None if is_failed else 1.0,
                 score=0.9,
-                version=arm.version,
+                version=version.version(arm.version, at),
                 role=arm.role,
                 unit=unit,
                 predicted_at=at,
@@ -184,7 +190,7 @@ class SimulatedService:
                 inputs,
                 prediction=None if is_failed else 1.0 - float(is_worse != is_wrong),
                 score=0.9,
-                version=name,
+                version=version.version(name, at),
                 role="shadow",
                 unit=unit,
                 root_id=root,
