@@ -64,8 +64,8 @@ def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
     if line.metric in COUNTED:
         return Counted(line.name, line.times, line.weight)
     return Measured.of(
-        line.metric,
-        np.array(rollout.usual[line.metric].quantiles),
+        line.name,
+        np.array(rollout.usual[line.name].quantiles),
         red_line=line.times,
         tail_red_line=line.tail_times,
         weight=line.weight,
