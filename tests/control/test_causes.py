@@ -8,10 +8,12 @@ import pytest
 from tests.commands import setpoint
 
 from setpoint.control.causes import causes_of
+from setpoint.control.route_plans import publish
 from setpoint.control.symptoms import metrics_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.incident import Incident, IncidentEvent, IncidentState
 from setpoint.core.model import Model
+from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
 from setpoint.project.causes import explain_incident
 from setpoint.project.incidents import report
@@ -87,6 +89,33 @@ def test_causes_of_an_incident_over_several_models_are_ranked_over_all_of_them(t
     explained = answer.table("causes").rows[0][2]
     assert isinstance(explained, float)
     assert 0.4 < explained < 0.7  # of the quiet one nothing
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_to_do_about_several_models_is_one_thing_only_when_it_holds_for_all(
+    tmp_path: Path, *, is_kept: bool
+) -> None:
+    layout = Layout.create(tmp_path / "s", replay_now=START)
+    for seed, model in enumerate(("quiet", "one", "two")):
+        publish(layout, model, Route("fallback", (("v2", 1.0),), stable="v2", fallback=("v1",)))
+        fault: Fault = "none" if model == "quiet" else "model version"
+        record_fault(layout, Scenario(fault, seed=seed), model)
+    if not is_kept:
+        publish(layout, "two", Route("single", (("v2", 1.0),), stable="v2"))
+    models, now = ("quiet", "one", "two"), layout.clock.now()
+    incident = Incident("0001-quiet", models, "stalled", "", "worse in 3 models", "ticket", now, now, "x")
+    open_incident(layout, incident, [IncidentEvent("0001-quiet", 0, now, "opened", IncidentState.OPEN, "x", "", "")])
+    answer = explain_incident(layout.root, "0001")
+    assert answer.table("causes").rows[0][:2] == ("model_version", "v2")
+    advice, changed = answer.because[:2]
+    assert changed.startswith("accuracy changed")
+    assert "quiet" not in advice
+    if is_kept:
+        assert advice.startswith("rollback: one: v1 can answer at once; ")
+        assert "; two: v1 can answer at once; " in advice
+    else:
+        assert advice.startswith("another thing in each model: rollback in one: v1 can answer at once; ")
+        assert "; investigate in two: there is nothing to go back to: the route keeps v1 ready no more" in advice
 
 
 def test_an_incident_without_a_cause_is_unknown(tmp_path: Path) -> None:
