@@ -31,6 +31,7 @@ NAMED: dict[Fault, CauseKind] = {
     "price": "price",
     "retries": "retries",
     "threshold": "threshold_changed",
+    "traffic mix": "traffic_mix",
     "outcome delay": "outcome_delay",
 }
 
@@ -55,6 +56,11 @@ def test_a_fault_is_named_first_beside_a_harmless_change(tmp_path: Path, fault: 
     assert causes[0].explained > 0.5
 
 
+def test_a_threshold_is_read_off_rows_that_are_surely_from_before(tmp_path: Path) -> None:
+    _, causes = found(tmp_path / "s", Scenario("threshold", 0.3, harmless=True, seed=3))  # seen a bit late
+    assert causes[0].kind == "threshold_changed"
+
+
 @pytest.mark.parametrize("harmless", [False, True])
 def test_without_a_fault_no_cause_is_named(tmp_path: Path, *, harmless: bool) -> None:
     assert found(tmp_path / "s", Scenario("none", harmless=harmless, seed=7))[1] == []
@@ -73,6 +79,13 @@ def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: P
     said = setpoint("why", "0001", "--store", str(folder), cwd=tmp_path)
     assert said.returncode == 0
     assert "missing up" in said.stdout
+
+
+@pytest.mark.parametrize("fault", ["unit", "columns swapped", "stale feature"])
+def test_a_stretch_that_begins_before_the_first_row_hides_no_cause(tmp_path: Path, fault: Fault) -> None:
+    layout, causes = found(tmp_path / "s", Scenario(fault, 0.5, seed=7))
+    report(layout.root, "m", "answers got worse")  # whose causes are looked for in the week before
+    assert explain_incident(layout.root, "0001").table("causes").rows[0][:2] == (causes[0].kind, causes[0].subject)
 
 
 def test_causes_of_an_incident_over_several_models_are_ranked_over_all_of_them(tmp_path: Path) -> None:
