@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
-from setpoint.control.judge import Counted, Judge
+from setpoint.control.judge import Counted, Judge, Paired
 from setpoint.core.errors import DeclarationError, UsageError
 from setpoint.core.model import Cohort, Model
 from setpoint.core.rollout import RedLine
@@ -17,7 +18,8 @@ from setpoint.declare.load import load_project
 from setpoint.declare.rollout import told_rollout
 from setpoint.project.plan import plan
 from setpoint.project.rollouts import rehearse_rollout, start_rollout, status_of
-from setpoint.store.rollouts import events_of, evidence_of
+from setpoint.store.decisions import decisions_of
+from setpoint.store.rollouts import Look, events_of, evidence_of, last_look, take
 from setpoint.testing import Behaviour
 
 CARRIERS = ("UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "UA", "VX")
@@ -129,6 +131,50 @@ def test_in_shadow_a_cohort_is_looked_at_too(tmp_path: Path, candidate: Behaviou
     last = events_of(service.layout, "m/v2/1")[-1]
     assert last.phase == ("rolled_back" if candidate != Behaviour() else "canary")
     assert line.name in last.said or candidate == Behaviour()
+
+
+@pytest.mark.parametrize("shadow", [30 * MINUTE, 0])
+def test_evidence_of_an_older_setpoint_goes_on_and_what_it_did_not_look_at_begins_anew(
+    tmp_path: Path, shadow: int
+) -> None:
+    lines = (RedLine("wrong_ratio", 1.5), RedLine("wrong_ratio", 1.5, cohort="carrier", value="VX"))
+    declared = cohorted(*lines)
+    rules = replace(RULES, steps=(0.5,), last_soak=MINUTE, red_lines=lines, shadow=shadow, outcome_age=2 * MINUTE)
+    versions = {"v1": Behaviour(), "v2": Behaviour()}
+    service = Service(tmp_path / "s", replace(declared, rollout=rules), versions, carriers=CARRIERS, rate=4000)
+    service.serve(1, outcomes=True)
+    service.wait(3 * MINUTE)
+    rollout, _ = start_rollout(service.folder, "m", "v2")
+    service.look()
+
+    def serve(minutes: int) -> str:
+        for _ in range(minutes):
+            service.serve(1, outcomes=True)
+            service.look()
+        return events_of(service.layout, "m/v2/1")[-1].phase
+
+    def anew() -> list[str]:
+        told = (one.decision for one in decisions_of(service.layout, subject="m/v2/1"))
+        return [one.said for one in told if one.action == "begin_anew"]
+
+    serve(3)
+    own = replace(rollout, rollout_id=f"{rollout.rollout_id}/shadow") if shadow else rollout
+    last = last_look(service.layout, own)
+    whole = msgspec.json.decode(last.state)
+    kept = whole if shadow else whole["judge"]
+    older = Judge([Paired(Counted("wrong_ratio", 1.5)) if shadow else Counted("wrong_ratio", 1.5)])
+    older.take_over(msgspec.json.encode(kept))
+    state = older.dumps() if shadow else msgspec.json.encode({**whole, "judge": msgspec.Raw(older.dumps())})
+    take(service.layout, own, last, Look(last.number + 1, last.until, state), {})
+
+    assert serve(1) == ("shadow" if shadow else "canary")
+    assert anew() == ["wrong_ratio of carrier VX: looked at otherwise than before, so evidence begins anew"]
+    after = msgspec.json.decode(last_look(service.layout, own).state)
+    taken = (after if shadow else after["judge"])["state"]["taken"]
+    assert taken["wrong_ratio"] != taken[lines[1].name]  # the one went on, the other began
+    versions["v2"].wrong = 0.5
+    assert serve(6) == "rolled_back"
+    assert len(anew()) == 1
 
 
 def test_a_rehearsal_makes_a_cohort_worse_and_finds_it(tmp_path: Path) -> None:
