@@ -208,6 +208,7 @@ def test_plan_refuses_what_no_data_feeds_and_doubts_what_is_crossed_already(tmp_
         ("auc, below: 0.7", "nothing feeds auc"),
         ("accuracy, below: 0.7, cohort: version, value: v9", "version v9 never occurred"),
         ("accuracy, below: 0.7, cohort: region, value: eu", "no cohort is called region"),
+        ("cost_per_prediction_usd, above: 1, cohort: version", "nothing feeds cost_per_prediction_usd"),
     ):
         (tmp_path / "models" / "m.yaml").write_text(text.replace("METRIC", metric))
         with pytest.raises(DeclarationError, match=said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -104,8 +104,8 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
             return f"no cohort is called {guardrail.cohort}"
         if guardrail.value and guardrail.value not in evidence.told_apart(guardrail.cohort):
             return f"{guardrail.cohort} {guardrail.value} never occurred"
-        if not guardrail.value:
-            return ""
+        if not guardrail.value:  # what no row says, no value of the cohort does
+            guardrail = replace(guardrail, cohort="")
     metric = read(evidence, guardrail, now).metric
     return "" if metric.value is not None else f"nothing feeds {guardrail.metric}: {metric.unknown}"
 
