@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from setpoint.control.causes import causes_of
 from setpoint.core.cause import Cause, CauseKind
+from setpoint.core.clock import DAY
 from setpoint.core.window import Window
 from setpoint.store.kept import KeptEvidence
 from setpoint.testing import temporary_store
@@ -33,7 +34,7 @@ def named(scenario: Scenario, metrics: Sequence[str]) -> list[Cause]:
         now = layout.clock.now()
         evidence = KeptEvidence(layout, layout.model("m"), now, now, None)
         try:
-            return causes_of(evidence, metrics, Window(START, now))[1]
+            return causes_of(evidence, metrics, Window(START - 7 * DAY, now))[1]  # as of an incident
         finally:
             evidence.close()
 

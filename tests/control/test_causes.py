@@ -8,10 +8,12 @@ import pytest
 from tests.commands import setpoint
 
 from setpoint.control.causes import causes_of
+from setpoint.control.route_plans import publish
 from setpoint.control.symptoms import metrics_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.incident import Incident, IncidentEvent, IncidentState
 from setpoint.core.model import Model
+from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
 from setpoint.project.causes import explain_incident
 from setpoint.project.incidents import report
@@ -29,6 +31,7 @@ NAMED: dict[Fault, CauseKind] = {
     "price": "price",
     "retries": "retries",
     "threshold": "threshold_changed",
+    "traffic mix": "traffic_mix",
     "outcome delay": "outcome_delay",
 }
 
@@ -53,6 +56,11 @@ def test_a_fault_is_named_first_beside_a_harmless_change(tmp_path: Path, fault: 
     assert causes[0].explained > 0.5
 
 
+def test_a_threshold_is_read_off_rows_that_are_surely_from_before(tmp_path: Path) -> None:
+    _, causes = found(tmp_path / "s", Scenario("threshold", 0.3, harmless=True, seed=3))  # seen a bit late
+    assert causes[0].kind == "threshold_changed"
+
+
 @pytest.mark.parametrize("harmless", [False, True])
 def test_without_a_fault_no_cause_is_named(tmp_path: Path, *, harmless: bool) -> None:
     assert found(tmp_path / "s", Scenario("none", harmless=harmless, seed=7))[1] == []
@@ -73,6 +81,13 @@ def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: P
     assert "missing up" in said.stdout
 
 
+@pytest.mark.parametrize("fault", ["unit", "columns swapped", "stale feature"])
+def test_a_stretch_that_begins_before_the_first_row_hides_no_cause(tmp_path: Path, fault: Fault) -> None:
+    layout, causes = found(tmp_path / "s", Scenario(fault, 0.5, seed=7))
+    report(layout.root, "m", "answers got worse")  # whose causes are looked for in the week before
+    assert explain_incident(layout.root, "0001").table("causes").rows[0][:2] == (causes[0].kind, causes[0].subject)
+
+
 def test_causes_of_an_incident_over_several_models_are_ranked_over_all_of_them(tmp_path: Path) -> None:
     layout = Layout.create(tmp_path / "s", replay_now=START)
     faults: dict[str, Fault] = {"quiet": "none", "hit": "missing up", "too": "missing up"}
@@ -87,6 +102,33 @@ def test_causes_of_an_incident_over_several_models_are_ranked_over_all_of_them(t
     explained = answer.table("causes").rows[0][2]
     assert isinstance(explained, float)
     assert 0.4 < explained < 0.7  # of the quiet one nothing
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_to_do_about_several_models_is_one_thing_only_when_it_holds_for_all(
+    tmp_path: Path, *, is_kept: bool
+) -> None:
+    layout = Layout.create(tmp_path / "s", replay_now=START)
+    for seed, model in enumerate(("quiet", "one", "two")):
+        publish(layout, model, Route("fallback", (("v2", 1.0),), stable="v2", fallback=("v1",)))
+        fault: Fault = "none" if model == "quiet" else "model version"
+        record_fault(layout, Scenario(fault, seed=seed), model)
+    if not is_kept:
+        publish(layout, "two", Route("single", (("v2", 1.0),), stable="v2"))
+    models, now = ("quiet", "one", "two"), layout.clock.now()
+    incident = Incident("0001-quiet", models, "stalled", "", "worse in 3 models", "ticket", now, now, "x")
+    open_incident(layout, incident, [IncidentEvent("0001-quiet", 0, now, "opened", IncidentState.OPEN, "x", "", "")])
+    answer = explain_incident(layout.root, "0001")
+    assert answer.table("causes").rows[0][:2] == ("model_version", "v2")
+    advice, changed = answer.because[:2]
+    assert changed.startswith("accuracy changed")
+    assert "quiet" not in advice
+    if is_kept:
+        assert advice.startswith("rollback: one: v1 can answer at once; ")
+        assert "; two: v1 can answer at once; " in advice
+    else:
+        assert advice.startswith("another thing in each model: rollback in one: v1 can answer at once; ")
+        assert "; investigate in two: there is nothing to go back to: the route keeps v1 ready no more" in advice
 
 
 def test_an_incident_without_a_cause_is_unknown(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from setpoint.control.guarded import read
 from setpoint.control.loop import tick
 from setpoint.control.route_plans import publish
 from setpoint.core.clock import HOUR
+from setpoint.core.contract import Contract, ContractField
 from setpoint.core.errors import DeclarationError
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.model import Cohort, Feature
@@ -106,6 +107,53 @@ def test_quality_is_watched_in_a_cohort(tmp_path: Path) -> None:
     assert "accuracy of x 1.0 is 0." in crossed(found.layout)[0]
 
 
+CARRIERS = ("UA",) * 9 + ("VX",)
+VX = Behaviour(0.01, cost_usd=0.01, errors_of={"VX": 0.2}, times_of={"VX": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("metric", "above", "of_vx"),
+    [
+        ("error_ratio", 0.1, 0.2),
+        ("latency_p95_seconds", 0.18, 0.227),
+        ("violation_ratio", 0.5, 1.0),
+        ("cost_per_prediction_usd", 0.015, 0.02),
+        ("cost_per_success_usd", 0.018, 0.02 / 0.9),
+    ],
+)
+def test_what_is_counted_waited_for_and_paid_is_watched_in_a_cohort(
+    tmp_path: Path, metric: str, above: float, of_vx: float
+) -> None:
+    whole = Guardrail("whole", metric, above=above)
+    one = replace(whole, name="vx", cohort="carrier", value="VX")
+    each = replace(whole, name="each", cohort="carrier")
+    contract = Contract((ContractField("carrier", allowed=("UA",)),))
+    model = replace(OWNED, guardrails=(whole, one, each), cohorts=(Cohort("carrier", by="carrier"),), contract=contract)
+    found = Service(tmp_path / "s", model, {"v1": VX}, carriers=CARRIERS)
+    found.serve(2, outcomes=True)
+    found.wait(2 * MINUTE)
+    tick(found.layout)
+    open_now = [one for one in open_findings(read_findings(found.layout, "m")) if one.kind == "guardrail"]
+    assert sorted(one.subject for one in open_now) == ["each: VX", "vx"]
+    assert all(f"{metric} of carrier VX is " in one.said for one in open_now)
+    reading = read(KeptEvidence(found.layout, model, found.now, found.now, None), one, found.now)
+    assert reading.metric.value == pytest.approx(of_vx, rel=0.15)
+
+
+def test_where_few_rows_are_kept_a_cohort_at_its_red_line_is_quiet(tmp_path: Path) -> None:
+    line = Guardrail("vx", "error_ratio", above=0.05, cohort="carrier", value="VX")
+    model = replace(OWNED, guardrails=(line,), cohorts=(Cohort("carrier", by="carrier"),), keep=0.1)
+    crossings, values = 0, list[float]()
+    for seed in range(20):
+        found = Service(tmp_path / f"s{seed}", model, {"v1": Behaviour(0.05)}, carriers=("VX",), seed=seed, rate=4000)
+        reading = read(KeptEvidence(found.layout, model, found.now, found.now, None), line, found.now)
+        crossings += reading.is_crossed
+        values.append(reading.metric.value or 0.0)
+        assert reading.metric.rows < 1000  # of 4,000 requests: no more sure than what was kept
+    assert crossings == 0
+    assert sum(values) / len(values) == pytest.approx(0.05, rel=0.1)
+
+
 def test_a_rollback_ends_the_rollout_and_without_one_says_why_not(tmp_path: Path) -> None:
     guardrail = replace(ERRORS, actions=("roll_back",))
     found = service(tmp_path / "s", guardrail)
@@ -141,7 +189,8 @@ def test_a_finding_trips_a_guardrail(tmp_path: Path) -> None:
         ({}, "expected a metric or a finding"),
         ({"finding": "input_drift", "actions": ("page",)}, "input_drift need not be harm, so it cannot page"),
         ({"metric": "auc", "below": 0.7, "value": "VX"}, "expected a cohort beside the value"),
-        ({"metric": "error_ratio", "above": 0.7, "cohort": "carrier"}, "error_ratio is not told by cohort"),
+        ({"metric": "spend_usd", "above": 7.0, "cohort": "carrier"}, "spend_usd is not told by cohort"),
+        ({"finding": "broken_contract", "cohort": "carrier"}, "broken_contract is not told by cohort"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(told: dict[str, object], said: str) -> None:
@@ -159,6 +208,7 @@ def test_plan_refuses_what_no_data_feeds_and_doubts_what_is_crossed_already(tmp_
         ("auc, below: 0.7", "nothing feeds auc"),
         ("accuracy, below: 0.7, cohort: version, value: v9", "version v9 never occurred"),
         ("accuracy, below: 0.7, cohort: region, value: eu", "no cohort is called region"),
+        ("cost_per_prediction_usd, above: 1, cohort: version", "nothing feeds cost_per_prediction_usd"),
     ):
         (tmp_path / "models" / "m.yaml").write_text(text.replace("METRIC", metric))
         with pytest.raises(DeclarationError, match=said):

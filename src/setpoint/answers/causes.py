@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import came_with, causes_of
-from setpoint.control.previous import previous_of, remedy_for
+from setpoint.control.previous import Previous, previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
-from setpoint.core.cause import Cause, common
+from setpoint.core.cause import Cause, Remedy, common
 from setpoint.core.clock import DAY, text
 from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS, SUBTLE
@@ -26,6 +27,33 @@ _MOST = 6
 _BEFORE = 7 * DAY
 NO_CAUSE = "no cause found"
 _NO_METRIC = "no metric moved beyond its noise yet: this is what began to come when the inputs drifted"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What happened to one model.
+
+    Attributes:
+        shift: What changed, and when; None when nothing did beyond its noise.
+        causes: What may have caused it, most likely first.
+        of: The cohort that it is about; None for all rows.
+        previous: What is known of the version before; None where nothing changed.
+    """
+
+    shift: Shift | None
+    causes: Sequence[Cause]
+    of: OneCohort | None = None
+    previous: Previous | None = None
+
+    def remedy(self, cause: Cause) -> tuple[Remedy, str]:
+        """Return what is to be done about a cause, and why."""
+        if self.previous is None or cause.remedy[0] not in _CHECKED:
+            return cause.remedy
+        return remedy_for(cause, self.previous)
+
+
+_CHECKED: tuple[Remedy, ...] = ("rollback", "hotfix")
+"""What helps or not by what became of the version before."""
 
 
 def is_operational(metric: str) -> bool:
@@ -46,7 +74,7 @@ def why_metric(
     """
     current = current or Window(evidence.as_of - _BEFORE, evidence.as_of)
     span = Window((reference or current.before()).start, current.end)
-    return _answer(evidence, *_found(evidence, (metric,), span), metric)
+    return _answer(evidence, {"": _found(evidence, (metric,), span)}, metric)
 
 
 def why_cohort(
@@ -78,42 +106,40 @@ def why_cohort(
         raise UsageError(msg, hint="write its name and a value: carrier=VX")
     of = one_cohort(evidence, name, value)
     found = _found(evidence, (metric,), within or evidence.span, of, training)
-    return _answer(evidence, *found, f"{metric} of {of.name}", of=of)
+    return _answer(evidence, {"": found}, f"{metric} of {of.name}")
 
 
 def why_incident(
-    evidence: RowEvidence,
-    incident: Incident,
-    runbook: Runbook | None,
-    training: RowEvidence | None = None,
-    *,
-    beside: Mapping[str, Sequence[Cause]] | None = None,
+    evidence: RowEvidence, incident: Incident, runbook: Runbook | None, each: Mapping[str, Explained]
 ) -> Answer:
     """What caused an incident, and what is to be checked first?
+
+    Of several models causes are ranked by what they explain on average, and what is to be done is told of each that
+    the likeliest is a cause of.
 
     Args:
         evidence: The first of its models.
         incident: The incident.
         runbook: The one that is for it; None when there is none.
-        training: The rows that the model was trained on; None when nobody knows them.
-        beside: By name the causes of others of its models: then causes are ranked by what they explain on average.
+        each: By name what happened to its models, the first one first.
     """
-    shift, causes, of = incident_causes(evidence, incident, training)
     first = runbook.checks[0] if runbook is not None and runbook.checks else None
     notes = [] if runbook is None or first is None else [f"first check of {runbook.name}: {first.name}"]
-    if shift is None and causes:
+    if not any(one.shift for one in each.values()) and any(one.causes for one in each.values()):
         notes.insert(0, _NO_METRIC)
-    if beside:
-        each = {evidence.model.name: causes, **beside}
-        causes = common(list(each.values()))
-        notes.insert(0, _shared(incident, each, causes))
-    return _answer(evidence, shift, causes, incident.incident_id, notes, of)
+    if len(each) > 1:
+        notes.insert(0, _shared(incident, each))
+    return _answer(evidence, each, incident.incident_id, notes)
 
 
-def incident_causes(
-    evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None
-) -> tuple[Shift | None, list[Cause], OneCohort | None]:
-    """Return what changed in one of the models of an incident, what may have caused it, and the cohort it is about."""
+def explained(evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None) -> Explained:
+    """Return what happened to one of the models of an incident.
+
+    Args:
+        evidence: The model.
+        incident: The incident.
+        training: The rows that it was trained on; None when nobody knows them.
+    """
     cohort = cohort_of(incident, evidence.model)
     of = None if cohort is None else one_cohort(evidence, *cohort)
     span = (
@@ -121,23 +147,53 @@ def incident_causes(
         if of is not None
         else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
     )
-    shift, causes = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
-    if shift is None and not causes and incident.kind in SUBTLE and span is not None and evidence.has_rows_of(span):
-        causes = came_with(evidence, span, incident.not_before)
-    return shift, causes, of
+    found = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
+    is_silent = found.shift is None and not found.causes and incident.kind in SUBTLE
+    if is_silent and span is not None and evidence.has_rows_of(span):
+        return Explained(None, came_with(evidence, span, incident.not_before), of)
+    return found
 
 
-def _shared(incident: Incident, each: Mapping[str, Sequence[Cause]], causes: Sequence[Cause]) -> str:
+def _shared(incident: Incident, each: Mapping[str, Explained]) -> str:
     """Return in which models the most likely cause is so by itself, and how many were looked at."""
+    causes = _causes(each)
     looked = f"{len(each)} of {len(incident.models)} models looked at" if len(each) < len(incident.models) else ""
     if not causes:
         return looked or f"no cause in any of {len(each)} models"
-    top = (causes[0].kind, causes[0].subject)
-    firsts = [name for name, found in each.items() if found and (found[0].kind, found[0].subject) == top]
+    firsts = [name for name, one in each.items() if one.causes and _is_same(one.causes[0], causes[0])]
     where = (
         f"first in {len(firsts)} of {len(each)} models: {', '.join(firsts)}" if firsts else "first in no single model"
     )
     return f"{where}; {looked}" if looked else where
+
+
+def _causes(each: Mapping[str, Explained]) -> Sequence[Cause]:
+    found = [one.causes for one in each.values()]
+    return found[0] if len(found) == 1 else common(found)
+
+
+def _is_same(one: Cause, other: Cause) -> bool:
+    return (one.kind, one.subject) == (other.kind, other.subject)
+
+
+def _advice(hit: Mapping[str, Explained], cause: Cause) -> str:
+    """Return what is to be done about a cause and why: of several models one thing only when it holds for all of them.
+
+    Args:
+        hit: The models that it is a cause of.
+        cause: The cause.
+    """
+    told: dict[tuple[Remedy, str], list[str]] = {}
+    for name, one in hit.items():
+        own = next(own for own in one.causes if _is_same(own, cause))
+        told.setdefault(one.remedy(own), []).append(name)
+    if len(told) == 1:
+        return ": ".join(*told)
+    remedies = {remedy for remedy, _ in told}
+    if len(remedies) == 1:
+        return f"{remedies.pop()}: " + "; ".join(f"{', '.join(names)}: {reason}" for (_, reason), names in told.items())
+    each = (f"{remedy} in {', '.join(names)}: {reason}" for (remedy, reason), names in told.items())
+    return f"another thing in each model: {'; '.join(each)}"
 
 
 def _found(
@@ -146,22 +202,22 @@ def _found(
     span: Window | None,
     of: OneCohort | None = None,
     training: RowEvidence | None = None,
-) -> tuple[Shift | None, list[Cause]]:
+) -> Explained:
     if span is None or not evidence.has_rows_of(span):
-        return None, []
-    return causes_of(evidence, metrics, span, of, training)
+        return Explained(None, (), of)
+    shift, causes = causes_of(evidence, metrics, span, of, training)
+    if shift is None or not any(one.remedy[0] in _CHECKED for one in causes):
+        return Explained(shift, causes, of)
+    blamed = next((one.subject for one in causes if one.kind == "model_version"), "")
+    return Explained(shift, causes, of, previous_of(evidence, shift, of, blamed=blamed))
 
 
-def _answer(
-    evidence: RowEvidence,
-    shift: Shift | None,
-    causes: list[Cause],
-    asked: str,
-    notes: Sequence[str] = (),
-    of: OneCohort | None = None,
-) -> Answer:
-    zone = evidence.model.timezone
+def _answer(evidence: RowEvidence, each: Mapping[str, Explained], asked: str, notes: Sequence[str] = ()) -> Answer:
+    zone, causes = evidence.model.timezone, _causes(each)
+    hit = {name: one for name, one in each.items() if causes and any(_is_same(own, causes[0]) for own in one.causes)}
     because = list(notes)
+    # Of several models the first one that is hit is shown.
+    shift, of = next(((one.shift, one.of) for one in (*hit.values(), *each.values()) if one.shift), (None, None))
     if shift is not None:
         moved = " → ".join(number(value, "") for value in (shift.before, shift.after))
         where = f" of {of.name}" if of is not None else ""
@@ -169,10 +225,7 @@ def _answer(
             0, f"{shift.symptom.metric}{where} changed {text(shift.current.start, zone)}: mean over rows {moved}"
         )
     if causes:
-        remedy, reason = causes[0].remedy
-        if shift is not None and remedy in {"rollback", "hotfix"}:
-            remedy, reason = remedy_for(causes[0], previous_of(evidence, shift, of))
-        because.insert(0, f"{remedy}: {reason}")
+        because.insert(0, _advice(hit, causes[0]))
         headline = f"{asked}: {causes[0].said}"
     else:
         nothing = "the metric did not change beyond its noise" if shift is None else "no rows or changes explain it"

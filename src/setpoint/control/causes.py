@@ -51,6 +51,9 @@ def causes_of(
         cohort never was served well.
     """
     table = load_cause_rows(evidence, span)
+    # Where rows begin later than the stretch, nothing before them is a time in which all was well.
+    (first,) = rows(evidence.connection, f"SELECT coalesce(min(moment), {span.start}) FROM {TABLE}")[0]
+    span = Window(cast("int", first), span.end)
     symptoms = [symptom_of(evidence, metric) for metric in metrics]
     if of is not None:
         never = (never_learned(evidence, one, of, training) for one in symptoms)
@@ -109,6 +112,8 @@ def came_with(evidence: RowEvidence, span: Window, not_before: int) -> list[Caus
 def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_cohort: bool) -> Cause | None:
     """Return a suspect with the share of the change that is gone without it; None when that is next to nothing."""
     explained = _explained(evidence, shift, suspect, is_of_cohort=is_of_cohort)
+    if suspect.kind == "cohort" and explained is not None:
+        explained = min(explained, _within(evidence, shift, suspect))
     if explained is not None and explained < _LEAST_EXPLAINED:
         return None
     if explained is None and suspect.kind == "cohort":
@@ -173,6 +178,29 @@ def _explained(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_c
         return None
     whole = shift.after - shift.before
     return min(1.0, max(0.0, 1.0 - (after - before) / whole))
+
+
+def _within(evidence: RowEvidence, shift: Shift, suspect: Suspect) -> float:
+    """Return the share of the change that came from inside a cohort, 0 to 1: more rows of it are another mix.
+
+    Source: the part inside the groups of Kitagawa's split (1955).
+    """
+    since = f"moment >= {shift.current.start}"
+    own = f"({suspect.where}) IS TRUE"
+    [found] = rows(
+        evidence.connection,
+        f"SELECT {_mean(f'{own} AND NOT {since}')}, {_mean(f'{own} AND {since}')},"
+        f" sum(weight) FILTER ({own} AND {since}) / sum(weight) FILTER ({since})"
+        f" FROM (SELECT *, {shift.symptom.value} AS v FROM {TABLE}) WHERE v IS NOT NULL",
+    )
+    before, after, share = cast("tuple[float | None, ...]", found)
+    if before is None or after is None or share is None:
+        return 0.0
+    return min(1.0, max(0.0, share * (after - before) / (shift.after - shift.before)))
+
+
+def _mean(which: str) -> str:
+    return f"sum(weight * v) FILTER ({which}) / sum(weight) FILTER ({which})"
 
 
 def _announced(evidence: RowEvidence, shift: Shift, seen: Collection[str]) -> list[Cause]:

@@ -121,16 +121,28 @@ def counted_events(evidence: RowEvidence, metric: str, line: float, window: Wind
         return _wrong(evidence, metric, window)
     seconds = QUARTER_HOUR // MICROS
     state = evidence.traffic(window, bucket_seconds=seconds).without(role="shadow").without(role=STAGE)
+    if metric == COUNTED_METRICS[1]:
+        counts = _of_requests(state)
+        return _beside(counts, _violations(evidence, window, counts.starts))
+    return events_in(state, metric, line)
+
+
+def events_in(state: StateTable, metric: str, line: float) -> EventCounts:
+    """Return the same of a state of traffic by quarter of an hour, which of `violation_ratio` counts violations too."""
     if LATENCY.fullmatch(metric):
         waits = state.only(measure="latency")
         return _of(waits, _middles(waits) > line)
+    counts = _of_requests(state)
+    bad = "errors" if metric == COUNTED_METRICS[0] else "violations"
+    return _beside(counts, _summed(state.only(measure=bad), counts.starts))
+
+
+def _of_requests(state: StateTable) -> EventCounts:
     requests = state.only(measure="requests")
-    counts = _of(requests, np.zeros(len(requests), dtype=np.bool_))
-    if metric == COUNTED_METRICS[0]:
-        errors = state.only(measure="errors")
-        bad = _summed(errors, counts.starts)
-    else:
-        bad = _violations(evidence, window, counts.starts)
+    return _of(requests, np.zeros(len(requests), dtype=np.bool_))
+
+
+def _beside(counts: EventCounts, bad: FloatArray) -> EventCounts:
     return EventCounts(counts.starts, np.minimum(bad, counts.asked), counts.asked)
 
 

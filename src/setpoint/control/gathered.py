@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +11,8 @@ import numpy as np
 from setpoint.control.arrivals import Arrivals
 from setpoint.control.judge import Counted, Judge, Judgement, Measured
 from setpoint.control.readouts import sequence_of
-from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout
+from setpoint.core.decision import Decision, Recorded
+from setpoint.core.rollout import COUNTED, LATE, RedLine, Rollout, RolloutEvent
 from setpoint.stats.sequences import DifferenceSequence
 
 
@@ -30,11 +32,13 @@ class Gathered:
         judge: Whether the candidate is worse, or fine.
         business: Of a test: how far the versions are apart in the business metric.
         arrivals: Whether outcomes of both arrive alike.
+        anew: Metrics that were looked at otherwise before, such as by an older Setpoint: they begin anew.
     """
 
     judge: Judge
     business: DifferenceSequence | None
     arrivals: Arrivals
+    anew: tuple[str, ...] = ()
 
     def judgement(self, rollout: Rollout) -> Judgement:
         """Return what the evidence says: nothing of what rests on outcomes where these do not arrive alike."""
@@ -55,8 +59,26 @@ def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
     if not state:
         return Gathered(judge, rollout.rules.ab and sequence_of(rollout.rules.ab), Arrivals())
     kept = msgspec.json.decode(state, type=_Kept)
-    judge.loads(bytes(kept.judge))
-    return Gathered(judge, kept.business, kept.arrivals)
+    anew = judge.take_over(bytes(kept.judge))
+    return Gathered(judge, kept.business, kept.arrivals, anew)
+
+
+def began_anew(rollout: Rollout, events: Sequence[RolloutEvent], anew: Sequence[str], now: int) -> Recorded | None:
+    """Return the record that metrics begin anew; None when none does.
+
+    Args:
+        rollout: The rollout.
+        events: What has happened, in its order.
+        anew: The metrics.
+        now: Microseconds.
+    """
+    if not anew:
+        return None
+    said = f"{' and '.join(anew)}: looked at otherwise than before, so evidence begins anew"
+    others = {"stay": "what was gathered is no evidence of what is looked at now"}
+    decision = Decision("begin_anew", "other_metrics", said, alternatives=others)
+    name = f"{rollout.rollout_id}/{len(events) - 1:06d}/anew/{now}"
+    return Recorded(name, rollout.model, rollout.rollout_id, now, decision, is_carried_out=True)
 
 
 def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
@@ -64,8 +86,8 @@ def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
     if line.metric in COUNTED:
         return Counted(line.name, line.times, line.weight)
     return Measured.of(
-        line.metric,
-        np.array(rollout.usual[line.metric].quantiles),
+        line.name,
+        np.array(rollout.usual[line.name].quantiles),
         red_line=line.times,
         tail_red_line=line.tail_times,
         weight=line.weight,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
-from setpoint.control.event_counts import RISK, counted_events, flagged
+from setpoint.control.event_counts import RISK, counted_events, events_in, flagged
 from setpoint.core.clock import HOUR, MICROS
-from setpoint.core.guardrail import COUNTED_METRICS, FLAGGED, LATENCY, Guardrail
+from setpoint.core.guardrail import COUNTED_METRICS, FLAGGED, LATENCY, SPEND, Guardrail
 from setpoint.core.metric import QUALITY_METRICS, Metric, number
 from setpoint.core.window import Window
 from setpoint.feedback.quality import quality_metric
@@ -19,6 +19,7 @@ from setpoint.predictions.spending import cost_per_success
 from setpoint.stats.estimate import Estimate, Z
 from setpoint.stats.intervals import mean
 from setpoint.stats.special import normal_quantile
+from setpoint.store.cohort_traffic import cohort_traffic
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.states import StateTable
 
@@ -77,10 +78,10 @@ def read(
         guardrail: With a metric.
         now: Microseconds.
         among: How many values of its cohort are read beside each other.
-        state: The quality state of all of these, when it was read already.
+        state: The state of all of these, when it was read already.
     """
     window, risk = Window(now - guardrail.over, now), RISK / among
-    if guardrail.metric in {*COUNTED_METRICS, FLAGGED} or LATENCY.fullmatch(guardrail.metric):
+    if guardrail.metric == FLAGGED or _is_of_traffic(guardrail):
         return _counted(evidence, guardrail, window, risk, state)
     metric = _measured(evidence, guardrail, window, state)
     if metric.value is None:
@@ -103,8 +104,8 @@ def unfed(evidence: RowEvidence, guardrail: Guardrail, now: int) -> str:
             return f"no cohort is called {guardrail.cohort}"
         if guardrail.value and guardrail.value not in evidence.told_apart(guardrail.cohort):
             return f"{guardrail.cohort} {guardrail.value} never occurred"
-        if not guardrail.value:
-            return ""
+        if not guardrail.value:  # what no row says, no value of the cohort does
+            guardrail = replace(guardrail, cohort="")
     metric = read(evidence, guardrail, now).metric
     return "" if metric.value is not None else f"nothing feeds {guardrail.metric}: {metric.unknown}"
 
@@ -114,14 +115,18 @@ def _counted(
 ) -> Reading:
     """Return what a guardrail on something that happens or does not sees."""
     limit = line = cast("float", guardrail.red_line)
-    if guardrail.metric == FLAGGED:
-        counts = flagged(_own(guardrail, _rows(evidence, guardrail, window) if state is None else state))
-    else:
+    found = LATENCY.fullmatch(guardrail.metric)
+    own = None
+    if guardrail.metric == FLAGGED or guardrail.cohort:
+        own = _own(guardrail, _rows(evidence, guardrail, window) if state is None else state)
+    if own is None:
         counts = counted_events(evidence, guardrail.metric, line, window)
-    if found := LATENCY.fullmatch(guardrail.metric):
+    else:
+        counts = flagged(own) if guardrail.metric == FLAGGED else events_in(own, guardrail.metric, line)
+    if found:
         # A quantile is above a limit when more than the rest is.
         limit = 1.0 - int(found[1]) / 100
-        metric = latency(evidence.traffic(window), int(found[1]) / 100)
+        metric = latency(evidence.traffic(window) if own is None else own, int(found[1]) / 100)
     else:
         told, better = counts.ratio, "none" if guardrail.metric == FLAGGED else "lower"
         metric = Metric(
@@ -139,7 +144,7 @@ def _counted(
 def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window, state: StateTable | None) -> Metric:
     """Return a metric of quality or money."""
     name, model = guardrail.metric, evidence.model
-    if name == "spend_usd":
+    if name == SPEND:
         return _spent(evidence.spending(window))
     roots = _own(guardrail, _rows(evidence, guardrail, window) if state is None else state)
     if name == "cost_per_success_usd":
@@ -153,8 +158,14 @@ def _measured(evidence: RowEvidence, guardrail: Guardrail, window: Window, state
     return quality_metric(roots, model, name, outcome_shift=evidence.definition.outcome_shift)
 
 
+def _is_of_traffic(guardrail: Guardrail) -> bool:
+    return guardrail.metric in COUNTED_METRICS or LATENCY.fullmatch(guardrail.metric) is not None
+
+
 def _rows(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> StateTable:
-    """Return the quality state that a guardrail and each value of its cohort are parts of; by hour if it is flags."""
+    """Return the state that a guardrail and each value of its cohort are parts of; of flags it is by hour."""
+    if _is_of_traffic(guardrail):
+        return cohort_traffic(evidence, guardrail.cohort, window)
     seconds = HOUR // MICROS if guardrail.metric == FLAGGED else 0
     cohort = "" if guardrail.cohort in FIXED else guardrail.cohort
     return evidence.quality(window, cohort=cohort, bucket_seconds=seconds).only(is_root=True)
@@ -163,7 +174,8 @@ def _rows(evidence: RowEvidence, guardrail: Guardrail, window: Window) -> StateT
 def _own(guardrail: Guardrail, state: StateTable) -> StateTable:
     if not guardrail.cohort:
         return state
-    return state.only(**{guardrail.cohort if guardrail.cohort in FIXED else "cohort_value": guardrail.value})
+    is_split = guardrail.cohort not in FIXED or _is_of_traffic(guardrail)
+    return state.only(**{"cohort_value" if is_split else guardrail.cohort: guardrail.value})
 
 
 FIXED = ("version", "endpoint")
@@ -172,7 +184,7 @@ FIXED = ("version", "endpoint")
 def _spent(spending: StateTable) -> Metric:
     rows_total, unpriced = int(spending.total("rows")), spending.total("unpriced")
     why = f"{unpriced:,.0f} calls have no price" if unpriced else ""
-    return Metric("spend_usd", None if why else spending.total("usd"), None, None, "usd", "lower", rows_total, why)
+    return Metric(SPEND, None if why else spending.total("usd"), None, None, "usd", "lower", rows_total, why)
 
 
 def _cost(roots: StateTable) -> Metric:

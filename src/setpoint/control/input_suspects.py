@@ -41,15 +41,12 @@ _Usual = tuple[float, float, float, float, float, int]
 
 
 def _usual(evidence: RowEvidence, shift: Shift, column: str) -> _Usual | None:
-    """Return the ends, the middle and the quartiles of a number before the change, and how many values it has.
-
-    Without the last tenth: a change point that is seen late leaves changed rows on the side before.
-    """
+    """Return the ends, the middle and the quartiles of a number before the change, and how many values it has."""
     low, middle, high, first, third, values = rows(
         evidence.connection,
         f"SELECT quantile_cont({column}, 0.001), quantile_cont({column}, 0.5), quantile_cont({column}, 0.999),"
         f" quantile_cont({column}, 0.25), quantile_cont({column}, 0.75), count(DISTINCT {column}) FROM {TABLE}"
-        f" WHERE moment < {shift.current.start - shift.reference.length // 10} AND isfinite({column})",
+        f" WHERE moment < {shift.surely_before} AND isfinite({column})",
     )[0]
     if low is None:
         return None

@@ -207,18 +207,34 @@ class Judge:
         Raises:
             UsageError: It is damaged, or of other metrics; what there is stays.
         """
-        try:
-            kept = msgspec.json.decode(content, type=_Kept)
-            is_whole = zlib.crc32(kept.state) == kept.crc32
-            state = msgspec.json.decode(kept.state, type=_State)
-        except msgspec.DecodeError as error:
-            msg = f"evidence that cannot be read: {error}"
-            raise UsageError(msg, hint=_DAMAGED) from error
-        if not is_whole:
-            msg = "evidence that was changed since it was written"
-            raise UsageError(msg, hint=_DAMAGED)
+        kept, state = _read(content)
         self._refuse_others(kept.metrics)
         self._state = state
+
+    def take_over(self, content: bytes) -> tuple[str, ...]:
+        """Take the evidence that `dumps` gave of metrics that are looked at as they were, and return the others.
+
+        Those begin anew, such as after an upgrade that looks at a metric otherwise. A bet that begins late is a bet all
+        the same: a healthy candidate is found worse at most once in `1 / risk` rollouts by what was there before, and
+        once more by what begins, as long as nobody lets them begin anew because of what the evidence said.
+
+        Raises:
+            UsageError: It is damaged; what there is stays.
+
+        Example:
+            >>> before, after = Judge([Counted("errors")]), Judge([Counted("errors"), Counted("refusals")])
+            >>> after.take_over(before.dumps())
+            ('refusals',)
+        """
+        kept, state = _read(content)
+        mine = self._metrics()
+        same = [one for one in self.metrics if kept.metrics.get(one.name) == mine[one.name]]
+        views = {view.name for one in same for view in one.views}
+        self._state = _State(
+            *({name: won for name, won in wins.items() if name in views} for wins in (state.worse, state.fine)),
+            taken={one.name: state.taken[one.name] for one in same if one.name in state.taken},
+        )
+        return tuple(one.name for one in self.metrics if one not in same)
 
     def _metrics(self) -> dict[str, str]:
         """Return a digest of how each metric is declared."""
@@ -230,6 +246,25 @@ class Judge:
         if other:
             msg = f"evidence of a judge that looks at {other[0]} otherwise, or not at all"
             raise UsageError(msg, hint="evidence is of the metrics that it was gathered for: begin a new judge")
+
+
+def _read(content: bytes) -> tuple[_Kept, _State]:
+    """Return evidence as `dumps` gave it.
+
+    Raises:
+        UsageError: It is damaged.
+    """
+    try:
+        kept = msgspec.json.decode(content, type=_Kept)
+        is_whole = zlib.crc32(kept.state) == kept.crc32
+        state = msgspec.json.decode(kept.state, type=_State)
+    except msgspec.DecodeError as error:
+        msg = f"evidence that cannot be read: {error}"
+        raise UsageError(msg, hint=_DAMAGED) from error
+    if not is_whole:
+        msg = "evidence that was changed since it was written"
+        raise UsageError(msg, hint=_DAMAGED)
+    return kept, state
 
 
 _DAMAGED = "take an older copy, or begin a new judge from the batches that are kept"

@@ -43,7 +43,7 @@ class Previous:
     said: str
 
 
-def previous_of(evidence: RowEvidence, shift: Shift, of: OneCohort | None = None) -> Previous:
+def previous_of(evidence: RowEvidence, shift: Shift, of: OneCohort | None = None, *, blamed: str = "") -> Previous:
     """Return what a change did to the version before the one that answers, held against that one.
 
     Both are hit when the change of the version before leaves 0 out with its 95 % interval, and is at least half of the
@@ -54,13 +54,14 @@ def previous_of(evidence: RowEvidence, shift: Shift, of: OneCohort | None = None
         evidence: A recorded model.
         shift: What changed, and when.
         of: The cohort in which it did; None for all rows.
+        blamed: The version that the change is put down to, however few it answers; the one that answers most else.
     """
     metric, turn = shift.symptom.metric, shift.current.start
     # A copy waits elsewhere, and only requests that were answered are copied: neither tells of waits and failures.
     is_served = metric in {"error_ratio", "latency_seconds"} or LATENCY.fullmatch(metric) is not None
     span = Window(shift.reference.start, shift.current.end)
     load_version_rows(evidence, shift.symptom.value, span, copies=not is_served, of=of)
-    current, previous = _versions(evidence, turn)
+    current, previous = _versions(evidence, turn, blamed)
     if not previous:
         return Previous("", None, "not checked", "no version before it is known")
     plans = evidence.plans
@@ -77,10 +78,10 @@ def previous_of(evidence: RowEvidence, shift: Shift, of: OneCohort | None = None
     return Previous(previous, ready, "not checked", f"whether {previous} is hit too is not checked: {why}")
 
 
-def _versions(evidence: RowEvidence, turn: int) -> tuple[str, str]:
-    """Return the version that answers most since, and the one before it: that goes on, else that answered before."""
+def _versions(evidence: RowEvidence, turn: int, blamed: str) -> tuple[str, str]:
+    """Return the version that is looked at, and the one before it: that goes on, else that answered before."""
     found = versions_since(evidence, turn)
-    current = max(found, key=lambda one: one[1], default=("", 0, 0, 0))[0]
+    current = blamed or max(found, key=lambda one: one[1], default=("", 0, 0, 0))[0]
     others = [one for one in found if one[0] != current]
     previous = max(others, key=lambda one: (one[2] >= _FEWEST, one[3]), default=("", 0, 0, 0))[0]
     routed = evidence.plans[-1].route.fallback if evidence.plans else ()

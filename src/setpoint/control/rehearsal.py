@@ -69,11 +69,11 @@ def rehearse(rollout: Rollout, requests: Requests, *, runs: int, seed: int = 0) 
 def made_worse(requests: Requests, line: RedLine, rng: np.random.Generator) -> Requests:
     """Return requests as a candidate at a red line would have answered them."""
     metric: RolloutMetric = line.metric
+    is_of = _is_of(requests, line)
     if metric not in COUNTED:
-        return replace(requests, **{metric: getattr(requests, metric) * line.times})
+        return replace(requests, **{metric: getattr(requests, metric) * np.where(is_of, line.times, 1.0)})
     name = "has_error" if metric == "error_ratio" else "is_wrong"
     values = np.asarray(getattr(requests, name), dtype=np.float64)
-    is_of = _is_of(requests, line)
     known = values[is_of & np.isfinite(values)]
     rate = float(known.mean()) if len(known) else 0.0
     wanted = line.times * rate / (1.0 + (line.times - 1.0) * rate)  # the odds times the red line

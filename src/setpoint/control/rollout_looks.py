@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from setpoint.control.gathered import Gathered, gathered_of
+from setpoint.control.gathered import Gathered, began_anew, gathered_of
 from setpoint.control.judge import Batch
 from setpoint.control.readouts import KNOWN, known_units, take_units
 from setpoint.core.clock import MICROS
@@ -70,7 +70,7 @@ def look(
                 take_units(gathered.business, rollout.rules.ab, part.units, part.share)
         batches[part.name] = {rollout.stable: told[0], rollout.candidate: told[1]}
     after = Look(before.number + 1, until, gathered.dumps())
-    take(layout, rollout, before, after, batches)
+    take(layout, rollout, before, after, batches, began_anew(rollout, events, gathered.anew, now))
     return gathered, after
 
 

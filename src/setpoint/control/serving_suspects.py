@@ -95,11 +95,10 @@ def _upstream(evidence: RowEvidence, shift: Shift) -> Iterator[Suspect]:
 
 def _threshold(evidence: RowEvidence, shift: Shift) -> Iterator[Suspect]:
     """The score from which on the answer is yes, where decisions follow the scores: read off the rows."""
-    turn = shift.current.start
     first, last, kept = rows(
         evidence.connection,
         f"SELECT quantile_cont(score, 0.005) FILTER (decision = 1), quantile_cont(score, 0.995) FILTER (decision = 0),"
-        f" count(*) FROM {TABLE} WHERE moment < {turn} AND score IS NOT NULL AND decision IS NOT NULL",
+        f" count(*) FROM {TABLE} WHERE moment < {shift.surely_before} AND score IS NOT NULL AND decision IS NOT NULL",
     )[0]
     if first is None or last is None or not kept:
         return

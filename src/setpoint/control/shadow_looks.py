@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from setpoint.control.gathered import metric_of
+from setpoint.control.gathered import began_anew, metric_of
 from setpoint.control.judge import Judge, Judgement, Paired
 from setpoint.control.rollout_looks import SETTLED
 from setpoint.core.clock import DAY
@@ -47,8 +47,7 @@ def look_at_shadow(
         return _said(failing)
     judge = Judge(metrics, risk=rollout.rules.risk, miss=rollout.rules.miss)
     before, until = last_look(layout, own), now - SETTLED
-    if before.state:
-        judge.loads(before.state)
+    anew = judge.take_over(before.state) if before.state else ()
     if until > before.until:
         number = before.number + 1
         batches: dict[str, Numbers] = {}
@@ -64,7 +63,8 @@ def look_at_shadow(
                 version: {line.name: [len(values), float(values.sum()), float(np.square(values).sum())]}
                 for version, values in ((rollout.stable, held), (rollout.candidate, tried))
             }
-        take(layout, own, before, Look(number, until, judge.dumps()), batches)
+        after = Look(number, until, judge.dumps())
+        take(layout, own, before, after, batches, began_anew(rollout, events, anew, now))
     said = judge.judgement()
     return said if not failing else replace(said, is_worse=True, worse=(*said.worse, *failing))
 

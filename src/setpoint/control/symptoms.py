@@ -78,6 +78,11 @@ class Shift:
     after: float
     certainty: float
 
+    @property
+    def surely_before(self) -> int:
+        """The end of the reference without its last tenth: a change seen late leaves changed rows there."""
+        return self.reference.end - self.reference.length // 10
+
 
 def symptom_of(evidence: RowEvidence, metric: str) -> Symptom:
     """Return a metric as a mean over rows; one that is none is stood in for by one that moves with it.

@@ -35,7 +35,9 @@ CauseKind = Literal[
 ]
 Remedy = Literal["rollback", "hotfix", "retrain", "ignore", "investigate"]
 
-# How often a cause of a kind that fits is the cause, to begin with: what is specific goes before what is general.
+# How likely a cause of a kind that fits is the cause, by judgement and not by counting incidents: what rows show to be
+# peculiar goes before what holds for many rows, and what was only announced comes last. They settle ties: of 80 faults
+# of bench/causes.py 78 come first with them, and 70 when all are alike.
 PRIORS: Mapping[CauseKind, float] = {
     "contract_break": 0.95,
     "columns_swapped": 0.95,
@@ -64,7 +66,7 @@ PRIORS: Mapping[CauseKind, float] = {
     "announced": 0.3,
 }
 UNCHECKED = 0.6
-"""The share that a cause counts as explaining where nothing can be recomputed: every row since then is hit."""
+"""The share that a cause counts as explaining where nothing can be recomputed, by judgement: all rows since are hit."""
 
 _REMEDIES: Mapping[CauseKind, tuple[Remedy, str]] = {
     "model_version": ("rollback", "the version before it answered well, and can again"),
@@ -115,7 +117,7 @@ class Cause:
 
     @property
     def prior(self) -> float:
-        """How often a cause of this kind is the one, 0 to 1."""
+        """How likely a cause of this kind is the one, 0 to 1: a judgement of ours, see `PRIORS`."""
         return PRIORS[self.kind]
 
     @property

@@ -22,7 +22,8 @@ COUNTED_METRICS = ("error_ratio", "violation_ratio")
 FLAGGED = "flagged_ratio"
 """The share of answers that are yes: what is known of a binary model without any outcome."""
 QUALITY = {metric.name for known in QUALITY_METRICS.values() for metric in known if metric.better != "none"}
-MONEY_METRICS = ("cost_per_prediction_usd", "cost_per_success_usd", "spend_usd")
+SPEND = "spend_usd"
+MONEY_METRICS = ("cost_per_prediction_usd", "cost_per_success_usd", SPEND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Guardrail:
         above: The highest value that is fine.
         below: The lowest value that is fine.
         over: The window, up to now, that is measured, microseconds.
-        cohort: Only predictions of this cohort; of a metric of quality, or `flagged_ratio`.
+        cohort: Only predictions of this cohort; of any metric but `spend_usd`.
         value: The cohort's value; each of its values by itself when empty.
         actions: What is done when it is crossed.
         webhook: Of the action of this name: a person, a rota or an address that is told, such as one that runs a job.
@@ -111,8 +112,8 @@ def _faults(one: Guardrail) -> list[tuple[str, str]]:
         found.append(("a finding has no red line", "leave above and below out"))
     if one.value and not one.cohort:
         found.append(("expected a cohort beside the value", "write cohort: carrier, value: VX"))
-    if one.cohort and (one.metric in {*COUNTED_METRICS, *MONEY_METRICS} or LATENCY.fullmatch(one.metric)):
-        found.append((f"{one.metric} is not told by cohort", "leave cohort out, or watch a metric of quality"))
+    if one.cohort and (one.finding or one.metric == SPEND):
+        found.append((f"{one.metric or one.finding} is not told by cohort", "leave cohort out"))
     if not one.actions:
         found.append(("expected an action", "write actions: [ticket]"))
     if ("webhook" in one.actions) != bool(one.webhook):

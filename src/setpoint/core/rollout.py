@@ -63,7 +63,7 @@ class RedLine:
         times: The stable version's value times this, above 1; of a ratio the odds.
         tail_times: Of values: times the odds of one above the usual P50, P95 and P99.
         weight: How much of the risk of a false rollback it may take, beside the others.
-        cohort: Only requests of this cohort, of failures and wrong answers; all when empty.
+        cohort: Only requests of this cohort; all when empty.
         value: The cohort's value.
 
     Example:
@@ -92,11 +92,8 @@ class RedLine:
         """Refuse a line that a version as good as the stable one is beyond.
 
         Raises:
-            DeclarationError: Some number is not above 1, the weight not above 0, or a cohort's values are measured.
+            DeclarationError: Some number is not above 1, or the weight not above 0.
         """
-        if self.cohort and self.metric not in COUNTED:
-            msg = f"a red line on {self.name}, expected one on {' or '.join(sorted(COUNTED))}"
-            raise DeclarationError(msg, hint="what is usual of a cohort's latencies and costs is not kept")
         for name, value in (("times", self.times), ("tail_times", self.tail_times)):
             if not value > 1.0:
                 msg = f"a red line of {name} {value:g} on {self.metric}, expected more than 1"
@@ -224,7 +221,7 @@ class Rollout:
         stable: The version that answered before.
         candidate: The version that is to take its place.
         rules: As they were declared when it began.
-        usual: By metric with values, what is usual.
+        usual: By metric, and by the name of a red line on one cohort, what is usual.
         before: The route in force when it began; its fallback is what answers when going back does not help.
         started_at: When, microseconds.
         business_metric: What a test is read out on; empty when it is none.

@@ -31,7 +31,7 @@ class GuardrailDeclaration(Part):
     over: Duration = "1h"
     """The window, up to now, that is measured."""
     cohort: str = ""
-    """Only predictions of this cohort; of a metric of quality, or flagged_ratio."""
+    """Only predictions of this cohort; of any metric but spend_usd."""
     value: ScalarText = ""
     """The cohort's value; each of its values by itself when left out."""
     actions: Annotated[list[GuardrailAction], Field(min_length=1)] = Field(

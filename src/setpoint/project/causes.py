@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from setpoint.answers.answer import Answer
-from setpoint.answers.causes import incident_causes, why_incident
+from setpoint.answers.causes import Explained, explained, why_incident
 from setpoint.control.incidents import about_a_metric, find_incident
 from setpoint.control.runbooks import runbook_for, runbooks_of
-from setpoint.core.cause import Cause
 from setpoint.project.log import When, open_log
 from setpoint.project.tables import training_rows
 from setpoint.store.layout import Layout
@@ -30,14 +29,10 @@ def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> An
     """
     layout = Layout.open(store)
     incident = about_a_metric(layout, *find_incident(layout, incident_id))
-    with (
-        open_log(store) as log,
-        log.evidence(incident.models[0], as_of) as evidence,
-        training_rows(evidence) as learned,
-    ):
-        beside: dict[str, list[Cause]] = {}
-        for name in incident.models[1:_MOST_MODELS]:
-            with log.evidence(name, as_of) as other, training_rows(other) as rows:
-                _, beside[name], _ = incident_causes(other, incident, rows)
+    with open_log(store) as log, log.evidence(incident.models[0], as_of) as evidence:
+        each: dict[str, Explained] = {}
+        for name in incident.models[:_MOST_MODELS]:
+            with log.evidence(name, as_of) as one, training_rows(one) as learned:
+                each[name] = explained(one, incident, learned)
         runbook = runbook_for(incident, evidence.model, runbooks_of(layout))
-        return why_incident(evidence, incident, runbook, learned, beside=beside)
+        return why_incident(evidence, incident, runbook, each)

@@ -120,11 +120,10 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
         msg = f"{candidate} is the stable version of {declared.name} already"
         raise UsageError(msg, hint="name the version that is to take its place")
     past = Window(now - _USUAL_WITHIN, now)
-    found = usual(evidence, stable, past)
-    rules = _fed(declared.rollout or RolloutRules(), found, stable)
+    rules, found = _fed(evidence, declared.rollout or RolloutRules(), stable, past)
     if undeclared(declared) and rules.steps[0] > UNOWNED_SHARE:
         rules = replace(rules, steps=(UNOWNED_SHARE, *rules.steps))
-    refused = [unread(declared), _unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+    refused = [unread(declared), _unknown_value(evidence, rules, stable, past)]
     for said in filter(None, refused):
         raise UsageError(said, hint="declare and record what it is about first, or leave it out")
     return Rollout(
@@ -223,16 +222,30 @@ def _answering(evidence: RowEvidence, now: int) -> str:
     return max(found, key=lambda version: found[version])
 
 
-def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRules:
-    """Return rules with the red lines that are looked at.
+def _fed(
+    evidence: RowEvidence, rules: RolloutRules, stable: str, past: Window
+) -> tuple[RolloutRules, dict[str, Usual]]:
+    """Return rules with the red lines that are looked at, and what is usual of what these are on.
 
     Raises:
-        UsageError: One is on a metric that no request of the stable version has.
+        UsageError: One is on a metric that no request of the stable version has, or on a cohort that never occurred.
     """
+    for said in _unseen_cohorts(evidence, rules):
+        raise UsageError(said, hint="declare and record what it is about first, or leave it out")
+    found = usual(evidence, stable, past)
     if all(line.cohort for line in rules.red_lines):
         lines = [RedLine(metric, times) for metric, times in USUAL_RED_LINES.items() if metric in found]
         rules = replace(rules, red_lines=(*lines, *rules.red_lines))
-    starved = [line.metric for line in rules.red_lines if line.metric not in found]
+    for of in {line.of for line in rules.red_lines if line.cohort}:
+        of_it = usual(evidence, stable, past, of)
+        lines = [line for line in rules.red_lines if line.of == of and line.metric in of_it]
+        found |= {line.name: of_it[line.metric] for line in lines}
+    # What happens or does not needs no scale: it may be new to the cohort.
+    starved = [
+        line.name
+        for line in rules.red_lines
+        if line.name not in found and not (line.metric in COUNTED and line.metric in found)
+    ]
     if starved or not rules.red_lines:
         msg = f"no request of {stable} of the last 7 days says its {' or '.join(starved) or 'errors'}"
         raise UsageError(
@@ -240,7 +253,7 @@ def _fed(rules: RolloutRules, found: dict[str, Usual], stable: str) -> RolloutRu
             hint=f"record some first, 200 for {', '.join(sorted(set(USUAL_RED_LINES) - COUNTED))}, or leave out"
             " the red line",
         )
-    return rules
+    return rules, found
 
 
 def moved_on(layout: Layout, declared: Model) -> str:

@@ -268,13 +268,14 @@ _OF_A_REQUEST = {
 }
 
 
-def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usual]:
+def usual(evidence: RowEvidence, version: str, window: Window, cohort: OneCohort = ("", "")) -> dict[str, Usual]:
     """Return what a version's requests of a window were like, by metric; those that no request has are left out.
 
     Args:
         evidence: The event log.
         version: Which.
         window: When.
+        cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
     matching = evidence.matching(window)
     ratios = {"error_ratio": "CAST(error IS NOT NULL AS DOUBLE)", "wrong_ratio": "1.0 - is_success"}
@@ -283,7 +284,10 @@ def usual(evidence: RowEvidence, version: str, window: Window) -> dict[str, Usua
     places = ", ".join(f"{n / _PLACES:g}" for n in range(_PLACES + 1))
     told = [f"avg({name}), count({name}), NULL::DOUBLE[]" for name in ratios]
     told += [f"avg({name}), count({name}), quantile_cont({name}, [{places}])" for name in values]
-    source = f"SELECT {columns} FROM ({examples(matching)}) WHERE is_root AND {is_version('version', version)}"
+    source = (
+        f"SELECT {columns} FROM ({examples(matching)}) AS e WHERE is_root AND {is_version('version', version)}"
+        f" AND {is_of_cohort(matching, cohort)}"
+    )
     row = rows(evidence.connection, f"SELECT {', '.join(told)} FROM ({source})")[0]
     found: dict[str, Usual] = {}
     for n, name in enumerate([*ratios, *values]):

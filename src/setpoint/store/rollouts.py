@@ -101,7 +101,14 @@ def last_look(layout: Layout, rollout: Rollout) -> Look:
     return Look(0, rollout.started_at, b"") if row is None else Look(row[0], row[1], row[2])
 
 
-def take(layout: Layout, rollout: Rollout, before: Look, after: Look, batches: Mapping[str, Numbers]) -> None:
+def take(
+    layout: Layout,
+    rollout: Rollout,
+    before: Look,
+    after: Look,
+    batches: Mapping[str, Numbers],
+    decision: Recorded | None = None,
+) -> None:
     """Write what a look saw and what the judge made of it: both, or neither.
 
     Args:
@@ -110,6 +117,7 @@ def take(layout: Layout, rollout: Rollout, before: Look, after: Look, batches: M
         before: The look that this one goes on from.
         after: This look.
         batches: What each batch held, by its name.
+        decision: What was decided about the evidence; None for nothing.
 
     Raises:
         StoreBusy: Another controller has taken a look meanwhile, or a batch before.
@@ -130,6 +138,8 @@ def take(layout: Layout, rollout: Rollout, before: Look, after: Look, batches: M
                 for batch, numbers in batches.items()
             ]
             connection.execute(sa.insert(EVIDENCE), rows)
+        if decision is not None:
+            write_decision(connection, decision)
 
 
 def evidence_of(layout: Layout, rollout_id: str) -> list[tuple[str, Numbers]]:

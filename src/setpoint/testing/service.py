@@ -29,6 +29,7 @@ class Behaviour:
         slower: Its latencies are the usual ones, of about 50 ms, times this.
         wrong: Share of its answers that are wrong, 0 to 1.
         cost_usd: What a request costs; None for nothing recorded.
+        times_of: By carrier how many times that a request takes and costs.
         worth_usd: What an answer that is right is worth; None for nothing recorded.
         late_minutes: How long the store learns nothing of the outcome of an answer; it does when `serve` is called.
         is_down: Whether its requests leave no record at all.
@@ -41,6 +42,7 @@ class Behaviour:
     slower: float = 1.0
     wrong: float = 0.1
     cost_usd: float | None = None
+    times_of: Mapping[str, float] = field(default_factory=dict[str, float])
     worth_usd: float | None = None
     late_minutes: float = 0.0
     is_down: bool = False
@@ -135,7 +137,8 @@ class SimulatedService:
             inputs: dict[str, float | str] = {"x": 1.0, **({"carrier": carrier} if carrier else {}), **version.inputs}
             is_failed = self._rng.random() < version.errors_of.get(carrier, version.errors)
             is_wrong = self._rng.random() < version.wrong
-            wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower)
+            times = version.times_of.get(carrier, 1.0)
+            wait = float(self._rng.lognormal(-3.0, 0.5) * version.slower * times)
             if version.is_down:
                 continue
             name = recorder.record(
@@ -151,7 +154,7 @@ class SimulatedService:
                 error="Boom" if is_failed else None,
             )
             if version.cost_usd is not None:
-                recorder.call(name, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
+                recorder.call(name, called_at=at, cost_nano_usd=round(version.cost_usd * times * 1e9))
             if not is_failed:
                 self._copy(recorder, plan, unit, name, at, inputs, is_wrong=is_wrong)
             if outcomes and not is_failed:
@@ -183,7 +186,8 @@ class SimulatedService:
         """Record what versions in shadow answer: hard requests are hard for them too."""
         for name in shadows_of(plan, unit):
             version = self.versions[name]
-            is_failed = self._rng.random() < version.errors_of.get(str(inputs.get("carrier", "")), version.errors)
+            carrier = str(inputs.get("carrier", ""))
+            is_failed = self._rng.random() < version.errors_of.get(carrier, version.errors)
             extra = max(version.wrong - self.versions[plan.route.stable].wrong, 0.0)
             is_worse = is_wrong or self._rng.random() < extra
             child = recorder.record(
@@ -199,4 +203,5 @@ class SimulatedService:
                 error="Boom" if is_failed else None,
             )
             if version.cost_usd is not None:
-                recorder.call(child, called_at=at, cost_nano_usd=round(version.cost_usd * 1e9))
+                cost_usd = version.cost_usd * version.times_of.get(carrier, 1.0)
+                recorder.call(child, called_at=at, cost_nano_usd=round(cost_usd * 1e9))

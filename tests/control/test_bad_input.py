@@ -1,0 +1,123 @@
+"""What can go wrong around a rollout and the loop: each is said or waited out, and traffic stays where it was."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.control.served import MINUTE, OWNED, RULES, Service
+
+from setpoint.connect import notify
+from setpoint.control.loop import tick
+from setpoint.control.rollouts import advance
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.errors import StoreError
+from setpoint.core.guardrail import Guardrail
+from setpoint.core.model import Owner
+from setpoint.predictions.recorder import Recorder
+from setpoint.predictions.router import Router
+from setpoint.project.rollouts import start_rollout
+from setpoint.store.incidents import incidents_of
+from setpoint.store.messages import messages_of
+from setpoint.store.rollouts import events_of, evidence_of
+from setpoint.store.route_file import last_plan
+from setpoint.store.spool import Spool
+from setpoint.testing import Behaviour
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Service:
+    """A service in the first step of a rollout, of which some evidence was taken."""
+    service = Service(tmp_path / "s", replace(OWNED, rollout=replace(RULES, steps=(0.5,), last_soak=HOUR)))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.serve(1)
+    service.look()
+    return service
+
+
+def test_a_store_that_is_gone_for_a_minute_leaves_traffic_and_evidence_as_they_were(begun: Service) -> None:
+    router = Router(begun.layout, "m", ("v1", "v2"), look_seconds=0.0)
+    before, taken = router.plan(), evidence_of(begun.layout, "m/v2/1")
+    away = begun.folder.rename(begun.folder.with_name("away"))
+    with pytest.raises(StoreError, match=r"the store at .* cannot be used"):
+        tick(begun.layout)
+    assert advance(begun.layout, "m") is None
+    assert router.plan() == before
+    assert f"is gone: generation {before.generation} stays" in router.fault
+    assert not begun.folder.exists()  # nothing makes an empty one in its place
+    away.rename(begun.folder)
+    assert evidence_of(begun.layout, "m/v2/1") == taken
+    begun.serve(1)
+    begun.look()
+    assert len(evidence_of(begun.layout, "m/v2/1")) == len(taken) + 1
+    assert last_plan(begun.layout, "m") == before
+
+
+def test_a_clock_that_jumps_back_takes_nothing_twice_and_one_that_jumps_ahead_promotes_nothing(begun: Service) -> None:
+    taken, plan = evidence_of(begun.layout, "m/v2/1"), last_plan(begun.layout, "m")
+    begun.wait(-HOUR)
+    for _ in range(3):
+        begun.serve(1)
+        begun.look()
+    assert evidence_of(begun.layout, "m/v2/1") == taken
+    begun.wait(HOUR)
+    begun.serve(1)
+    begun.look()
+    assert len(evidence_of(begun.layout, "m/v2/1")) > len(taken)
+    assert last_plan(begun.layout, "m") == plan
+    begun.wait(30 * DAY)
+    moved = advance(begun.layout, "m")
+    assert moved is not None
+    assert (moved.decision.action, moved.decision.rule) == ("pause", "no_data")
+    assert last_plan(begun.layout, "m") == plan
+    at = [event.at for event in events_of(begun.layout, "m/v2/1")]
+    assert at == sorted(at)
+
+
+def test_evidence_that_arrives_late_twice_and_out_of_order_is_taken_once(begun: Service) -> None:
+    def units() -> float:
+        found = evidence_of(begun.layout, "m/v2/1")
+        return sum(one["error_ratio"][0] for _, numbers in found for one in numbers.values())
+
+    def record(*minutes: int) -> None:
+        recorder = Recorder(begun.layout, "m", spool=Spool(begun.layout))
+        for n in minutes:
+            at = begun.now - n * MINUTE
+            recorder.record({"x": 1.0}, prediction=1.0, version="v1", unit=f"late-{n}", predicted_at=at)
+        recorder.close()
+
+    begun.serve(1)
+    record(0, 2, 1)
+    begun.look()
+    seen = units()
+    record(5, 0, 1, 2)  # before the last look, and units that were seen
+    begun.wait(MINUTE)
+    begun.look()
+    assert units() == seen
+    record(0)  # the same unit in the same step
+    begun.wait(MINUTE)
+    begun.look()
+    assert units() == seen
+
+
+def test_a_webhook_that_hangs_is_tried_again_and_holds_up_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and never answers
+        owner = Owner("risk", f"http://127.0.0.1:{server.getsockname()[1]}/hook")
+        page = Guardrail("errors", "error_ratio", above=0.05, actions=("page", "fall_back"), mode="act")
+        model = replace(OWNED, owner=owner, guardrails=(page,))
+        service = Service(tmp_path / "s", model, {"v1": Behaviour(0.3), "v2": Behaviour()})
+        done = tick(service.layout, send=notify.send)
+        assert [one.decision.action for one in done.decided] == ["page", "fall_back"]
+        assert len(incidents_of(service.layout)) == 1
+        (message,) = messages_of(service.layout)
+        assert (message.state, message.attempts) == ("waiting", 1)
+        assert message.error.endswith("cannot be reached: timed out")
+        service.wait(HOUR)
+        tick(service.layout, send=notify.send)
+        assert messages_of(service.layout)[0].attempts == 2
