@@ -174,6 +174,7 @@ def _declared(model: Model) -> dict[str, object]:
             {"metric": one.metric, "feature": one.feature or None, "at_most": one.at_most} for one in model.drift_limits
         ],
         "reference": model.reference,
+        "columns": dict(model.columns),
         "timezone": model.timezone,
         "outcomes": _outcomes(model.outcomes),
         "outcome_horizon": duration_spelling(model.outcome_horizon),

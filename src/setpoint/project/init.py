@@ -18,6 +18,7 @@ from setpoint.core.clock import time_zone
 from setpoint.core.errors import StoreReadOnly, UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import GROUPINGS, Cohort, Feature, FeatureKind, Model, Task
+from setpoint.core.reference import ROLES
 from setpoint.declare.json_schema import model_schema
 from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
 from setpoint.declare.problems import Problems, declaration_error
@@ -37,7 +38,7 @@ from setpoint.project.guessed_contract import FEWEST, MOST_LEVELS, guessed_contr
 from setpoint.project.importance import Importance, importance_of_answers, importance_of_model
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, load
+from setpoint.store.files import Mapped, Source, load
 from setpoint.store.layout import check_name
 
 SCHEMA_FILE = "model.schema.json"
@@ -195,6 +196,7 @@ def draft(
         task, task_guess = guessed_task(first, truth)
         positive = positive_value(truth) if task is Task.BINARY else None
         model, found = described(first, given.name or file_name(file), task, given.tz)
+        model = replace(model, columns=tuple(columns.items()))
         told = _importance(first, model, model_file) if importance else Importance({}, "")
     guesses += [task_guess, *([positive] if positive else []), *found]
     guesses += [Guess("importance", told.text, told.how)] if told.shares else []

@@ -14,13 +14,13 @@ import duckdb
 from setpoint.core.clock import text
 from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
+from setpoint.core.reference import ROLES
 from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds, guess_task, look_at, said, warnings
 from setpoint.store import shipper
 from setpoint.store.broken_lines import BrokenLine
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
 from setpoint.store.files import (
-    ROLES,
     SOURCE,
     Mapped,
     create_views,
@@ -65,7 +65,7 @@ def import_file(
         model: The model's name.
         path: A Parquet, CSV or NDJSON file or pattern.
         outcomes: Whether the file holds outcomes only, rather than predictions.
-        columns: Column by role, as `setpoint.read` takes them; guessed when left out.
+        columns: Column by role, as `setpoint.read` takes them; as declared, else guessed, when left out.
         tz: The zone of times without one; the declared zone by default.
         version: The version of predictions that carry none.
         run_id: The batch-scoring run whose output it is.
@@ -97,6 +97,8 @@ def import_file(
             {named: token_of[file] for named, file in behind.items()},
             [(token_of[line.path], line) for line in broken],
         )
+        told = {role: name for role, name in declared.columns if not outcomes or role in _OF_OUTCOMES}
+        given = {role: name for role, name in told.items() if not name or name in types} | given
         source = _Source(connection, layout, declared, types, tz or declared.timezone)
         if outcomes:
             done, said_now = _import_outcomes(source, given, files, kind)
@@ -112,6 +114,7 @@ def import_file(
 
 
 _TABLE = "raw_predictions"
+_OF_OUTCOMES = {"key", "prediction_id", "outcome", "observed_at", "value_usd", "revision", "retracted"}
 
 
 @dataclass(frozen=True, slots=True)
