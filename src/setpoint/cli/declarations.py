@@ -36,6 +36,7 @@ def init(
     inputs: Annotated[str, typer.Option("--inputs", help="The inputs: a,b,c. [default: guessed]")] = "",
     out: Annotated[Path, typer.Option("--out", help="The project's folder.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace the model's file.")] = False,
+    in_force: Annotated[bool, typer.Option("--apply", help="Put it in force too, as it is guessed.")] = False,
 ) -> None:
     """Write a first declaration from a file; every guess is said with its reason."""
     from setpoint.project import init as project
@@ -62,7 +63,10 @@ def init(
     say("\n".join(found.said))
     for path in project.write(found, out, force=force):
         print(path)
-    say(f"next: edit the model's file, then `setpoint plan {out}` and `setpoint apply {out}`")
+    if in_force:
+        apply(out)
+    else:
+        say(f"next: edit the model's file, then `setpoint plan {out}` and `setpoint apply {out}`")
 
 
 def _pair(text: str) -> tuple[str, str]:
