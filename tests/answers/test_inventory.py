@@ -26,6 +26,7 @@ WHOLE = Model(
     business_metric=BusinessMetric("fraud_loss_usd"),
     cohorts=(Cohort("country", by="country"),),
     expectations=(Expectation("auc", at_least=0.7),),
+    runbook="quality-fell",
 )
 
 
@@ -108,6 +109,7 @@ def test_debt_names_each_missing_thing_and_what_to_do(layout: Layout) -> None:
     quiet = {"no prediction for 30 days", "no outcomes for 30 days"}
     assert {what for model, what in debt if model == "churn"} >= common | {
         "no on-call",
+        "no runbook",
         "no prediction for 30 days",
     }
     assert not {model for model, _ in debt} & {"fraud"}

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from tests.commands import setpoint
 
+from setpoint.cli import ORDER
 from setpoint.core.model import Cohort, Expectation, Model, Owner, Rates
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
@@ -222,3 +223,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "import",
     ):
         assert command in said
+
+
+def test_commands_are_listed_in_the_order_in_which_a_new_user_comes_to_them(tmp_path: Path) -> None:
+    found = setpoint("--help", cwd=tmp_path).stdout.partition("Commands:\n")[2]
+    assert tuple(line.split()[0] for line in found.splitlines() if line.strip()) == ORDER

@@ -210,3 +210,33 @@ def test_main_turns_a_refusal_into_words(
         main()
     assert left.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_what_was_said_of_columns_to_init_is_declared_and_holds_for_import(folder: Path) -> None:
+    rows = table(datetime(2026, 3, 1, tzinfo=UTC)).rename({"label": "went_late"})
+    rows.drop("went_late").with_columns(score=pl.col("amount") / 101).write_parquet(folder / "march.parquet")
+    rows.select("order_id", "went_late", at=pl.col("predicted_at")).write_parquet(folder / "outcomes.parquet")
+    rows.with_columns(pl.col("order_id") + "b", score=pl.col("amount") / 101).write_parquet(folder / "both.parquet")
+    said = run(folder, "init", "both.parquet", "--name", "loans", "--map", "outcome=went_late")
+    assert said.returncode == 0, said.stderr
+    assert "columns: {outcome: went_late}" in (folder / "models" / "loans.yaml").read_text()
+    assert run(folder, "apply").returncode == 0
+
+    both = run(folder, "import", "both.parquet", "--model", "loans")
+    assert "400 predictions with 400 outcomes imported" in both.stdout
+    assert "inputs: amount\n" in both.stderr
+    alone = run(folder, "import", "march.parquet", "--model", "loans")
+    assert alone.stdout == "400 predictions imported\n", "a column that a file has not plays no role in it"
+    later = run(folder, "import", "outcomes.parquet", "--model", "loans", "--outcomes", "--map", "time=at")
+    assert later.stdout == "400 outcomes imported\n", later.stderr
+
+
+def test_a_role_that_there_is_not_is_said_with_its_line(folder: Path) -> None:
+    (folder / "setpoint.yaml").write_text("store: ./store\n")
+    (folder / "models").mkdir()
+    (folder / "models" / "loans.yaml").write_text("task: binary\ncolumns: {outcom: went_late}\n")
+    refused = run(folder, "plan")
+    assert refused.returncode == 2
+    assert (
+        "models/loans.yaml:2: columns.outcom: no role is called outcom\nhint: did you mean outcome?" in refused.stderr
+    )

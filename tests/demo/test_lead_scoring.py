@@ -49,6 +49,8 @@ def test_the_carrier_is_named_in_the_first_month_and_was_never_learned(tmp_path:
     alarming = [rule for rule in report.rules if rule.alarms]
     assert all("so the season alarms it and not the carrier" in rule.value for rule in alarming)
     assert report.line().endswith(f"usual rules that alarm: {' and '.join(rule.name for rule in alarming) or 'none'}")
+    (line,) = report.line().splitlines()  # what `make demo` ends with
+    assert f"seen {report.seen}; {report.decided}; " in line
     with setpoint.open(tmp_path / "demo" / "store") as log:
         named = {str(row[0]) for row in log.cohorts(MODEL, budget=0.2).table("cohorts").rows}
     assert "carrier=VX" in named

@@ -6,7 +6,6 @@ On the real e-mails where they are at hand; else on posts that we make.
 from __future__ import annotations
 
 import io
-import os
 import random
 import re
 import tarfile
@@ -16,6 +15,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from tests.commands import setpoint
+from tests.demo.readme import strangers
+from tests.demo.real_posts import REAL
 
 from setpoint.core.errors import UsageError
 from setpoint.demo import posts
@@ -24,7 +25,6 @@ from setpoint.demo.posts import FILE, convert, load
 from setpoint.store.layout import Layout
 from setpoint.store.route_file import last_plan
 
-REAL = Path(os.environ.get("SETPOINT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 MOST = 400
 short = partial(run, trained=1500, days=2, most=MOST, looks=(300, 100))
 
@@ -60,18 +60,38 @@ def test_a_pipeline_that_changed_is_seen_named_and_fallen_back_from(
     assert int(report.seen.split()[1]) <= MOST
     assert "without any outcome of theirs" in report.seen
     assert report.by.startswith("flagged_ratio of source partner is ")
-    assert report.decided.startswith("fall_back and page; ")
+    assert re.match(rf"fall_back and page after {report.seen.split()[1]} posts(, ticket .*)?; ", report.decided)
     assert report.decided.endswith("to trust-and-safety")
     assert "partner-normaliser-8" in told
     assert "hotfix: " in told
     if data == REAL:  # of made-up posts the version before knows too little to say
         assert "hotfix: the previous version is hit equally: both versions are hit: v7 " in told
     assert len(report.rules) == 3
+    assert re.search(r"PSI of the score > 0.2 +0\.\d{3}, 0\.\d{3} by chance: ", told)
+    good = dict(report.measured)["good flagged"]
+    before, since, had = (float(one) for one in re.findall(r"([\d.]+) % \(", good))
+    assert before < 3 < since, good
+    assert had < 3, "the posts since are like those before, but for the fault"
+    shown = setpoint("incident", "show", "0001", cwd=tmp_path / "m").stdout
+    for seen in (
+        "inputs-keep-the-contract: ok",
+        "same-pipelines: not well: rows come from another source, or another version of the pipeline",
+        "one-version: ok",
+        "threshold-stays: ok",
+        "(runbook over-flagging, version 2)",
+    ):
+        assert seen in shown
     plan = last_plan(Layout.open(tmp_path / "m" / "store"), MODEL)
     assert plan is not None
     assert plan.route.shares == (("plain", 1.0),)
     listed = setpoint("incident", "list", cwd=tmp_path / "m")
     assert "0001-moderation" in listed.stdout
+    (line,) = report.line().splitlines()  # what `make demo` ends with
+    assert line.startswith(
+        "moderation: the normaliser of a source with a tenth of the posts starts to upper-case: seen"
+    )
+    assert report.seen in line
+    assert report.decided in line
     assert "posts_wrongly_removed" in (tmp_path / "m" / "models" / "moderation.yaml").read_text()
     with pytest.raises(UsageError, match="is none of this replay"):
         short(tmp_path, fault="none")
@@ -81,10 +101,18 @@ def test_the_opposite_fault_is_seen_and_put_down_to_the_pipelines_though_no_metr
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SETPOINT_DATA", str(data))
-    report = run(tmp_path / "m", fault="tags", trained=1500, days=14, most=250, looks=(14 * 150, 1000))
+    if data == REAL:
+        report = run(tmp_path / "m", fault="tags", looks=(15 * 150, 250))
+        assert strangers("moderation --fault tags", report.text()) == set()
+    else:
+        report = run(tmp_path / "m", fault="tags", trained=1500, days=14, most=250, looks=(14 * 150, 1000))
     assert report.seen == "after 250 posts (2 d), without any outcome of theirs"
     assert re.match(r"text \((new words|length)\) higher by ", report.by)
-    assert report.decided.startswith("ticket; ")
+    assert report.decided.startswith("ticket after 250 posts; ")
+    if data == REAL:
+        flagged = {name: [float(one) for one in re.findall(r"([\d.]+) % \(", said)] for name, said in report.measured}
+        assert flagged["flagged"][1] < flagged["flagged"][2], "fewer are flagged than of the same posts without tags"
+        assert flagged["bad flagged"][1] < flagged["bad flagged"][2] - 4, "more bad ones are missed"
     assert report.decided.endswith("to trust-and-safety")
     assert "of that source" not in report.unseen
     because = "\n".join(report.because)

@@ -456,3 +456,16 @@ def test_cohorts_of_the_set_are_named_or_told_what_they_lack(tmp_path: Path) -> 
     assert "in the smaller half, needs 30, about " in gold
     assert gold.endswith("predictions in all")
     assert [row[0] for row in answer.table("too_small").rows] == ["plan=gold"]
+
+
+def test_a_score_in_both_files_is_an_answer_unless_it_is_no_probability(tmp_path: Path) -> None:
+    train, test = made(0), made(40, seed=2)
+    for name, rows in (("train", train), ("test", test)):
+        rows.with_columns(score=1 / (1 + (-pl.col("x")).exp())).write_csv(tmp_path / f"{name}.csv")
+        rows.with_columns(score=500 + 40 * pl.col("x")).write_csv(tmp_path / f"points-{name}.csv")
+    words = ("--map", "outcome=bad", "--map", "time=at")
+    found = commands.setpoint("evaluate", "test.csv", "--train", "train.csv", *words, cwd=tmp_path)
+    assert "no leak found in 3 inputs" in found.stdout
+    assert "answered by score" in found.stdout
+    points = commands.setpoint("evaluate", "points-test.csv", "--train", "points-train.csv", *words, cwd=tmp_path)
+    assert "in 4 inputs" in points.stdout

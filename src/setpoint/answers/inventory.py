@@ -108,6 +108,8 @@ def _missing(evidence: RowEvidence, last: int | None, days: int) -> Iterable[tup
         yield "no owner", f"add owner: {{team: ..., on_call: ...}} to {file}"
     elif not model.owner.on_call:
         yield "no on-call", f"add on_call to the owner in {file}"
+    if model.owner is not None and not model.runbook:
+        yield "no runbook", f"add runbook: quality-fell, or one of your own, to {file}: setpoint runbook list"
     if model.business_metric is None:
         yield "no business metric", f"add business_metric: {{name: ...}} to {file}"
     if not model.expectations:

@@ -13,14 +13,34 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from setpoint.core.errors import SetpointError
 from setpoint.core.verdict import EXIT_INTERNAL, EXIT_USAGE
 
+ORDER = (
+    "init", "declare", "plan", "apply", "import", "clock", "models",
+    "status", "diff", "cost", "worth", "why", "quality", "outcomes", "cohorts", "objectives", "meter", "metrics",
+    "snapshot", "check", "contract", "evaluate", "dataset", "profile", "change", "price",
+    "tick", "run", "incident", "runbook", "route", "rollout", "cascade", "retrain",
+    "doctor", "gc", "forget", "demo",
+)  # fmt: skip
+"""The commands as a new user comes to them: declare, ask, promise, act, keep."""
+
+
+class _InOrder(TyperGroup):
+    """Lists commands in that order, whatever file they stand in."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 — typer's own copy of click has no public types
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="setpoint",
+    cls=_InOrder,
     help="Is this model still working? What changed? What does a correct prediction cost?",
     no_args_is_help=True,
     add_completion=False,

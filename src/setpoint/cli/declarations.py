@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from setpoint.cli import app
 from setpoint.cli.options import AsOf, Json, Store, chosen_store, say, show
 from setpoint.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from setpoint.project.plan import Plan
 
 _RUNS_CODE = "warning: loading {model} runs code from that file; do it only with files you trust"
 Folder = Annotated[Path, typer.Argument(help="Where setpoint.yaml is.")]
@@ -33,6 +36,7 @@ def init(
     inputs: Annotated[str, typer.Option("--inputs", help="The inputs: a,b,c. [default: guessed]")] = "",
     out: Annotated[Path, typer.Option("--out", help="The project's folder.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace the model's file.")] = False,
+    in_force: Annotated[bool, typer.Option("--apply", help="Put it in force too, as it is guessed.")] = False,
 ) -> None:
     """Write a first declaration from a file; every guess is said with its reason."""
     from setpoint.project import init as project
@@ -59,7 +63,10 @@ def init(
     say("\n".join(found.said))
     for path in project.write(found, out, force=force):
         print(path)
-    say(f"next: edit the model's file, then `setpoint plan {out}` and `setpoint apply {out}`")
+    if in_force:
+        apply(out)
+    else:
+        say(f"next: edit the model's file, then `setpoint plan {out}` and `setpoint apply {out}`")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -68,6 +75,27 @@ def _pair(text: str) -> tuple[str, str]:
         msg = f"not a column: {text!r}"
         raise UsageError(msg, hint="write --map outcome=is_fraud")
     return role.strip(), column.strip()
+
+
+@app.command()
+def declare(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    settings: Annotated[
+        list[str], typer.Argument(help="KEY=VALUE: keys of its file, values as YAML; KEY+=VALUE adds to a list.")
+    ],
+    folder: Annotated[Path, typer.Option("--folder", help="Where setpoint.yaml is.")] = Path(),
+    in_force: Annotated[
+        bool, typer.Option("--apply/--no-apply", help="Put it in force; otherwise only write the file.")
+    ] = True,
+) -> None:
+    """Set keys of a model's declaration: an owner, a price, a guardrail. All else in its file stays, comments too."""
+    from setpoint.project.editing import declare as declared
+
+    found = declared(folder, model, settings, in_force=in_force)
+    if found is None:
+        say(f"next: `setpoint plan {folder}` and `setpoint apply {folder}`")
+    else:
+        _tell(found)
 
 
 @app.command()
@@ -90,7 +118,10 @@ def apply(
     """Put the declarations in force; a second time there is nothing to change."""
     from setpoint.project.plan import apply as applied
 
-    found = applied(folder, lose_history=lose_history)
+    _tell(applied(folder, lose_history=lose_history))
+
+
+def _tell(found: Plan) -> None:
     print(found.text(storage=False))
     if found.is_live:
         say("running services take the route with one of their next requests")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from setpoint.cli import demo
+from setpoint.cli.options import say
 from setpoint.core.errors import DataMissing, UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def moderation(
         print(f"moderation: not run: {error.message}; {error.hint}")  # one of several, which go on
         return
     print(report.line() if brief else report.text())
+    if not brief:
+        say(f"go on asking in {folder}: setpoint incident show 0001, setpoint diff, setpoint route")
 
 
 @demo.command("lead-scoring")
@@ -59,3 +62,6 @@ def lead_scoring(folder: Folder = Path("demo-lead-scoring"), brief: Brief = Fals
 
     report = run(folder, fault=not no_fault)
     print(report.line() if brief else report.text())
+    if not brief:
+        asked = "setpoint cohorts --budget 0.2, setpoint why lead-scoring recall --cohort carrier=VX"
+        say(f"go on asking in {folder}: {asked}")

@@ -25,6 +25,17 @@ def doctor(store: Store = None, json: Json = False) -> None:
 
 
 @app.command()
+def clock(
+    at: Annotated[str, typer.Argument(help="Let a new store's clock stand at this time (ISO 8601).")] = "",
+    store: Store = None,
+) -> None:
+    """What time is it for the store? One for old files stands still, and says 'now' as of their end."""
+    from setpoint.project.keeping import replay_clock
+
+    print(replay_clock(chosen_store(store), at))
+
+
+@app.command()
 def gc(store: Store = None) -> None:
     """Let go of days beyond the declared retention; never of those whose outcomes may still come."""
     from setpoint.project.keeping import collect_garbage
@@ -55,6 +66,9 @@ def import_(
     file: Annotated[str, typer.Argument(help="A Parquet, CSV or NDJSON file or pattern.")],
     model: Annotated[str, typer.Option("--model", help="The model's name.")],
     outcomes: Annotated[bool, typer.Option("--outcomes", help="The file holds outcomes.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="The file holds what another version would have answered to the same.")
+    ] = False,
     mapping: Annotated[
         list[str] | None, typer.Option("--map", help="ROLE=COLUMN, such as time=ts; repeatable.")
     ] = None,
@@ -67,6 +81,9 @@ def import_(
     """Put history from a file into the store. The same file twice changes nothing."""
     from setpoint.project.keeping import import_file
 
+    if outcomes and shadow:
+        msg = "--outcomes and --shadow do not go together: outcomes are of requests, whichever version answered"
+        raise UsageError(msg, hint="leave one of them out")
     done, notes = import_file(
         chosen_store(store),
         model,
@@ -77,6 +94,7 @@ def import_(
         version=version,
         run_id=run_id,
         kind=kind,
+        shadow=shadow,
     )
     for note in notes:
         say(note)
@@ -87,7 +105,10 @@ def import_(
     along += [counted(done.costs, "cost")] if done.costs else []
     aside = f", {done.quarantined:,} put aside in quarantine" if done.quarantined else ""
     what = counted(done.rows, "outcome" if outcomes else "prediction")
-    print(f"{what}{' with ' if along else ''}{' and '.join(along)} imported{aside}")
+    where = " in shadow" if shadow else ""
+    if shadow and done.rows:
+        say(f"next: `setpoint worth {model} {version or 'VERSION'} --over STABLE` holds them against what was answered")
+    print(f"{what}{where}{' with ' if along else ''}{' and '.join(along)} imported{aside}")
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -34,7 +34,8 @@ def tick(store: Store = None) -> None:
     except StoreBusy:
         print("another process runs the loop: nothing to do")
         return
-    shipped = f"{counted(done.shipment.rows, 'row')} shipped" if done.shipment else "another process ships"
+    rows = f"{counted(done.shipment.rows, 'recorded row')} moved into the tables" if done.shipment else ""
+    shipped = rows or "another process moves rows into the tables"
     noticed = counted(len(done.findings), "new finding")
     print(f"{shipped}, {counted(done.buckets, 'hour')} closed or recomputed, {noticed}")
     for line in _lines(done):

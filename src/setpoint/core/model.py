@@ -254,6 +254,7 @@ class Model:
         baseline: What would be answered without a model, as text; empty when nobody said.
         reference: What comparisons start from: a window, as `Window.parse` reads it, or a file of rows such as
             the training data; empty when undeclared.
+        columns: Role and column of the model's files, where a guess would be wrong; no column: there is none.
         timezone: Days, weeks and seasons are local to it.
         outcome_horizon: An outcome by key belongs to the latest prediction at most this much older.
         trained_until: End of the training window, microseconds; None when unknown.
@@ -302,6 +303,7 @@ class Model:
     retraining: RetrainingRules | None = None
     runbook: str = ""
     flops_per_request: float | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Take a task that is spelled as a text.

@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import PurePath
 
 TABLE_ENDINGS = (".parquet", ".csv", ".tsv", ".ndjson", ".jsonl", ".json")
+ROLES: tuple[str, ...] = (
+    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
+    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "queue_seconds",
+    "features_seconds", "upstream_seconds", "first_chunk_seconds", "cost_usd", "value_usd", "error",
+    "keep_probability", "revision", "retracted",
+)  # fmt: skip
+"""What a column of such a file can be; every other one is an input, or left out."""
 
 
 def is_table_file(reference: str) -> bool:

@@ -17,6 +17,7 @@ from setpoint.core.contract import FieldKind
 from setpoint.core.errors import SetpointError
 from setpoint.core.expression import parse
 from setpoint.core.rates import Rates
+from setpoint.core.reference import ROLES
 from setpoint.declare.contacts import OnCall, contacts_of
 from setpoint.declare.contract import ContractDeclaration
 from setpoint.declare.guardrails import GuardrailDeclaration
@@ -40,6 +41,7 @@ from setpoint.declare.parts import (
     SuccessDeclaration,
     TrainingDataDeclaration,
 )
+from setpoint.declare.problems import did_you_mean
 from setpoint.declare.retraining import RetrainingDeclaration
 from setpoint.declare.rollout import RolloutDeclaration
 from setpoint.declare.route import RouteDeclaration
@@ -121,6 +123,8 @@ class ModelDeclaration(Part):
     """How far a day may lie from the reference, by limits of the team's own."""
     reference: ReferenceText = ""
     """What comparisons start from: 2013-01-01..2013-04-01, 30d, last month, or a file such as train.parquet."""
+    columns: dict[str, str] = Field(default_factory=dict[str, str])
+    """Which column of the model's files plays which role, where a guess would be wrong; an empty text: none does."""
     timezone: ZoneName = "UTC"
     """Days, weeks and seasons are local to it; an IANA name such as Europe/Berlin."""
     outcomes: Outcomes = Field(default_factory=lambda: ["final"])
@@ -166,6 +170,13 @@ class ModelDeclaration(Part):
         if isinstance(features, list):
             _once("feature", features)
         return features
+
+    @field_validator("columns")
+    @classmethod
+    def _roles_are_known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for role in columns.keys() - set(ROLES):
+            refuse(f"no role is called {role}", did_you_mean(role, ROLES) or f"roles: {', '.join(ROLES)}", at=(role,))
+        return columns
 
     @field_validator("cohorts")
     @classmethod
@@ -323,6 +334,7 @@ class ModelDeclaration(Part):
             retraining=self.retraining and self.retraining.to_core(),
             runbook=self.runbook,
             flops_per_request=self.flops_per_request,
+            columns=tuple(self.columns.items()),
         )
 
     def _rates(self) -> Rates:

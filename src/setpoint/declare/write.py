@@ -103,33 +103,31 @@ def _when(at: int) -> str:
     return moment(at).isoformat() if at % DAY else moment(at).date().isoformat()
 
 
-def with_contract(text: str, contract: Contract, file: str) -> str:
-    r"""Return the text of a declaration with another contract; all else stays as it is written.
+def with_key(text: str, key: str, value: object, file: str) -> str:
+    r"""Return the text of a declaration with another value of one key; all else stays as it is written.
 
     Args:
         text: The declaration; may be empty.
-        contract: The contract; it stands where there was one, else at the end.
+        key: The key; it stands where it stood, else at the end.
+        value: Plain values, as YAML holds them; None takes the key out.
         file: What errors call the text.
 
     Raises:
         Problems: The text is no YAML.
 
     Example:
-        >>> from setpoint.core.contract import ContractField
-        >>> contract = Contract((ContractField("delay", at_least=0),))
-        >>> print(with_contract("contract: {version: 1}\n# the rarer value\npositive: late", contract, "m.yaml"))
-        contract:
-          fields:
-            delay: {kind: numeric, at_least: 0}
+        >>> text = "owner: null  # to fill in\n# the rarer value\npositive: late"
+        >>> print(with_key(text, "owner", {"team": "a"}, "m.yaml"))
+        owner: {team: a}
         # the rarer value
         positive: late
     """
-    told = contract_yaml(contract)
+    told = "".join(f"{line}\n" for line in _Writer({}).mapping({key: value}, "", ""))
     if not text.strip():
         return told
     places = read_text(text, file).places
     lines = text.splitlines(keepends=True)
-    start = places["contract",][1] - 1 if ("contract",) in places else len(lines)
+    start = places[key,][1] - 1 if (key,) in places else len(lines)
     end = min(
         (line - 1 for path, (_, line) in places.items() if len(path) == 1 and line - 1 > start), default=len(lines)
     )
@@ -174,6 +172,7 @@ def _declared(model: Model) -> dict[str, object]:
             {"metric": one.metric, "feature": one.feature or None, "at_most": one.at_most} for one in model.drift_limits
         ],
         "reference": model.reference,
+        "columns": dict(model.columns),
         "timezone": model.timezone,
         "outcomes": _outcomes(model.outcomes),
         "outcome_horizon": duration_spelling(model.outcome_horizon),

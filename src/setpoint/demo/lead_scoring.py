@@ -19,15 +19,15 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
-from setpoint.core.clock import parse_time
+from setpoint.core.clock import moment, parse_time
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL
 from setpoint.core.metric import number
+from setpoint.demo.commands import typed
 from setpoint.demo.flights import CATEGORICAL, Flights, Frame, load
 from setpoint.demo.replay import ZONE, fit, frame, plain
 from setpoint.demo.report import Report, UsualRule, usual_rules
 from setpoint.predictions.recorder import Recorder
-from setpoint.project.plan import apply
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.ranking import auc
 from setpoint.store.layout import Layout, ReplayClock
@@ -208,9 +208,9 @@ def _project(folder: Path, train: _Scored, held_out: _Scored) -> Layout:
         value=IGNORED,
     )
     (folder / "models" / f"{MODEL}.yaml").write_text(declared, encoding="utf-8")
-    layout = Layout.create(folder / "store", replay_now=parse_time(LIVE_FROM, ZONE))
-    apply(folder)
-    return layout
+    typed(folder, "clock", moment(parse_time(LIVE_FROM, ZONE)).isoformat())
+    typed(folder, "apply")
+    return Layout.open(folder / "store")
 
 
 def _recall(part: _Scored, cut: float) -> float:

@@ -1,12 +1,13 @@
 """The replay of a moderation model that over-flags: an upstream pipeline changes, the model does not.
 
 Real e-mails stand in for posts. They come from three sources, each through its own normaliser; the one of the partner
-feed, a tenth of the posts, gets a new version. Everything is done with what a user has: a project of files, `apply`, an
-`Endpoint`, `tick`, `why`. Only time is made: the store's clock is a replay.
+feed, a tenth of the posts, gets a new version. Everything is done with what a user has: a project of files, an
+`Endpoint`, and the commands `clock`, `apply`, `tick` and `why`. Only time is made: the store's clock is a replay.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections import deque
@@ -14,21 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from setpoint.answers.answer import Answer
 from setpoint.connect.notify import send
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, duration_text, moment, parse_time, text
 from setpoint.core.errors import UsageError
 from setpoint.core.incident import Incident, IncidentEvent, urgency_of
-from setpoint.core.metric import counted
+from setpoint.core.metric import counted, number
+from setpoint.demo.commands import typed
 from setpoint.demo.pages import Pages, paged
 from setpoint.demo.posts import Post, load, without_tags
 from setpoint.demo.report import Report, usual_rules
 from setpoint.predictions.endpoint import Endpoint
-from setpoint.project.causes import explain_incident
-from setpoint.project.plan import apply
 from setpoint.project.runbooks import asking
 from setpoint.store.incidents import incidents_of
 from setpoint.store.layout import Layout, ReplayClock
@@ -112,6 +111,7 @@ class Arrived:
         is_spam: Whether it was, as people said later.
         is_changed: Whether it came through the pipeline that changed.
         text: As the model saw it.
+        unchanged: As it would have seen it through the pipelines of before.
         is_flagged: What was answered, by whichever version.
     """
 
@@ -119,6 +119,7 @@ class Arrived:
     is_spam: bool
     is_changed: bool
     text: str
+    unchanged: str
     is_flagged: bool
 
 
@@ -131,7 +132,7 @@ class Replay:
         begun: The place of the first post after which something was wrong.
         seen: The place of the post after which an incident was open; None while there was none.
         incident: That, with its timeline.
-        why: What it was put down to.
+        why: What it was put down to: the answer of `setpoint why`.
         pages: What the webhook was told.
     """
 
@@ -139,7 +140,7 @@ class Replay:
     begun: int = 0
     seen: int | None = None
     incident: tuple[Incident, list[IncidentEvent]] | None = None
-    why: Answer | None = None
+    why: dict[str, Any] = field(default_factory=dict[str, Any])
     pages: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
 
@@ -149,7 +150,7 @@ def run(
     fault: Fault = "upper",
     trained: int = 2500,
     days: int = 15,
-    most: int = 900,
+    most: int = 500,
     looks: tuple[int, int] = (_A_DAY, _TICKED),
 ) -> Report:
     """Replay the incident, and return what it came to; the project and its store stay for further questions.
@@ -221,9 +222,9 @@ def _project(folder: Path, pages: Pages, days: int) -> Layout:
     (folder / "models").mkdir(parents=True)
     (folder / "setpoint.yaml").write_text(_PROJECT.format(address=pages.address))
     (folder / "models" / f"{MODEL}.yaml").write_text(_DECLARED.format(healthy=healthy))
-    layout = Layout.create(folder / "store", replay_now=start)
-    apply(folder)
-    return layout
+    typed(folder, "clock", _FIRST_DAY)
+    typed(folder, "apply")
+    return Layout.open(folder / "store")
 
 
 def _replayed(
@@ -255,7 +256,8 @@ def _replayed(
                 {"text": seen_text}, key=post.post_id, unit=post.post_id, source=source, feature_version=pipeline
             )
             is_changed = pipeline.endswith("8")
-            replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, bool(reply.prediction)))
+            unchanged, _ = normalised(post, source, "none")
+            replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, unchanged, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
             if (n + 1) % looks[n >= begun] == 0:
                 _look(layout, endpoint, replay, n)
@@ -267,15 +269,15 @@ def _look(layout: Layout, endpoint: Endpoint, replay: Replay, n: int) -> None:
     endpoint.shadows.wait()
     endpoint.recorder.flush(60)
     cast("ReplayClock", layout.clock).save()
-    tick(layout, send=send, ask=asking(layout.root))
+    tick(layout, send=send, ask=asking(layout.root))  # as `setpoint tick` does, less a second to start a process
     known = incidents_of(layout)
     if not known:
         return
     replay.incident = known[0]
     replay.seen = n if replay.seen is None else replay.seen
     _, since = urgency_of(*known[0])
-    if replay.why is None or since == layout.clock.now():
-        replay.why = explain_incident(layout.root, known[0][0].incident_id)
+    if not replay.why or since == layout.clock.now():
+        replay.why = json.loads(typed(layout.root.parent, "why", known[0][0].incident_id, "--json"))
 
 
 def _answering(model: Pipeline) -> Callable[[Mapping[str, object]], dict[str, object]]:
@@ -303,11 +305,7 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
     is_early = incident.started_at < first - DAY
     waited = duration_text(incident.opened_at - first)
     because = [event.said for event in events if event.kind == "verdict" or "not well" in event.said]
-    if replay.why is not None:
-        because += [replay.why.headline, *replay.why.because[:2]]
-    done = dict.fromkeys(
-        event.said.partition(": ")[2].partition(":")[0] for event in events if event.kind == "decision"
-    )
+    because += [replay.why["headline"], *replay.why["because"][:2]]
     return Report(
         MODEL,
         FAULTS[fault],
@@ -316,11 +314,42 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         if not is_early
         else "before it began: a false alarm",
         incident.title,
-        f"{' and '.join(done)}; {counted(len(replay.pages), 'message')} to {_asked(replay.pages)}",
+        f"{_done(replay, events)}; {counted(len(replay.pages), 'message')} to {_asked(replay.pages)}",
         tuple(because),
         _unseen(replay, scores >= _THRESHOLD, "" if fault == "tags" else " of that source"),
         rules,
+        _flagged(replay, versions.live, scores >= _THRESHOLD),
     )
+
+
+def _done(replay: Replay, events: Sequence[IncidentEvent]) -> str:
+    """Return what was decided, each for the first time, and after how many posts since it began."""
+    places: dict[str, int] = {}
+    for event in events:
+        if event.kind == "decision":
+            came = sum(one.at <= event.at for one in replay.arrived[replay.begun :])
+            places.setdefault(event.said.partition(": ")[2].partition(":")[0], came)
+    together = {came: [name for name, at in places.items() if at == came] for came in places.values()}
+    return ", ".join(f"{' and '.join(names)} after {came} posts" for came, names in together.items())
+
+
+def _flagged(replay: Replay, live: Pipeline, flags: NDArray[np.bool_]) -> tuple[tuple[str, str], ...]:
+    """Return which share of posts the live model flags: before it began, since, and had the pipelines stayed."""
+    import numpy as np  # noqa: PLC0415 — the demo's extra brings it
+
+    since, is_spam = replay.arrived[replay.begun :], np.array([one.is_spam for one in replay.arrived])
+    stayed = live.predict_proba([one.unchanged for one in since])[:, 1] >= _THRESHOLD
+    parts = ((flags[: replay.begun], is_spam[: replay.begun]), (flags[replay.begun :], is_spam[replay.begun :]))
+    told: list[tuple[str, str]] = []
+    for name, chosen in (("flagged", None), ("good flagged", False), ("bad flagged", True)):
+        counts = [
+            (int(hit.sum()), len(hit))
+            for flagged, spam in (*parts, (stayed, parts[1][1]))
+            for hit in [flagged if chosen is None else flagged[spam == chosen]]
+        ]
+        before, after, had = (f"{number(hits / total, 'share')} ({hits:,} of {total:,})" for hits, total in counts)
+        told.append((name, f"{before} before, {after} since; {had} of the same posts had the pipelines stayed"))
+    return tuple(told)
 
 
 def _outcomes_then(replay: Replay) -> str:

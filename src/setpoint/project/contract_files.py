@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 from setpoint.core.contract import Contract
-from setpoint.core.errors import StoreReadOnly, UsageError
+from setpoint.core.errors import UsageError
 from setpoint.core.model import Model
+from setpoint.declare.contract import told_contract
 from setpoint.declare.contract_schema import read_json_schema, write_json_schema
-from setpoint.declare.load import defaults_for, load_model, load_text
+from setpoint.declare.load import defaults_for, load_model
 from setpoint.declare.odcs import read_odcs, write_odcs
 from setpoint.declare.problems import Problems, declaration_error
 from setpoint.declare.source import Source, read_source, read_text
 from setpoint.declare.translated import Translated
-from setpoint.declare.write import contract_yaml, with_contract
+from setpoint.declare.write import contract_yaml
 from setpoint.project.contracts import contract_of
+from setpoint.project.editing import put_keys
 
 Format = Literal["odcs", "json-schema"]
 _WRITERS: dict[Format, Callable[[Contract, str], Translated]] = {"odcs": write_odcs, "json-schema": write_json_schema}
@@ -93,23 +95,8 @@ def put_contract(model: Model, path: Path, *, force: bool = False) -> None:
         StoreReadOnly: It cannot be written.
         UsageError: It has a contract already.
     """
-    contract = contract_of(model)
-    try:
-        text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
-        if not force and text.strip() and read_source(path).data.get("contract") is not None:
-            msg = f"{path} has a contract already"
-            raise UsageError(msg, hint="replace it, and the comments in it, with --force")
-        found = with_contract(text, contract, str(path))
-        load_text(found, path.stem, f"{path} with the contract", defaults_for(path))
-        path.write_text(found, encoding="utf-8", newline="")
-    except Problems as error:
-        raise declaration_error(error.problems) from None
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not UTF-8"
-        raise UsageError(msg, hint="save the file as UTF-8") from error
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}"
-        raise StoreReadOnly(msg, hint="name another file with --into") from error
+    told = told_contract(contract_of(model))
+    put_keys(path, {"contract": told}, "with the contract", force=force)
 
 
 def export_contract(model: Model, notation: str) -> Translated:

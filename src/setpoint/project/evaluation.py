@@ -51,6 +51,7 @@ from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import Mapped, Source, create_views
 
 PAST_WEEKS = 12
+_TOLD = {"outcome", "score", "prediction"}
 _WEEK = 7 * 86_400_000_000
 
 
@@ -118,7 +119,8 @@ def evaluate(
         ship_if_free(Path(store))
         with open_log(store) as log, log.evidence(model, as_of) as evidence:
             declared = evidence.model
-            asked = replace(asked, zone=tz or declared.timezone)
+            told = {role: name for role, name in declared.columns if role in _TOLD}
+            asked = replace(asked, zone=tz or declared.timezone, columns={**told, **columns})
             files = open_files(connection, _training(train, declared), test, asked, declared)
             window = Window.parse(over, now=evidence.as_of, zone=declared.timezone) if isinstance(over, str) else over
             found = _production(evidence, files, window)

@@ -14,11 +14,12 @@ import duckdb
 
 from setpoint.core.errors import UsageError
 from setpoint.core.model import Model, OutcomeKind, Task
+from setpoint.core.reference import ROLES
 from setpoint.declare.problems import did_you_mean
 from setpoint.store.cells import as_numbers, is_csv, odd_cells, tried
 from setpoint.store.defining import is_nested_type
 from setpoint.store.engines.duck import quoted, rows
-from setpoint.store.files import ROLES, SECONDS, Mapped, check_columns
+from setpoint.store.files import SECONDS, Mapped, check_columns
 from setpoint.store.task_sql import columns_of
 from setpoint.store.times import is_time_type
 

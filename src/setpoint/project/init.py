@@ -18,11 +18,11 @@ from setpoint.core.clock import time_zone
 from setpoint.core.errors import StoreReadOnly, UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import GROUPINGS, Cohort, Feature, FeatureKind, Model, Task
+from setpoint.core.reference import ROLES
 from setpoint.declare.json_schema import model_schema
-from setpoint.declare.load import MODELS_FOLDER, PROJECT_FILE, load_text
-from setpoint.declare.problems import Problems, declaration_error
-from setpoint.declare.source import read_source
+from setpoint.declare.load import PROJECT_FILE, load_text
 from setpoint.declare.write import to_yaml
+from setpoint.project.editing import models_folder
 from setpoint.project.guess import (
     ColumnFacts,
     check_roles,
@@ -37,7 +37,7 @@ from setpoint.project.guessed_contract import FEWEST, MOST_LEVELS, guessed_contr
 from setpoint.project.importance import Importance, importance_of_answers, importance_of_model
 from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, load
+from setpoint.store.files import Mapped, Source, load
 from setpoint.store.layout import check_name
 
 SCHEMA_FILE = "model.schema.json"
@@ -195,6 +195,7 @@ def draft(
         task, task_guess = guessed_task(first, truth)
         positive = positive_value(truth) if task is Task.BINARY else None
         model, found = described(first, given.name or file_name(file), task, given.tz)
+        model = replace(model, columns=tuple(columns.items()))
         told = _importance(first, model, model_file) if importance else Importance({}, "")
     guesses += [task_guess, *([positive] if positive else []), *found]
     guesses += [Guess("importance", told.text, told.how)] if told.shares else []
@@ -432,7 +433,7 @@ def write(found: Draft, out: Path, *, force: bool = False) -> list[Path]:
         UsageError: The model has a file already.
         StoreReadOnly: The folder cannot be written.
     """
-    folder = out / _models_folder(out)
+    folder = models_folder(out)
     path = folder / f"{found.model.name}.yaml"
     if path.exists() and not force:
         msg = f"{path} is there already"
@@ -454,13 +455,3 @@ def write(found: Draft, out: Path, *, force: bool = False) -> list[Path]:
         msg = f"{out} cannot be written: {error.strerror}"
         raise StoreReadOnly(msg, hint="name another folder with --out") from error
     return list(wanted)
-
-
-def _models_folder(out: Path) -> str:
-    if not (out / PROJECT_FILE).exists():
-        return MODELS_FOLDER
-    try:
-        named = read_source(out / PROJECT_FILE).data.get("models")
-    except Problems as found:
-        raise declaration_error(found.problems) from None
-    return named if isinstance(named, str) and named else MODELS_FOLDER

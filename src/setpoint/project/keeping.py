@@ -11,25 +11,26 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from setpoint.core.clock import text
+from setpoint.core.clock import parse_time, text
 from setpoint.core.errors import ColumnError, StoreMissing, UsageError
 from setpoint.core.model import Model
+from setpoint.core.reference import ROLES
 from setpoint.project.guess import ColumnFacts, check_roles, guess, guess_kinds, guess_task, look_at, said, warnings
 from setpoint.store import shipper
 from setpoint.store.broken_lines import BrokenLine
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.erasure import Erased, forget
 from setpoint.store.files import (
-    ROLES,
     SOURCE,
     Mapped,
     create_views,
     files_of,
     load_history,
 )
+from setpoint.store.imported_copies import put_beside_requests
 from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
 from setpoint.store.lake import LakeTable
-from setpoint.store.layout import Layout, check_name
+from setpoint.store.layout import Layout, ReplayClock, check_name
 from setpoint.store.retention import Collected, collect
 from setpoint.store.shipper import Shipment
 from setpoint.store.times import shifted_times
@@ -54,6 +55,7 @@ def import_file(
     version: str | None = None,
     run_id: str | None = None,
     kind: str = "",
+    shadow: bool = False,
 ) -> tuple[Imported, list[str]]:
     """Put the history of a file into a store, once.
 
@@ -65,11 +67,12 @@ def import_file(
         model: The model's name.
         path: A Parquet, CSV or NDJSON file or pattern.
         outcomes: Whether the file holds outcomes only, rather than predictions.
-        columns: Column by role, as `setpoint.read` takes them; guessed when left out.
+        columns: Column by role, as `setpoint.read` takes them; as declared, else guessed, when left out.
         tz: The zone of times without one; the declared zone by default.
         version: The version of predictions that carry none.
         run_id: The batch-scoring run whose output it is.
         kind: The kind of outcomes; the final one by default.
+        shadow: Whether the file holds what another version would have answered to requests that the store has.
 
     Returns:
         What was done, and what was guessed or is odd in words.
@@ -78,6 +81,8 @@ def import_file(
         UsageError: The file cannot be read, or its columns do not fit.
         StoreError: The store cannot be written.
     """
+    if shadow:
+        ship_if_free(store)
     layout = Layout.prospective(store)  # an import that is refused leaves nothing behind
     declared = layout.declaration(check_name(model)) or Model(name=model)
     given = dict(columns or {})
@@ -97,7 +102,10 @@ def import_file(
             {named: token_of[file] for named, file in behind.items()},
             [(token_of[line.path], line) for line in broken],
         )
-        source = _Source(connection, layout, declared, types, tz or declared.timezone)
+        told = {role: name for role, name in declared.columns if not outcomes or role in _OF_OUTCOMES}
+        told = {role: name for role, name in told.items() if not shadow or role not in _OF_REQUESTS}
+        given = {role: name for role, name in told.items() if not name or name in types} | given
+        source = _Source(connection, layout, declared, types, tz or declared.timezone, shadow)
         if outcomes:
             done, said_now = _import_outcomes(source, given, files, kind)
         else:
@@ -112,6 +120,8 @@ def import_file(
 
 
 _TABLE = "raw_predictions"
+_OF_REQUESTS = ("time", "observed_at", "outcome", "judge", "value_usd", "unit", "endpoint", "keep_probability")
+_OF_OUTCOMES = {"key", "prediction_id", "outcome", "observed_at", "value_usd", "revision", "retracted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,7 @@ class _Source:
     declared: Model
     types: Mapping[str, str]
     zone: str
+    is_shadow: bool = False
 
 
 def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, kind: str) -> tuple[Imported, list[str]]:
@@ -165,6 +176,11 @@ def _import_predictions(
     facts = look_at(connection, _TABLE, source.types)
     mapped = _mapped(source, facts, given)
     features = create_views(connection, (_TABLE, source.types, mapped), None, source.zone, names_files=True)
+    if source.is_shadow:
+        if version is None and "version" not in mapped.roles:
+            msg = "nothing says which version answered so"
+            raise UsageError(msg, hint="name it: --version v2")
+        put_beside_requests(connection, LakeTable(layout.lake(declared.name, "predictions")), version or "")
     is_new = layout.declaration(declared.name) is None
     if is_new:
         task, kinds = guess_task(facts, mapped), guess_kinds(mapped)
@@ -203,6 +219,8 @@ def _mapped(source: _Source, facts: Mapping[str, ColumnFacts], given: Mapping[st
         *LakeTable(source.layout.lake(source.declared.name, "predictions")).inputs,
         *(feature.name for feature in source.declared.features),
     }
+    if source.is_shadow:  # its request says when that was, of whom, with which inputs and how it ended
+        return guess(facts, {**dict.fromkeys(_OF_REQUESTS, ""), **given}, ())
     wanted = dict(given)
     mapped = guess(facts, wanted, None, known)
     name = mapped.roles.get("prediction_id")
@@ -285,6 +303,37 @@ def forget_unit(store: Path, model: str, *, key: str = "", unit: str = "") -> Er
         raise UsageError(msg, hint="setpoint forget MODEL --key KEY")
     layout = Layout.open(store)
     return forget(layout, layout.model(model), key=key, unit=unit)
+
+
+def replay_clock(store: Path, at: str = "") -> str:
+    """Return what time it is for a store, in words; a new one, or one that has no rows, may be told to stand there.
+
+    Args:
+        store: The store's folder; made when a time is given and it is not there.
+        at: The time that is now for it, from now on; it stays until it is set again.
+
+    Raises:
+        StoreMissing: There is no store, and no time is given.
+        UsageError: The store was written with the system's clock.
+    """
+    if not at:
+        return _clock_words(Layout.open(store))
+    now = parse_time(at, "UTC")
+    layout = Layout.prospective(store, replay_now=now)
+    if not isinstance(layout.clock, ReplayClock) and any((layout.root / name).exists() for name in ("spool", "lake")):
+        msg = f"{store} was written with the system's clock, and goes on with it"
+        raise UsageError(
+            msg, hint="a store for old files is one of its own: name another with --store, or $SETPOINT_STORE"
+        )
+    layout.make()
+    layout.save_replay_now(now)
+    return _clock_words(Layout.open(store))
+
+
+def _clock_words(layout: Layout) -> str:
+    now = f"{text(layout.clock.now(), 'UTC')} UTC"
+    is_replay = isinstance(layout.clock, ReplayClock)
+    return f"{now}: a replay, which stands until it is set" if is_replay else f"{now}: the system's clock"
 
 
 def collect_garbage(store: Path) -> dict[str, Collected]:

@@ -11,6 +11,7 @@ import duckdb
 from setpoint.core.clock import text, time_zone
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Cohort, Model, Task
+from setpoint.core.reference import ROLES
 from setpoint.declare.problems import did_you_mean
 from setpoint.project.bands import with_edges_of
 from setpoint.project.guess import (
@@ -31,7 +32,6 @@ from setpoint.store.cells import renamed_columns
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.files import (
-    ROLES,
     Mapped,
     Source,
     check_columns,

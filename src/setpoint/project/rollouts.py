@@ -209,7 +209,7 @@ def _base(model: str, route: Route) -> Route:
 
 def _answering(evidence: RowEvidence, now: int) -> str:
     """Return the version that answered most of the last week's requests."""
-    counts = evidence.traffic(Window(now - _USUAL_WITHIN, now)).only(measure="requests")
+    counts = evidence.traffic(Window(now - _USUAL_WITHIN, now)).only(measure="requests").without(role="shadow")
     found = {str(version): 0.0 for version in counts.key("version") if version}
     for version in found:
         found[version] = counts.only(version=version).total("amount")

@@ -15,15 +15,16 @@ from setpoint.core.clock import time_zone
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import Model, Task
+from setpoint.core.reference import ROLES
 from setpoint.feedback.leaks import Column, Split, Twins
 from setpoint.project.fitted import Columns
-from setpoint.project.guess import check_roles, guess, look_at, mend
+from setpoint.project.guess import ColumnFacts, check_roles, guess, look_at, mend
 from setpoint.project.guess import said as said_roles
 from setpoint.project.init import Looked, guessed_task, positive_value
 from setpoint.stats.special import FloatArray
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import literal, quoted, rows
-from setpoint.store.files import ROLES, SECONDS, Mapped, Source, check_columns, load
+from setpoint.store.files import SECONDS, Mapped, Source, check_columns, load
 from setpoint.store.task_sql import class_text, gains, grade
 from setpoint.store.times import time_sql
 
@@ -35,6 +36,8 @@ _NOT_IN_TRAINING = (
 )  # fmt: skip
 _ANSWERS = {"prediction", "predicted", "y_pred", "y_hat", "yhat"}
 """What nobody calls an input: such a column is what the model answered, in either file."""
+_SCORES = {"score", "y_score", "y_prob", "y_proba", "pred_proba"}
+"""As above, where all values are probabilities; a score of another kind may well be an input."""
 _NOT_COMPARED = ("time", "observed_at", "key", "prediction_id", "unit")
 _TELLING = 0.5
 
@@ -140,6 +143,7 @@ def _training(connection: duckdb.DuckDBPyConnection, train: Source, asked: Asked
     # When an input was observed, and what the model answered, are no inputs.
     named = {*asked.columns.values(), *(asked.inputs or ())}
     answers = set[str]() if "prediction" in asked.columns else _ANSWERS - named
+    answers |= set[str]() if "score" in asked.columns else _scores(facts) - named
     no_inputs = {*asked.observed.values(), *given.values(), *answers}
     mapped = Mapped(mapped.roles, tuple(c for c in mapped.inputs if c not in no_inputs), mapped.scales)
     for name in asked.observed:
@@ -170,11 +174,18 @@ def _evaluated(
     roles = {role: c for role, c in roles.items() if role not in free or c} | {
         role: asked.columns[role] for role in free if role in asked.columns
     }
-    new = {c: f for c, f in facts.items() if c not in train.types or c in roles.values() or c in _ANSWERS}
+    new = {
+        c: f for c, f in facts.items() if c not in train.types or c in roles.values() or c in _ANSWERS | _scores(facts)
+    }
     mapped = guess(new | {c: facts[c] for c in inputs}, roles, inputs)
     types = mend(connection, TEST, types, facts, mapped)
     lacking = [column for column in train.mapped.inputs if column not in types]
     return Looked(connection, TEST, name, types, facts, mapped), lacking
+
+
+def _scores(facts: Mapping[str, ColumnFacts]) -> set[str]:
+    """Return the columns that hold what the model answered as a probability."""
+    return {name for name in _SCORES & facts.keys() if facts[name].is_probability}
 
 
 def _name(source: Source, otherwise: str) -> str:

@@ -15,13 +15,14 @@ from setpoint.answers.diff import Reference
 from setpoint.answers.sides import Side
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Model
+from setpoint.core.reference import ROLES
 from setpoint.inputs.drift import type_changed
 from setpoint.project.guess import ColumnFacts, guess, look_at, mend, warnings
 from setpoint.store.ages import AGE, NO_AGE
 from setpoint.store.defining import is_number_type
 from setpoint.store.engines.duck import connect, quoted, rows
 from setpoint.store.evidence import RowEvidence
-from setpoint.store.files import ROLES, Source, check_columns, create_views, load
+from setpoint.store.files import Source, check_columns, create_views, load
 from setpoint.store.measures import Column, Definition, Scale
 from setpoint.store.times import is_time_type
 

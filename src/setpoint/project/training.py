@@ -17,6 +17,7 @@ from setpoint.core.clock import text as time_text
 from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.metric import counted
 from setpoint.core.model import Expectation, Model, Task
+from setpoint.core.reference import ROLES
 from setpoint.core.window import Window
 from setpoint.feedback.expectation import worse_end
 from setpoint.project.fitted import Columns, Fitted, Floats, word
@@ -41,7 +42,7 @@ from setpoint.stats.classification import BinaryState
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.regression import RegressionState
 from setpoint.store.engines.duck import connect, literal, quoted, rows
-from setpoint.store.files import ROLES, Mapped, Source, check_columns, load
+from setpoint.store.files import Mapped, Source, check_columns, load
 from setpoint.store.task_sql import class_text
 from setpoint.store.times import time_sql
 

@@ -12,7 +12,7 @@ import duckdb
 
 from setpoint.core.errors import ColumnError, EmptyFile, UsageError
 from setpoint.core.events import TABLES, column_types
-from setpoint.core.reference import TABLE_ENDINGS
+from setpoint.core.reference import ROLES, TABLE_ENDINGS
 from setpoint.store.broken_lines import BrokenLine, broken_lines, is_ragged, without
 from setpoint.store.cells import MOSTLY, ODD, odd_numbers, tried
 from setpoint.store.defining import is_number_type
@@ -22,12 +22,6 @@ from setpoint.store.measures import Column, tallies_of_rows
 from setpoint.store.task_sql import columns_of, ranking_sql, scores_sql
 from setpoint.store.times import ZONED, time_sql
 
-ROLES: tuple[str, ...] = (
-    "time", "key", "prediction_id", "unit", "version", "endpoint", "prediction", "score", "scores", "ranking",
-    "outcome", "judge", "observed_at", "latency_seconds", "compute_seconds", "queue_seconds",
-    "features_seconds", "upstream_seconds", "first_chunk_seconds", "cost_usd", "value_usd", "error",
-    "keep_probability", "revision", "retracted",
-)  # fmt: skip
 SECONDS = tuple(role for role in ROLES if role.endswith("_seconds"))
 _READERS: dict[str, str] = dict(
     zip(TABLE_ENDINGS, ("read_parquet", "read_csv", "read_csv", "read_json", "read_json", "read_json"), strict=True)

@@ -133,7 +133,7 @@ def import_predictions(
         outcome = batch.fitting("outcome", "outcomes")
         batch.gather(
             {
-                "no time": "predicted_at IS NULL",
+                **_UNPLACED,
                 "its prediction_id stands in an earlier row": "is_double",
                 _NO_NUMBER: f"{quoted(ODD)} IS NOT NULL",
                 _MISFIT: f"{prediction.misfit} OR {outcome.misfit}",
@@ -358,6 +358,10 @@ class _Batch:
         )
 
 
+_UNPLACED = {
+    "no prediction has its key or prediction_id": "role = 'shadow' AND parent_id IS NULL",
+    "no time": "predicted_at IS NULL",
+}
 _NO_NUMBER = "a text stands where a number must"
 _MISFIT = "a value does not fit its column"
 _IS_INPUT = f"starts_with(coalesce(reason, ''), {literal(INPUT)})"
@@ -402,7 +406,8 @@ _AS_THEY_ARE = (
 def _prediction_columns(version: str, run_id: str | None, prediction: str) -> dict[str, str]:
     return {
         **{name: name for name in _AS_THEY_ARE},
-        "root_id": "prediction_id",
+        "root_id": "coalesce(parent_id, prediction_id)",
+        "parent_id": "parent_id",
         "recorded_at": "predicted_at",
         "version": version,
         "prediction": prediction,
