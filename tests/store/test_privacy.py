@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from setpoint.core.ids import keeps
 from setpoint.core.model import Cohort, Feature, Model
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
-from setpoint.store.erasure import forget
+from setpoint.store.erasure import _holds, forget
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout, ReplayClock
@@ -268,3 +271,23 @@ def test_a_short_key_is_forgotten_like_any_other() -> None:
         tick(layout)
         assert forget(layout, layout.model("m"), key="42").rows["predictions"] == 1
         assert count(layout, "predictions") == 199
+
+
+def test_a_word_that_is_cut_where_a_value_goes_on_in_another_page_is_not_taken_for_its_beginning(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE state (blob BLOB)")
+        # With so many lengths before it some are cut right there: at the end of a page, and of the part before it.
+        blobs = [b"-" * pad + b" order-100 " + b"-" * (pad * 7 % 4096) for pad in range(4000, 9000)]
+        connection.executemany("INSERT INTO state VALUES (?)", [(blob,) for blob in blobs])
+        connection.commit()
+    content = path.read_bytes()
+    assert any(content[at.end()] not in b"0" for at in re.finditer(rb"order-10", content))
+    assert not _holds(path, b"order-10")
+    assert _holds(path, b"order-100")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO state VALUES (' order-10 ')")
+        connection.commit()
+    assert _holds(path, b"order-10")

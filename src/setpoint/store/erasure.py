@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -198,9 +199,32 @@ def _holds(path: Path, wanted: bytes) -> bool:
         word = re.compile(re.escape(bytes([0xA0 | len(wanted)]) + wanted))  # as MessagePack writes it
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return word.search(content) is not None
+            found = [one.end() for one in word.finditer(content)]
+            is_cut = path.suffix == ".db" and all(_goes_on(content, end - 1) for end in found)
+        return bool(found) and (not is_cut or _has_cell(path, word))
     except (FileNotFoundError, ValueError):  # gone, or empty
         return False
+
+
+def _goes_on(content: mmap.mmap, end: int) -> bool:
+    """Return whether a text in SQLite's file may go on elsewhere: `txn-100` may be cut after its fifth or sixth letter.
+
+    A page that a value goes on in is named after the part before it, or at the begin of that page.
+    """
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    if end % size == 0 or (end + 1) % size == 0:  # the next page's first byte, or this page's last, ended the word
+        return True
+    page = int.from_bytes(content[end : end + 4], "big")
+    return 1 < page <= len(content) // size
+
+
+def _has_cell(path: Path, word: re.Pattern[bytes]) -> bool:
+    """Return whether a value of a SQLite database holds a word."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        cells = (cell for name in tables for row in connection.execute(f'SELECT * FROM "{name}"') for cell in row)
+        return any(word.search(cell if isinstance(cell, bytes) else str(cell).encode()) for cell in cells)
 
 
 def _as_word(text: str) -> str:
