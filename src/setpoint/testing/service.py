@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class SimulatedService:
     The first version answers everybody while no route was published. The same seed gives the same requests.
 
     Args:
-        layout: A store whose clock is a replay.
+        store: A store whose clock is a replay, or its folder.
         model: The model's name.
         versions: What each is like; may be changed at any time.
         requests_per_minute: How many come in.
@@ -79,7 +80,7 @@ class SimulatedService:
 
     def __init__(
         self,
-        layout: Layout,
+        store: str | Path | Layout,
         model: str,
         versions: Mapping[str, Behaviour],
         *,
@@ -87,9 +88,10 @@ class SimulatedService:
         seed: int = 1,
         carriers: Sequence[str] = (),
     ) -> None:
+        layout = store if isinstance(store, Layout) else Layout.open(Path(store))
         if not isinstance(layout.clock, ReplayClock):
             msg = "a simulated service needs a store whose clock is a replay"
-            raise UsageError(msg, hint="temporary_store(replay_now=...) makes one")
+            raise UsageError(msg, hint="temporary_store(replay_now=...) makes one, and `setpoint clock TIME`")
         self.layout = layout
         self.model = model
         self.versions = dict(versions)
