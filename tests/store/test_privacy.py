@@ -21,12 +21,13 @@ from setpoint.core.ids import keeps
 from setpoint.core.model import Cohort, Feature, Model
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
-from setpoint.store.erasure import _holds, forget
+from setpoint.store.erasure import _holds, forget, traces
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
 from setpoint.store.layout import Layout, ReplayClock
 from setpoint.store.shipper import ship
 from setpoint.store.snapshot import Snapshot
+from setpoint.store.spool import Spool
 from setpoint.store.states import StateTable
 from setpoint.store.summaries import Summaries
 from setpoint.testing import temporary_store
@@ -291,3 +292,25 @@ def test_a_word_that_is_cut_where_a_value_goes_on_in_another_page_is_not_taken_f
         connection.execute("INSERT INTO state VALUES (' order-10 ')")
         connection.commit()
     assert _holds(path, b"order-10")
+
+
+def test_nothing_of_it_stays_between_the_values_of_the_kept_states(tmp_path: Path) -> None:
+    """Names in the states of an hour move when one of them goes, and here SQLite leaves a copy of a page's rest."""
+    begun, minute = START + 21 * HOUR + 4 * HOUR // 60 + 45_000_000, HOUR // 60
+    layout = Layout.create(tmp_path / "store", replay_now=begun + 87 * HOUR + 19 * minute)
+    recorder = Recorder(layout, "m", version="v1", spool=Spool(layout))
+    for n in range(300):
+        at, name = begun + n * minute, f"id-{n:027}"
+        recorder.record(
+            {"txn": f"txn-{n}", "amount": float(n)},
+            score=n % 100 / 100,
+            key=f"txn-{n}",
+            predicted_at=at,
+            prediction_id=name,
+        )
+        recorder.outcome(n % 100 >= 50, prediction_id=name, observed_at=at)
+    recorder.close()
+    layout.declare(Model("m", cohorts=(Cohort("transaction", by="txn"),)))
+    tick(layout)
+    assert forget(layout, layout.model("m"), key="txn-10").total == 2
+    assert not list(traces(layout.root, "txn-10", "m"))

@@ -69,6 +69,7 @@ def forget(layout: Layout, model: Model, *, key: str = "", unit: str = "") -> Er
         erased, buckets = _rewrite(layout, model, "key" if key else "unit", text)
         _mark(layout, model, buckets, text)
     refresh(layout, model, layout.clock.now())
+    Summaries.rewrite(layout.summaries(model.name))
     left = list(traces(layout.root, text, model.name))
     if left:
         msg = f"{text!r} is still found in {', '.join(str(path.relative_to(layout.root)) for path in left[:3])}"

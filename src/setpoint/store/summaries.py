@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -262,6 +262,14 @@ class Summaries:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+
+    @staticmethod
+    def rewrite(path: Path) -> None:
+        """Write the file anew, without what SQLite leaves between values, also when it is to overwrite what goes."""
+        if path.exists():
+            with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @classmethod
     @contextmanager
