@@ -12,8 +12,8 @@ from tests.control.served import MINUTE, OWNED, RULES, Service
 from setpoint.control.loop import tick
 from setpoint.control.rollouts import advance, override
 from setpoint.control.route_plans import publish
-from setpoint.core.clock import HOUR
-from setpoint.core.errors import StoreBusy, UsageError
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.errors import DeclarationError, StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import Mode, Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
@@ -299,6 +299,19 @@ def test_flagger_1581_a_red_line_that_nothing_feeds_is_refused(tmp_path: Path) -
     service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
     with pytest.raises(UsageError, match="says its cost_usd"):
         start_rollout(service.folder, "m", "v2")
+
+
+def test_plan_refuses_a_red_line_that_nothing_feeds_as_soon_as_there_are_requests(tmp_path: Path) -> None:
+    folder = declared(tmp_path, "rollout: {red_lines: {error_ratio: 2, cost_usd: 1.1}}\n")
+    plan(folder).check()  # nothing was recorded yet
+    service = Service(tmp_path / "s")
+    with pytest.raises(DeclarationError, match="m: the red line on cost_usd: no request of the last 7 days says its"):
+        plan(folder).check()
+    service.wait(8 * DAY)  # nobody asked since: that is another matter
+    plan(folder).check()
+    service.versions["v1"].cost_usd = 0.01
+    service.serve(1)
+    plan(folder).check()
 
 
 def test_of_an_undeclared_model_the_usual_red_lines_are_on_what_is_there(tmp_path: Path) -> None:

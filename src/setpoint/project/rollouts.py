@@ -31,7 +31,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import occurs, requests_of, usual, values_known
+from setpoint.store.arms import metrics_known, occurs, requests_of, usual, values_known
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -157,17 +157,27 @@ def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past
 def unwatched(layout: Layout | None, declared: Model) -> list[str]:
     """Return what a model's rollouts would look at and no data feeds, in words; nothing while nothing was recorded."""
     rules = declared.rollout
-    if layout is None or rules is None or not (rules.ab or any(line.cohort for line in rules.red_lines)):
+    if layout is None or rules is None or not (rules.ab or rules.red_lines):
         return []
     now = layout.clock.now()
     past = Window(now - _USUAL_WITHIN, now)
     found = [unread(declared)]
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         if evidence.span is not None:
-            plan = last_plan(layout, declared.name)
-            stable = plan.route.stable if plan else _answering(evidence, now)
-            found += [_unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+            if rules.ab is not None:
+                plan = last_plan(layout, declared.name)
+                stable = plan.route.stable if plan else _answering(evidence, now)
+                found.append(_unknown_value(evidence, rules, stable, past))
+            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, past)]
     return [said for said in found if said]
+
+
+def _unfed(evidence: RowEvidence, rules: RolloutRules, past: Window) -> Iterator[str]:
+    """Yield each red line on what no request says, of whatever version; none while there were no requests."""
+    told = metrics_known(evidence, past)
+    for line in rules.red_lines:
+        if told["error_ratio"] and not told[line.metric]:
+            yield f"the red line on {line.name}: no request of the last 7 days says its {line.metric}"
 
 
 def without_help(layout: Layout | None, declared: Model) -> list[str]:
