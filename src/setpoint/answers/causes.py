@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import came_with, causes_of
+from setpoint.control.incidents import may_have_begun
 from setpoint.control.previous import Previous, previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause, Remedy, common
@@ -132,26 +133,41 @@ def why_incident(
     return _answer(evidence, each, incident.incident_id, notes)
 
 
-def explained(evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None) -> Explained:
+def explained(
+    evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None, *, until: int | None = None
+) -> Explained:
     """Return what happened to one of the models of an incident.
 
     Args:
         evidence: The model.
         incident: The incident.
         training: The rows that it was trained on; None when nobody knows them.
+        until: When it did no more harm: rows since hide what did it, and are looked at only when those before tell
+            nothing. None while it does.
     """
     cohort = cohort_of(incident, evidence.model)
     of = None if cohort is None else one_cohort(evidence, *cohort)
-    span = (
-        evidence.span
-        if of is not None
-        else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
-    )
-    found = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
-    is_silent = found.shift is None and not found.causes and incident.kind in SUBTLE
-    if is_silent and span is not None and evidence.has_rows_of(span):
-        return Explained(None, came_with(evidence, span, incident.not_before), of)
+    found = Explained(None, (), of)
+    for end in dict.fromkeys([min(until or evidence.as_of, evidence.as_of), evidence.as_of]):
+        if found.shift is None and not found.causes:
+            found = _explained(evidence, incident, end, of, training)
     return found
+
+
+def _explained(
+    evidence: RowEvidence, incident: Incident, end: int, of: OneCohort | None, training: RowEvidence | None
+) -> Explained:
+    begun, span = incident.started_at, evidence.span
+    if of is None:
+        span = Window(begun - max(_BEFORE, end - begun), end)
+    elif span is not None and end < evidence.as_of:
+        span = Window(span.start, end)
+    found = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
+    if found.shift is not None or found.causes or incident.kind not in SUBTLE:
+        return found
+    earliest = may_have_begun(incident, evidence.findings())
+    span = Window(min(begun, earliest) - _BEFORE, end)
+    return Explained(None, came_with(evidence, span, earliest), of) if evidence.has_rows_of(span) else found
 
 
 def _shared(incident: Incident, each: Mapping[str, Explained]) -> str:

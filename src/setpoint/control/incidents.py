@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
+
+import msgspec
 
 from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
+from setpoint.core.clock import DAY
 from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL, Finding
+from setpoint.core.guardrail import SUBTLE
 from setpoint.core.incident import (
     URGENCIES,
     Alert,
@@ -152,6 +157,31 @@ def about_a_metric(layout: Layout, incident: Incident, events: Sequence[Incident
         if finding.kind == GUARDRAIL and finding.finding_id in told:
             return replace(incident, kind=GUARDRAIL, subject=finding.subject)
     return incident
+
+
+def may_have_begun(incident: Incident, findings: Iterable[Finding]) -> int:
+    """Return when an incident may have begun at the earliest: drift that took many days to be seen, before these.
+
+    Args:
+        incident: The incident.
+        findings: The rows of its model's findings, also of those that are closed by now.
+    """
+    days = [
+        cast("int", cast("dict[str, object]", msgspec.json.decode(one.evidence)).get("days", 0))
+        for one in findings
+        if incident.kind in SUBTLE and one.kind == incident.kind and one.started_at == incident.started_at
+    ]
+    return min(incident.not_before, incident.started_at - max(days, default=0) * DAY)
+
+
+def harm_ended_at(layout: Layout, events: Iterable[IncidentEvent]) -> int | None:
+    """Return when an incident did no more harm: another version answered, or somebody said so; None while it may."""
+    helped = {
+        one.decision_id
+        for one in decisions_of(layout)
+        if one.is_carried_out and one.decision.action in {"fall_back", "roll_back"}
+    }
+    return min((one.at for one in events if one.kind in {"mitigated", "resolved"} or one.key in helped), default=None)
 
 
 def _same(group: Sequence[Alert], known: Iterable[Timeline]) -> Timeline | None:
