@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
 import pytest
 from tests.commands import setpoint
 from tests.control.drifted import slow_drift
-from tests.control.served import MINUTE
+from tests.control.served import MINUTE, OWNED, Service
 
 from setpoint.control.causes import causes_of
+from setpoint.control.incidents import update_incidents
 from setpoint.control.route_plans import publish
 from setpoint.control.symptoms import metrics_of
 from setpoint.core.cause import Cause, CauseKind, ranked
 from setpoint.core.clock import HOUR
 from setpoint.core.decision import Decision, Recorded
-from setpoint.core.incident import Incident, IncidentEvent, IncidentState
-from setpoint.core.model import Model
+from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState
+from setpoint.core.model import Feature, Model
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
 from setpoint.predictions.recorder import Recorder
@@ -87,6 +89,27 @@ def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: P
     said = setpoint("why", "0001", "--store", str(folder), cwd=tmp_path)
     assert said.returncode == 0
     assert "missing up" in said.stdout
+
+
+def test_the_team_that_owns_the_upstream_is_named(tmp_path: Path) -> None:
+    layout, _ = found(tmp_path / "s", Scenario("missing up", seed=8))
+    model = layout.model("m")
+    report(layout.root, "m", "answers got worse")
+    for amount, asked in (("", "payments (payments-etl-1)"), ("crm", "sales (crm)")):
+        features = (*model.features, Feature("amount", source=amount))
+        layout.declare(replace(model, features=features, sources=(("payments-etl", "payments"), ("crm", "sales"))))
+        answer = explain_incident(layout.root, "0001")
+        assert answer.because[0].endswith(f"no rollback helps; ask {asked}")
+        assert answer.table("causes").rows[0][-2] == asked
+
+
+def test_an_incident_about_an_input_names_whose_it_is(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    owned = replace(OWNED, features=(Feature("x", source="crm"),), sources=(("crm", "sales"),))
+    service.layout.declare(owned)
+    alert = Alert("m", "broken_contract", "range of x", START, "ticket", "x is out of range", ("f1",))
+    ((incident, _),) = update_incidents(service.layout, [alert], {}, {}, START)
+    assert incident.title == "x is out of range; delivered by crm, of sales"
 
 
 @pytest.mark.parametrize("fault", ["unit", "columns swapped", "stale feature"])

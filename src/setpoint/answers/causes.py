@@ -16,6 +16,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS, SUBTLE
 from setpoint.core.incident import Incident
 from setpoint.core.metric import number
+from setpoint.core.model import Model
 from setpoint.core.runbook import Runbook
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -241,7 +242,7 @@ def _answer(evidence: RowEvidence, each: Mapping[str, Explained], asked: str, no
             0, f"{shift.symptom.metric}{where} changed {text(shift.current.start, zone)}: mean over rows {moved}"
         )
     if causes:
-        because.insert(0, _advice(hit, causes[0]))
+        because.insert(0, _advice(hit, causes[0]) + _upstream(evidence.model, causes[0]))
         headline = f"{asked}: {causes[0].said}"
     else:
         nothing = "the metric did not change beyond its noise" if shift is None else "no rows or changes explain it"
@@ -258,6 +259,11 @@ def _answer(evidence: RowEvidence, each: Mapping[str, Explained], asked: str, no
         zone,
         (cause_table(causes, zone),),
     )
+
+
+def _upstream(model: Model, cause: Cause) -> str:
+    """Return whom to ask in words, where another team owns what a cause came from."""
+    return f"; ask {cause.ask}" if cause.ask.partition(" (")[0] in dict(model.sources).values() else ""
 
 
 def cause_table(causes: Sequence[Cause], zone: str) -> Table:

@@ -10,7 +10,7 @@ import msgspec
 
 from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
 from setpoint.core.clock import DAY
-from setpoint.core.errors import UsageError
+from setpoint.core.errors import StoreError, UsageError
 from setpoint.core.finding import GUARDRAIL, Finding
 from setpoint.core.guardrail import SUBTLE
 from setpoint.core.incident import (
@@ -213,7 +213,7 @@ def _opened(
         models,
         first.kind,
         first.subject,
-        f"{first.said}{where}",
+        f"{first.said}{where}{_upstream(layout, first)}",
         most_urgent(one.urgency for one in group),
         first.started_at,
         now,
@@ -233,6 +233,16 @@ def _opened(
 
 
 _CHANGES = 10
+
+
+def _upstream(layout: Layout, first: Alert) -> str:
+    """Return in words which team owns what delivers the input that an alert is about; empty where nobody said."""
+    try:
+        model = layout.model(first.model)
+    except StoreError:  # the alert is that it cannot be read
+        return ""
+    source = model.source_of(first.subject)
+    return f"; delivered by {source}, of {dict(model.sources)[source]}" if source else ""
 
 
 def _fresh(
