@@ -92,9 +92,14 @@ def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: i
     del now
     if not sight.judgement.is_worse:
         return
+    lines = [line for line in rollout.rules.red_lines if line.name in sight.judgement.worse]
+    limits = [f"above {number(line.above, 'share')} of {line.name}" for line in lines if line.above is not None]
+    if sight.sick and len(limits) == len(lines):
+        return  # what befalls both versions may be beyond an absolute red line, and is not put down to the candidate
+    worse = " and ".join(sight.judgement.worse) + "".join(f", or {limit}" for limit in limits)
     said = (
-        f"{rollout.candidate} is worse than {rollout.stable} in {' and '.join(sight.judgement.worse)}, after"
-        f" {counted(sight.units, 'unit')}: a version as good as {rollout.stable} looks so at most once in"
+        f"{rollout.candidate} is worse than {rollout.stable} in {worse}, after {counted(sight.units, 'unit')}: a"
+        f" version as good as {rollout.stable}{', and not above that,' if limits else ''} looks so at most once in"
         f" {round(1 / rollout.rules.risk)} rollouts"
     )
     numbers = _numbers(rollout, sight)

@@ -84,7 +84,7 @@ def began_anew(rollout: Rollout, events: Sequence[RolloutEvent], anew: Sequence[
 def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
     """Return a red line as a judge knows it."""
     if line.metric in COUNTED:
-        return Counted(line.name, line.times, line.weight)
+        return Counted(line.name, line.times, line.weight, line.above)
     return Measured.of(
         line.name,
         np.array(rollout.usual[line.name].quantiles),
