@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.connect import notify
+from setpoint.control import paging
 from setpoint.control.loop import tick
+from setpoint.control.paging import deliver
 from setpoint.control.rollouts import advance
 from setpoint.core.clock import DAY, HOUR
-from setpoint.core.errors import StoreError
+from setpoint.core.contacts import Person
+from setpoint.core.errors import StoreError, StoreMissing
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.model import Owner
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.router import Router
+from setpoint.project.incidents import prove_delivery
 from setpoint.project.rollouts import start_rollout
 from setpoint.store.incidents import incidents_of
-from setpoint.store.messages import messages_of
+from setpoint.store.messages import Message, messages_of, put_message
 from setpoint.store.rollouts import events_of, evidence_of
 from setpoint.store.route_file import last_plan
 from setpoint.store.spool import Spool
@@ -44,7 +50,8 @@ def test_a_store_that_is_gone_for_a_minute_leaves_traffic_and_evidence_as_they_w
     away = begun.folder.rename(begun.folder.with_name("away"))
     with pytest.raises(StoreError, match=r"the store at .* cannot be used"):
         tick(begun.layout)
-    assert advance(begun.layout, "m") is None
+    with pytest.raises(StoreMissing, match=r"the store at .* is gone"):
+        advance(begun.layout, "m")
     assert router.plan() == before
     assert f"is gone: generation {before.generation} stays" in router.fault
     assert not begun.folder.exists()  # nothing makes an empty one in its place
@@ -101,6 +108,60 @@ def test_evidence_that_arrives_late_twice_and_out_of_order_is_taken_once(begun: 
     begun.wait(MINUTE)
     begun.look()
     assert units() == seen
+
+
+def _drip(server: socket.socket, ended: Event) -> None:
+    """Answer one byte after the other, each sooner than a socket's limit, and never to the end; give up at last."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        for _ in range(2_000):
+            connection.sendall(b"H")
+            if ended.wait(0.02):
+                break
+
+
+def test_a_webhook_that_drips_holds_up_no_tick_and_a_test_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "ONE_SECONDS", 2.0)
+    ended = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = Thread(target=_drip, args=(server, ended))
+        dripping.start()
+        owner = Owner("risk", f"http://127.0.0.1:{server.getsockname()[1]}/hook")
+        service = Service(tmp_path / "s", replace(OWNED, owner=owner))
+        message = prove_delivery(service.folder, "m", notify.send)
+        is_dripping = dripping.is_alive()
+        ended.set()
+        dripping.join()
+    assert is_dripping
+    assert (message.state, message.attempts) == ("waiting", 1)
+    assert message.error.endswith("/hook did not answer within 2 s")
+
+
+def test_addresses_that_hang_wait_for_the_next_tick_and_hold_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "ONE_SECONDS", 2.0)
+    service, ended = Service(tmp_path / "s"), Event()
+    people = [Person(name, f"https://pager.example/{name}") for name in ("hangs", "hangs", "well")]
+    for n, person in enumerate(people):
+        put_message(service.layout, Message.to(person, f"{n}", {}, service.now + n))
+
+    def send(message: Message) -> None:
+        if message.address.endswith("hangs"):
+            ended.wait()
+
+    service.wait(MINUTE)
+    deliver(service.layout, send, service.now)
+    assert [(one.state, one.attempts) for one in messages_of(service.layout)] == [
+        ("waiting", 1),
+        ("waiting", 0),
+        ("delivered", 1),
+    ]
+    monkeypatch.setattr(paging, "ALL_SECONDS", 0.0)
+    assert deliver(service.layout, send, service.now) == []
+    ended.set()
 
 
 def test_a_webhook_that_hangs_is_tried_again_and_holds_up_no_decision(

@@ -1,7 +1,8 @@
 """A look at a candidate in shadow: what it costs and gets wrong on the requests that the stable version answered.
 
-Latency is not compared, for a copy waits elsewhere. Neither are errors, for only requests that were answered are
-copied: the candidate's are held against how often the stable version failed before, and an absolute red line.
+Latency is not compared, for a copy waits elsewhere. Neither are losses, for what an outcome is worth came of the answer
+that the caller got. Nor errors, for only requests that were answered are copied: the candidate's are held against how
+often the stable version failed before, and an absolute red line.
 """
 
 from __future__ import annotations
