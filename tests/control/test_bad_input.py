@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
+import msgspec
 import pytest
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
@@ -16,7 +17,7 @@ from setpoint.control import paging
 from setpoint.control.loop import tick
 from setpoint.control.paging import deliver
 from setpoint.control.rollouts import advance
-from setpoint.core.clock import DAY, HOUR
+from setpoint.core.clock import DAY, HOUR, MICROS
 from setpoint.core.contacts import Person
 from setpoint.core.errors import StoreError, StoreMissing
 from setpoint.core.guardrail import Guardrail
@@ -24,10 +25,10 @@ from setpoint.core.model import Owner
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.router import Router
 from setpoint.project.incidents import prove_delivery
-from setpoint.project.rollouts import start_rollout
+from setpoint.project.rollouts import start_rollout, status_of
 from setpoint.store.incidents import incidents_of
 from setpoint.store.messages import Message, messages_of, put_message
-from setpoint.store.rollouts import events_of, evidence_of
+from setpoint.store.rollouts import Look, events_of, evidence_of, last_look, rollouts_of, take
 from setpoint.store.route_file import last_plan
 from setpoint.store.spool import Spool
 from setpoint.testing import Behaviour
@@ -108,6 +109,52 @@ def test_evidence_that_arrives_late_twice_and_out_of_order_is_taken_once(begun: 
     begun.wait(MINUTE)
     begun.look()
     assert units() == seen
+
+
+def test_units_that_reach_the_store_after_the_look_at_their_time_are_counted_and_said(begun: Service) -> None:
+    def units() -> float:
+        found = evidence_of(begun.layout, "m/v2/1")
+        return sum(one["error_ratio"][0] for _, numbers in found for one in numbers.values())
+
+    def record(unit: str, seconds: int, version: str = "v2") -> None:
+        with closing(Recorder(begun.layout, "m", spool=Spool(begun.layout))) as recorder:
+            at = begun.now - seconds * MICROS
+            recorder.record(
+                {"x": 1.0}, version=version, unit=unit, predicted_at=at, assignment_probability=0.5, role="candidate"
+            )
+
+    def said() -> list[str]:
+        return [one for one in status_of(begun.folder, "m").because if "reached the store after" in one]
+
+    record("in time", 0)
+    begun.look()
+    before = units()
+    assert said() == []
+    for unit, seconds in (("late", 10), ("too", 20), ("in time", 8)):
+        record(unit, seconds)
+    begun.look()
+    begun.serve(1)
+    begun.look()
+    assert units() == before + 2000
+    assert said() == ["2 units reached the store after the look at their time, so they are no evidence"]
+    record("of the stable version", 30, "v1")
+    record("late", 15)  # the same unit is told of once
+    begun.wait(MINUTE)
+    moved = begun.look()
+    assert units() == before + 2000
+    assert said()[0].startswith("3 units")
+    assert moved is not None
+    assert moved.decision.numbers["units_too_late"] == 3
+
+
+def test_a_rollout_whose_late_units_an_older_setpoint_did_not_count_begins_to_count_them(begun: Service) -> None:
+    rollout = rollouts_of(begun.layout, "m")[0]
+    last = last_look(begun.layout, rollout)
+    older = {name: one for name, one in msgspec.json.decode(last.state).items() if name not in {"seen", "missed"}}
+    take(begun.layout, rollout, last, Look(last.number + 1, last.until, msgspec.json.encode(older)), {})
+    begun.serve(1)
+    begun.look()
+    assert not any("reached the store after" in one for one in status_of(begun.folder, "m").because)
 
 
 def _drip(server: socket.socket, ended: Event) -> None:

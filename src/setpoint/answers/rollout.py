@@ -12,7 +12,7 @@ from setpoint.control.readouts import Readout, difference_text, doubt_of, readou
 from setpoint.control.rehearsal import End
 from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
-from setpoint.core.metric import Metric, number
+from setpoint.core.metric import Metric, counted, number
 from setpoint.core.rollout import COUNTED, Phase, Rollout, RolloutEvent
 from setpoint.core.verdict import Verdict
 from setpoint.stats.estimate import Estimate
@@ -84,7 +84,7 @@ def rollout_status(
         rollout.model,
         verdict,
         headline,
-        (f"{last.said} ({last.actor})", *_looked(look, zone)),
+        (f"{last.said} ({last.actor})", *_looked(look, gathered.missed, zone)),
         unknowns,
         now,
         zone,
@@ -175,9 +175,11 @@ def _nothing_to_compare(rollout: Rollout, rows: Iterable[tuple[Cell, ...]], view
         )
 
 
-def _looked(look: Look, zone: str) -> Iterator[str]:
+def _looked(look: Look, missed: int, zone: str) -> Iterator[str]:
     if look.number:
         yield f"looked {look.number:,} times, the last time at requests until {text(look.until, zone)}"
+        if missed:
+            yield f"{counted(missed, 'unit')} reached the store after the look at their time, so they are no evidence"
     else:
         yield "nobody has looked yet: `setpoint tick` does, or `setpoint rollout watch`"
 

@@ -44,6 +44,7 @@ class Sight:
         arrival: In which way outcomes of both versions do not arrive alike, in words; empty when they do.
         readout: What a test says on the business metric; None of a rollout that is none.
         no_help: Why going back to the stable version would not help, in words; empty when it may.
+        missed: Units that reached the store too late to be evidence.
     """
 
     judgement: Judgement
@@ -57,6 +58,7 @@ class Sight:
     arrival: str = ""
     readout: Readout | None = None
     no_help: str = ""
+    missed: int = 0
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -339,6 +341,7 @@ def _numbers(rollout: Rollout, sight: Sight) -> dict[str, float | int | str | bo
         "candidate_requests": sight.requests.get(rollout.candidate, 0),
         "stable_requests": sight.requests.get(rollout.stable, 0),
         "candidate_units": sight.units,
+        "units_too_late": sight.missed,
         "needed_to_roll_back": 1 / rollout.rules.risk,
         "needed_to_promote": 1 / rollout.rules.miss,
     }
