@@ -109,7 +109,7 @@ def test_an_incident_about_an_input_names_whose_it_is(tmp_path: Path) -> None:
     service.layout.declare(owned)
     alert = Alert("m", "broken_contract", "range of x", START, "ticket", "x is out of range", ("f1",))
     ((incident, _),) = update_incidents(service.layout, [alert], {}, {}, START)
-    assert incident.title == "x is out of range; delivered by crm, of sales"
+    assert incident.title == "x is out of range; delivered by sales (crm)"
 
 
 @pytest.mark.parametrize("fault", ["unit", "columns swapped", "stale feature"])

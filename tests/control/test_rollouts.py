@@ -385,8 +385,12 @@ def test_plan_refuses_a_red_line_that_nothing_feeds_as_soon_as_there_are_request
     folder = declared(tmp_path, "rollout: {red_lines: {error_ratio: 2, cost_usd: 1.1}}\n")
     plan(folder).check()  # nothing was recorded yet
     service = Service(tmp_path / "s")
-    with pytest.raises(DeclarationError, match="m: the red line on cost_usd: no request of the last 7 days says its"):
+    with pytest.raises(DeclarationError, match="m: the red line on cost_usd: no request of the last 7 d says its"):
         plan(folder).check()
+    late = declared(tmp_path, "rollout: {outcome_age: 30d, red_lines: {wrong_ratio: 2}}\n")
+    with pytest.raises(DeclarationError, match="the red line on wrong_ratio: no request of the last 37 d says its"):
+        plan(late).check()
+    declared(tmp_path, "rollout: {red_lines: {error_ratio: 2, cost_usd: 1.1}}\n")
     service.wait(8 * DAY)  # nobody asked since: that is another matter
     plan(folder).check()
     service.versions["v1"].cost_usd = 0.01

@@ -148,11 +148,13 @@ def explained(
     """
     cohort = cohort_of(incident, evidence.model)
     of = None if cohort is None else one_cohort(evidence, *cohort)
-    found = Explained(None, (), of)
-    for end in dict.fromkeys([min(until or evidence.as_of, evidence.as_of), evidence.as_of]):
-        if found.shift is None and not found.causes:
-            found = _explained(evidence, incident, end, of, training)
-    return found
+    ends = dict.fromkeys([min(until or evidence.as_of, evidence.as_of), evidence.as_of])
+    found: list[Explained] = []
+    for end in ends:
+        found.append(_explained(evidence, incident, end, of, training))
+        if found[-1].causes:
+            return found[-1]
+    return found[0]
 
 
 def _explained(

@@ -242,7 +242,7 @@ def _upstream(layout: Layout, first: Alert) -> str:
     except StoreError:  # the alert is that it cannot be read
         return ""
     source = model.source_of(first.subject)
-    return f"; delivered by {source}, of {dict(model.sources)[source]}" if source else ""
+    return f"; delivered by {model.whom_to_ask(source)}" if source else ""
 
 
 def _fresh(

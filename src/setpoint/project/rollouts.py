@@ -16,11 +16,12 @@ from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, is_watched, start
 from setpoint.control.way_back import no_help
-from setpoint.core.clock import DAY
+from setpoint.core.clock import DAY, duration_text
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import (
     COUNTED,
+    LATE,
     USUAL_RED_LINES,
     Phase,
     RedLine,
@@ -168,16 +169,18 @@ def unwatched(layout: Layout | None, declared: Model) -> list[str]:
                 plan = last_plan(layout, declared.name)
                 stable = plan.route.stable if plan else _answering(evidence, now)
                 found.append(_unknown_value(evidence, rules, stable, past))
-            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, past)]
+            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, now)]
     return [said for said in found if said]
 
 
-def _unfed(evidence: RowEvidence, rules: RolloutRules, past: Window) -> Iterator[str]:
+def _unfed(evidence: RowEvidence, rules: RolloutRules, now: int) -> Iterator[str]:
     """Yield each red line on what no request says, of whatever version; none while there were no requests."""
-    told = metrics_known(evidence, past)
+    late = rules.outcome_age if any(line.metric in LATE for line in rules.red_lines) else 0
+    back = _USUAL_WITHIN + late
+    told = metrics_known(evidence, Window(now - back, now))
     for line in rules.red_lines:
         if told["error_ratio"] and not told[line.metric]:
-            yield f"the red line on {line.name}: no request of the last 7 days says its {line.metric}"
+            yield f"the red line on {line.name}: no request of the last {duration_text(back)} says its {line.metric}"
 
 
 def without_help(layout: Layout | None, declared: Model) -> list[str]:
