@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
 import pytest
 from tests.commands import setpoint
+from tests.control.drifted import slow_drift
+from tests.control.served import MINUTE, OWNED, Service
 
 from setpoint.control.causes import causes_of
+from setpoint.control.incidents import update_incidents
 from setpoint.control.route_plans import publish
 from setpoint.control.symptoms import metrics_of
 from setpoint.core.cause import Cause, CauseKind, ranked
-from setpoint.core.incident import Incident, IncidentEvent, IncidentState
-from setpoint.core.model import Model
+from setpoint.core.clock import HOUR
+from setpoint.core.decision import Decision, Recorded
+from setpoint.core.incident import Alert, Incident, IncidentEvent, IncidentState
+from setpoint.core.model import Feature, Model
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
+from setpoint.predictions.recorder import Recorder
 from setpoint.project.causes import explain_incident
 from setpoint.project.incidents import report
+from setpoint.store.decisions import record_decision
 from setpoint.store.incidents import open_incident
 from setpoint.store.kept import KeptEvidence
-from setpoint.store.layout import Layout
+from setpoint.store.layout import Layout, ReplayClock
 from setpoint.testing.faults import METRIC_OF, START, Fault, Scenario, record_fault
 
 NAMED: dict[Fault, CauseKind] = {
@@ -81,6 +91,27 @@ def test_an_incident_is_explained_with_a_verdict_and_the_first_check(tmp_path: P
     assert "missing up" in said.stdout
 
 
+def test_the_team_that_owns_the_upstream_is_named(tmp_path: Path) -> None:
+    layout, _ = found(tmp_path / "s", Scenario("missing up", seed=8))
+    model = layout.model("m")
+    report(layout.root, "m", "answers got worse")
+    for amount, asked in (("", "payments (payments-etl-1)"), ("crm", "sales (crm)")):
+        features = (*model.features, Feature("amount", source=amount))
+        layout.declare(replace(model, features=features, sources=(("payments-etl", "payments"), ("crm", "sales"))))
+        answer = explain_incident(layout.root, "0001")
+        assert answer.because[0].endswith(f"no rollback helps; ask {asked}")
+        assert answer.table("causes").rows[0][-2] == asked
+
+
+def test_an_incident_about_an_input_names_whose_it_is(tmp_path: Path) -> None:
+    service = Service(tmp_path / "s")
+    owned = replace(OWNED, features=(Feature("x", source="crm"),), sources=(("crm", "sales"),))
+    service.layout.declare(owned)
+    alert = Alert("m", "broken_contract", "range of x", START, "ticket", "x is out of range", ("f1",))
+    ((incident, _),) = update_incidents(service.layout, [alert], {}, {}, START)
+    assert incident.title == "x is out of range; delivered by sales (crm)"
+
+
 @pytest.mark.parametrize("fault", ["unit", "columns swapped", "stale feature"])
 def test_a_stretch_that_begins_before_the_first_row_hides_no_cause(tmp_path: Path, fault: Fault) -> None:
     layout, causes = found(tmp_path / "s", Scenario(fault, 0.5, seed=7))
@@ -129,6 +160,48 @@ def test_what_to_do_about_several_models_is_one_thing_only_when_it_holds_for_all
     else:
         assert advice.startswith("another thing in each model: rollback in one: v1 can answer at once; ")
         assert "; investigate in two: there is nothing to go back to: the route keeps v1 ready no more" in advice
+
+
+@pytest.mark.parametrize("how", ["fall_back", "mitigated"])
+def test_an_incident_is_explained_as_of_its_own_time_also_days_after_another_version_answered(
+    tmp_path: Path, how: Literal["fall_back", "mitigated"]
+) -> None:
+    layout, causes = found(tmp_path / "s", Scenario("missing up", 0.8, rows_per_hour=100, seed=8))
+    began, ended = START + 12 * HOUR, START + 24 * HOUR
+    clock = cast("ReplayClock", layout.clock)
+    with closing(Recorder(layout, "m", version="v0")) as recorder:
+        for n in range(5 * 24 * 60):
+            at = ended + n * MINUTE
+            clock.set(at)
+            is_right = n % 6 > 0
+            name = recorder.record({"amount": 20.0, "age": 45.0}, score=0.9, predicted_at=at)
+            recorder.outcome(float(is_right), prediction_id=name, observed_at=at)
+    clock.save()
+    incident = Incident("0001-m", ("m",), "stalled", "", "worse", "ticket", began, began + HOUR, "x")
+    events = [IncidentEvent("0001-m", 0, began + HOUR, "opened", IncidentState.OPEN, "x", "", "")]
+    if how == "fall_back":
+        decision = Decision("fall_back", "guardrail", "v0 answers")
+        record_decision(layout, Recorded("d1", "m", "quality", ended, decision, is_carried_out=True))
+        events.append(IncidentEvent("0001-m", 1, ended, "decision", IncidentState.OPEN, "setpoint", "", "d1"))
+    else:
+        events.append(IncidentEvent("0001-m", 1, ended, how, IncidentState.MITIGATED, "ada", "", ""))
+    open_incident(layout, incident, events)
+    answer = explain_incident(layout.root, "0001")
+    assert answer.table("causes").rows[0][:2] == (causes[0].kind, causes[0].subject) == ("missing_up", "amount")
+    then = explain_incident(layout.root, "0001", as_of=ended)
+    assert then.headline == answer.headline
+
+
+@pytest.mark.parametrize("days", [1, 8])
+def test_what_came_with_drift_is_looked_for_as_long_ago_as_the_runbook_does(tmp_path: Path, days: int) -> None:
+    layout, incident = slow_drift(tmp_path / "s", days=days)
+    open_incident(
+        layout,
+        incident,
+        [IncidentEvent(incident.incident_id, 0, incident.opened_at, "opened", IncidentState.OPEN, "x", "", "")],
+    )
+    told = explain_incident(layout.root, incident.incident_id).table("causes").rows
+    assert [row[:2] for row in told] == ([("feature_version", "normaliser-8")] if days == 8 else [])
 
 
 def test_an_incident_without_a_cause_is_unknown(tmp_path: Path) -> None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.commands import setpoint
 from tests.control.served import MINUTE, OWNED, RULES, Service
 
 from setpoint.control.loop import tick
+from setpoint.control.rehearsal import made_worse
 from setpoint.control.rollouts import advance, override
 from setpoint.control.route_plans import publish
-from setpoint.core.clock import HOUR
-from setpoint.core.errors import StoreBusy, UsageError
+from setpoint.core.clock import DAY, HOUR
+from setpoint.core.errors import DeclarationError, StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import Mode, Phase, RedLine, RolloutRules
 from setpoint.core.route_plan import Cascade, Route
+from setpoint.declare.load import load_project, load_text
+from setpoint.declare.write import to_yaml
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.plan import apply, plan
 from setpoint.project.rollouts import explain, rehearse_rollout, start_rollout, status_of
+from setpoint.store.arms import Requests
 from setpoint.store.decisions import decisions_of
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import events_of, evidence_of, rollouts_of
@@ -69,6 +74,81 @@ def test_a_bad_candidate_is_rolled_back_and_the_sentence_names_the_metric(tmp_pa
     assert status_of(service.folder, "m").exit_code == 1
     told = explain(service.folder, "m")
     assert told.table("decisions").rows[-1][1:4] == ("roll_back", "red_line", True)
+
+
+ABSOLUTE = RedLine("error_ratio", 5.0, above=0.05)
+
+
+@pytest.mark.parametrize("shadow", [0, 5 * MINUTE])
+def test_a_candidate_above_an_absolute_red_line_is_rolled_back_also_when_the_stable_version_is_as_bad(
+    tmp_path: Path, shadow: int
+) -> None:
+    rules = replace(RULES, red_lines=(ABSOLUTE,), steps=(0.5,), shadow=shadow)
+    alike = Behaviour(errors=0.1)
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": alike, "v2": alike})
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    moved = service.until_over(looks=12)[-1]
+    assert (moved.decision.action, moved.decision.rule) == ("roll_back", "red_line")
+    assert "in error_ratio, or above 5.0 % of error_ratio, after" in moved.decision.said
+    assert phases(service)[-2][0] == ("shadow" if shadow else "canary")
+    row = {row[:2]: row for row in status_of(service.folder, "m").table("metrics").rows}["error_ratio", "v2"]
+    assert row[6:8] == (5.0, 0.05)
+
+
+@pytest.mark.parametrize(("errors", "ends"), [(0.045, "canary"), (0.01, "stable")])
+def test_only_what_is_shown_to_be_below_an_absolute_red_line_is_promoted(
+    tmp_path: Path, errors: float, ends: str
+) -> None:
+    rules = replace(RULES, red_lines=(ABSOLUTE,), steps=(0.5,), last_soak=MINUTE)
+    alike = Behaviour(errors=errors)
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": alike, "v2": alike})
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    service.until_over(looks=8)
+    assert phases(service)[-1][0] == ends
+    assert ends == "stable" or "the red line of error_ratio at 0.05" in str(status_of(service.folder, "m").unknowns)
+
+
+def test_an_outage_of_both_versions_is_not_put_down_to_the_candidate_by_an_absolute_red_line(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(ABSOLUTE,), steps=(0.5,))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
+    start_rollout(service.folder, "m", "v2")
+    service.look()
+    for behaviour in service.versions.values():
+        behaviour.errors = 0.6
+    service.serve(1)
+    moved = service.look()
+    assert moved is not None
+    assert (moved.decision.action, moved.decision.rule) == ("pause", "sick_stable")
+
+
+def test_an_absolute_red_line_is_declared_beside_or_instead_of_a_relative_one(tmp_path: Path) -> None:
+    text = "rollout:\n  red_lines:\n    error_ratio: {above: 0.02}\n    wrong_ratio: {times: 3, above: 0.3}\n"
+    rules = load_project(declared(tmp_path, text)).models["m"].rollout
+    assert rules is not None
+    lines = (RedLine("error_ratio", 2.0, above=0.02), RedLine("wrong_ratio", 3.0, above=0.3))
+    assert rules.red_lines == lines
+    assert lines[0].short == "error_ratio x 2 or above 2.0 %"
+    again = load_text(to_yaml(Model("m", rollout=rules), {}), "m").rollout
+    assert again == rules
+    for line, said, hint in (
+        ("error_ratio: {weight: 2}", "without times, and without above", "above: 0.02"),
+        ("error_ratio: {above: 2}", "above 2 on error_ratio, expected a share", "one request in fifty"),
+        ("latency_seconds: {above: 0.5}", "above 0.5 on latency_seconds, expected times", "error_ratio and wrong"),
+    ):
+        with pytest.raises(DeclarationError, match=said) as refused:
+            load_text(f"rollout: {{red_lines: {{{line}}}}}", "m")
+        assert hint in refused.value.hint
+
+
+def test_a_rehearsal_takes_an_absolute_red_line_for_as_bad_when_it_is_the_nearer_one() -> None:
+    asked, none = np.arange(20_000), np.full(20_000, np.nan)
+    has_error = np.arange(20_000) % 50 == 0
+    requests = Requests(asked, asked, 20_000, has_error, none, none, none, none)
+    for above, share in ((0.03, 0.03), (0.5, 0.038), (0.01, 0.02)):  # of 2 %, at twice the odds 3.9 %
+        worse = made_worse(requests, RedLine("error_ratio", 2.0, above=above), np.random.default_rng(1))
+        assert worse.has_error.mean() == pytest.approx(share, abs=0.004)
 
 
 @pytest.mark.parametrize(("errors", "is_said"), [(0.0, True), (0.05, False)])
@@ -299,6 +379,23 @@ def test_flagger_1581_a_red_line_that_nothing_feeds_is_refused(tmp_path: Path) -
     service = Service(tmp_path / "s", replace(OWNED, rollout=rules))
     with pytest.raises(UsageError, match="says its cost_usd"):
         start_rollout(service.folder, "m", "v2")
+
+
+def test_plan_refuses_a_red_line_that_nothing_feeds_as_soon_as_there_are_requests(tmp_path: Path) -> None:
+    folder = declared(tmp_path, "rollout: {red_lines: {error_ratio: 2, cost_usd: 1.1}}\n")
+    plan(folder).check()  # nothing was recorded yet
+    service = Service(tmp_path / "s")
+    with pytest.raises(DeclarationError, match="m: the red line on cost_usd: no request of the last 7 d says its"):
+        plan(folder).check()
+    late = declared(tmp_path, "rollout: {outcome_age: 30d, red_lines: {wrong_ratio: 2}}\n")
+    with pytest.raises(DeclarationError, match="the red line on wrong_ratio: no request of the last 37 d says its"):
+        plan(late).check()
+    declared(tmp_path, "rollout: {red_lines: {error_ratio: 2, cost_usd: 1.1}}\n")
+    service.wait(8 * DAY)  # nobody asked since: that is another matter
+    plan(folder).check()
+    service.versions["v1"].cost_usd = 0.01
+    service.serve(1)
+    plan(folder).check()
 
 
 def test_of_an_undeclared_model_the_usual_red_lines_are_on_what_is_there(tmp_path: Path) -> None:

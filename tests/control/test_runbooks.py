@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 from tests.commands import setpoint
-from tests.control.served import OWNED, START, Service
+from tests.control.drifted import slow_drift
+from tests.control.served import OWNED, Service
 
 from setpoint.control.loop import tick
 from setpoint.control.runbooks import run_runbook, runbook_for, runbooks_of
-from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError
-from setpoint.core.finding import Finding
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.incident import Incident
 from setpoint.core.model import Model
 from setpoint.core.runbook import RunbookCheck
 from setpoint.declare.runbook import shipped_runbooks
-from setpoint.predictions.recorder import Recorder
 from setpoint.project.incidents import report
 from setpoint.project.plan import apply
 from setpoint.project.runbooks import asking, run_for, try_all
-from setpoint.store.findings import write_findings
 from setpoint.store.incidents import incidents_of
-from setpoint.store.layout import Layout, ReplayClock
 from setpoint.testing import Behaviour
 
 ERRORS = Guardrail("too-many-errors", "error_ratio", above=0.05, mode="propose")
@@ -52,23 +46,7 @@ def test_an_incident_opens_with_what_its_runbook_found(tmp_path: Path) -> None:
 def test_a_pipeline_that_came_with_slow_drift_is_new_however_long_that_took_to_be_seen(
     tmp_path: Path, name: str, days: int
 ) -> None:
-    layout = Layout.create(tmp_path / "s", replay_now=START)
-    layout.declare(OWNED)
-    clock = cast("ReplayClock", layout.clock)
-    with closing(Recorder(layout, OWNED.name, version="v1")) as recorder:
-        for hour in range(0, 20 * 24, 6):
-            clock.set(START + hour * HOUR)
-            pipeline = "normaliser-8" if hour >= 12 * 24 else "normaliser-7"
-            recorder.record({"x": 1.0}, source="web", feature_version=pipeline)
-    began = START + 19 * DAY
-    drift = Finding(
-        model=OWNED.name, kind="input_drift", cause="", subject="x", started_at=began, ended_at=None,
-        severity="warning", state="open", said="x drifted", evidence=f'{{"days": {days}}}',
-        recorded_at=began, revision=0,
-    )  # fmt: skip
-    with layout.lease("ship"):
-        write_findings(layout, OWNED.name, [drift], kinds=(), now=began)
-    incident = Incident("1-m", (OWNED.name,), "input_drift", "x", "x drifted", "ticket", began, began, "input_drift")
+    layout, incident = slow_drift(tmp_path / "s", days=days)
     results, _ = run_runbook(layout, incident, shipped_runbooks()[name], None)
     seen = {one.name: one for one in results}["same-pipelines"]
     # Drift of one day has nothing to do with a pipeline that came a week ago; one of eight days may have come with it.

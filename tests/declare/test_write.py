@@ -200,6 +200,7 @@ def models(draw: st.DrawFn) -> core.Model:
         keep_where=draw(st.just("") | CONDITION),
         free_text=draw(POLICY),
         contract=draw(st.none() | contracts()),
+        sources=_pairs(draw(st.dictionaries(WORD, WORD, max_size=2))),
     )
     return replace(found, expectations=draw(expectations(found)))
 
@@ -236,10 +237,11 @@ def test_a_declaration_to_edit() -> None:
         core.Task.REGRESSION,
         owner=core.Owner("ops"),
         success=core.Success(tolerance=15.0),
-        features=(core.Feature("dep_delay", "numeric"), core.Feature("NO", "categorical", 0.2, "hash")),
+        features=(core.Feature("dep_delay", "numeric", source="faa"), core.Feature("NO", "categorical", 0.2, "hash")),
         cohorts=(core.Cohort("carrier", by="carrier"), core.Cohort("late", where="dep_delay > 60")),
         outcomes=(core.OutcomeKind("arrived"), core.OutcomeKind("landed", final=False)),
         outcome_horizon=2 * DAY,
+        sources=(("faa", "airports"),),
     )
     notes = {
         "features.NO.kind": "guessed: 2 values\nin 900 rows",
@@ -258,11 +260,12 @@ owner: {team: ops}
 success:
   tolerance: 15.0  # guessed
 features:
-  dep_delay: {kind: numeric}
+  dep_delay: {kind: numeric, source: faa}
   "NO":
     kind: categorical  # guessed: 2 values in 900 rows
     importance: 0.2
     policy: hash
+sources: {faa: airports}
 cohorts:
   - carrier
   - {name: late, where: "dep_delay > 60"}

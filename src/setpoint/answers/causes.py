@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from setpoint.answers.answer import Answer, Cell, Table
 from setpoint.control.causes import came_with, causes_of
+from setpoint.control.incidents import may_have_begun
 from setpoint.control.previous import Previous, previous_of, remedy_for
 from setpoint.control.symptoms import FLAGGED, OPERATIONAL, Shift, cohort_of, metrics_of
 from setpoint.core.cause import Cause, Remedy, common
@@ -15,6 +16,7 @@ from setpoint.core.errors import UsageError
 from setpoint.core.guardrail import COUNTED_METRICS, LATENCY, MONEY_METRICS, SUBTLE
 from setpoint.core.incident import Incident
 from setpoint.core.metric import number
+from setpoint.core.model import Model
 from setpoint.core.runbook import Runbook
 from setpoint.core.verdict import Verdict
 from setpoint.core.window import Window
@@ -132,26 +134,43 @@ def why_incident(
     return _answer(evidence, each, incident.incident_id, notes)
 
 
-def explained(evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None) -> Explained:
+def explained(
+    evidence: RowEvidence, incident: Incident, training: RowEvidence | None = None, *, until: int | None = None
+) -> Explained:
     """Return what happened to one of the models of an incident.
 
     Args:
         evidence: The model.
         incident: The incident.
         training: The rows that it was trained on; None when nobody knows them.
+        until: When it did no more harm: rows since hide what did it, and are looked at only when those before tell
+            nothing. None while it does.
     """
     cohort = cohort_of(incident, evidence.model)
     of = None if cohort is None else one_cohort(evidence, *cohort)
-    span = (
-        evidence.span
-        if of is not None
-        else Window(incident.started_at - max(_BEFORE, evidence.as_of - incident.started_at), evidence.as_of)
-    )
+    ends = dict.fromkeys([min(until or evidence.as_of, evidence.as_of), evidence.as_of])
+    found: list[Explained] = []
+    for end in ends:
+        found.append(_explained(evidence, incident, end, of, training))
+        if found[-1].causes:
+            return found[-1]
+    return found[0]
+
+
+def _explained(
+    evidence: RowEvidence, incident: Incident, end: int, of: OneCohort | None, training: RowEvidence | None
+) -> Explained:
+    begun, span = incident.started_at, evidence.span
+    if of is None:
+        span = Window(begun - max(_BEFORE, end - begun), end)
+    elif span is not None and end < evidence.as_of:
+        span = Window(span.start, end)
     found = _found(evidence, metrics_of(incident, evidence.model), span, of, training)
-    is_silent = found.shift is None and not found.causes and incident.kind in SUBTLE
-    if is_silent and span is not None and evidence.has_rows_of(span):
-        return Explained(None, came_with(evidence, span, incident.not_before), of)
-    return found
+    if found.shift is not None or found.causes or incident.kind not in SUBTLE:
+        return found
+    earliest = may_have_begun(incident, evidence.findings())
+    span = Window(min(begun, earliest) - _BEFORE, end)
+    return Explained(None, came_with(evidence, span, earliest), of) if evidence.has_rows_of(span) else found
 
 
 def _shared(incident: Incident, each: Mapping[str, Explained]) -> str:
@@ -225,7 +244,7 @@ def _answer(evidence: RowEvidence, each: Mapping[str, Explained], asked: str, no
             0, f"{shift.symptom.metric}{where} changed {text(shift.current.start, zone)}: mean over rows {moved}"
         )
     if causes:
-        because.insert(0, _advice(hit, causes[0]))
+        because.insert(0, _advice(hit, causes[0]) + _upstream(evidence.model, causes[0]))
         headline = f"{asked}: {causes[0].said}"
     else:
         nothing = "the metric did not change beyond its noise" if shift is None else "no rows or changes explain it"
@@ -242,6 +261,11 @@ def _answer(evidence: RowEvidence, each: Mapping[str, Explained], asked: str, no
         zone,
         (cause_table(causes, zone),),
     )
+
+
+def _upstream(model: Model, cause: Cause) -> str:
+    """Return whom to ask in words, where another team owns what a cause came from."""
+    return f"; ask {cause.ask}" if cause.ask.partition(" (")[0] in dict(model.sources).values() else ""
 
 
 def cause_table(causes: Sequence[Cause], zone: str) -> Table:

@@ -12,8 +12,8 @@ from setpoint.control.readouts import Readout, difference_text, doubt_of, readou
 from setpoint.control.rehearsal import End
 from setpoint.core.clock import duration_text, text
 from setpoint.core.decision import Recorded
-from setpoint.core.metric import Metric, number
-from setpoint.core.rollout import COUNTED, Phase, RedLine, Rollout, RolloutEvent
+from setpoint.core.metric import Metric, counted, number
+from setpoint.core.rollout import COUNTED, Phase, Rollout, RolloutEvent
 from setpoint.core.verdict import Verdict
 from setpoint.stats.estimate import Estimate
 from setpoint.stats.intervals import mean, wilson
@@ -22,7 +22,7 @@ from setpoint.store.rollouts import Look, Numbers
 EVENT_COLUMNS = ("seq", "at", "phase", "share", "actor", "cause", "said")
 METRIC_COLUMNS = (
     *("metric", "version", "units", "value", "low", "high"),
-    *("red_line", "evidence_of_worse", "needed_to_roll_back"),
+    *("red_line", "red_line_above", "evidence_of_worse", "needed_to_roll_back"),
 )
 DECISION_COLUMNS = ("at", "action", "rule", "is_carried_out", "said", "numbers", "alternatives")
 REHEARSAL_COLUMNS = (
@@ -84,7 +84,7 @@ def rollout_status(
         rollout.model,
         verdict,
         headline,
-        (f"{last.said} ({last.actor})", *_looked(look, zone)),
+        (f"{last.said} ({last.actor})", *_looked(look, gathered.missed, zone)),
         unknowns,
         now,
         zone,
@@ -175,9 +175,11 @@ def _nothing_to_compare(rollout: Rollout, rows: Iterable[tuple[Cell, ...]], view
         )
 
 
-def _looked(look: Look, zone: str) -> Iterator[str]:
+def _looked(look: Look, missed: int, zone: str) -> Iterator[str]:
     if look.number:
         yield f"looked {look.number:,} times, the last time at requests until {text(look.until, zone)}"
+        if missed:
+            yield f"{counted(missed, 'unit')} reached the store after the look at their time, so they are no evidence"
     else:
         yield "nobody has looked yet: `setpoint tick` does, or `setpoint rollout watch`"
 
@@ -203,12 +205,12 @@ def _metrics(
             rows.append(
                 (
                     *(line.name, version, units, told.value, told.low, told.high),
-                    *((line.times, won, needed) if is_held else (None, None, None)),
+                    *((line.times, line.above, won, needed) if is_held else (None,) * 4),
                 )
             )
             unit = _UNITS.get(line.metric, "share")
             value = Metric("", told.value, told.low, told.high, unit, "lower", units, told.reason).text()
-            against = (_red_line(line), f"{won:.3g} of {needed:.0f}") if is_held else ("", "")
+            against = (line.said, f"{won:.3g} of {needed:.0f}") if is_held else ("", "")
             lines.append((line.name, version, f"{units:,}", value, *against))
     return rows, lines
 
@@ -219,10 +221,6 @@ def _estimate(metric: str, sums: list[float] | None) -> Estimate:
     if metric in COUNTED:
         return wilson(sums[1], sums[0])
     return mean(sums[1], sums[2], sums[0], sums[0])
-
-
-def _red_line(line: RedLine) -> str:
-    return f"{line.times:g} times the odds" if line.metric in COUNTED else f"{line.times:g} times"
 
 
 def _events(events: Sequence[RolloutEvent], zone: str) -> Table:
@@ -245,28 +243,28 @@ def rehearsal(rollout: Rollout, ends: Mapping[str, Sequence[End]], requests: int
     """
     rows: list[tuple[Cell, ...]] = []
     lines: list[tuple[str, ...]] = []
-    times = {line.name: line.times for line in rollout.rules.red_lines}
+    short = {line.name: line.short for line in rollout.rules.red_lines}
     for name, runs in ends.items():
         counts = [sum(one.action == action for one in runs) for action in ("promote", "roll_back", "stay")]
         done = [one for one in runs if one.action != "stay"]
         units = median(one.units for one in done) if done else None
         length = median(one.length for one in done) if done else None
         rows.append((name, len(runs), *counts, units, None if length is None else length / 1e6))
-        told = f"{name} x {times[name]:g}" if name in times else name
+        told = short.get(name, name)
         took = ("", "") if units is None or length is None else (f"{units:,.0f}", duration_text(int(length)))
         lines.append((told, *(f"{count} of {len(runs)}" for count in counts), *took))
     fine = rows[0]
     said = f"a candidate that is no worse is promoted in {fine[2]} of {fine[1]} rehearsals"
     is_known = bool(fine[2])
     when = f", after about {lines[0][4]} of its units and {lines[0][5]}" if is_known else ""
-    short = "the past requests are too few for a verdict: a longer window, or fewer and larger steps"
+    too_few = "the past requests are too few for a verdict: a longer window, or fewer and larger steps"
     return Answer(
         "rehearsal",
         rollout.model,
         Verdict.OK if is_known else Verdict.UNKNOWN,
         f"{rollout.model}: {said}{when}",
         (f"{requests:,} past requests of {rollout.stable}, dealt out anew {fine[1]} times",),
-        () if is_known else (short,),
+        () if is_known else (too_few,),
         now,
         zone,
         (Table("rehearsal", REHEARSAL_COLUMNS, rows, _REHEARSAL_SHOWN, lines),),

@@ -37,7 +37,7 @@ def start(
     if missing:
         say(f"it stays at 1 % of the units until somebody answers for {model}: declare {', '.join(missing)}")
     moved = move(path, model)
-    lines = ", ".join(f"{line.name} x {line.times:g}" for line in begun.rules.red_lines)
+    lines = ", ".join(line.short for line in begun.rules.red_lines)
     where = f"{moved.event.phase} at {100 * moved.event.share:g} %" if moved and moved.event else "a draft"
     print(f"{begun.candidate} is {where}, held against {begun.stable}: {lines}")
 

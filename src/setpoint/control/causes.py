@@ -86,26 +86,25 @@ def came_with(evidence: RowEvidence, span: Window, not_before: int) -> list[Caus
         not_before: When the drift may have begun at the earliest.
     """
     load_cause_rows(evidence, span)
-    team = evidence.model.owner.team if evidence.model.owner is not None else ""
     told: list[Cause] = []
     for kind, column, said in LABELS:
         found = rows(
             evidence.connection,
-            f"SELECT CAST({column} AS VARCHAR), min(moment), sum(weight) FROM {TABLE} WHERE {column} IS NOT NULL"
-            " GROUP BY 1 ORDER BY 3 DESC, 1",
+            f"SELECT CAST({column} AS VARCHAR), min(moment), sum(weight), mode(source) FROM {TABLE}"
+            f" WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 3 DESC, 1",
         )
-        seen = cast("list[tuple[str, int, float]]", found)
+        seen = cast("list[tuple[str, int, float, str | None]]", found)
         new = [one for one in seen if one[1] >= not_before]
         if not new or len(new) == len(seen) or len(new) > _MOST_NEW:  # not recorded before, or another for each row
             continue
-        began = min(first for _, first, _ in new)
+        began = min(first for _, first, *_ in new)
         whole = rows(evidence.connection, f"SELECT sum(weight) FROM {TABLE} WHERE moment >= {began}")[0][0]
-        share = sum(weight for *_, weight in new) / cast("float", whole)
+        share = sum(one[2] for one in new) / cast("float", whole)
         if share >= _LEAST_NEW:
             names = ", ".join(name for name, *_ in new)
-            told.append(
-                Cause(kind, names, None, began, 1.0, f"{said.format(names)} for {share:.0%} of the rows since", team)
-            )
+            words = f"{said.format(names)} for {share:.0%} of the rows since"
+            suspect = Suspect(kind, names, words, by_source=kind == "feature_version")
+            told.append(Cause(kind, names, None, began, 1.0, suspect.said, _asked(evidence, suspect, new[0][3] or "")))
     return ranked(told)
 
 
@@ -127,21 +126,18 @@ def _checked(evidence: RowEvidence, shift: Shift, suspect: Suspect, *, is_of_coh
         )[0]
         began, source = cast("int", first), cast("str | None", common) or ""
         recency = _recency(shift, began)
-    team = evidence.model.owner.team if evidence.model.owner is not None else ""
-    return Cause(
-        suspect.kind,
-        suspect.subject,
-        explained,
-        began,
-        recency,
-        suspect.said,
-        source if suspect.by_source and source else _asked(suspect, team),
-    )
+    asked = _asked(evidence, suspect, source)
+    return Cause(suspect.kind, suspect.subject, explained, began, recency, suspect.said, asked)
 
 
-def _asked(suspect: Suspect, team: str) -> str:
-    named = {"provider_model", "price", "outcome_source", "input_source"}
-    return suspect.subject if suspect.kind in named and suspect.subject else team
+def _asked(evidence: RowEvidence, suspect: Suspect, source: str) -> str:
+    """Return whom to ask about a suspect: who owns what it came from, by declaration or as rows name it; else us."""
+    model = evidence.model
+    named = suspect.subject if suspect.kind in {"provider_model", "price", "outcome_source", "input_source"} else ""
+    if suspect.by_source:
+        declared = model.source_of(suspect.subject)
+        named = source if source.startswith(declared) else declared  # what rows name tells the version too
+    return model.whom_to_ask(named) if named else model.owner.team if model.owner is not None else ""
 
 
 def _recency(shift: Shift, began: int) -> float:

@@ -44,6 +44,7 @@ class Sight:
         arrival: In which way outcomes of both versions do not arrive alike, in words; empty when they do.
         readout: What a test says on the business metric; None of a rollout that is none.
         no_help: Why going back to the stable version would not help, in words; empty when it may.
+        missed: Units that reached the store too late to be evidence.
     """
 
     judgement: Judgement
@@ -57,6 +58,7 @@ class Sight:
     arrival: str = ""
     readout: Readout | None = None
     no_help: str = ""
+    missed: int = 0
 
 
 def decide(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: int) -> Decision:
@@ -92,9 +94,14 @@ def _red_line(rollout: Rollout, events: list[RolloutEvent], sight: Sight, now: i
     del now
     if not sight.judgement.is_worse:
         return
+    lines = [line for line in rollout.rules.red_lines if line.name in sight.judgement.worse]
+    limits = [f"above {number(line.above, 'share')} of {line.name}" for line in lines if line.above is not None]
+    if sight.sick and len(limits) == len(lines):
+        return  # what befalls both versions may be beyond an absolute red line, and is not put down to the candidate
+    worse = " and ".join(sight.judgement.worse) + "".join(f", or {limit}" for limit in limits)
     said = (
-        f"{rollout.candidate} is worse than {rollout.stable} in {' and '.join(sight.judgement.worse)}, after"
-        f" {counted(sight.units, 'unit')}: a version as good as {rollout.stable} looks so at most once in"
+        f"{rollout.candidate} is worse than {rollout.stable} in {worse}, after {counted(sight.units, 'unit')}: a"
+        f" version as good as {rollout.stable}{', and not above that,' if limits else ''} looks so at most once in"
         f" {round(1 / rollout.rules.risk)} rollouts"
     )
     numbers = _numbers(rollout, sight)
@@ -334,6 +341,7 @@ def _numbers(rollout: Rollout, sight: Sight) -> dict[str, float | int | str | bo
         "candidate_requests": sight.requests.get(rollout.candidate, 0),
         "stable_requests": sight.requests.get(rollout.stable, 0),
         "candidate_units": sight.units,
+        "units_too_late": sight.missed,
         "needed_to_roll_back": 1 / rollout.rules.risk,
         "needed_to_promote": 1 / rollout.rules.miss,
     }

@@ -22,6 +22,8 @@ class _Kept(msgspec.Struct):
     judge: msgspec.Raw
     business: DifferenceSequence | None
     arrivals: Arrivals
+    seen: int | None = None
+    missed: int = 0
 
 
 @dataclass(slots=True)
@@ -32,13 +34,28 @@ class Gathered:
         judge: Whether the candidate is worse, or fine.
         business: Of a test: how far the versions are apart in the business metric.
         arrivals: Whether outcomes of both arrive alike.
+        seen: Units, once a step, whose first request lies before the end of the last look; None when an older
+            Setpoint looked, which did not count.
+        missed: Those of them that were not in the store yet when it was looked at, so that they are no evidence.
         anew: Metrics that were looked at otherwise before, such as by an older Setpoint: they begin anew.
     """
 
     judge: Judge
     business: DifferenceSequence | None
     arrivals: Arrivals
+    seen: int | None = 0
+    missed: int = 0
     anew: tuple[str, ...] = ()
+
+    def count(self, before: int, now: int) -> None:
+        """Count units that came too late.
+
+        Args:
+            before: How many units the store has now from before the last look's end.
+            now: How many from before this one's.
+        """
+        self.missed += 0 if self.seen is None else max(before - self.seen, 0)
+        self.seen = now
 
     def judgement(self, rollout: Rollout) -> Judgement:
         """Return what the evidence says: nothing of what rests on outcomes where these do not arrive alike."""
@@ -48,7 +65,9 @@ class Gathered:
 
     def dumps(self) -> bytes:
         """Return it as JSON."""
-        return msgspec.json.encode(_Kept(msgspec.Raw(self.judge.dumps()), self.business, self.arrivals))
+        return msgspec.json.encode(
+            _Kept(msgspec.Raw(self.judge.dumps()), self.business, self.arrivals, self.seen, self.missed)
+        )
 
 
 def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
@@ -60,7 +79,7 @@ def gathered_of(rollout: Rollout, state: bytes = b"") -> Gathered:
         return Gathered(judge, rollout.rules.ab and sequence_of(rollout.rules.ab), Arrivals())
     kept = msgspec.json.decode(state, type=_Kept)
     anew = judge.take_over(bytes(kept.judge))
-    return Gathered(judge, kept.business, kept.arrivals, anew)
+    return Gathered(judge, kept.business, kept.arrivals, kept.seen, kept.missed, anew)
 
 
 def began_anew(rollout: Rollout, events: Sequence[RolloutEvent], anew: Sequence[str], now: int) -> Recorded | None:
@@ -84,7 +103,7 @@ def began_anew(rollout: Rollout, events: Sequence[RolloutEvent], anew: Sequence[
 def metric_of(rollout: Rollout, line: RedLine) -> Counted | Measured:
     """Return a red line as a judge knows it."""
     if line.metric in COUNTED:
-        return Counted(line.name, line.times, line.weight)
+        return Counted(line.name, line.times, line.weight, line.above)
     return Measured.of(
         line.name,
         np.array(rollout.usual[line.name].quantiles),

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
+
+import msgspec
 
 from setpoint.control.alerts import FAILED_CHECKS, by_cause, silenced
-from setpoint.core.errors import UsageError
+from setpoint.core.clock import DAY
+from setpoint.core.errors import StoreError, UsageError
 from setpoint.core.finding import GUARDRAIL, Finding
+from setpoint.core.guardrail import SUBTLE
 from setpoint.core.incident import (
     URGENCIES,
     Alert,
@@ -154,6 +159,31 @@ def about_a_metric(layout: Layout, incident: Incident, events: Sequence[Incident
     return incident
 
 
+def may_have_begun(incident: Incident, findings: Iterable[Finding]) -> int:
+    """Return when an incident may have begun at the earliest: drift that took many days to be seen, before these.
+
+    Args:
+        incident: The incident.
+        findings: The rows of its model's findings, also of those that are closed by now.
+    """
+    days = [
+        cast("int", cast("dict[str, object]", msgspec.json.decode(one.evidence)).get("days", 0))
+        for one in findings
+        if incident.kind in SUBTLE and one.kind == incident.kind and one.started_at == incident.started_at
+    ]
+    return min(incident.not_before, incident.started_at - max(days, default=0) * DAY)
+
+
+def harm_ended_at(layout: Layout, events: Iterable[IncidentEvent]) -> int | None:
+    """Return when an incident did no more harm: another version answered, or somebody said so; None while it may."""
+    helped = {
+        one.decision_id
+        for one in decisions_of(layout)
+        if one.is_carried_out and one.decision.action in {"fall_back", "roll_back"}
+    }
+    return min((one.at for one in events if one.kind in {"mitigated", "resolved"} or one.key in helped), default=None)
+
+
 def _same(group: Sequence[Alert], known: Iterable[Timeline]) -> Timeline | None:
     """Return the incident that is open for these alerts, if there is one."""
     wanted = {name for alert in group for name in alert.findings}
@@ -183,7 +213,7 @@ def _opened(
         models,
         first.kind,
         first.subject,
-        f"{first.said}{where}",
+        f"{first.said}{where}{_upstream(layout, first)}",
         most_urgent(one.urgency for one in group),
         first.started_at,
         now,
@@ -203,6 +233,16 @@ def _opened(
 
 
 _CHANGES = 10
+
+
+def _upstream(layout: Layout, first: Alert) -> str:
+    """Return in words which team owns what delivers the input that an alert is about; empty where nobody said."""
+    try:
+        model = layout.model(first.model)
+    except StoreError:  # the alert is that it cannot be read
+        return ""
+    source = model.source_of(first.subject)
+    return f"; delivered by {model.whom_to_ask(source)}" if source else ""
 
 
 def _fresh(

@@ -15,7 +15,7 @@ from setpoint.control.checks import CHECKS, Check
 from setpoint.control.guardrails import act
 from setpoint.control.incidents import REPORTED, Timeline, about_a_metric, update_incidents
 from setpoint.control.noticed import Noticed, note, unnoted
-from setpoint.control.paging import Send, deliver, tell
+from setpoint.control.paging import ONE_SECONDS, Send, deliver, tell, within
 from setpoint.control.retraining import Train, failed_retrainings, give_up_lost
 from setpoint.control.rollout_checks import paused_rollouts
 from setpoint.control.rollouts import Moved, advance
@@ -188,7 +188,7 @@ def _beat(layout: Layout, beat: Callable[[str], None]) -> str:
     address = layout.contacts().heartbeat
     try:
         if address:
-            beat(address)
+            within(ONE_SECONDS, address, lambda: beat(address))
     except SetpointError as error:
         return error.message
     return ""

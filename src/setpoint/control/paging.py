@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
+from threading import Thread
 
 from setpoint.control.incidents import Timeline
 from setpoint.core.clock import MICROS, text
 from setpoint.core.contacts import Contacts, Person
-from setpoint.core.errors import SetpointError, StoreError, UsageError
+from setpoint.core.errors import NotDelivered, SetpointError, StoreError, UsageError
 from setpoint.core.incident import IncidentState, urgency_of
 from setpoint.core.model import Model
 from setpoint.store.layout import Layout
@@ -22,7 +24,8 @@ AGAIN = 15 * 60 * MICROS
 """How long after a page that nobody answers the next one goes out."""
 PAGES, ATTEMPTS = 8, 10
 _MINUTE = 60 * MICROS
-_BUDGET_SECONDS = 20.0
+ALL_SECONDS, ONE_SECONDS = 20.0, 10.0
+"""How long a tick may take to deliver all its messages, and one of them."""
 
 
 def tell(layout: Layout, incidents: Iterable[Timeline], contacts: Contacts, now: int) -> list[Message]:
@@ -96,7 +99,8 @@ def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
     """Try each message that is due; return what became of them.
 
     One that fails is tried again after 1, 2, 4 ... minutes, and given up after ten tries. What takes long does not hold
-    up the loop: after 20 seconds the rest waits for the next time.
+    up the loop: one may take 10 seconds, all 20, and the rest waits for the next time. What was tried least goes first,
+    and to an address that took too long nothing more is sent this time.
 
     Args:
         layout: The store.
@@ -104,23 +108,58 @@ def deliver(layout: Layout, send: Send, now: int) -> list[Message]:
         now: Microseconds.
     """
     done: list[Message] = []
-    until = time.monotonic() + _BUDGET_SECONDS
-    for message in messages_of(layout):
-        if message.state != "waiting" or message.due_at > now:
+    slow: set[str] = set()
+    until = time.monotonic() + ALL_SECONDS - ONE_SECONDS
+    due = [one for one in messages_of(layout) if one.state == "waiting" and one.due_at <= now]
+    for message in sorted(due, key=lambda one: one.attempts):
+        if message.address in slow:
             continue
         if time.monotonic() >= until:
             break
         tried = replace(message, attempts=message.attempts + 1)
         try:
-            send(message)
+            within(ONE_SECONDS, message.address, lambda one=message: send(one))
             tried = replace(tried, state="delivered", error="")
         except SetpointError as error:
+            slow |= {message.address} if isinstance(error, TookTooLong) else set()
             is_last = tried.attempts >= ATTEMPTS
             later = now + _MINUTE * 2 ** (tried.attempts - 1)
             tried = replace(tried, state="given_up" if is_last else "waiting", due_at=later, error=error.message)
         update_message(layout, tried)
         done.append(tried)
     return done
+
+
+class TookTooLong(NotDelivered):
+    """An address neither took nor refused something in time."""
+
+
+def within(seconds: float, address: str, act: Callable[[], None]) -> None:
+    """Do something with an address, or give up: a socket's own limit is of each step, and a server may drip.
+
+    What hangs does so in a thread that nobody waits for.
+
+    Raises:
+        TookTooLong: It takes longer; whether it succeeds later nobody knows.
+    """
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 — raised where it is waited for
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        ended.result(seconds)
+    except TimeoutError as error:
+        if ended.done():  # one of its own
+            raise
+        msg = f"{address} did not answer within {seconds:g} s"
+        raise TookTooLong(msg, hint="it is tried again") from error
 
 
 def _people(model: Model, contacts: Contacts, now: int, unanswered: int) -> Iterator[Person]:

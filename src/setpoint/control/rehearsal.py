@@ -77,6 +77,7 @@ def made_worse(requests: Requests, line: RedLine, rng: np.random.Generator) -> R
     known = values[is_of & np.isfinite(values)]
     rate = float(known.mean()) if len(known) else 0.0
     wanted = line.times * rate / (1.0 + (line.times - 1.0) * rate)  # the odds times the red line
+    wanted = wanted if line.above is None else max(rate, min(wanted, line.above))
     more = (wanted - rate) / (1.0 - rate) if rate < 1.0 else 0.0
     hit = np.where(np.isnan(values), np.nan, np.maximum(values, is_of & (rng.random(len(values)) < more)))
     return replace(requests, **{name: hit > 0.0 if name == "has_error" else hit})

@@ -17,12 +17,13 @@ from setpoint.core.rollout import LATE, Phase, RedLine, Rollout, RolloutEvent, R
 from setpoint.core.window import Window
 from setpoint.stats.special import FloatArray
 from setpoint.store.arms import Units, units_of
+from setpoint.store.drawn import units_before
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout
 from setpoint.store.rollouts import Look, Numbers, last_look, take
 
 SETTLED = 2 * MICROS
-"""How long after a request its record may still be on its way to the disk."""
+"""How long after a request its record may still be on its way to the disk; what takes longer is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def look(
             if gathered.business is not None and rollout.rules.ab is not None:
                 take_units(gathered.business, rollout.rules.ab, part.units, part.share)
         batches[part.name] = {rollout.stable: told[0], rollout.candidate: told[1]}
+    delay = min((_delay(rollout.rules, group) for group in _groups(rollout.rules)), default=0)
+    gathered.count(*(units_before(evidence, end - delay) for end in (before.until, until)))
     after = Look(before.number + 1, until, gathered.dumps())
     take(layout, rollout, before, after, batches, began_anew(rollout, events, gathered.anew, now))
     return gathered, after
@@ -80,8 +83,7 @@ def _parts(
     """Yield the units whose first request of a step lies in a window, apart where their chances differ."""
     rules, starts = rollout.rules, step_starts(rollout, events)
     for group in _groups(rules):
-        is_late = group.is_late
-        delay = rules.exposure + (rules.outcome_age if is_late else 0)
+        is_late, delay = group.is_late, _delay(rules, group)
         within = Window(window.start - delay, window.end - delay)
         for step, begun in starts.items():
             ended = starts.get(step + 1, window.end)
@@ -112,6 +114,11 @@ class _Group(NamedTuple):
     def names(self) -> list[str]:
         of_cohort = [f"{self.cohort[0]}={self.cohort[1]}"] if self.cohort[0] else []
         return [*(["late"] if self.is_late else []), *of_cohort]
+
+
+def _delay(rules: RolloutRules, group: _Group) -> int:
+    """Return how long after its first request a unit is evidence."""
+    return rules.exposure + (rules.outcome_age if group.is_late else 0)
 
 
 def _groups(rules: RolloutRules) -> list[_Group]:

@@ -36,11 +36,12 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
     marks = [event.at for event in events]
     draw(evidence, rollout, starts=starts, marks=marks, kept=seen_file(layout, rollout))
     mismatch = _mismatch(evidence, rollout, _resumed_at(rollout, events))
-    readout, arrival = None, ""
+    readout, arrival, missed = None, "", 0
     if standing(events).phase is Phase.SHADOW:
         judgement = look_at_shadow(layout, evidence, rollout, events, now)
     else:
         gathered = look(layout, evidence, rollout, events, now)[0]
+        missed = gathered.missed
         judgement, arrival = gathered.judgement(rollout), gathered.arrivals.difference(rollout)
         doubt = doubt_of(events) or mismatch or arrival
         readout = readout_of(rollout, gathered.business, _numbers(layout, rollout), doubt)
@@ -59,6 +60,7 @@ def see(layout: Layout, evidence: RowEvidence, rollout: Rollout, events: list[Ro
         arrival,
         readout,
         no_help(evidence, rollout.stable, rollout.candidate, rollout.started_at) if judgement.is_worse else "",
+        missed,
     )
 
 

@@ -8,14 +8,12 @@ from contextlib import closing
 from typing import cast
 
 import duckdb
-import msgspec
 
-from setpoint.control.incidents import Timeline, attach
+from setpoint.control.incidents import Timeline, attach, may_have_begun
 from setpoint.core.clock import DAY
 from setpoint.core.errors import SetpointError, UsageError
 from setpoint.core.expression import evaluate, parse
 from setpoint.core.finding import GUARDRAIL
-from setpoint.core.guardrail import SUBTLE
 from setpoint.core.incident import EventKind, Incident
 from setpoint.core.model import Model
 from setpoint.core.runbook import Answered, CheckResult, Rule, Runbook, RunbookCheck, follows
@@ -123,14 +121,14 @@ def _look(
 def _queried(evidence: RowEvidence, incident: Incident, query: str) -> Mapping[str, object]:
     """Return the first row of a query over what happened since an incident began.
 
-    `predictions_before` are those of a week, until it may have begun: see `_may_have_begun`.
+    `predictions_before` are those of a week, until it may have begun: see `may_have_begun`.
     """
     times = {**_SINCE, "changes": f"started_at + INTERVAL {DAY} MICROSECOND", "quarantine": "recorded_at"}
     seen = ", ".join(
         f"{table} AS (SELECT * FROM temp.main.{table} WHERE {time} >= {at(incident.started_at)})"
         for table, time in times.items()
     )
-    until = _may_have_begun(evidence, incident)
+    until = may_have_begun(incident, evidence.findings())
     seen += (
         f", predictions_before AS (SELECT * FROM temp.main.predictions WHERE predicted_at < {at(until)}"
         f" AND predicted_at >= {at(until - 7 * DAY)})"
@@ -139,13 +137,3 @@ def _queried(evidence: RowEvidence, incident: Incident, query: str) -> Mapping[s
     names = [column[0] for column in found.description or []]
     row = found.fetchone()
     return dict(zip(names, row, strict=True)) if row is not None else {}
-
-
-def _may_have_begun(evidence: RowEvidence, incident: Incident) -> int:
-    """Return when an incident may have begun at the earliest: drift that took many days to be seen, before these."""
-    days = [
-        cast("int", cast("dict[str, object]", msgspec.json.decode(one.evidence)).get("days", 0))
-        for one in evidence.open_findings()
-        if incident.kind in SUBTLE and one.kind == incident.kind and one.started_at == incident.started_at
-    ]
-    return min(incident.not_before, incident.started_at - max(days, default=0) * DAY)

@@ -1,7 +1,8 @@
 """A look at a candidate in shadow: what it costs and gets wrong on the requests that the stable version answered.
 
-Latency is not compared, for a copy waits elsewhere. Neither are errors, for only requests that were answered are
-copied: the candidate's are held against how often the stable version failed before.
+Latency is not compared, for a copy waits elsewhere. Neither are losses, for what an outcome is worth came of the answer
+that the caller got. Nor errors, for only requests that were answered are copied: the candidate's are held against how
+often the stable version failed before, and an absolute red line.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ def _is_failing(evidence: RowEvidence, rollout: Rollout, since: int, line: RedLi
     """Return whether copies are beyond one red line of several, which share the risk."""
     count, hits = _usual_errors(evidence, rollout, line)
     found = copy_errors_by_minute(evidence, rollout, since, line.of)
-    if not count or not found:
+    if not found or not (count or line.above):
         return False
-    high = wilson(hits, count).high or 1.0
-    limit = min(line.times * high / (1.0 + (line.times - 1.0) * high), 0.99)
+    high = (wilson(hits, count).high or 1.0) if count else 1.0
+    limit = min(line.times * high / (1.0 + (line.times - 1.0) * high), line.above or 0.99)
     counts, failed = np.array(found, dtype=np.float64).T
     wealth = log_wealth(failed, counts, np.full(len(counts), limit), (0.1, 0.3), len(counts))
     return float(wealth[-1]) >= math.log(among / rollout.rules.risk)

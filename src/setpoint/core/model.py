@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -80,12 +81,14 @@ class Feature:
             time, or date, watched by its age. None: as the first values are.
         importance: Share of the model's skill it carries, 0 to 1; None when unknown.
         policy: What happens to its values before they are queued.
+        source: Which of the model's sources delivers it; empty when nobody said.
     """
 
     name: str
     kind: FeatureKind | None = None
     importance: float | None = None
     policy: Policy = "keep"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,7 @@ class Model:
         runbook: What is done when something is wrong: the name of a runbook; empty when there is none.
         keep: Share of predictions whose rows are kept, 0 to 1. Tallies count all of them.
         flops_per_request: Floating-point operations of one prediction; None when nobody said.
+        sources: What delivers inputs, outcomes or answers from outside, and the team that owns it.
     """
 
     name: str
@@ -304,6 +308,7 @@ class Model:
     runbook: str = ""
     flops_per_request: float | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Take a task that is spelled as a text.
@@ -334,3 +339,21 @@ class Model:
     def feature(self, name: str) -> Feature | None:
         """Return the declared feature of this name, if any."""
         return next((feature for feature in self.features if feature.name == name), None)
+
+    def source_of(self, subject: str) -> str:
+        """Return the declared source of an input, or of the first one that a cause or a rule names; empty for none."""
+        names = [subject, subject.rpartition(".")[0], subject.rpartition(" of ")[2], *subject.split(" and ")]
+        return next((one.source for name in names if (one := self.feature(name)) is not None and one.source), "")
+
+    def whom_to_ask(self, source: str) -> str:
+        """Return the team that owns a source, with the source; the source alone when nobody declared it.
+
+        A source is also one that a declared name begins: what follows it, such as a version, does not matter.
+
+        Example:
+            >>> model = Model("m", sources=(("payments-etl", "payments"),))
+            >>> model.whom_to_ask("payments-etl-2"), model.whom_to_ask("payments-etl2")
+            ('payments (payments-etl-2)', 'payments-etl2')
+        """
+        fits = [name for name, _ in self.sources if re.match(rf"{re.escape(name)}(?![A-Za-z0-9])", source)]
+        return f"{dict(self.sources)[max(fits, key=len)]} ({source})" if fits else source

@@ -9,7 +9,7 @@ from typing import Literal
 
 from setpoint.core.clock import DAY, HOUR
 from setpoint.core.errors import DeclarationError
-from setpoint.core.metric import Direction
+from setpoint.core.metric import Direction, number
 from setpoint.core.route_plan import Route
 
 RolloutMetric = Literal["error_ratio", "latency_seconds", "cost_usd", "wrong_ratio", "loss_usd"]
@@ -65,6 +65,8 @@ class RedLine:
         weight: How much of the risk of a false rollback it may take, beside the others.
         cohort: Only requests of this cohort; all when empty.
         value: The cohort's value.
+        above: Of what happens or does not: the highest share of the candidate's units that is fine, whatever befalls
+            the stable version; None for no such.
 
     Example:
         >>> RedLine("error_ratio", 3.0, cohort="carrier", value="VX").name
@@ -77,6 +79,7 @@ class RedLine:
     weight: float = 1.0
     cohort: str = ""
     value: str = ""
+    above: float | None = None
 
     @property
     def name(self) -> str:
@@ -88,11 +91,34 @@ class RedLine:
         """The cohort and its value; both empty of all requests."""
         return self.cohort, self.value
 
+    @property
+    def said(self) -> str:
+        """What is too bad, in words.
+
+        Example:
+            >>> RedLine("error_ratio", 2.0, above=0.02).said, RedLine("cost_usd", 1.1).said
+            ('2 times the odds, or above 2.0 %', '1.1 times')
+        """
+        return f"{self.times:g} times{' the odds' if self.metric in COUNTED else ''}{self._or_above(', or')}"
+
+    @property
+    def short(self) -> str:
+        """What is too bad of what, in few words.
+
+        Example:
+            >>> RedLine("error_ratio", 2.0, above=0.02).short
+            'error_ratio x 2 or above 2.0 %'
+        """
+        return f"{self.name} x {self.times:g}{self._or_above(' or')}"
+
+    def _or_above(self, lead: str) -> str:
+        return "" if self.above is None else f"{lead} above {number(self.above, 'share')}"
+
     def __post_init__(self) -> None:
         """Refuse a line that a version as good as the stable one is beyond.
 
         Raises:
-            DeclarationError: Some number is not above 1, or the weight not above 0.
+            DeclarationError: Some number is not above 1, the weight not above 0, or the highest share none.
         """
         for name, value in (("times", self.times), ("tail_times", self.tail_times)):
             if not value > 1.0:
@@ -101,6 +127,12 @@ class RedLine:
         if not self.weight > 0.0:
             msg = f"a red line of weight {self.weight:g} on {self.metric}, expected more than 0"
             raise DeclarationError(msg, hint="leave the red line out instead")
+        if self.above is not None and self.metric not in COUNTED:
+            msg = f"a red line above {self.above:g} on {self.metric}, expected times"
+            raise DeclarationError(msg, hint=f"above is for {' and '.join(sorted(COUNTED))}; a guardrail takes others")
+        if self.above is not None and not 0.0 < self.above < 1.0:
+            msg = f"a red line above {self.above:g} on {self.metric}, expected a share between 0 and 1"
+            raise DeclarationError(msg, hint="0.02 is one request in fifty")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ class FeatureDeclaration(Part):
     """Share of the model's skill it carries, 0 to 1."""
     policy: Policy = "keep"
     """What happens to its values before they are recorded."""
+    source: str = ""
+    """Which of the model's sources delivers it: whose team is asked when it is at fault."""
 
 
 class CohortDeclaration(Part):

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from setpoint.core.clock import parse_duration
 from setpoint.core.errors import DeclarationError
 from setpoint.core.rollout import (
+    USUAL_RED_LINES,
     AbRules,
     AtHorizon,
     AtReadout,
@@ -26,12 +27,22 @@ from setpoint.declare.spellings import CohortName, Duration, ScalarText, duratio
 class RedLineDeclaration(Part):
     """How much worse than the stable version is too bad."""
 
-    times: float
-    """The stable version's value times this; of a ratio the odds."""
+    times: float | None = None
+    """The stable version's value times this; of a ratio the odds. As usual when only above is said."""
+    above: float | None = None
+    """Of error_ratio and wrong_ratio: the highest share that is fine, whatever befalls the stable version."""
     tail_times: float = 2.0
     """Of values: times the odds of one above the usual P50, P95 and P99."""
     weight: float = 1.0
     """How much of the risk of a false rollback it may take, beside the others."""
+
+    def to_core(self, metric: RolloutMetric) -> RedLine:
+        """Return the core noun."""
+        if self.times is None and self.above is None:
+            msg = f"a red line on {metric} without times, and without above"
+            raise DeclarationError(msg, hint="write times: 2, or for a share that is too high in any case above: 0.02")
+        times = USUAL_RED_LINES[metric] if self.times is None else self.times
+        return RedLine(metric, times, self.tail_times, self.weight, above=self.above)
 
 
 RedLines = dict[
@@ -41,7 +52,7 @@ RedLines = dict[
         Discriminator(
             lambda value: "(number)" if isinstance(value, int | float) else shape(value),
             custom_error_type="shape",
-            custom_error_message="a number or a mapping with times",
+            custom_error_message="a number or a mapping with times or above",
         ),
     ],
 ]
@@ -137,7 +148,7 @@ class RolloutDeclaration(Part):
 
 def _lines(told: RedLines) -> list[RedLine]:
     return [
-        RedLine(metric, **line.model_dump()) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
+        line.to_core(metric) if isinstance(line, RedLineDeclaration) else RedLine(metric, line)
         for metric, line in told.items()
     ]
 
@@ -173,6 +184,6 @@ def told_rollout(rules: RolloutRules | None) -> dict[str, object] | None:
 
 def _told_line(line: RedLine) -> object:
     usual = RedLine(line.metric, line.times)
-    if (line.tail_times, line.weight) == (usual.tail_times, usual.weight):
+    if replace(line, cohort="", value="") == usual:
         return line.times
-    return {name: getattr(line, name) for name in ("times", "tail_times", "weight")}
+    return {name: getattr(line, name) for name in ("times", "above", "tail_times", "weight")}

@@ -112,7 +112,9 @@ class ModelDeclaration(Part):
     baseline: ScalarText = ""
     """What would be answered without a model, such as 0 or a class: what `setpoint worth --over none` compares with."""
     features: Features = Field(default_factory=list[str])
-    """The model's inputs: a list of names, or a mapping from name to kind, importance and policy."""
+    """The model's inputs: a list of names, or a mapping from name to kind, importance, policy and source."""
+    sources: dict[Word, Word] = Field(default_factory=dict[str, str])
+    """What delivers inputs, outcomes or answers from outside, and the team that owns it: payments-etl: payments."""
     contract: ContractDeclaration | None = None
     """What the inputs promise."""
     cohorts: Cohorts = Field(default_factory=list)
@@ -212,6 +214,15 @@ class ModelDeclaration(Part):
             found = " and ".join(final) if final else "none"
             refuse(f"found {found} marked final, expected exactly one", "write `final: true` at one kind")
         return outcomes
+
+    @model_validator(mode="after")
+    def _sources_are_declared(self) -> Self:
+        for one in self._features():
+            if one.source and one.source not in self.sources:
+                hint = did_you_mean(one.source, self.sources) or f"declare sources: {{{one.source}: TEAM}}"
+                at = ("features", one.name, "source")
+                refuse(f"found {one.source}, expected one of the model's sources", hint, at=at, whole=True)
+        return self
 
     @model_validator(mode="after")
     def _success_fits_task(self) -> Self:
@@ -335,6 +346,7 @@ class ModelDeclaration(Part):
             runbook=self.runbook,
             flops_per_request=self.flops_per_request,
             columns=tuple(self.columns.items()),
+            sources=tuple(self.sources.items()),
         )
 
     def _rates(self) -> Rates:
@@ -356,7 +368,7 @@ class ModelDeclaration(Part):
         if isinstance(self.features, list):
             return tuple(core.Feature(name) for name in self.features)
         told = {name: feature or FeatureDeclaration() for name, feature in self.features.items()}
-        return tuple(core.Feature(name, one.kind, one.importance, one.policy) for name, one in told.items())
+        return tuple(core.Feature(name, one.kind, one.importance, one.policy, one.source) for name, one in told.items())
 
     def _cohorts(self) -> tuple[core.Cohort, ...]:
         return tuple(

@@ -162,6 +162,7 @@ def _declared(model: Model) -> dict[str, object]:
         "cost_unit": model.cost_unit,
         "baseline": model.baseline,
         "features": _features(model),
+        "sources": dict(model.sources),
         "contract": told_contract(model.contract),
         "cohorts": [one.name if one == Cohort(one.name, by=one.name) else _cohort(one) for one in model.cohorts],
         "quality": {
@@ -227,6 +228,7 @@ def _features(model: Model) -> dict[str, object]:
             "kind": one.kind,
             "importance": one.importance,
             "policy": None if one.policy == "keep" else one.policy,
+            "source": one.source or None,
         }
         for one in model.features
     }

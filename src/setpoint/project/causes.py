@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.causes import Explained, explained, why_incident
-from setpoint.control.incidents import about_a_metric, find_incident
+from setpoint.control.incidents import about_a_metric, find_incident, harm_ended_at
 from setpoint.control.runbooks import runbook_for, runbooks_of
 from setpoint.project.log import When, open_log
 from setpoint.project.tables import training_rows
@@ -28,11 +28,12 @@ def explain_incident(store: Path, incident_id: str, *, as_of: When = None) -> An
         UsageError: There is no such incident.
     """
     layout = Layout.open(store)
-    incident = about_a_metric(layout, *find_incident(layout, incident_id))
+    told, events = find_incident(layout, incident_id)
+    incident, until = about_a_metric(layout, told, events), harm_ended_at(layout, events)
     with open_log(store) as log, log.evidence(incident.models[0], as_of) as evidence:
         each: dict[str, Explained] = {}
         for name in incident.models[:_MOST_MODELS]:
             with log.evidence(name, as_of) as one, training_rows(one) as learned:
-                each[name] = explained(one, incident, learned)
+                each[name] = explained(one, incident, learned, until=until)
         runbook = runbook_for(incident, evidence.model, runbooks_of(layout))
         return why_incident(evidence, incident, runbook, each)

@@ -16,11 +16,12 @@ from setpoint.control.ownership import undeclared
 from setpoint.control.rehearsal import rehearse
 from setpoint.control.rollouts import Moved, advance, is_watched, start
 from setpoint.control.way_back import no_help
-from setpoint.core.clock import DAY
+from setpoint.core.clock import DAY, duration_text
 from setpoint.core.errors import StoreBusy, UsageError
 from setpoint.core.model import Model
 from setpoint.core.rollout import (
     COUNTED,
+    LATE,
     USUAL_RED_LINES,
     Phase,
     RedLine,
@@ -31,7 +32,7 @@ from setpoint.core.rollout import (
 )
 from setpoint.core.route_plan import Route
 from setpoint.core.window import Window
-from setpoint.store.arms import occurs, requests_of, usual, values_known
+from setpoint.store.arms import metrics_known, occurs, requests_of, usual, values_known
 from setpoint.store.decisions import decisions_of
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.kept import KeptEvidence
@@ -157,17 +158,29 @@ def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past
 def unwatched(layout: Layout | None, declared: Model) -> list[str]:
     """Return what a model's rollouts would look at and no data feeds, in words; nothing while nothing was recorded."""
     rules = declared.rollout
-    if layout is None or rules is None or not (rules.ab or any(line.cohort for line in rules.red_lines)):
+    if layout is None or rules is None or not (rules.ab or rules.red_lines):
         return []
     now = layout.clock.now()
     past = Window(now - _USUAL_WITHIN, now)
     found = [unread(declared)]
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         if evidence.span is not None:
-            plan = last_plan(layout, declared.name)
-            stable = plan.route.stable if plan else _answering(evidence, now)
-            found += [_unknown_value(evidence, rules, stable, past), *_unseen_cohorts(evidence, rules)]
+            if rules.ab is not None:
+                plan = last_plan(layout, declared.name)
+                stable = plan.route.stable if plan else _answering(evidence, now)
+                found.append(_unknown_value(evidence, rules, stable, past))
+            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, now)]
     return [said for said in found if said]
+
+
+def _unfed(evidence: RowEvidence, rules: RolloutRules, now: int) -> Iterator[str]:
+    """Yield each red line on what no request says, of whatever version; none while there were no requests."""
+    late = rules.outcome_age if any(line.metric in LATE for line in rules.red_lines) else 0
+    back = _USUAL_WITHIN + late
+    told = metrics_known(evidence, Window(now - back, now))
+    for line in rules.red_lines:
+        if told["error_ratio"] and not told[line.metric]:
+            yield f"the red line on {line.name}: no request of the last {duration_text(back)} says its {line.metric}"
 
 
 def without_help(layout: Layout | None, declared: Model) -> list[str]:

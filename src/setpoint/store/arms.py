@@ -261,11 +261,22 @@ def values_known(evidence: RowEvidence, version: str, window: Window, value: Bus
     return cast("int", rows(evidence.connection, f"SELECT count({column}) FROM {source}")[0][0])
 
 
+_RATIOS = {"error_ratio": "CAST(error IS NOT NULL AS DOUBLE)", "wrong_ratio": "1.0 - is_success"}
 _OF_A_REQUEST = {
     "latency_seconds": "latency_seconds",
     "cost_usd": "cost_usd",
     "loss_usd": "CASE WHEN value_usd IS NOT NULL THEN -least(value_usd, 0.0) END",
 }
+_OF_AN_ANSWER = {name: f"CASE WHEN error IS NULL THEN {sql} END" for name, sql in _OF_A_REQUEST.items()}
+
+
+def metrics_known(evidence: RowEvidence, window: Window) -> dict[str, int]:
+    """Return of how many requests of a window each metric of a red line is known, whichever version answered."""
+    columns = {**_RATIOS, **_OF_AN_ANSWER}
+    counts = ", ".join(f"count({sql})" for sql in columns.values())
+    source = examples(evidence.matching(window))
+    found = rows(evidence.connection, f"SELECT {counts} FROM ({source}) AS e WHERE is_root")[0]
+    return dict(zip(columns, cast("tuple[int, ...]", found), strict=True))
 
 
 def usual(evidence: RowEvidence, version: str, window: Window, cohort: OneCohort = ("", "")) -> dict[str, Usual]:
@@ -278,19 +289,17 @@ def usual(evidence: RowEvidence, version: str, window: Window, cohort: OneCohort
         cohort: A declared cohort and its value: only requests that are of it; of all without a name.
     """
     matching = evidence.matching(window)
-    ratios = {"error_ratio": "CAST(error IS NOT NULL AS DOUBLE)", "wrong_ratio": "1.0 - is_success"}
-    values = {name: f"CASE WHEN error IS NULL THEN {sql} END" for name, sql in _OF_A_REQUEST.items()}
-    columns = ", ".join(f"{sql} AS {name}" for name, sql in {**ratios, **values}.items())
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in {**_RATIOS, **_OF_AN_ANSWER}.items())
     places = ", ".join(f"{n / _PLACES:g}" for n in range(_PLACES + 1))
-    told = [f"avg({name}), count({name}), NULL::DOUBLE[]" for name in ratios]
-    told += [f"avg({name}), count({name}), quantile_cont({name}, [{places}])" for name in values]
+    told = [f"avg({name}), count({name}), NULL::DOUBLE[]" for name in _RATIOS]
+    told += [f"avg({name}), count({name}), quantile_cont({name}, [{places}])" for name in _OF_AN_ANSWER]
     source = (
         f"SELECT {columns} FROM ({examples(matching)}) AS e WHERE is_root AND {is_version('version', version)}"
         f" AND {is_of_cohort(matching, cohort)}"
     )
     row = rows(evidence.connection, f"SELECT {', '.join(told)} FROM ({source})")[0]
     found: dict[str, Usual] = {}
-    for n, name in enumerate([*ratios, *values]):
+    for n, name in enumerate([*_RATIOS, *_OF_AN_ANSWER]):
         mean, count, quantiles = cast("tuple[float, int, list[float] | None]", row[3 * n : 3 * n + 3])
         if quantiles is None and count:
             found[name] = Usual(mean, count)

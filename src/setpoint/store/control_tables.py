@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from setpoint.core.errors import StoreBusy, StoreError
+from setpoint.core.errors import StoreBusy, StoreError, StoreMissing
 from setpoint.store.layout import Layout, writing
 
 Noun = TypeVar("Noun")
@@ -86,9 +86,13 @@ def reading(layout: Layout) -> Generator[sa.Connection | None]:
 
     Raises:
         StoreBusy: The database cannot be read now.
+        StoreMissing: The whole store is gone: nobody knows what was decided.
     """
     path = _path(layout)
     if not path.exists():
+        if not layout.root.exists():
+            msg = f"the store at {layout.root} is gone"
+            raise StoreMissing(msg, hint="look whether its disk is mounted; services keep the routes they read last")
         yield None
         return
     with _told(path), _engine(path).connect() as connection:

@@ -156,6 +156,11 @@ def shared_out(evidence: RowEvidence, since: int) -> dict[int, tuple[int, int, i
     return {cast("int", row[0]): cast("tuple[int, int, int]", row[1:]) for row in found}
 
 
+def units_before(evidence: RowEvidence, until: int) -> int:
+    """Return how many units, once a step, count whose first request came before a moment; see `draw`."""
+    return cast("int", rows(evidence.connection, f"SELECT count(*) FROM seen_units WHERE counted_at < {until}")[0][0])
+
+
 def errors_by_minute(evidence: RowEvidence, version: str, since: int) -> list[tuple[int, int]]:
     """Return requests of a version and how many of them failed, for each minute of the last two hours; see `draw`."""
     found = rows(

@@ -283,6 +283,10 @@ class RowEvidence:
         """How many rows were put aside, in all tables; of a file none is."""
         return cast("int", rows(self.connection, COUNT_ASIDE)[0][0]) if self.is_recorded else 0
 
+    def findings(self) -> list[Finding]:
+        """Return every row of what the loops noticed, oldest first; of a file nothing was."""
+        return []
+
     def open_findings(self) -> list[Finding]:
         """Return what the loops noticed that is still so; of a file nothing was."""
         return []

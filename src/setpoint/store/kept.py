@@ -250,10 +250,14 @@ class KeptEvidence(RowEvidence):
         with Snapshot(self._layout, self.model.name, as_of=as_of, tables=(ASIDE,)) as snapshot:
             return cast("int", rows(snapshot.connection, COUNT_ASIDE)[0][0])
 
+    def findings(self) -> list[Finding]:
+        """Return every row of what the loops had noticed by the time of the question, oldest first."""
+        found = read_findings(self._layout, self.model.name)
+        return [one for one in found if one.recorded_at <= self.as_of]
+
     def open_findings(self) -> list[Finding]:
         """Return what the loops had noticed by the time of the question that was still so."""
-        found = read_findings(self._layout, self.model.name)
-        return open_findings(one for one in found if one.recorded_at <= self.as_of)
+        return open_findings(self.findings())
 
     def early_quality(self, window: Window | None, within: int, *, cohort: str = "") -> StateTable:
         """Return the quality state of a window, by what was known early: from rows."""
