@@ -147,6 +147,39 @@ def drip(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
             threading.Event().wait(0.02)
 
 
+def dripping(handler: BaseHTTPRequestHandler, begin: bytes, drop: bytes) -> None:
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 " + begin)
+        for _n in range(1000):
+            handler.wfile.write(drop)
+            threading.Event().wait(0.02)
+    handler.close_connection = True
+
+
+def drip_head(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"200 OK\r\nx-slow: ", b"y")
+
+
+def go_on(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def drip_trailer(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"x: y\r\n")
+
+
+def comment(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"200 OK\r\nconnection: close\r\n\r\n", b": still here\n\n")
+
+
+def drip_event(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"200 OK\r\nconnection: close\r\n\r\ndata: ", b"x")
+
+
+def negative(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    dripping(handler, b"200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"-5\r\n{}\r\n")
+
+
 def babble(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
     handler.wfile.write(b"SSH-2.0-babbling\r\n")
     handler.close_connection = True
@@ -158,6 +191,9 @@ FAULTS: list[tuple[Protocol, Answer, str]] = [
     ("json", told(b"[" * 200_000), "not JSON"),
     ("json", hang, "timeout"),
     ("json", drip, "timeout"),
+    ("json", drip_head, "timeout"),
+    ("json", go_on, "timeout"),
+    ("json", drip_trailer, "timeout"),
     ("json", babble, "not HTTP"),
     ("json", told(None), "no answer in it"),
     ("json", told({}), "no answer in it"),
@@ -182,6 +218,37 @@ def test_every_fault_has_a_kind(protocol: Protocol, answer: Answer, kind: str) -
         assert found.value.kind == kind
         # What a chat may have billed is known to be unknown.
         assert [call.get("cost_nano_usd") for call in found.value.calls] == ([None] if protocol == "chat" else [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (drip_head, "timeout"),
+        (comment, "timeout"),
+        (drip_event, "timeout"),
+        (drip_trailer, "timeout"),
+        (negative, "not HTTP"),
+    ],
+)
+def test_every_fault_of_a_stream_has_a_kind(answer: Answer, kind: str) -> None:
+    with serving(answer) as (url, _):
+        upstream = Upstream(url, protocol="chat", timeout_seconds=0.2, chat_model="m", prompt="{x}")
+        with pytest.raises(UpstreamError) as found:
+            list(upstream.stream({"x": 1.0}))
+        assert found.value.kind == kind
+        assert [call["error"] for call in found.value.calls] == [kind]
+
+
+def test_a_slow_caller_is_no_slow_server_and_the_next_request_has_all_its_time() -> None:
+    whole = {"choices": [{"delta": {"content": "a"}}]}
+    with serving(streamed([whole, whole, "[DONE]"])) as (url, asked):
+        upstream = Upstream(url, protocol="chat", timeout_seconds=0.3, chat_model="m", prompt="{x}")
+        for _ in range(2):
+            pieces = upstream.stream({"x": 1.0})
+            first = next(pieces)
+            threading.Event().wait(0.4)  # longer than the server may take
+            assert [first, *pieces] == ["a", "a"]
+        assert len({one["client"] for one in asked}) == 1
 
 
 def test_nobody_at_the_address_and_no_address() -> None:

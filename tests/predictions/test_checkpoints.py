@@ -64,3 +64,27 @@ def test_the_route_and_the_worth_of_it_are_of_the_whole_family(store: Path) -> N
     assert told.because == ()
     assert worth.headline.startswith("m: new over old: +40.")  # as they are made: 0.9 and 0.5
     assert {row[0] for row in worth.table("versions").rows} == {"old", "new"}
+
+
+def test_a_checkpoint_that_is_named_beside_its_family_is_of_its_own(tmp_path: Path) -> None:
+    layout = Layout.create(tmp_path / "store")
+    layout.declare(Model("m", task=Task.BINARY))
+    publish(layout, "m", Route("shadow", (("new", 1.0),), stable="new", shadows=(("new@0", 1.0),)))
+    endpoint = Endpoint(layout, "m", {"new": Learner(0.9), "new@0": lambda _: 0.0})
+    for n in range(200):
+        endpoint.predict({"x": float(n)}, unit=f"u{n}", key=f"k{n}")
+        assert endpoint.shadows.wait()
+        endpoint.recorder.outcome(1, key=f"k{n}")
+    assert endpoint.close()
+    with setpoint.open(tmp_path / "store") as log:
+        worth = log.worth("new", over="new@0", model="m")
+    assert worth.headline.startswith("m: new over new@0: +90.")
+
+
+@pytest.mark.parametrize(("checkpoint", "version"), [(0, "v1@0"), ("", "v1"), (None, "v1")])
+def test_the_first_checkpoint_of_one_that_counts_is_0(tmp_path: Path, checkpoint: object, version: str) -> None:
+    endpoint = Endpoint(tmp_path / "store", "m", {"v1": lambda _: {"prediction": 1.0, "checkpoint": checkpoint}})
+    endpoint.predict({})
+    assert endpoint.close()
+    with setpoint.open(tmp_path / "store") as log, log.evidence("m") as evidence:
+        assert evidence.connection.execute("SELECT version FROM predictions").fetchall() == [(version,)]

@@ -24,6 +24,7 @@ from setpoint.core.errors import Refused, UsageError
 from setpoint.core.model import Model, Rates
 from setpoint.core.prices import Price, PriceBook
 from setpoint.core.route_plan import Cascade, Limits, Route
+from setpoint.predictions.details import RequestDetails
 from setpoint.predictions.shadows import DEAD, QUEUE, WORKERS
 from setpoint.predictions.versions import Version
 from setpoint.project.log import open_log
@@ -399,6 +400,32 @@ def test_odd_inputs_and_units_cost_no_answer() -> None:
             assert endpoint.predict(inputs).prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert endpoint.predict({}, unit=7, source="s").prediction == 1.0  # pyright: ignore[reportArgumentType]
         assert ("7",) in rows(endpoint, layout, "unit")
+
+
+class Unreadable:
+    def __str__(self) -> str:
+        raise OSError
+
+
+@pytest.mark.parametrize("odd", [7, b"x", object(), Unreadable()], ids=["number", "bytes", "object", "unreadable"])
+@pytest.mark.parametrize("name", ["unit", "prediction_id"])
+def test_an_odd_name_costs_no_answer_and_its_row_has_one_that_is_text(name: str, odd: object) -> None:
+    route = Route("ab", (("v1", 0.5), ("v2", 0.5)), stable="v1")
+    versions = {"v1": constant(1.0), "v2": constant(1.0)}
+    with serving(route, versions) as (endpoint, layout):
+        told: RequestDetails = {name: odd}  # pyright: ignore[reportAssignmentType] — not what it is for
+        replies = [
+            endpoint.predict({}, **told),
+            asyncio.run(endpoint.predict_async({}, **told)),
+            endpoint.predict({}, **told | RequestDetails(source="s")),
+        ]
+        assert [reply.prediction for reply in replies] == [1.0] * 3
+        text = None if isinstance(odd, Unreadable) else str(odd)
+        if name == "unit":
+            assert {row[0] for row in rows(endpoint, layout, "unit")} == {text}
+        else:
+            assert {row[0] for row in rows(endpoint, layout, "prediction_id")} == {one.prediction_id for one in replies}
+            assert text is None or {one.prediction_id for one in replies} == {text}
 
 
 def test_a_version_that_changes_its_inputs_changes_them_for_no_other() -> None:

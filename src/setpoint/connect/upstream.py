@@ -12,12 +12,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
+from functools import partial
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from setpoint.connect.providers import provider_at
+from setpoint.connect.timed_response import TimedResponse
 from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
 from setpoint.predictions.calls import answered_model, prompt_version
@@ -40,8 +42,8 @@ class Upstream:
         protocol: How they are put: `json` sends the inputs as an object; `open_inference` and `mlflow` as one row;
             `chat` as messages.
         headers: Sent with each request, such as an authorization.
-        timeout_seconds: How long the server may be silent, and how long the rest of an answer may take after its head;
-            of one that comes in pieces, each of them. A route's timeout is of all of it.
+        timeout_seconds: How long a server may take until the head of its answer is there, and for the rest of it; of
+            one that comes in events, for each of them, however slowly it drips. A route's timeout is of all of it.
         chat_model: `chat`: the model to ask for.
         prompt: `chat`: the template of the message; fields of the inputs in braces. Without it the inputs hold
             `messages`. Its hash is recorded as the prompt's version.
@@ -216,11 +218,12 @@ class Upstream:
         connection, response = self._begun(body)
         if response.status not in _OK:
             _refuse_status(response, self._rest(connection, response))
+        response.wait_anew()
         is_done = False
         try:
             while not is_done:
                 with self._faults(connection):
-                    line = response.readline()
+                    line = _line(response)
                 if not line:
                     raise UpstreamError(kind="closed early", detail="the stream ended before it was done")
                 content = line.removeprefix(b"data:").strip()
@@ -230,8 +233,10 @@ class Upstream:
                     if not isinstance(event, Mapping) or "error" in event:
                         raise UpstreamError(kind="error in the stream", detail=content[:200].decode(errors="replace"))
                     yield cast("Mapping[str, object]", event)
+                    response.wait_anew()  # the caller's time is not the server's
             self._rest(connection, response)
         finally:
+            response.close()
             if not is_done:  # it has the rest of the answer in it
                 self._drop(connection)
 
@@ -243,7 +248,7 @@ class Upstream:
             _refuse_status(response, answer)
         return _json(answer)
 
-    def _begun(self, body: object) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _begun(self, body: object) -> tuple[http.client.HTTPConnection, TimedResponse]:
         """Send a request and return what begins to come; once more when a connection that was kept is closed."""
         content = json.dumps(body).encode()
         kept = self._taken()
@@ -254,18 +259,22 @@ class Upstream:
                 if error.kind != "closed early":
                     raise
         new = self._connect(self._host, self._port, timeout=self._timeout_seconds)
+        new.response_class = partial(TimedResponse, seconds=self._timeout_seconds)  # pyright: ignore[reportAttributeAccessIssue] — it makes one
         self._kept.add(new)
         return new, self._sent(new, content)
 
-    def _sent(self, connection: http.client.HTTPConnection, content: bytes) -> http.client.HTTPResponse:
+    def _sent(self, connection: http.client.HTTPConnection, content: bytes) -> TimedResponse:
         with self._faults(connection):
+            if connection.sock is not None:  # the last answer left it what was left of its time
+                connection.sock.settimeout(self._timeout_seconds)
             connection.request("POST", self._path, content, self._headers)
-            return connection.getresponse()
+            return cast("TimedResponse", connection.getresponse())
 
-    def _rest(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> bytes:
+    def _rest(self, connection: http.client.HTTPConnection, response: TimedResponse) -> bytes:
         """Read an answer to its end, and keep the connection for the next request of this thread."""
-        with self._faults(connection):
-            found = _read(response, time.monotonic() + self._timeout_seconds)
+        response.wait_anew()
+        with self._faults(connection), closing(response):
+            found = _read(response)
         if getattr(self._open, "connection", None) is None:
             self._open.connection = connection
         else:  # a stream that was begun on another thread
@@ -298,17 +307,21 @@ class Upstream:
             raise UpstreamError(kind="unreachable", detail=str(error)) from error
 
 
-def _read(response: http.client.HTTPResponse, until: float) -> bytes:
-    """Return the rest of an answer; part by part, as each part of one that drips is in time."""
+def _line(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.readline()
+    except ValueError as error:  # a part of a negative length
+        raise http.client.HTTPException(str(error)) from error
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Return the rest of an answer; part by part, as there is no room for a length that is absurd."""
     found, left = bytearray(), response.length
     while left is None or len(found) < left:
         part = response.read1(_PART_BYTES if left is None else min(_PART_BYTES, left - len(found)))
         if not part:
             break
         found += part
-        if time.monotonic() > until:
-            raise TimeoutError
-    response.close()
     if left is not None and len(found) < left:
         raise http.client.IncompleteRead(bytes(found), left - len(found))
     return bytes(found)
@@ -355,7 +368,7 @@ def _piece(event: Mapping[str, object]) -> str:
 
 
 def _close(connections: set[http.client.HTTPConnection]) -> None:
-    for connection in connections:
+    for connection in [*connections]:  # threads may still make some
         connection.close()
 
 

@@ -10,6 +10,7 @@ from setpoint.core.clock import micros
 from setpoint.core.errors import TimeError, UsageError
 from setpoint.core.events import Prediction
 from setpoint.core.spelling import class_name
+from setpoint.predictions.rows import is_missing
 
 Moment = datetime | int
 
@@ -88,6 +89,21 @@ def add_details(event: Prediction, details: RowDetails | RequestDetails) -> None
             setattr(event, name, value if read is None else read(value))
     if event.root_id != event.prediction_id and event.parent_id is None:
         event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
+
+
+TEXT_OR_NONE = {str, type(None)}
+"""Types of names that are what they are."""
+
+
+def name_by_text(details: RequestDetails) -> None:
+    """Make texts of what a request is named and drawn by; what is missing or cannot be read is left out."""
+    for name in ("prediction_id", "unit"):
+        value = cast("object", details.get(name))
+        if type(value) not in TEXT_OR_NONE:
+            try:
+                details[name] = None if is_missing(value) else str(value)
+            except Exception:  # noqa: BLE001 — theirs: an answer is worth more than whose it is
+                details[name] = None
 
 
 def _scores(value: object) -> dict[str, float]:

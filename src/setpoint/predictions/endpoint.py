@@ -20,13 +20,13 @@ from setpoint.predictions.at_once import at_once, finished
 from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.copies import Copies
-from setpoint.predictions.details import BatchDetails, RequestDetails
+from setpoint.predictions.details import BatchDetails, RequestDetails, name_by_text
 from setpoint.predictions.late import LateBills
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
-from setpoint.predictions.rows import Value, column, is_missing, rows_of
+from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import AsyncStream, Stream, Streams
 from setpoint.predictions.turn_rows import TurnRows
@@ -305,10 +305,9 @@ class Endpoint:
 
     def _request(self, details: RequestDetails) -> Request:
         started, now = time.perf_counter(), self.recorder.now()
+        name_by_text(details)
         plan, unit = self.router.plan(), details.get("unit")
         name = details.get("prediction_id") or self.recorder.spool.make_id(now)
-        if unit is not None:
-            unit = None if is_missing(unit) else str(unit)
         drawn = name if unit is None else unit
         return Request(plan, name, unit, drawn, details, arm_of(plan, drawn), now, started)
 

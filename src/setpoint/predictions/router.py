@@ -75,7 +75,9 @@ class Router:
                 return
             found = read_plan(self._path)
         except FileNotFoundError:
-            self.fault = f"{self._path.name} is gone: generation {self._plan.generation} stays" if self._seen else ""
+            is_known = self._seen is not None or bool(self.fault)
+            self.fault = f"{self._path.name} is gone: generation {self._plan.generation} stays" if is_known else ""
+            self._seen = None  # it may come back as it was
             return
         except (OSError, StoreError) as error:
             self.fault = str(error)

@@ -15,12 +15,11 @@ from typing import NoReturn, cast
 from setpoint.core.events import Prediction
 from setpoint.core.route_plan import arm_of
 from setpoint.predictions.copies import Copies
-from setpoint.predictions.details import RequestDetails
+from setpoint.predictions.details import TEXT_OR_NONE, RequestDetails
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
-from setpoint.predictions.rows import is_missing
 from setpoint.predictions.turn_rows import DRAWN, add_request
 from setpoint.predictions.turns import Turns
 from setpoint.predictions.versions import Inputs, Versions
@@ -56,10 +55,10 @@ class Usual:
         started, plan, recorder = perf_counter(), self._plan(), self._recorder
         if not plan.is_plain:
             return None
-        at, unit = self._now(), details.get("unit")
-        name = details.get("prediction_id") or recorder.spool.make_id(at)
-        if unit is not None and type(unit) is not str:
-            unit = None if is_missing(unit) else str(unit)
+        at, unit, name = self._now(), details.get("unit"), details.get("prediction_id")
+        if type(unit) not in TEXT_OR_NONE or type(name) not in TEXT_OR_NONE:
+            return None
+        name = name or recorder.spool.make_id(at)
         drawn = name if unit is None else unit
         arm = arm_of(plan, drawn)
         version = arm.version

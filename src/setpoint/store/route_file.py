@@ -39,7 +39,7 @@ def decoded(content: bytes, path: Path) -> RoutePlan:
         if _checksum(body) == file.checksum:
             return msgspec.json.decode(body, type=RoutePlan)
         fault = "its checksum differs"
-    except (msgspec.MsgspecError, DeclarationError) as error:
+    except (msgspec.MsgspecError, DeclarationError, UnicodeDecodeError, RecursionError) as error:
         fault = str(error)
     msg = f"{path} is damaged: {fault}"
     raise StoreError(msg, hint="run `setpoint apply` again; services go on with the last good plan")

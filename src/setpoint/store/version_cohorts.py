@@ -41,7 +41,8 @@ def is_version(column: str, name: str) -> str:
 
 def version_named(column: str, names: Iterable[str]) -> str:
     """Return SQL for the version of these that a route names; where it is none of them, as it is."""
-    cases = " ".join(f"WHEN {is_version(column, name)} THEN {literal(name)}" for name in names)
+    longest = sorted(names, key=len, reverse=True)  # `learner@3` may be named beside its family, and is of its own then
+    cases = " ".join(f"WHEN {is_version(column, name)} THEN {literal(name)}" for name in longest)
     return f"CASE {cases} ELSE {column} END" if cases else column
 
 
