@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Mapping
 
 import pytest
@@ -68,3 +70,25 @@ def test_what_was_cancelled_before_its_turn_is_not_done() -> None:
     assert first.result()
     third.result()
     assert done == [2]
+
+
+def test_what_times_out_while_all_threads_hang_is_not_kept() -> None:
+    threads, leave = Threads(limit=2), threading.Event()
+    hanging = [threads.begin(leave.wait) for _ in range(2)]
+    kept = weakref.WeakSet[object]()
+
+    class Work:
+        def __call__(self) -> object:
+            return None
+
+    for _ in range(100):
+        work = Work()
+        kept.add(work)
+        with pytest.raises(TimeoutError):
+            threads.result(work, 0.0)
+        del work
+    gc.collect()
+    assert len(kept) == 0
+    leave.set()
+    assert all(one.result() for one in hanging)
+    assert threads.begin(lambda: 7).result(10) == 7

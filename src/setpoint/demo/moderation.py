@@ -143,6 +143,11 @@ class Replay:
     why: dict[str, Any] = field(default_factory=dict[str, Any])
     pages: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
+    @property
+    def is_acted_on(self) -> bool:
+        """Whether the fallback answers: from then on a look a day will do."""
+        return self.incident is not None and any("fall_back" in event.said for event in self.incident[1])
+
 
 def run(
     folder: Path,
@@ -177,7 +182,9 @@ def run(
     live = list(zip(mixed, sources, strict=True))[trained : trained + days * _A_DAY + most]
     with paged() as pages:
         layout = _project(folder, pages, days)
-        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every few hours since the fault")
+        _say(
+            f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every few hours from the fault to the fallback"
+        )
         replay = _replayed(layout, versions, live, fault, days * _A_DAY, looks)
         replay.pages = pages.bodies
     return _reported(replay, versions, fault)
@@ -259,7 +266,7 @@ def _replayed(
             unchanged, _ = normalised(post, source, "none")
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, unchanged, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
-            if (n + 1) % looks[n >= begun] == 0:
+            if (n + 1) % looks[n >= begun and not replay.is_acted_on] == 0:
                 _look(layout, endpoint, replay, n)
         _look(layout, endpoint, replay, len(live) - 1)
     return replay

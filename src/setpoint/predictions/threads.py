@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeAlias
@@ -27,7 +27,7 @@ class Threads:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child, which has none of its parent's threads."""
-        self._waiting: deque[tuple[Future[object], Callable[[], object]]] = deque()
+        self._waiting: OrderedDict[Future[object], Callable[[], object]] = OrderedDict()
         self._ready = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._count = self._busy = 0
@@ -36,13 +36,14 @@ class Threads:
         """Return what work will give; it is left out if that is cancelled before a thread is free."""
         found: Future[object] = Future()
         with self._lock:
-            self._waiting.append((found, work))
+            self._waiting[found] = work
             self._busy += 1
             is_new = self._count < min(self._busy, self._limit)
             self._count += is_new
         if is_new:
             threading.Thread(target=self._run, name="setpoint-version", daemon=True).start()
         self._ready.release()
+        found.add_done_callback(self._forget)
         return found
 
     def result(self, work: Callable[[], object], timeout_seconds: float, late: Late | None = None) -> object:
@@ -69,7 +70,10 @@ class Threads:
     def _run(self) -> None:
         while True:
             self._ready.acquire()
-            found, work = self._waiting.popleft()
+            with self._lock:
+                if not self._waiting:  # it was cancelled meanwhile
+                    continue
+                found, work = self._waiting.popitem(last=False)
             if found.set_running_or_notify_cancel():
                 try:
                     result = work()
@@ -83,6 +87,12 @@ class Threads:
             else:
                 self._leave()
             del found, work  # an idle thread keeps nothing alive
+
+    def _forget(self, found: Future[object]) -> None:
+        """Keep nothing of what was cancelled before a thread was free: while all hang, that would be every request."""
+        if found.cancelled():
+            with self._lock:
+                self._busy -= self._waiting.pop(found, None) is not None
 
     def _leave(self) -> None:
         with self._lock:
