@@ -145,3 +145,4 @@ def test_whatever_is_said_of_a_request_both_ways_record_the_same(details: Reques
         for is_usual in (True, False)
     }
     assert repr(told_by[True]) == repr(told_by[False])
+    assert not all_kept or told_by[True][1]  # what cannot be read of it costs no row

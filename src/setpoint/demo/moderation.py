@@ -182,9 +182,7 @@ def run(
     live = list(zip(mixed, sources, strict=True))[trained : trained + days * _A_DAY + most]
     with paged() as pages:
         layout = _project(folder, pages, days)
-        _say(
-            f"moderate {len(live):,} posts, {_A_DAY} a day, with the loop every few hours from the fault to the fallback"
-        )
+        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, the loop every few hours until it falls back")
         replay = _replayed(layout, versions, live, fault, days * _A_DAY, looks)
         replay.pages = pages.bodies
     return _reported(replay, versions, fault)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import cast
 
 from setpoint.core.errors import Refused
 from setpoint.core.events import CACHE, Prediction
@@ -34,7 +36,7 @@ class TurnRows:
         event = self._event(request, inputs, attempt, reply, role)
         event.latency_seconds = reply.latency_seconds
         if not DRAWN.issuperset(request.details):
-            add_request(event, request.unit, request.details)
+            add_request(self._recorder, event, request.unit, request.details)
         self._recorder.record_event(event)
         if attempt.calls:
             self._record_calls(event, attempt.version, attempt.calls)
@@ -96,9 +98,18 @@ class TurnRows:
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 
 
-def add_request(event: Prediction, unit: str | None, details: RequestDetails) -> None:
-    """Add what the caller said of a request to its row, and to its latency what it had waited before."""
-    add_details(event, details)
+def add_request(recorder: Recorder, event: Prediction, unit: str | None, details: RequestDetails) -> None:
+    """Add what the caller said of a request to its row, and to its latency what it had waited before.
+
+    A detail that cannot be read is counted as a failure, and the row goes without it.
+    """
+    try:
+        add_details(event, details)
+    except (TypeError, ValueError) as error:
+        recorder.note_failure(error)
+        for name, value in details.items():
+            with suppress(TypeError, ValueError):
+                add_details(event, cast("RequestDetails", {name: value}))
     event.unit = unit
     waited = (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
     event.latency_seconds = (event.latency_seconds or 0.0) + waited

@@ -100,7 +100,7 @@ class Usual:
             if plan.keeps_all:
                 event.keep_probability = 1.0
             if not DRAWN.issuperset(details):
-                add_request(event, unit, details)
+                add_request(recorder, event, unit, details)
             if recorder.takes_rows_as_they_are:
                 recorder.spool.put(recorder.model, event)
             else:
