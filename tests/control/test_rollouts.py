@@ -544,14 +544,15 @@ def test_a_candidate_in_shadow_is_judged_on_the_same_requests(
     assert named in service_said(service)
 
 
+@pytest.mark.parametrize("stable", ["v1", "v2@frozen"])
 @pytest.mark.parametrize("is_shadow", [False, True])
-def test_a_learner_is_judged_whatever_its_checkpoint(tmp_path: Path, *, is_shadow: bool) -> None:
+def test_a_learner_is_judged_whatever_its_checkpoint(tmp_path: Path, stable: str, *, is_shadow: bool) -> None:
     bad = Behaviour(wrong=0.5, cost_usd=0.01, learns=True) if is_shadow else Behaviour(errors=0.1, learns=True)
-    versions = {"v1": Behaviour(cost_usd=0.01, learns=True), "v2": bad}
+    versions = {"v1": Behaviour(), stable: Behaviour(cost_usd=0.01, learns=stable == "v1"), "v2": bad}
     service = Service(tmp_path / "s", replace(OWNED, rollout=SHADOWED if is_shadow else RULES), versions)
-    service.versions["v1"].cost_usd = 0.011
-    service.serve(1, outcomes=True)
-    service.versions["v1"].cost_usd = 0.01
+    publish(service.layout, "m", Route("single", ((stable, 1.0),), stable=stable))
+    for service.versions[stable].cost_usd in (0.011, 0.01):
+        service.serve(1, outcomes=True)
     service.wait(3 * MINUTE)
     start_rollout(service.folder, "m", "v2")
     service.look()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from setpoint.core.rollout import BusinessValue, Rollout, Usual
 from setpoint.core.window import Window
-from setpoint.store.drawn import is_drawn, step_of, unit_of
+from setpoint.store.drawn import is_candidate, is_drawn, step_of, unit_of
 from setpoint.store.engines.duck import literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import Matching, examples
@@ -190,10 +190,9 @@ def units_of(
     until = f"f.first_at + {exposure}" if exposure else f"{window.end}"
     came = "e.error IS NULL AND (e.has_outcome OR e.value_usd IS NOT NULL)"
     matching = replace(evidence.matching(reach), within=within)
-    is_candidate = is_version("e.version", rollout.candidate)
     found = evidence.connection.execute(
         f"WITH earlier AS ({earlier}), firsts AS ({firsts})"
-        f" SELECT arg_min({is_candidate}, e.predicted_at) AS is_candidate,"
+        f" SELECT arg_min({is_candidate('e', rollout)}, e.predicted_at) AS is_candidate,"
         " any_value(coalesce(b.last_step, -1)) AS stratum,"
         " count(*) AS requests, count(e.error) AS errors,"
         " avg(e.latency_seconds) FILTER (e.error IS NULL) AS latency_seconds, avg(e.cost_usd) AS cost_usd,"

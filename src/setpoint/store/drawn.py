@@ -20,7 +20,7 @@ from setpoint.core.route_plan import BUCKETS
 from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.layout import Layout, writing
-from setpoint.store.version_cohorts import is_version, version_named
+from setpoint.store.version_cohorts import version_named
 
 _OPEN, _PACE = 2 * HOUR, HOUR
 """Rows of the last two hours are read at every look, and each hour that is older is put into the file once."""
@@ -56,8 +56,8 @@ def draw(
         until = cast("int", rows(connection, "SELECT max(until) FROM seen_before")[0][0] or until)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE drawn AS SELECT {unit_of('p')} AS unit, epoch_us(p.predicted_at) AS asked_at,"
-        f" {version_named('p.version', (rollout.candidate, rollout.stable))} AS version,"
-        f" {is_version('p.version', rollout.candidate)} AS is_candidate, {step_of('p', rollout)} AS step,"
+        f" {_answered('p', rollout)} AS version, {is_candidate('p', rollout)} AS is_candidate,"
+        f" {step_of('p', rollout)} AS step,"
         " p.error IS NOT NULL AS has_error"
         f" FROM predictions AS p WHERE {is_drawn('p', rollout)} AND p.predicted_at >= {at(until)}"
     )
@@ -176,18 +176,32 @@ def unit_of(name: str) -> str:
     return f"hash(coalesce({name}.unit, {name}.root_id))"
 
 
+def is_candidate(name: str, rollout: Rollout) -> str:
+    """Return SQL for whether the candidate answered, or a checkpoint of it that is not the stable version."""
+    return f"{_answered(name, rollout)} = {literal(rollout.candidate)}"
+
+
+def is_stable(name: str, rollout: Rollout) -> str:
+    """Return SQL for whether the stable version answered, as `is_candidate`."""
+    return f"{_answered(name, rollout)} = {literal(rollout.stable)}"
+
+
+def _answered(name: str, rollout: Rollout) -> str:
+    return version_named(f"{name}.version", (rollout.candidate, rollout.stable))
+
+
 def is_drawn(name: str, rollout: Rollout) -> str:
     """Return SQL for whether a version was asked because the lot fell on it: also when another one answered then."""
     return (
         f"{name}.assignment_probability IS NOT NULL AND {name}.role IS DISTINCT FROM 'shadow'"
-        f" AND ({is_version(f'{name}.version', rollout.stable)} OR {is_version(f'{name}.version', rollout.candidate)})"
+        f" AND {_answered(name, rollout)} IN ({literal(rollout.stable)}, {literal(rollout.candidate)})"
     )
 
 
 def step_of(name: str, rollout: Rollout) -> str:
     """Return SQL for the step of a request: by the probability that was logged, for clocks of machines differ."""
     share = (
-        f"CASE WHEN {is_version(f'{name}.version', rollout.candidate)} THEN {name}.assignment_probability"
+        f"CASE WHEN {is_candidate(name, rollout)} THEN {name}.assignment_probability"
         f" ELSE 1.0 - {name}.assignment_probability END"
     )
     cases = " ".join(f"WHEN {round(one * BUCKETS)} THEN {n}" for n, one in enumerate(rollout.rules.steps))

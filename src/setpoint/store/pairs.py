@@ -12,10 +12,10 @@ from setpoint.core.clock import MICROS
 from setpoint.core.rollout import Rollout
 from setpoint.core.window import Window
 from setpoint.store.arms import OneCohort, is_of_cohort
+from setpoint.store.drawn import is_candidate, is_stable
 from setpoint.store.engines.duck import at, rows
 from setpoint.store.evidence import RowEvidence
 from setpoint.store.matching import examples
-from setpoint.store.version_cohorts import is_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def pairs_of(
         " 1.0 - s.is_success AS tried_wrong"
         " FROM e AS s JOIN e AS r ON r.prediction_id = s.root_id"
         " JOIN firsts AS f ON f.unit = coalesce(s.unit, s.root_id) AND f.first_at = s.predicted_at"
-        f" WHERE {_is_copy('s', rollout)} AND {is_version('r.version', rollout.stable)} AND s.error IS NULL"
+        f" WHERE {_is_copy('s', rollout)} AND {is_stable('r', rollout)} AND s.error IS NULL"
         f" AND {is_of_cohort(matching, cohort, 'r')}"
         " ORDER BY s.predicted_at, s.prediction_id"
     ).fetchnumpy()
@@ -90,4 +90,4 @@ def copy_errors_by_minute(
 
 
 def _is_copy(name: str, rollout: Rollout) -> str:
-    return f"{name}.role = 'shadow' AND {is_version(f'{name}.version', rollout.candidate)}"
+    return f"{name}.role = 'shadow' AND {is_candidate(name, rollout)}"
