@@ -176,6 +176,23 @@ def drip_event(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None
     dripping(handler, b"200 OK\r\nconnection: close\r\n\r\ndata: ", b"x")
 
 
+def pour(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+        for _n in range(70):
+            handler.wfile.write(b" " * (1 << 20))
+    handler.close_connection = True
+
+
+def test_an_answer_without_end_is_not_read_to_it() -> None:
+    with serving(pour) as (url, _):
+        asked = Upstream(url, protocol="chat", chat_model="m", prompt="{x}", timeout_seconds=30.0)
+        for ask in (asked, lambda inputs: list(asked.stream(inputs))):
+            with pytest.raises(UpstreamError) as found:
+                ask({"x": 1.0})
+            assert found.value.kind == "too large"
+
+
 def negative(handler: BaseHTTPRequestHandler, _: Mapping[str, object]) -> None:
     dripping(handler, b"200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"-5\r\n{}\r\n")
 

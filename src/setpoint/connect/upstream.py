@@ -28,7 +28,7 @@ from setpoint.predictions.rows import Value
 
 Protocol = Literal["json", "open_inference", "mlflow", "chat"]
 _OK = range(200, 300)
-_PART_BYTES = 1 << 16
+_PART_BYTES, _MOST_BYTES = 1 << 16, 1 << 26
 
 
 class Upstream:
@@ -307,11 +307,18 @@ class Upstream:
             raise UpstreamError(kind="unreachable", detail=str(error)) from error
 
 
+class _TooLarge(http.client.HTTPException):
+    """More than anybody's answer: to read on would take all memory."""
+
+
 def _line(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.readline()
+        line = response.readline(_MOST_BYTES)
     except ValueError as error:  # a part of a negative length
         raise http.client.HTTPException(str(error)) from error
+    if len(line) == _MOST_BYTES:
+        raise _TooLarge
+    return line
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -322,6 +329,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         if not part:
             break
         found += part
+        if len(found) > _MOST_BYTES:
+            raise _TooLarge
     if left is not None and len(found) < left:
         raise http.client.IncompleteRead(bytes(found), left - len(found))
     return bytes(found)
@@ -330,6 +339,8 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 def _fault(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "unreachable"
+    if isinstance(error, _TooLarge):
+        return "too large"
     is_cut = isinstance(error, ConnectionError | http.client.IncompleteRead)
     return "closed early" if is_cut else "not HTTP"
 

@@ -55,8 +55,9 @@ class Line:
     @property
     def has_room(self) -> bool:
         """Whether the queue takes more, and the version does not rest."""
-        is_resting = self._failures >= DEAD and time.monotonic() < self._rests_until
-        return not is_resting and self._waiting.qsize() < self._limit
+        if self._failures >= DEAD:  # one at a time, too
+            return not self._busy and time.monotonic() >= self._rests_until
+        return self._waiting.qsize() < self._limit
 
     def note(self, *, failed: bool) -> None:
         """Say what became of a copy."""
