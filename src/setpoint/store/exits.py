@@ -10,7 +10,7 @@ import signal
 import threading
 import weakref
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 
 class Closable(Protocol):
@@ -33,6 +33,7 @@ class Telling(Protocol):
         ...
 
 
+Member = TypeVar("Member")
 _spools: weakref.WeakSet[Closable] = weakref.WeakSet()
 _telling: weakref.WeakSet[Telling] = weakref.WeakSet()
 _hooks_lock = threading.Lock()
@@ -62,12 +63,20 @@ def ask_before_end(one: Telling) -> None:
 
 def close_all() -> None:
     """Flush and seal the spools of this process."""
-    for one in list(_telling):
+    for one in _living(_telling):
         with contextlib.suppress(Exception):  # as below
             one.tell_rest()
-    for spool in list(_spools):
+    for spool in _living(_spools):
         with contextlib.suppress(Exception):  # an exit hook that raises hides the program's own error
             spool.close()
+
+
+def _living(those: weakref.WeakSet[Member]) -> list[Member]:
+    while True:
+        try:
+            return list(those)
+        except RuntimeError:  # another thread has just made one
+            continue
 
 
 def _finalize_in_worker(_: object) -> None:
@@ -81,5 +90,5 @@ def _on_sigterm(number: int, _frame: FrameType | None) -> None:
 
 
 def _after_fork_in_child() -> None:
-    for spool in list(_spools):
+    for spool in _living(_spools):
         spool.forget_parent()
