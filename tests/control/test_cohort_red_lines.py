@@ -99,7 +99,7 @@ def test_a_healthy_candidate_passes_red_lines_on_values_of_a_cohort(tmp_path: Pa
 
 def test_a_cohort_of_which_too_little_is_known_has_no_red_line_on_its_values(tmp_path: Path) -> None:
     service = Service(tmp_path / "s", cohorted(*OF_VALUES[:2]), carriers=CARRIERS, rate=1000)
-    with pytest.raises(UsageError, match="of v1 of the last 7 days says its latency_seconds of carrier VX") as refused:
+    with pytest.raises(UsageError, match="of v1 of the last 7 d says its latency_seconds of carrier VX") as refused:
         start_rollout(service.folder, "m", "v2")
     assert "record some first, 200 for" in refused.value.hint
     service.serve(2)

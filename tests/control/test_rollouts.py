@@ -181,6 +181,17 @@ def test_wrong_answers_are_compared_at_equal_age(tmp_path: Path) -> None:
     assert "wrong_ratio" in said
 
 
+def test_outcomes_that_take_longer_than_a_week_say_what_is_usual(tmp_path: Path) -> None:
+    rules = replace(RULES, red_lines=(RedLine("wrong_ratio", 1.5),), outcome_age=10 * DAY)
+    slow = {"v1": Behaviour(late_minutes=9 * 24 * 60), "v2": Behaviour()}
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), slow)
+    service.serve(1, outcomes=True)
+    service.wait(10 * DAY)
+    service.serve(1, outcomes=True)
+    started, _ = start_rollout(service.folder, "m", "v2")
+    assert started.usual["wrong_ratio"].rows > 1500
+
+
 def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_path: Path) -> None:
     service = Service(tmp_path / "s", replace(OWNED, owner=None, runbook=""))
     start_rollout(service.folder, "m", "v2")

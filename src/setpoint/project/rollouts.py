@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def _drafted(layout: Layout, evidence: RowEvidence, candidate: str, stable: str,
     if stable == candidate:
         msg = f"{candidate} is the stable version of {declared.name} already"
         raise UsageError(msg, hint="name the version that is to take its place")
-    past = Window(now - _USUAL_WITHIN, now)
+    past = _usual_in(declared.rollout or RolloutRules(), now)
     rules, found = _fed(evidence, declared.rollout or RolloutRules(), stable, past)
     if undeclared(declared) and rules.steps[0] > UNOWNED_SHARE:
         rules = replace(rules, steps=(UNOWNED_SHARE, *rules.steps))
@@ -152,7 +152,14 @@ def unread(declared: Model) -> str:
 def _unknown_value(evidence: RowEvidence, rules: RolloutRules, stable: str, past: Window) -> str:
     if rules.ab is None or values_known(evidence, stable, past, rules.ab.value):
         return ""
-    return f"no outcome of {stable} of the last 7 days says its {rules.ab.value}, on which rollout.ab is read out"
+    within = duration_text(past.length)
+    return f"no outcome of {stable} of the last {within} says its {rules.ab.value}, on which rollout.ab is read out"
+
+
+def _usual_in(rules: RolloutRules, now: int) -> Window:
+    """Return where what is usual is looked for: a week, and longer by the age of outcomes where these are asked for."""
+    is_late = rules.ab is not None or any(line.metric in LATE for line in rules.red_lines)
+    return Window(now - _USUAL_WITHIN - (rules.outcome_age if is_late else 0), now)
 
 
 def unwatched(layout: Layout | None, declared: Model) -> list[str]:
@@ -161,26 +168,25 @@ def unwatched(layout: Layout | None, declared: Model) -> list[str]:
     if layout is None or rules is None or not (rules.ab or rules.red_lines):
         return []
     now = layout.clock.now()
-    past = Window(now - _USUAL_WITHIN, now)
+    past = _usual_in(rules, now)
     found = [unread(declared)]
     with closing(KeptEvidence(layout, declared, now, now, None)) as evidence:
         if evidence.span is not None:
             if rules.ab is not None:
                 plan = last_plan(layout, declared.name)
-                stable = plan.route.stable if plan else _answering(evidence, now)
-                found.append(_unknown_value(evidence, rules, stable, past))
-            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, now)]
+                with suppress(UsageError):  # while nobody knows who answers, nobody knows what is said of it
+                    stable = plan.route.stable if plan else _answering(evidence, now)
+                    found.append(_unknown_value(evidence, rules, stable, past))
+            found += [*_unseen_cohorts(evidence, rules), *_unfed(evidence, rules, past)]
     return [said for said in found if said]
 
 
-def _unfed(evidence: RowEvidence, rules: RolloutRules, now: int) -> Iterator[str]:
+def _unfed(evidence: RowEvidence, rules: RolloutRules, past: Window) -> Iterator[str]:
     """Yield each red line on what no request says, of whatever version; none while there were no requests."""
-    late = rules.outcome_age if any(line.metric in LATE for line in rules.red_lines) else 0
-    back = _USUAL_WITHIN + late
-    told = metrics_known(evidence, Window(now - back, now))
+    told, within = metrics_known(evidence, past), duration_text(past.length)
     for line in rules.red_lines:
         if told["error_ratio"] and not told[line.metric]:
-            yield f"the red line on {line.name}: no request of the last {duration_text(back)} says its {line.metric}"
+            yield f"the red line on {line.name}: no request of the last {within} says its {line.metric}"
 
 
 def without_help(layout: Layout | None, declared: Model) -> list[str]:
@@ -260,7 +266,8 @@ def _fed(
         if line.name not in found and not (line.metric in COUNTED and line.metric in found)
     ]
     if starved or not rules.red_lines:
-        msg = f"no request of {stable} of the last 7 days says its {' or '.join(starved) or 'errors'}"
+        within = duration_text(past.length)
+        msg = f"no request of {stable} of the last {within} says its {' or '.join(starved) or 'errors'}"
         raise UsageError(
             msg,
             hint=f"record some first, 200 for {', '.join(sorted(set(USUAL_RED_LINES) - COUNTED))}, or leave out"
