@@ -22,6 +22,7 @@ from setpoint.core.contacts import Person
 from setpoint.core.errors import StoreError, StoreMissing
 from setpoint.core.guardrail import Guardrail
 from setpoint.core.model import Owner
+from setpoint.predictions.details import RowDetails
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.router import Router
 from setpoint.project.incidents import prove_delivery
@@ -94,13 +95,16 @@ def test_evidence_that_arrives_late_twice_and_out_of_order_is_taken_once(begun: 
         recorder = Recorder(begun.layout, "m", spool=Spool(begun.layout))
         for n in minutes:
             at = begun.now - n * MINUTE
-            recorder.record({"x": 1.0}, prediction=1.0, version="v1", unit=f"late-{n}", predicted_at=at)
+            who: RowDetails = {"version": "v1", "role": "stable", "unit": f"late-{n}", "assignment_probability": 0.5}
+            recorder.record({"x": 1.0}, prediction=1.0, **{**who, "predicted_at": at})
         recorder.close()
 
-    begun.serve(1)
+    before = units()
+    begun.wait(3 * MINUTE)
     record(0, 2, 1)
     begun.look()
     seen = units()
+    assert seen == before + 3
     record(5, 0, 1, 2)  # before the last look, and units that were seen
     begun.wait(MINUTE)
     begun.look()
