@@ -260,6 +260,7 @@ def _replayed(
             reply = endpoint.predict(
                 {"text": seen_text}, key=post.post_id, unit=post.post_id, source=source, feature_version=pipeline
             )
+            endpoint.shadows.wait()  # a replay has no time between posts: copies would find the queue full
             is_changed = pipeline.endswith("8")
             unchanged, _ = normalised(post, source, "none")
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, unchanged, bool(reply.prediction)))
@@ -271,7 +272,6 @@ def _replayed(
 
 
 def _look(layout: Layout, endpoint: Endpoint, replay: Replay, n: int) -> None:
-    endpoint.shadows.wait()
     endpoint.recorder.flush(60)
     cast("ReplayClock", layout.clock).save()
     tick(layout, send=send, ask=asking(layout.root))  # as `setpoint tick` does, less a second to start a process
