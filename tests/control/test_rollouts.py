@@ -23,7 +23,7 @@ from setpoint.declare.load import load_project, load_text
 from setpoint.declare.write import to_yaml
 from setpoint.predictions.recorder import Recorder
 from setpoint.project.plan import apply, plan
-from setpoint.project.rollouts import explain, rehearse_rollout, start_rollout, status_of
+from setpoint.project.rollouts import beyond_already, explain, rehearse_rollout, start_rollout, status_of
 from setpoint.store.arms import Requests
 from setpoint.store.decisions import decisions_of
 from setpoint.store.layout import Layout
@@ -190,6 +190,16 @@ def test_outcomes_that_take_longer_than_a_week_say_what_is_usual(tmp_path: Path)
     service.serve(1, outcomes=True)
     started, _ = start_rollout(service.folder, "m", "v2")
     assert started.usual["wrong_ratio"].rows > 1500
+
+
+@pytest.mark.parametrize(("errors", "is_said"), [(0.1, True), (0.001, False)])
+def test_plan_says_that_the_stable_version_is_beyond_an_absolute_red_line(
+    tmp_path: Path, *, errors: float, is_said: bool
+) -> None:
+    rules = replace(RULES, red_lines=(RedLine("error_ratio", 2.0, above=0.02),))
+    service = Service(tmp_path / "s", replace(OWNED, rollout=rules), {"v1": Behaviour(errors=errors)})
+    said = beyond_already(service.layout, service.declared)
+    assert [one.startswith("rollout: v1 is beyond the red line already") for one in said] == [True] * is_said
 
 
 def test_without_an_owner_it_stays_at_one_percent_and_the_fields_are_named(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from setpoint.project.limits import limits_replayed
 from setpoint.project.losses import lost_days
 from setpoint.project.price_book import PRICE, BookPlan, planned_prices, price_changes, reprice_all
 from setpoint.project.pricing import repricing_text, with_history
-from setpoint.project.rollouts import moved_on, unwatched, without_help
+from setpoint.project.rollouts import beyond_already, moved_on, unwatched, without_help
 from setpoint.project.storage import Storage, estimate
 from setpoint.project.unseen import unseen_features, unseen_units
 from setpoint.store.layout import Layout
@@ -398,6 +398,7 @@ def _planned(layout: Layout | None, declared: Model, before: Model | None, conta
             *_left_route(model, known),
             *_moved_on(layout, model),
             *without_help(layout, model),
+            *beyond_already(layout, model),
             *_tighter(layout, model),
             *_strangers(contacts, model),
             *seen.doubts,

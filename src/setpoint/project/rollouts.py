@@ -204,6 +204,25 @@ def without_help(layout: Layout | None, declared: Model) -> list[str]:
     return [f"rollout: no rollback to {rollout.stable} helps: {said}; what is left is to {instead}"] if said else []
 
 
+def beyond_already(layout: Layout | None, declared: Model) -> list[str]:
+    """Return which absolute red lines the version that answers now would be beyond, in words."""
+    rules = declared.rollout
+    lines = [line for line in rules.red_lines if line.above and not line.cohort] if rules else []
+    if layout is None or rules is None or not lines:
+        return []
+    now = layout.clock.now()
+    with closing(KeptEvidence(layout, declared, now, now, None)) as evidence, suppress(UsageError):
+        stable = _answering(evidence, now)
+        found = usual(evidence, stable, _usual_in(rules, now))
+        return [
+            f"rollout: {stable} is beyond the red line already: its {line.name} is {found[line.metric].mean:.3g},"
+            f" and the line is {line.said}"
+            for line in lines
+            if line.metric in found and found[line.metric].mean >= (line.above or 1.0)
+        ]
+    return []
+
+
 def _unseen_cohorts(evidence: RowEvidence, rules: RolloutRules) -> Iterator[str]:
     """Yield each red line on a cohort that nobody declared, or that no request ever was of."""
     declared = {one.name for one in evidence.model.cohorts}
