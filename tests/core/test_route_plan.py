@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from scipy.stats import chisquare
 
 from setpoint.core.errors import DeclarationError
-from setpoint.core.route_plan import BUCKETS, Cascade, Limits, Route, RoutePlan, Strategy, arm_of, bucket, shadows_of
+from setpoint.core.route_plan import BUCKETS, Cascade, Limits, Route, RoutePlan, Strategy, arm_of, bucketing, shadows_of
 
 UNITS = [f"user-{n}" for n in range(20_000)]
 
@@ -39,9 +39,7 @@ def test_shares_are_kept_and_said() -> None:
 
 
 def test_buckets_are_uniform_and_unrelated_between_salts() -> None:
-    both = [
-        np.array([bucket(plan(("v1", 1.0), salt=salt, strategy="single").salted, u) for u in UNITS]) for salt in "ab"
-    ]
+    both = [np.array([bucketing(salt)(u) for u in UNITS]) for salt in "ab"]
     for found in both:
         assert chisquare(np.bincount(found // 500, minlength=20)).pvalue > 0.001
     # CRC-32 with a salt in front would fail this: its two hashes differ by the same bits in every unit.

@@ -194,7 +194,7 @@ def test_a_breaker_opens_and_one_request_tries_again() -> None:
     with serving(route, {"v1": sick, "v0": constant(0.0)}) as (endpoint, layout):
         closed = Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",), limits=Limits(breaker_failures=3))
         publish(layout, "m", closed)
-        endpoint.router._look_at = 0.0
+        endpoint.router.look_at = 0.0
         for _ in range(10):
             assert endpoint.predict({}).version == "v0"
         assert len(calls) == 3
@@ -600,7 +600,7 @@ def test_a_plan_that_cannot_be_followed_is_said_once(caplog: pytest.LogCaptureFi
         publish(layout, "m", Route("single", (("v9", 1.0),), stable="v9"))
         while not endpoint.router.fault:
             endpoint.predict({})
-        endpoint.router._look_at = 0.0  # pyright: ignore[reportPrivateUsage] — the next look, without waiting for it
+        endpoint.router.look_at = 0.0  # pyright: ignore[reportPrivateUsage] — the next look, without waiting for it
         endpoint.predict({})
         said = [one for one in caplog.messages if "does not follow the route plan of m" in one]
         assert len(said) == 1

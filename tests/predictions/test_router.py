@@ -58,10 +58,10 @@ def test_whatever_the_file_holds_requests_are_answered_by_the_last_good_plan(con
     with temporary_store() as (layout, _):
         endpoint = Endpoint(layout, "m", {"v1": lambda _: 1.0, "v2": lambda _: 2.0})
         publish(layout, "m", Route("single", (("v2", 1.0),), stable="v2"))
-        endpoint.router._look_at = 0.0
+        endpoint.router.look_at = 0.0
         assert endpoint.predict({}).prediction == 2.0
         layout.route("m").write_bytes(content)
-        endpoint.router._look_at = 0.0
+        endpoint.router.look_at = 0.0
         assert endpoint.predict({}).prediction == 2.0
         assert "damaged" in endpoint.router.fault
         assert endpoint.close()

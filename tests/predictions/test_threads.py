@@ -53,7 +53,7 @@ def test_a_version_that_hangs_holds_up_no_other() -> None:
         assert {reply.version for reply in asyncio.run(serve(endpoint))} == {"v0"}
         leave.set()
         publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1"))
-        endpoint.router._look_at = 0.0
+        endpoint.router.look_at = 0.0
         assert asyncio.run(endpoint.predict_async({})).version == "v1"  # its threads are free again
         assert endpoint.close()
 

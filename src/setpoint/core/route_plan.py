@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from setpoint.core.errors import DeclarationError
-
-if TYPE_CHECKING:
-    Hash = hashlib.blake2b
 
 BUCKETS = 10_000
 """Into so many a unit's hash is put: shares are whole ten-thousandths."""
@@ -171,9 +168,24 @@ class RoutePlan:
         return frozenset({*dict(self.route.shares), *cheap}) - {self.route.stable}
 
     @cached_property
-    def salted(self) -> Hash:
-        """The hash that the units of this plan are put into."""
-        return _salted(self.salt)
+    def bucket(self) -> Callable[[str], int]:
+        """Gives the bucket of a unit."""
+        return bucketing(self.salt)
+
+    @cached_property
+    def draw(self) -> Callable[[str], Arm]:
+        """Gives the arm of a unit; see `arm_of`."""
+        arms, bucket = self.arms, self.bucket
+        only = arms[-1]
+
+        def draw(unit: str) -> Arm:
+            place = bucket(unit)
+            for arm in arms:
+                if place < arm.end:
+                    return arm
+            return only
+
+        return (lambda _unit: only) if len(arms) == 1 else draw
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
@@ -195,10 +207,10 @@ class RoutePlan:
         return tuple(found)
 
     @cached_property
-    def shadows(self) -> tuple[tuple[str, Hash, int], ...]:
-        """The shadow versions, each with a hash of its own and the number of buckets that it is sent."""
+    def shadows(self) -> tuple[tuple[str, Callable[[str], int], int], ...]:
+        """The shadow versions, each with buckets of its own and how many of them it is sent."""
         return tuple(
-            (name, _salted(f"{self.salt}/{name}"), round(share * BUCKETS)) for name, share in self.route.shadows
+            (name, bucketing(f"{self.salt}/{name}"), round(share * BUCKETS)) for name, share in self.route.shadows
         )
 
 
@@ -219,30 +231,31 @@ class Arm:
     share: float
 
 
-def bucket(salted: Hash, unit: str) -> int:
-    """Return the bucket of a unit, 0 to 9,999: the same in every process, and unrelated between salts.
+def bucketing(salt: str) -> Callable[[str], int]:
+    """Return a function from a unit to its bucket, 0 to 9,999: the same in every process, unrelated between salts.
 
     BLAKE2b, for CRC-32 is linear: by two salts of one length each unit's hashes would differ by the same bits.
 
     Args:
-        salted: A hash that was begun with the salt.
-        unit: What is randomised.
+        salt: What tells one drawing from another.
 
     Example:
-        >>> plan = RoutePlan("fraud", 1, Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
-        >>> bucket(plan.salted, "user-1"), bucket(plan.salted, "user-1"), bucket(plan.salted, "user-2")
-        (1381, 1381, 8489)
+        >>> bucket = bucketing("2026-11")
+        >>> bucket("user-1"), bucket("user-1"), bucket("user-2")
+        (5058, 5058, 1654)
     """
-    found = salted.copy()
-    try:
-        found.update(unit.encode())
-    except UnicodeEncodeError:  # to allow what is no text takes longer, for all others too
-        found.update(unit.encode("utf-8", "surrogatepass"))
-    return int.from_bytes(found.digest()) % BUCKETS
+    begun = hashlib.blake2b(salt.encode("utf-8", "surrogatepass") + b"\0", digest_size=8).copy
+    number = int.from_bytes  # looked up once: every request waits for this
 
+    def bucket(unit: str) -> int:
+        found = begun()
+        try:
+            found.update(unit.encode())
+        except UnicodeEncodeError:  # to allow what is no text takes longer, for all others too
+            found.update(unit.encode("utf-8", "surrogatepass"))
+        return number(found.digest(), "big") % BUCKETS
 
-def _salted(salt: str) -> Hash:
-    return hashlib.blake2b(salt.encode("utf-8", "surrogatepass") + b"\0", digest_size=8)
+    return bucket
 
 
 def arm_of(plan: RoutePlan, unit: str) -> Arm:
@@ -259,19 +272,31 @@ def arm_of(plan: RoutePlan, unit: str) -> Arm:
         >>> found.count("v13")
         504
     """
-    arms = plan.arms
-    if len(arms) == 1:
-        return arms[0]
-    place = bucket(plan.salted, unit)
-    for arm in arms:
-        if place < arm.end:
-            return arm
-    return arms[-1]
+    return plan.draw(unit)
 
 
 def shadows_of(plan: RoutePlan, unit: str) -> list[str]:
     """Return the versions that a request is also sent to, in shadow."""
-    return [name for name, salted, count in plan.shadows if count == BUCKETS or bucket(salted, unit) < count]
+    return [name for name, bucket, count in plan.shadows if count == BUCKETS or bucket(unit) < count]
+
+
+def copies_of(plan: RoutePlan, unit: str, request: str, served: str) -> list[str]:
+    """Return the versions whose answer nobody gets that a request is also sent to.
+
+    Args:
+        plan: The plan.
+        unit: What is randomised.
+        request: The request's own name: which cheap answers of a cascade are audited is drawn for each.
+        served: The version that answered.
+    """
+    found = [version for version in shadows_of(plan, unit) if version != served]
+    cascade = plan.route.cascade
+    if cascade is not None and cascade.audit > 0.0 and plan.bucket(request) < cascade.audit * BUCKETS:
+        if served == cascade.cheap:
+            found.append(cascade.expensive)
+        elif cascade.threshold is None:  # or nobody would ever know whether the cheap one is good enough again
+            found.append(cascade.cheap)
+    return found
 
 
 def _faults(route: Route) -> Iterator[tuple[str, str]]:

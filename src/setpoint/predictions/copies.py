@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
 
+from setpoint.core.route_plan import RoutePlan, copies_of
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.request import Request
 from setpoint.predictions.shadows import Shadows
@@ -43,16 +45,32 @@ class Copies:
         self._unsent: dict[str, int] = {}
         self._counting = threading.RLock()  # a signal that ends the process may come while it is held
 
-    def send(self, request: Request, inputs: Inputs, served: str) -> None:
-        """Send a request to the versions in shadow, given which one answered it."""
-        for version in request.copied_to(served):
-            line = self._shadows.of(version)
-            # Looked at first: of a shadow that hangs nothing is copied.
-            is_sent = line.has_room and line.submit(partial(self._ask, version, dict(inputs), request))
-            if not is_sent:
+    def due(self, plan: RoutePlan, drawn: str, name: str, served: str) -> list[str]:
+        """Return the versions that take a copy of a request now, and count it for those that should and do not.
+
+        Asked first: for a shadow that hangs nothing is copied.
+
+        Args:
+            plan: The plan that the request is answered by.
+            drawn: What its buckets are drawn by.
+            name: Under which it is recorded.
+            served: The version that answered it.
+        """
+        found: list[str] = []
+        for version in copies_of(plan, drawn, name, served):
+            if self._shadows.of(version).has_room:
+                found.append(version)
+            else:
                 self._count_unsent(version)
         if self._unsent and time.monotonic() >= self._tell_at:
             self.tell_rest()
+        return found
+
+    def send(self, request: Request, inputs: Inputs, due: Sequence[str]) -> None:
+        """Send a request to versions that take a copy."""
+        for version in due:
+            if not self._shadows.of(version).submit(partial(self._ask, version, dict(inputs), request)):
+                self._count_unsent(version)
 
     def tell_rest(self) -> None:
         """Count the copies that found the queue full, a cap reached or the version dead, a few seconds' at once."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import msgspec
 
-from setpoint.core.route_plan import BUCKETS, Arm, RoutePlan, bucket, shadows_of
+from setpoint.core.route_plan import Arm, RoutePlan
 from setpoint.predictions.details import RequestDetails
 
 
@@ -42,22 +41,6 @@ class Request(msgspec.Struct, gc=False):
             self.details["trace_id"] = self.prediction_id
         passed = {name: value for name, value in self.details.items() if name in _PASSED_ON}
         return cast("RequestDetails", passed)
-
-    def copied_to(self, served: str) -> Iterator[str]:
-        """Yield the versions that it is also sent to in shadow, given which one answered it."""
-        for version in shadows_of(self.plan, self.drawn):
-            if version != served:
-                yield version
-        cascade = self.plan.route.cascade
-        if cascade is not None and self._is_audited(cascade.audit):
-            if served == cascade.cheap:
-                yield cascade.expensive
-            elif cascade.threshold is None:  # or nobody would ever know whether the cheap one is good enough again
-                yield cascade.cheap
-
-    def _is_audited(self, share: float) -> bool:
-        """Return whether it is among those whose cheap answer the expensive version is held against."""
-        return share > 0.0 and bucket(self.plan.salted, self.prediction_id) < share * BUCKETS
 
 
 _PASSED_ON = {"feature_version", "key", "run_id", "source", "trace_id", "unit"}

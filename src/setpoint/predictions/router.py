@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from setpoint.core.errors import StoreError
 from setpoint.core.route_plan import Route, RoutePlan
@@ -26,6 +26,8 @@ class Router:
 
     Attributes:
         fault: Why the file's plan is not followed; empty when it is.
+        known: The plan in force when the file was last looked at.
+        look_at: When it is to be looked at again, by the performance counter.
 
     Args:
         layout: The store.
@@ -42,30 +44,29 @@ class Router:
         self._path = layout.route(model)
         self._versions = frozenset(versions)
         self._look_seconds = look_seconds
-        self._plan = RoutePlan(model, 0, Route("single", ((first, 1.0),), stable=first))
+        self.known = RoutePlan(model, 0, Route("single", ((first, 1.0),), stable=first))
         self._seen: tuple[int, int, int] | None = None
-        self._clock: Callable[[], float] = time.monotonic
         self.forget_parent()
         self.plan()
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child: a thread of the parent may have been looking."""
-        self._look_at = 0.0
+        self.look_at = 0.0
         self._looking = threading.Lock()
 
     def plan(self) -> RoutePlan:
         """Return the plan in force. Never raises."""
-        now = self._clock()
-        if now >= self._look_at and self._looking.acquire(blocking=False):
+        now = time.perf_counter()
+        if now >= self.look_at and self._looking.acquire(blocking=False):
             try:
-                self._look_at = now + self._look_seconds
+                self.look_at = now + self._look_seconds
                 before = self.fault
                 self._look()
                 if self.fault and self.fault != before:
-                    log.warning("setpoint does not follow the route plan of %s: %s", self._plan.model, self.fault)
+                    log.warning("setpoint does not follow the route plan of %s: %s", self.known.model, self.fault)
             finally:
                 self._looking.release()
-        return self._plan
+        return self.known
 
     def _look(self) -> None:
         try:
@@ -76,7 +77,7 @@ class Router:
             found = read_plan(self._path)
         except FileNotFoundError:
             is_known = self._seen is not None or bool(self.fault)
-            self.fault = f"{self._path.name} is gone: generation {self._plan.generation} stays" if is_known else ""
+            self.fault = f"{self._path.name} is gone: generation {self.known.generation} stays" if is_known else ""
             self._seen = None  # it may come back as it was
             return
         except (OSError, StoreError) as error:
@@ -86,11 +87,11 @@ class Router:
         if found is not None:
             self.fault = self._refusal(found)
             if not self.fault:
-                self._plan = found
+                self.known = found
 
     def _refusal(self, found: RoutePlan) -> str:
-        if found.generation < self._plan.generation:
-            return f"generation {found.generation} is older than {self._plan.generation}, which stays"
+        if found.generation < self.known.generation:
+            return f"generation {found.generation} is older than {self.known.generation}, which stays"
         missing = [name for name in found.route.versions if name not in self._versions]
         if missing:
             return f"generation {found.generation} names {', '.join(missing)}, which is not here"

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import NoReturn, cast
+from typing import Any, NoReturn
 
 from setpoint.core.events import Prediction
-from setpoint.core.route_plan import arm_of
 from setpoint.predictions.copies import Copies
 from setpoint.predictions.details import TEXT_OR_NONE, RequestDetails
 from setpoint.predictions.recorder import Recorder
@@ -46,13 +45,14 @@ class Usual:
         copies: Copies,
         go_on: Callable[[Request, Inputs, Callable[[], Reply]], Reply],
     ) -> None:
-        self._recorder, self._now, self._plan = recorder, recorder.now, router.plan
+        self._recorder, self._now, self._router = recorder, recorder.now, router
         self._versions, self._functions, self._is_score = versions, versions.functions, versions.is_score
         self._gates, self._copies, self._go_on = turns.gates, copies, go_on
 
     def answer(self, inputs: Inputs, details: RequestDetails) -> Reply | None:  # noqa: C901 — written out on purpose
         """Return the answer to a request, recorded; None when it is not usual, and nobody was asked."""
-        started, plan, recorder = perf_counter(), self._plan(), self._recorder
+        started, router, recorder = perf_counter(), self._router, self._recorder
+        plan = router.known if started < router.look_at else router.plan()
         if not plan.is_plain:
             return None
         at, unit, name = self._now(), details.get("unit"), details.get("prediction_id")
@@ -60,12 +60,12 @@ class Usual:
             return None
         name = name or recorder.spool.make_id(at)
         drawn = name if unit is None else unit
-        arm = arm_of(plan, drawn)
+        arm = plan.draw(drawn)
         version = arm.version
         function = self._functions.get(version)
         if function is None or self._gates[version].failures:
             return None
-        result: object = None
+        result: Any = None
         failed: BaseException | None = None
         own = inputs  # a copy for the version is made as `Versions` does
         try:
@@ -75,7 +75,7 @@ class Usual:
         if failed is not None or type(result) not in PLAIN:
             read = partial(self._versions.read, version, result) if failed is None else partial(_raise, failed)
             return self._go_on(Request(plan, name, unit, drawn, details, arm, at, started), inputs, read)
-        prediction, score = cast("float | str", result), None
+        prediction, score = result, None
         if self._is_score and type(prediction) is not str:
             prediction, score = None, float(prediction)
         seconds = perf_counter() - started
@@ -105,8 +105,8 @@ class Usual:
                 recorder.spool.put(recorder.model, event)
             else:
                 recorder.record_event(event)
-            if plan.has_copies:
-                self._copies.send(Request(plan, name, unit, drawn, details, arm, at, started), inputs, version)
+            if plan.has_copies and (due := self._copies.due(plan, drawn, name, version)):
+                self._copies.send(Request(plan, name, unit, drawn, details, arm, at, started), inputs, due)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             recorder.note_failure(error)
         return Reply(prediction, score, version=version, prediction_id=name, latency_seconds=seconds)
