@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -345,7 +346,7 @@ def test_a_shadow_that_hangs_costs_the_caller_nothing_and_is_counted() -> None:
     with serving(route, {"v1": constant(1.0), "v2": lambda _: leave.wait()}) as (endpoint, layout):
         for _ in range(500):
             assert endpoint.predict({}).prediction == 1.0
-        assert not endpoint.shadows.of("v2").has_room
+        assert not endpoint.shadows.of("v2").has_room(time.perf_counter())
         leave.set()
         assert endpoint.close()
         with Snapshot(layout, "m") as snapshot:

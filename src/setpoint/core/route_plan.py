@@ -162,6 +162,12 @@ class RoutePlan:
         return bool(self.route.shadows) or (self.route.cascade is not None and self.route.cascade.audit > 0.0)
 
     @cached_property
+    def copied_always(self) -> tuple[str, ...]:
+        """The versions that every request is also sent to; empty when it is drawn which are."""
+        shares = self.route.shadows if self.route.cascade is None else ()
+        return tuple(name for name, _ in shares) if all(share == 1.0 for _, share in shares) else ()
+
+    @cached_property
     def candidates(self) -> frozenset[str]:
         """The versions that are held against the stable one."""
         cheap = () if self.route.cascade is None else (self.route.cascade.cheap,)

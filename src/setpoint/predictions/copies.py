@@ -45,24 +45,28 @@ class Copies:
         self._unsent: dict[str, int] = {}
         self._counting = threading.RLock()  # a signal that ends the process may come while it is held
 
-    def due(self, plan: RoutePlan, drawn: str, name: str, served: str) -> list[str]:
+    def due(self, plan: RoutePlan, drawn: str, name: str, served: str, now: float) -> list[str]:
         """Return the versions that take a copy of a request now, and count it for those that should and do not.
 
-        Asked first: for a shadow that hangs nothing is copied.
+        Asked first: for a shadow that hangs nothing is put together or copied. All callers wait for this, so it calls
+        little.
 
         Args:
             plan: The plan that the request is answered by.
             drawn: What its buckets are drawn by.
             name: Under which it is recorded.
             served: The version that answered it.
+            now: The time, by the performance counter.
         """
         found: list[str] = []
-        for version in copies_of(plan, drawn, name, served):
-            if self._shadows.of(version).has_room:
+        for version in plan.copied_always or copies_of(plan, drawn, name, served):
+            if version == served:
+                continue
+            if self._shadows.of(version).has_room(now):
                 found.append(version)
             else:
                 self._count_unsent(version)
-        if self._unsent and time.monotonic() >= self._tell_at:
+        if self._unsent and now >= self._tell_at:
             self.tell_rest()
         return found
 
@@ -74,7 +78,7 @@ class Copies:
 
     def tell_rest(self) -> None:
         """Count the copies that found the queue full, a cap reached or the version dead, a few seconds' at once."""
-        self._tell_at = time.monotonic() + _TELL_SECONDS
+        self._tell_at = time.perf_counter() + _TELL_SECONDS
         with self._counting:
             unsent, self._unsent = self._unsent, {}
         for version, count in unsent.items():

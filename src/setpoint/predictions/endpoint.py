@@ -366,7 +366,8 @@ class Endpoint:
             for stage in stages:
                 self._rows.record_child(request, inputs, stage, STAGE)
             if request.plan.has_copies and served.error is None:
-                due = self._copies.due(request.plan, request.drawn, request.prediction_id, version)
+                drawn, name = request.drawn, request.prediction_id
+                due = self._copies.due(request.plan, drawn, name, version, request.started)
                 self._copies.send(request, inputs, due)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             self.recorder.note_failure(error)

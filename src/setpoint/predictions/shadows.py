@@ -52,22 +52,21 @@ class Line:
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the queue takes more, and the version does not rest."""
+    def has_room(self, now: float) -> bool:
+        """Return whether the queue takes more, and the version does not rest at a time of the performance counter."""
         if self._failures >= DEAD:  # one at a time, too
-            return not self._busy and time.monotonic() >= self._rests_until
+            return not self._busy and now >= self._rests_until
         return self._waiting.qsize() < self._limit
 
     def note(self, *, failed: bool) -> None:
         """Say what became of a copy."""
         self._failures = self._failures + 1 if failed else 0
-        self._rests_until = time.monotonic() + self._rest_seconds
+        self._rests_until = time.perf_counter() + self._rest_seconds
 
     def submit(self, work: Callable[[], None]) -> bool:
         """Queue work; return whether there was room."""
         with self._lock:
-            if not self.has_room:
+            if not self.has_room(time.perf_counter()):
                 return False
             self._busy += 1
             if len(self._threads) < min(self._workers, self._busy):

@@ -105,7 +105,7 @@ class Usual:
                 recorder.spool.put(recorder.model, event)
             else:
                 recorder.record_event(event)
-            if plan.has_copies and (due := self._copies.due(plan, drawn, name, version)):
+            if plan.has_copies and (due := self._copies.due(plan, drawn, name, version, started)):
                 self._copies.send(Request(plan, name, unit, drawn, details, arm, at, started), inputs, due)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             recorder.note_failure(error)
