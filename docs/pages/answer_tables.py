@@ -137,6 +137,8 @@ _QUALITY: tuple[AnswerTable, ...] = (
     ("evaluate", "quality", evaluation.QUALITY_COLUMNS, "What the set measures, and how many rows it lacks."),
     ("evaluate", "past", evaluation.PAST_COLUMNS, "How far offline and online disagreed before."),
     ("evaluate", "inputs", evaluation.INPUT_COLUMNS, "How strongly each input alone tells the outcome."),
+    ("evaluate", "cohorts", cohorts.COHORT_COLUMNS, "Who is under-served in the set; as of `cohorts`."),
+    ("evaluate", "too_small", cohorts.TOO_SMALL_COLUMNS, "Cohorts with too few outcomes in the set for a verdict."),
 )
 _SERVING: tuple[AnswerTable, ...] = (
     (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.commands import setpoint as typed
 
 import setpoint
 from setpoint.demo import lead_scoring
@@ -57,14 +60,36 @@ def test_the_carrier_is_named_in_the_first_month_and_was_never_learned(tmp_path:
     assert not {"carrier=HA", "carrier=OO"} & named
 
 
+def brief(folder: Path, flights: Flights, *words: str, looks: tuple[str, ...]) -> CompletedProcess[str]:
+    """Type the command as `make demo` does, on fewer flights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lead_scoring, "LOOKS", looks)
+        patch.setattr(lead_scoring, "load", lambda: flights)
+        return typed("demo", "lead-scoring", "--brief", *words, cwd=folder)
+
+
 @pytest.mark.timeout(200)
 def test_a_carrier_like_the_others_is_not_named(tmp_path: Path, flights: Flights) -> None:
-    report = replayed(tmp_path, flights, fault=False)
-    assert (report.began, report.seen, report.by) == ("", "", "")
-    assert report.line() == f"{MODEL}: carrier VX is one like the others: nothing is found"
+    done = brief(tmp_path, flights, "--no-fault", looks=("2013-05-01", "2013-06-01"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{MODEL}: carrier VX is one like the others: nothing is found\n"
+
+
+@pytest.mark.timeout(200)
+def test_in_brief_one_line_says_what_was_seen_and_decided(tmp_path: Path, flights: Flights) -> None:
+    done = brief(tmp_path, flights.between("2013-01-01", "2013-05-01"), looks=("2013-05-01",))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"lead-scoring: carrier VX, [\d.]+ % of the traffic, is not among the top 20\.0 %: seen 2013-05-01, 463"
+        r" outcomes of VX later; retrain: nothing changed, so no rollback helps: .+; usual rules that alarm: .+\n",
+        done.stdout,
+    )
+    for command in ("evaluate march.parquet ", "tick", "incident list ", "cohorts ", "why lead-scoring recall "):
+        assert f"$ setpoint {command}" in done.stderr
+    assert (tmp_path / "demo-lead-scoring" / "store").is_dir()
 
 
 def test_nothing_is_replaced_that_is_no_demo(tmp_path: Path, flights: Flights) -> None:
     (tmp_path / "demo").mkdir()
-    with pytest.raises(setpoint.UsageError, match="is no demo's"):
+    with pytest.raises(setpoint.UsageError, match="is none of this replay"):
         replayed(tmp_path, flights, fault=True)

@@ -2,39 +2,39 @@
 
 The leads are flights out of New York in 2013, the kind of account is the carrier, and worth a call is what lands
 late. A model learns from 1 January to 21 March, is evaluated on the last days of March, and scores from April on.
+Everything is done with what a user has: a project of files, a `Recorder`, and the commands `clock`, `apply`,
+`evaluate`, `tick`, `incident list`, `cohorts` and `why`. Only time is made: the store's clock is a replay, and no
+command moves that of a recorder that is open, so `recorder.layout.clock` is set before each of more than a hundred
+thousand events, as the tutorial "First answers" does.
 """
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-import setpoint
-from setpoint.answers.answer import Answer
-from setpoint.control.loop import tick
 from setpoint.core.clock import moment, parse_time
-from setpoint.core.errors import UsageError
 from setpoint.core.finding import GUARDRAIL
 from setpoint.core.metric import number
-from setpoint.demo.commands import typed
+from setpoint.demo.commands import answered, new_folder, typed
 from setpoint.demo.flights import CATEGORICAL, Flights, Frame, load
 from setpoint.demo.replay import ZONE, fit, frame, plain
 from setpoint.demo.report import Report, UsualRule, usual_rules
 from setpoint.predictions.recorder import Recorder
 from setpoint.stats.classification import BinaryState
 from setpoint.stats.ranking import auc
-from setpoint.store.layout import Layout, ReplayClock
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from setpoint.store.layout import ReplayClock
 
 MODEL, IGNORED = "lead-scoring", "VX"
 BUDGET = 0.2
@@ -47,6 +47,7 @@ LOOKS = ("2013-04-08", "2013-04-15", "2013-04-22", "2013-05-01", "2013-06-01", "
 TICKED = ("2013-04-24", "2013-04-26", "2013-04-28", "2013-05-01")
 """When the loop runs: until there is a month of outcomes."""
 _RECORDED = ("carrier", "origin", "distance")
+_Answer = dict[str, Any]
 _DECLARED = """\
 name: {model}
 task: binary
@@ -103,16 +104,20 @@ class _Seen:
     """What was seen of the carrier.
 
     Attributes:
+        evaluated: What was said of it before launch.
         scanned: The first search that named it, and when.
         named: By which criteria it was named, and since when.
         crossed: What the guardrail found, and when.
         last: The last search.
+        why: What it was put down to.
     """
 
-    scanned: tuple[str, Answer] | None = None
+    evaluated: _Answer
+    scanned: tuple[str, _Answer] | None = None
     named: dict[str, str] = field(default_factory=dict[str, str])
     crossed: tuple[str, str] | None = None
-    last: Answer | None = None
+    last: _Answer = field(default_factory=dict[str, Any])
+    why: _Answer = field(default_factory=dict[str, Any])
 
 
 def run(folder: Path, *, fault: bool = True, console: Console | None = None, flights: Flights | None = None) -> Report:
@@ -134,26 +139,24 @@ def run(folder: Path, *, fault: bool = True, console: Console | None = None, fli
     ) as progress:
         step = progress.add_task("read the flights of 2013", total=None)
         known = flights or load()
+        new_folder(folder, MODEL)
         known = known if fault else _without_the_fault(known)
         progress.update(step, description="train on 1 January to 21 March")
         train, held_out, live = _scored(known)
         progress.update(step, description="declare, and evaluate before launch")
-        layout = _project(folder, train, held_out)
-        evaluated = setpoint.evaluate(
-            str(folder / "march.parquet"), store=layout.root, model=MODEL,
-            outcome="late", time="departs_at", score="score", key="key",
-        )  # fmt: skip
-        seen = _Seen()
+        _project(folder, train, held_out)
+        columns = ("outcome=late", "time=departs_at", "score=score", "key=key")
+        maps = [word for one in columns for word in ("--map", one)]
+        seen = _Seen(answered(folder, "evaluate", "march.parquet", "--model", MODEL, *maps))
         month = live.only(np.arange(len(live.scores)) < len(live.flights.between(LIVE_FROM, LOOKS[-1]).table))
-        with closing(Recorder(layout, MODEL, version="2013-03")) as recorder:
+        with closing(Recorder(folder / "store", MODEL, version="2013-03")) as recorder:
             events = _events(month)
             for day in sorted({*LOOKS, *TICKED}):
                 progress.update(step, description=f"replay until {day}, run the loop, search the cohorts")
-                _replay(recorder, layout, month, events, until=parse_time(day, ZONE))
-                _look(layout, day, seen)
-    with setpoint.open(layout.root) as log:
-        why = log.why(MODEL, "recall", cohort=f"carrier={IGNORED}")
-    return _report(seen, evaluated, why, _Parts(train, held_out, month, live), fault=fault)
+                _replay(recorder, month, events, until=parse_time(day, ZONE))
+                _look(folder, day, seen)
+    seen.why = answered(folder, "why", MODEL, "recall", "--cohort", f"carrier={IGNORED}")
+    return _report(seen, _Parts(train, held_out, month, live), fault=fault)
 
 
 def _without_the_fault(flights: Flights) -> Flights:
@@ -183,16 +186,10 @@ def _scored(flights: Flights) -> tuple[_Scored, _Scored, _Scored]:
     )
 
 
-def _project(folder: Path, train: _Scored, held_out: _Scored) -> Layout:
-    """Make the project's folder, as a user would: two files of rows, two declarations, a store."""
+def _project(folder: Path, train: _Scored, held_out: _Scored) -> None:
+    """Make the project, as a user would: two files of rows, two declarations, a store."""
     import numpy as np  # noqa: PLC0415 — the demo's extra
 
-    if folder.exists():
-        if not (folder / "models" / f"{MODEL}.yaml").exists():
-            msg = f"{folder} is there already and is no demo's"
-            raise UsageError(msg, hint="name another folder with --folder")
-        shutil.rmtree(folder)
-    (folder / "models").mkdir(parents=True)
     for name, part in (("train", train), ("march", held_out)):
         rows = part.flights.table[["key", "departs_at", *_RECORDED, "late"]].assign(score=part.scores)
         _write(rows, folder / f"{name}.parquet")
@@ -208,9 +205,13 @@ def _project(folder: Path, train: _Scored, held_out: _Scored) -> Layout:
         value=IGNORED,
     )
     (folder / "models" / f"{MODEL}.yaml").write_text(declared, encoding="utf-8")
-    typed(folder, "clock", moment(parse_time(LIVE_FROM, ZONE)).isoformat())
+    typed(folder, "clock", _at(LIVE_FROM))
     typed(folder, "apply")
-    return Layout.open(folder / "store")
+
+
+def _at(day: str) -> str:
+    """Return when a day begins, as a command takes it."""
+    return moment(parse_time(day, ZONE)).isoformat()
 
 
 def _recall(part: _Scored, cut: float) -> float:
@@ -234,11 +235,9 @@ def _events(month: _Scored) -> list[tuple[int, int, bool]]:
     return sorted(events, reverse=True)
 
 
-def _replay(
-    recorder: Recorder, layout: Layout, month: _Scored, events: list[tuple[int, int, bool]], *, until: int
-) -> None:
+def _replay(recorder: Recorder, month: _Scored, events: list[tuple[int, int, bool]], *, until: int) -> None:
     """Record predictions and outcomes at the time they really happened, up to a moment."""
-    clock = cast("ReplayClock", layout.clock)
+    clock = cast("ReplayClock", recorder.layout.clock)
     table = month.flights.table
     keys = plain(table["key"])
     columns = [plain(table[name]) for name in _RECORDED]
@@ -254,26 +253,26 @@ def _replay(
         if len(events) % 10_000 == 0:
             recorder.flush(60)
     recorder.flush(60)
-    clock.set(until)
-    clock.save()
 
 
-def _look(layout: Layout, day: str, seen: _Seen) -> None:
+def _look(folder: Path, day: str, seen: _Seen) -> None:
     """Run the loop and search the cohorts, as cron would."""
-    for finding in tick(layout).findings if day in TICKED else ():
-        if finding.kind == GUARDRAIL:
-            seen.crossed = seen.crossed or (day, finding.said)
+    typed(folder, "clock", _at(day))
+    if day in TICKED:
+        typed(folder, "tick")
+        for one in answered(folder, "incident", "list")["tables"]["digest"]:
+            if one["kind"] == GUARDRAIL:
+                seen.crossed = seen.crossed or (day, one["said"])
     if day not in LOOKS:
         return
-    with setpoint.open(layout.root) as log:
-        seen.last = log.cohorts(MODEL, budget=BUDGET)
-    for name, _, _, criterion, *_ in seen.last.table("cohorts").rows:
-        if name == f"carrier={IGNORED}":
+    seen.last = answered(folder, "cohorts", MODEL, "--budget", str(BUDGET))
+    for one in seen.last["tables"]["cohorts"]:
+        if one["cohort"] == f"carrier={IGNORED}":
             seen.scanned = seen.scanned or (day, seen.last)
-            seen.named.setdefault(str(criterion), day)
+            seen.named.setdefault(one["criterion"], day)
 
 
-def _report(seen: _Seen, evaluated: Answer, why: Answer, parts: _Parts, *, fault: bool) -> Report:
+def _report(seen: _Seen, parts: _Parts, *, fault: bool) -> Report:
     rules = _rules(parts.held_out, parts.month)
     if not fault and seen.scanned is None and seen.crossed is None:
         return Report(MODEL, f"carrier {IGNORED} is one like the others", decided="nothing is found", rules=rules)
@@ -291,11 +290,11 @@ def _report(seen: _Seen, evaluated: Answer, why: Answer, parts: _Parts, *, fault
         began=f"{LIVE_FROM}, with the first prediction; nothing was injected" if fault else "",
         seen=f"{day}, {known} outcomes of {IGNORED} later" if day else "",
         by="; ".join(by),
-        decided=why.because[0] if why.because else "nothing",
+        decided=next(iter(seen.why["because"]), "nothing"),
         because=(
-            f"why: {why.headline.partition(': ')[2]}",
+            f"why: {seen.why['headline'].partition(': ')[2]}",
             _winter(parts.train, parts.live),
-            f"evaluate, before launch: {_line(evaluated, IGNORED)}",
+            f"evaluate, before launch: {_line(seen.evaluated, IGNORED)}",
             f"named by {_named(seen)}; {_spring(parts.month)}",
             f"cohorts on {LOOKS[-1]}: {_told(seen.last)}; {_line(seen.last, 'HA')}",
             _auc(parts.live),
@@ -310,13 +309,10 @@ def _named(seen: _Seen) -> str:
     return ", ".join(f"{criterion} since {day}" for criterion, day in seen.named.items()) or "nothing"
 
 
-def _told(answer: Answer | None) -> str:
+def _told(answer: _Answer) -> str:
     """Return what a search says of the carrier, and in which place among the carriers that it names."""
-    if answer is None:
-        return "nothing"
-    table = answer.table("cohorts")
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows if "&" not in str(row[0])]
-    carriers = list(dict.fromkeys(str(row["cohort"]) for row in rows if str(row["cohort"]).startswith("carrier=")))
+    rows = [row for row in answer["tables"]["cohorts"] if "&" not in row["cohort"]]
+    carriers = list(dict.fromkeys(row["cohort"] for row in rows if row["cohort"].startswith("carrier=")))
     said = [
         f"{row['criterion']} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] against {row['rest']:.3f}"
         for row in rows
@@ -328,11 +324,12 @@ def _told(answer: Answer | None) -> str:
     return f"carrier={IGNORED} is named, in place {place} of {len(carriers)} carriers: {', '.join(said)}"
 
 
-def _line(answer: Answer | None, carrier: str) -> str:
+def _line(answer: _Answer, carrier: str) -> str:
     """Return what an answer lacks for a verdict on a carrier."""
-    for name, rows, share, verdict, reason in answer.table("too_small").rows if answer else ():
-        if name == f"carrier={carrier}":
-            return f"{verdict} of {name} ({rows} rows, {number(cast('float', share), 'share')}): {reason}"
+    for one in answer["tables"]["too_small"]:
+        if one["cohort"] == f"carrier={carrier}":
+            share = number(one["share"], "share")
+            return f"{one['verdict']} of {one['cohort']} ({one['rows']} rows, {share}): {one['unknown']}"
     return f"{carrier} has rows enough"
 
 

@@ -2,13 +2,13 @@
 
 Real e-mails stand in for posts. They come from three sources, each through its own normaliser; the one of the partner
 feed, a tenth of the posts, gets a new version. Everything is done with what a user has: a project of files, an
-`Endpoint`, and the commands `clock`, `apply`, `tick` and `why`. Only time is made: the store's clock is a replay.
+`Endpoint`, and the commands `clock`, `apply`, `tick`, `incident list`, `incident show` and `why`. Only time is made:
+the store's clock is a replay, and no command moves that of an endpoint that is open, so `recorder.layout.clock` is set
+before each of some thousand posts, as the tutorial "First answers" does.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,25 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from setpoint.connect.notify import send
-from setpoint.control.loop import tick
 from setpoint.core.clock import DAY, duration_text, moment, parse_time, text
-from setpoint.core.errors import UsageError
-from setpoint.core.incident import Incident, IncidentEvent, urgency_of
 from setpoint.core.metric import counted, number
-from setpoint.demo.commands import typed
+from setpoint.demo.commands import answered, new_folder, typed
 from setpoint.demo.pages import Pages, paged
 from setpoint.demo.posts import Post, load, without_tags
 from setpoint.demo.report import Report, usual_rules
 from setpoint.predictions.endpoint import Endpoint
-from setpoint.project.runbooks import asking
-from setpoint.store.incidents import incidents_of
-from setpoint.store.layout import Layout, ReplayClock
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
+
+    from setpoint.store.layout import ReplayClock
 
 MODEL = "moderation"
 Fault = Literal["upper", "tags", "none"]
@@ -131,7 +126,8 @@ class Replay:
         arrived: Every post.
         begun: The place of the first post after which something was wrong.
         seen: The place of the post after which an incident was open; None while there was none.
-        incident: That, with its timeline.
+        incident: That: its row of `setpoint incident list`.
+        timeline: What happened in it: the rows of `setpoint incident show`.
         why: What it was put down to: the answer of `setpoint why`.
         pages: What the webhook was told.
     """
@@ -139,14 +135,15 @@ class Replay:
     arrived: list[Arrived] = field(default_factory=list[Arrived])
     begun: int = 0
     seen: int | None = None
-    incident: tuple[Incident, list[IncidentEvent]] | None = None
+    incident: dict[str, Any] | None = None
+    timeline: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     why: dict[str, Any] = field(default_factory=dict[str, Any])
     pages: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
     @property
     def is_acted_on(self) -> bool:
         """Whether the fallback answers: from then on a look a day will do."""
-        return self.incident is not None and any("fall_back" in event.said for event in self.incident[1])
+        return any("fall_back" in event["said"] for event in self.timeline)
 
 
 def run(
@@ -174,6 +171,7 @@ def run(
     import numpy as np  # noqa: PLC0415 — the demo's extra brings it
 
     posts = load()
+    new_folder(folder, MODEL)
     drawn = np.random.default_rng(7)
     mixed = [posts[n] for n in drawn.permutation(len(posts))]
     sources = [str(one) for one in drawn.choice(list(SHARES), size=len(mixed), p=list(SHARES.values()))]
@@ -181,9 +179,9 @@ def run(
     versions = fitted(mixed[:trained])
     live = list(zip(mixed, sources, strict=True))[trained : trained + days * _A_DAY + most]
     with paged() as pages:
-        layout = _project(folder, pages, days)
-        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, the loop every few hours until it falls back")
-        replay = _replayed(layout, versions, live, fault, days * _A_DAY, looks)
+        _project(folder, pages, days)
+        _say(f"moderate {len(live):,} posts, {_A_DAY} a day, setpoint tick every few hours until it falls back")
+        replay = _replayed(folder, versions, live, fault, days * _A_DAY, looks)
         replay.pages = pages.bodies
     return _reported(replay, versions, fault)
 
@@ -215,25 +213,18 @@ def normalised(post: Post, source: str, fault: Fault) -> tuple[str, str]:
     return without_tags(post.text)[:_LENGTH], f"{source}-normaliser-7"
 
 
-def _project(folder: Path, pages: Pages, days: int) -> Layout:
+def _project(folder: Path, pages: Pages, days: int) -> None:
     """Write the project's files, and put them in force."""
     start = parse_time(_FIRST_DAY, "UTC")
     healthy = f"{_FIRST_DAY}..{moment(start + days * DAY).date().isoformat()}"
-    if folder.exists():
-        if not (folder / "models" / f"{MODEL}.yaml").exists():
-            msg = f"{folder} is there already and is none of this replay"
-            raise UsageError(msg, hint="name another folder with --folder")
-        shutil.rmtree(folder)
-    (folder / "models").mkdir(parents=True)
     (folder / "setpoint.yaml").write_text(_PROJECT.format(address=pages.address))
     (folder / "models" / f"{MODEL}.yaml").write_text(_DECLARED.format(healthy=healthy))
     typed(folder, "clock", _FIRST_DAY)
     typed(folder, "apply")
-    return Layout.open(folder / "store")
 
 
 def _replayed(
-    layout: Layout,
+    folder: Path,
     versions: Versions,
     live: Sequence[tuple[Post, str]],
     fault: Fault,
@@ -241,15 +232,15 @@ def _replayed(
     looks: tuple[int, int],
 ) -> Replay:
     """Let posts come in one after another, their outcomes two days later, and run the loop as a service would."""
-    clock, replay = cast("ReplayClock", layout.clock), Replay(begun=begun)
     waiting: deque[tuple[int, Post]] = deque()
-    step, start = DAY // _A_DAY, clock.now()
     answering = {
         "v7": _answering(versions.live),
         "v6": _answering(versions.previous),
         "plain": _answering(versions.plain),
     }
-    with closing(Endpoint(layout, MODEL, answering)) as endpoint:
+    with closing(Endpoint(folder / "store", MODEL, answering)) as endpoint:
+        clock, replay = cast("ReplayClock", endpoint.recorder.layout.clock), Replay(begun=begun)
+        step, start = DAY // _A_DAY, clock.now()
         for n, (post, source) in enumerate(live):
             now = start + n * step
             clock.set(now)
@@ -266,23 +257,26 @@ def _replayed(
             replay.arrived.append(Arrived(now, post.is_spam, is_changed, seen_text, unchanged, bool(reply.prediction)))
             waiting.append((now + _OUTCOME_AFTER, post))
             if (n + 1) % looks[n >= begun and not replay.is_acted_on] == 0:
-                _look(layout, endpoint, replay, n)
-        _look(layout, endpoint, replay, len(live) - 1)
+                _look(folder, endpoint, replay, n)
+        _look(folder, endpoint, replay, len(live) - 1)
     return replay
 
 
-def _look(layout: Layout, endpoint: Endpoint, replay: Replay, n: int) -> None:
+def _look(folder: Path, endpoint: Endpoint, replay: Replay, n: int) -> None:
+    """Let it be the time that the endpoint has reached, run the loop, and ask whether something is wrong."""
     endpoint.recorder.flush(60)
-    cast("ReplayClock", layout.clock).save()
-    tick(layout, send=send, ask=asking(layout.root))  # as `setpoint tick` does, less a second to start a process
-    known = incidents_of(layout)
+    typed(folder, "clock", moment(endpoint.recorder.layout.clock.now()).isoformat(), is_shown=False)
+    typed(folder, "tick", is_shown=False)
+    known = answered(folder, "incident", "list", is_shown=False)["tables"]["incidents"]
     if not known:
         return
-    replay.incident = known[0]
+    replay.incident = first = min(known, key=lambda one: one["incident"])
     replay.seen = n if replay.seen is None else replay.seen
-    _, since = urgency_of(*known[0])
-    if not replay.why or since == layout.clock.now():
-        replay.why = json.loads(typed(layout.root.parent, "why", known[0][0].incident_id, "--json"))
+    shown = answered(folder, "incident", "show", first["incident"], is_shown=False)
+    replay.timeline = shown["tables"]["timeline"]
+    raised = [event["at"] for event in replay.timeline if event["kind"] == "raised"]
+    if not replay.why or shown["as_of_micros"] in raised:
+        replay.why = answered(folder, "why", first["incident"])
 
 
 def _answering(model: Pipeline) -> Callable[[Mapping[str, object]], dict[str, object]]:
@@ -305,11 +299,11 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         pages = counted(len(replay.pages), "page")
         began = "" if fault == "none" else text(replay.arrived[replay.begun].at, "UTC")
         return Report(MODEL, FAULTS[fault], began, decided=f"no incident, {pages}, no rollback", rules=rules)
-    incident, events = replay.incident
+    incident, events = replay.incident, replay.timeline
     first = replay.arrived[replay.begun].at
-    is_early = incident.started_at < first - DAY
-    waited = duration_text(incident.opened_at - first)
-    because = [event.said for event in events if event.kind == "verdict" or "not well" in event.said]
+    is_early = incident["started_at"] < first - DAY
+    waited = duration_text(incident["opened_at"] - first)
+    because = [event["said"] for event in events if event["kind"] == "verdict" or "not well" in event["said"]]
     because += [replay.why["headline"], *replay.why["because"][:2]]
     return Report(
         MODEL,
@@ -318,8 +312,8 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
         f"after {replay.seen + 1 - replay.begun} posts ({waited}), {_outcomes_then(replay)} of theirs"
         if not is_early
         else "before it began: a false alarm",
-        incident.title,
-        f"{_done(replay, events)}; {counted(len(replay.pages), 'message')} to {_asked(replay.pages)}",
+        incident["title"],
+        f"{_done(replay)}; {counted(len(replay.pages), 'message')} to {_asked(replay.pages)}",
         tuple(because),
         _unseen(replay, scores >= _THRESHOLD, "" if fault == "tags" else " of that source"),
         rules,
@@ -327,13 +321,13 @@ def _reported(replay: Replay, versions: Versions, fault: Fault) -> Report:
     )
 
 
-def _done(replay: Replay, events: Sequence[IncidentEvent]) -> str:
+def _done(replay: Replay) -> str:
     """Return what was decided, each for the first time, and after how many posts since it began."""
     places: dict[str, int] = {}
-    for event in events:
-        if event.kind == "decision":
-            came = sum(one.at <= event.at for one in replay.arrived[replay.begun :])
-            places.setdefault(event.said.partition(": ")[2].partition(":")[0], came)
+    for event in replay.timeline:
+        if event["kind"] == "decision":
+            came = sum(one.at <= event["at"] for one in replay.arrived[replay.begun :])
+            places.setdefault(event["said"].partition(": ")[2].partition(":")[0], came)
     together = {came: [name for name, at in places.items() if at == came] for came in places.values()}
     return ", ".join(f"{' and '.join(names)} after {came} posts" for came, names in together.items())
 
