@@ -134,7 +134,7 @@ class Endpoint:
     ) -> Reply:
         """Ask one version after another until one answers; the first is not asked when it is known how it failed."""
         route, version = request.plan.route, request.arm.version
-        asking = self._turns.attempts(route, version)
+        asking = self._turns.attempts(route, version, was_asked=failed is not None)
         try:
             version = next(asking)
             if failed is not None:

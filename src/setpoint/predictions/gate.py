@@ -10,12 +10,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from setpoint.core.route_plan import Limits
 
 HOUR_SECONDS = 3600.0
 _STEP_SECONDS = 60.0
 _FIRST_RETRIES = 10.0
+
+
+class Entry(NamedTuple):
+    """Whether a request may ask.
+
+    Attributes:
+        refused: Why not; empty when it is let in.
+        is_trial: Whether it is the one that finds out for all others if a breaker may close.
+    """
+
+    refused: str = ""
+    is_trial: bool = False
+
+
+IN = Entry()
 
 
 class Gate:
@@ -41,28 +57,23 @@ class Gate:
         self._running = 0
         self._spent: deque[tuple[float, float]] = deque()
 
-    def enter(self, limits: Limits) -> str:
+    def enter(self, limits: Limits) -> Entry:
         """Let a request in, or say why not; who is let in must `leave`.
 
         Args:
             limits: Of the plan in force.
-
-        Returns:
-            Empty when it is in.
         """
         if not self.failures and limits.is_uncapped:
-            return ""  # nothing to count: the usual case takes no lock
+            return IN  # nothing to count: the usual case takes no lock
         with self._lock:
-            if self._open_until is not None:
-                if self._is_trying or self._clock() < self._open_until:
-                    return "breaker open"
-                self._is_trying = True
-            refused = self._over(limits)
-            if refused:
-                self._is_trying = False
-                return refused
+            is_trial = self._open_until is not None
+            if self._open_until is not None and (self._is_trying or self._clock() < self._open_until):
+                return Entry("breaker open")
+            if refused := self._over(limits):
+                return Entry(refused)
+            self._is_trying |= is_trial
             self._running += limits.concurrent is not None
-        return ""
+        return Entry(is_trial=is_trial)
 
     def _over(self, limits: Limits) -> str:
         if limits.concurrent is not None and self._running >= limits.concurrent:
@@ -71,11 +82,12 @@ class Gate:
             return "cost cap reached"
         return ""
 
-    def leave(self, limits: Limits, *, failed: bool | None, usd: float = 0.0) -> None:
+    def leave(self, limits: Limits, entry: Entry = IN, *, failed: bool | None, usd: float = 0.0) -> None:
         """Say how a request ended.
 
         Args:
             limits: Of the plan in force.
+            entry: How it was let in: one that came before a breaker opened ends no trial.
             failed: Whether the version could not answer; None when the caller left before that was known.
             usd: What it cost, as far as that is known.
         """
@@ -83,7 +95,8 @@ class Gate:
             return
         with self._lock:
             self._running -= limits.concurrent is not None
-            self._is_trying = False
+            if entry.is_trial:
+                self._is_trying = False
             if usd:
                 self._spend(usd)
             if failed is None:

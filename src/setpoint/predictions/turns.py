@@ -10,7 +10,7 @@ import msgspec
 
 from setpoint.core.errors import Refused
 from setpoint.core.route_plan import Cascade, Limits, Route
-from setpoint.predictions.gate import Gate, RetryBudget
+from setpoint.predictions.gate import IN, Gate, RetryBudget
 from setpoint.predictions.reply import Billed, Reply, readable
 
 Done = TypeVar("Done")
@@ -92,19 +92,20 @@ class Turns:
         """Say that a copy has ended, and what it was billed."""
         self.gates[version].end_copy(limits, self._cost_usd(calls) if calls else 0.0)
 
-    def attempts(self, route: Route, version: str) -> Asking[list[Attempt]]:
+    def attempts(self, route: Route, version: str, *, was_asked: bool = False) -> Asking[list[Attempt]]:
         """Ask one version after another until one answers.
 
         Args:
             route: Of the plan in force when the request came.
             version: The one that is to answer.
+            was_asked: Whether it was let in and asked already: what came of that is told at once.
 
         Returns:
             Every version's turn, the one whose answer or error the caller gets last.
         """
         self._budget.earn(route.limits.retry_ratio)
         if route.cascade is None:
-            found = [(yield from self._turn(version, route.limits))]
+            found = [(yield from self._turn(version, route.limits, was_asked=was_asked))]
         else:
             found = yield from self._cascaded(route.cascade, route.limits)
         for fallback in route.fallback:
@@ -137,15 +138,16 @@ class Turns:
         # A function of the user's stands in for the declared threshold, not for one that a lost promise raised.
         return (is_sure or cascade.tightening is None) and bool(self._accept(reply))
 
-    def _turn(self, version: str, limits: Limits) -> Asking[Attempt]:
+    def _turn(self, version: str, limits: Limits, *, was_asked: bool = False) -> Asking[Attempt]:
         """Ask a version, again while that may help."""
         gate, found = self.gates[version], Attempt(version)
         for n in range(limits.attempts):
             if n and not self._budget.take():
                 break
-            if refused := gate.enter(limits):
+            entry = IN if was_asked and not n else gate.enter(limits)
+            if entry.refused:
                 found.error = found.error or Refused(
-                    refused, hint="declare a fallback, or raise the limit of the route"
+                    entry.refused, hint="declare a fallback, or raise the limit of the route"
                 )
                 break
             started, billed = time.perf_counter(), cast("Sequence[Billed]", ())
@@ -157,7 +159,7 @@ class Turns:
             finally:  # also when the caller is interrupted: who was let in must leave
                 found.seconds += time.perf_counter() - started
                 failed = None if found.reply is None and found.error is None else found.reply is None
-                gate.leave(limits, failed=failed, usd=self._cost_usd(billed) if billed else 0.0)
+                gate.leave(limits, entry, failed=failed, usd=self._cost_usd(billed) if billed else 0.0)
             if found.reply is not None:
                 break
         return found
