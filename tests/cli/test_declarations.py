@@ -16,6 +16,7 @@ from tests.commands import setpoint
 
 from setpoint.cli import main
 from setpoint.core.model import Expectation, Model
+from setpoint.core.verdict import EXIT_USAGE
 from setpoint.predictions.recorder import Recorder
 from setpoint.store.layout import Layout
 
@@ -240,3 +241,30 @@ def test_a_role_that_there_is_not_is_said_with_its_line(folder: Path) -> None:
     assert (
         "models/loans.yaml:2: columns.outcom: no role is called outcom\nhint: did you mean outcome?" in refused.stderr
     )
+
+
+QUESTIONS = ("status good", "status broken", "cost good", "route good", "status", "models", "metrics", "doctor")
+
+
+@pytest.mark.parametrize("broken", ["task: [binary\n", "task: bin\n", "name: other\n"])
+def test_a_file_of_one_model_that_does_not_hold_stops_no_question_and_no_metrics(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "setpoint.yaml").write_text("store: ./store\n")
+    (tmp_path / "models").mkdir()
+    for name in ("good", "broken"):
+        (tmp_path / "models" / f"{name}.yaml").write_text("timezone: Europe/Paris\n")
+        recorder = Recorder(tmp_path / "store", name, version="v1")
+        recorder.record({"x": 1.0}, score=0.5)
+        assert recorder.close()
+    assert run(tmp_path, "apply").returncode == 0
+    before = {words: run(tmp_path, *words.split()) for words in QUESTIONS}
+    (tmp_path / "models" / "broken.yaml").write_text(broken)
+    for words, was in before.items():
+        found = run(tmp_path, *words.split())
+        assert (found.returncode, found.stdout[:40]) == (was.returncode, was.stdout[:40])
+        assert "not in force, what was applied last is: models/broken.yaml:" in found.stderr
+    for name in ("good", "broken"):
+        assert f'setpoint_predictions_total{{model="{name}"' in run(tmp_path, "metrics").stdout
+    assert "(Europe/Paris)" in run(tmp_path, "status", "broken").stdout
+    assert run(tmp_path, "tick").returncode == 0
+    for words in ("plan", "apply"):
+        assert run(tmp_path, words).returncode == EXIT_USAGE

@@ -16,6 +16,7 @@ import setpoint
 from setpoint import Endpoint, Recorder
 from setpoint.connect.openmetrics import CONTENT_TYPE, MetricsApp
 from setpoint.control.route_plans import publish
+from setpoint.core.errors import StoreError
 from setpoint.core.route_plan import Route
 from setpoint.project.metrics import metrics_app, metrics_text
 from setpoint.store.layout import Layout
@@ -149,3 +150,14 @@ def test_a_loop_goes_on_while_the_counters_are_read() -> None:
         return b"yes" in bodies
 
     assert asyncio.run(both())
+
+
+def test_a_model_that_cannot_be_read_keeps_back_no_other_and_is_told(tmp_path: Path) -> None:
+    store = filled(tmp_path / "store")
+    (store / "models").mkdir()
+    (store / "models" / "m.json").write_text('{"name":')
+    found = samples(metrics_text(store))
+    assert found['setpoint_unreadable{model="m"}'] == 1.0
+    assert found['setpoint_predictions_total{model="other",role="stable"}'] == 2.0
+    with pytest.raises(StoreError, match="damaged"):
+        metrics_text(store, "m")

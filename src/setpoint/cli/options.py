@@ -29,10 +29,13 @@ ByOrDay = Annotated[
 
 
 def chosen_store(store: Path | None) -> Path:
-    """Return the store a command works on."""
-    from setpoint.project.place import store_path
+    """Return the store a command works on, and say which declarations beside it do not hold."""
+    from setpoint.project.place import not_in_force, store_path
 
-    return store_path(store)
+    path = store_path(store)
+    if store is None and (wrong := not_in_force()):
+        say(f"not in force, what was applied last is: {wrong}")
+    return path
 
 
 def say(words: str) -> None:

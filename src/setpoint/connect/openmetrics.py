@@ -50,25 +50,28 @@ _KINDS = 20
 Labels = tuple[tuple[str, str], ...]
 
 
-def openmetrics(models: Iterable[tuple[str, Counters]]) -> str:
+def openmetrics(models: Iterable[tuple[str, Counters | None]]) -> str:
     """Return the counters and the latency of models as OpenMetrics text.
 
     Args:
-        models: The name and the counters of each.
+        models: The name and the counters of each; None: they cannot be read.
     """
     families: dict[str, list[str]] = {}
     for name, counters in models:
         model = ("model", name)
+        if counters is None:
+            families.setdefault(_UNREADABLE[0], []).append(f"{_UNREADABLE[0]}{_braces((model,))} 1")
+            continue
         traffic, spending = by_family(counters.traffic), by_family(counters.spending)
         for family, lines in [*_counted(model, traffic), *_spent(model, spending)]:
             families.setdefault(family, []).extend(lines)
     labelled = [one[:3] for one in _LABELLED.values()]
-    known = (*_COUNTERS.values(), *labelled, *_SPENT.values(), *_HISTOGRAMS.values())
+    known = (*_COUNTERS.values(), *labelled, *_SPENT.values(), *_HISTOGRAMS.values(), _UNREADABLE)
     said = {name: (unit, words) for name, unit, words in known}
     text: list[str] = []
     for name, (unit, words) in said.items():
         if families.get(name):
-            kind = "histogram" if name in _IN_BUCKETS else "counter"
+            kind = "histogram" if name in _IN_BUCKETS else "gauge" if name == _UNREADABLE[0] else "counter"
             text += [f"# TYPE {name} {kind}", *([f"# UNIT {name} {unit}"] if unit else []), f"# HELP {name} {words}"]
             text += families[name]
     return "\n".join([*text, "# EOF", ""])
@@ -78,6 +81,7 @@ _HISTOGRAMS = {
     "latency": ("setpoint_latency_seconds", "seconds", "What callers waited for a prediction."),
     "first_chunk": ("setpoint_first_chunk_seconds", "seconds", "What callers waited for the first piece of an answer."),
 }
+_UNREADABLE = ("setpoint_unreadable", "", "Models of which nothing else is told here: what is kept of them is damaged.")
 _IN_BUCKETS = {name for name, _, _ in _HISTOGRAMS.values()}
 
 

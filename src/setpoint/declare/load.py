@@ -106,11 +106,21 @@ def load_project(folder: Path) -> Project:
         problems.extend(found.problems)
     else:
         if not problems:
-            store = project.store if "://" in project.store else str(folder / project.store)
-            return Project(
-                store, models, tuple(files), prices, contacts_of(project.on_call, project.heartbeat), runbooks
-            )
+            contacts = contacts_of(project.on_call, project.heartbeat)
+            return Project(_store(folder, project), models, tuple(files), prices, contacts, runbooks)
     raise declaration_error(problems) from None
+
+
+def store_of(folder: Path) -> str:
+    """Return where a project's store is, as in `Project`; no file is read but `setpoint.yaml`.
+
+    Raises:
+        DeclarationError: That file is missing or does not hold.
+    """
+    try:
+        return _store(folder, _project(folder))
+    except Problems as found:
+        raise declaration_error(found.problems) from None
 
 
 def load_model(path: Path, defaults: Path | None = None) -> Model:
@@ -213,6 +223,10 @@ def _project(folder: Path) -> ProjectDeclaration:
             "run `setpoint init`, or name the project's folder",
         )
     return _validated(ProjectDeclaration, read_source(path))
+
+
+def _store(folder: Path, project: ProjectDeclaration) -> str:
+    return project.store if "://" in project.store else str(folder / project.store)
 
 
 def _models_folder(folder: Path, project: ProjectDeclaration) -> Path:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from setpoint.connect.openmetrics import MetricsApp, openmetrics
+from setpoint.core.errors import SetpointError, StoreError
 from setpoint.project.keeping import ship_if_free
 from setpoint.project.log import Log, open_log
 from setpoint.store.counters import Counters, read_counters
 from setpoint.store.layout import Layout
 from setpoint.store.summaries import Summaries
 
+logger = logging.getLogger("setpoint")
+
 
 def metrics_text(store: Path, model: str = "") -> str:
-    """Return the counters of a store's models as OpenMetrics text.
+    """Return the counters of a store's models as OpenMetrics text; one that cannot be read keeps back no other's.
 
     Args:
         store: The store's folder.
@@ -23,10 +27,23 @@ def metrics_text(store: Path, model: str = "") -> str:
         StoreMissing: There is no store there.
         UnknownModel: No model is called so.
     """
-    ship_if_free(store)
+    try:
+        ship_if_free(store)
+    except StoreError as error:  # what is spooled is read there all the same
+        logger.warning("setpoint has not shipped: %s", error.message)
     with open_log(store) as log:
-        names = [model] if model else log.models()
-        return openmetrics((name, _counters(log, store, name)) for name in names)
+        if model:
+            return openmetrics([(model, _counters(log, store, model))])
+        return openmetrics((name, _readable(log, store, name)) for name in log.models())
+
+
+def _readable(log: Log, store: Path, model: str) -> Counters | None:
+    """Return a model's counters; None when they cannot be read."""
+    try:
+        return _counters(log, store, model)
+    except SetpointError as error:
+        logger.warning("setpoint has no metrics of %s: %s", model, error.message)
+        return None
 
 
 def _counters(log: Log, store: Path, model: str) -> Counters:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from setpoint.core.errors import DeclarationError
+
 DEFAULT = "store"
 
 
@@ -12,7 +14,8 @@ def store_path(given: Path | None, folder: Path | None = None) -> Path:
     """Return the store's folder: as given, from `$SETPOINT_STORE`, from `setpoint.yaml`, or `./store`.
 
     Raises:
-        DeclarationError: `setpoint.yaml` does not hold.
+        DeclarationError: `setpoint.yaml` does not hold. What other files hold is no matter: answers follow what was
+            applied last, see `not_in_force`.
     """
     if given is not None:
         return given
@@ -20,7 +23,25 @@ def store_path(given: Path | None, folder: Path | None = None) -> Path:
         return Path(named)
     here = folder or Path()
     if (here / "setpoint.yaml").exists():
-        from setpoint.declare.load import load_project  # noqa: PLC0415 — pydantic is slow to import
+        from setpoint.declare.load import store_of  # noqa: PLC0415 — pydantic is slow to import
 
-        return Path(load_project(here).store)
+        return Path(store_of(here))
     return here / DEFAULT
+
+
+def not_in_force(folder: Path | None = None) -> str:
+    """Return which files of a project do not hold, so that nothing of it can be applied; empty when all do.
+
+    Args:
+        folder: Where `setpoint.yaml` is; this one when None. A folder without one declares nothing.
+    """
+    here = folder or Path()
+    if not (here / "setpoint.yaml").exists():
+        return ""
+    from setpoint.declare.load import load_project  # noqa: PLC0415 — as above
+
+    try:
+        load_project(here)
+    except DeclarationError as error:
+        return error.message
+    return ""
