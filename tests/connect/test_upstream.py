@@ -233,6 +233,7 @@ def test_every_fault_has_a_kind(protocol: Protocol, answer: Answer, kind: str) -
         with pytest.raises(UpstreamError) as found:
             upstream({"x": 1.0})
         assert found.value.kind == kind
+        assert found.value.message.count(kind) == 1
         # What a chat may have billed is known to be unknown.
         assert [call.get("cost_nano_usd") for call in found.value.calls] == ([None] if protocol == "chat" else [])
 
@@ -253,6 +254,7 @@ def test_every_fault_of_a_stream_has_a_kind(answer: Answer, kind: str) -> None:
         with pytest.raises(UpstreamError) as found:
             list(upstream.stream({"x": 1.0}))
         assert found.value.kind == kind
+        assert found.value.message.count(kind) == 1
         assert [call["error"] for call in found.value.calls] == [kind]
 
 

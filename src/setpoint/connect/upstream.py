@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import select
 import threading
 import time
 import weakref
@@ -166,7 +167,7 @@ class Upstream:
         except (UpstreamError, GeneratorExit) as error:
             seconds = time.perf_counter() - started
             kind = error.kind if isinstance(error, UpstreamError) else "closed by the caller"
-            detail = error.message if isinstance(error, UpstreamError) else "it wanted no more of the answer"
+            detail = error.detail if isinstance(error, UpstreamError) else "it wanted no more of the answer"
             call |= {"error": kind, "latency_seconds": seconds}
             failed = UpstreamError(kind=kind, detail=detail, calls=[call])
             failed.upstream_seconds = seconds
@@ -181,7 +182,7 @@ class Upstream:
             found = self._posted(self._question(inputs))
         except UpstreamError as error:
             call |= {"error": error.kind, "latency_seconds": time.perf_counter() - started}
-            raise UpstreamError(kind=error.kind, detail=error.message, calls=[call]) from error
+            raise UpstreamError(kind=error.kind, detail=error.detail, calls=[call]) from error
         told: Mapping[str, object] = cast("Mapping[str, object]", found) if isinstance(found, Mapping) else {}
         call |= {**self._told(told), "latency_seconds": time.perf_counter() - started}
         try:
@@ -249,25 +250,40 @@ class Upstream:
         return _json(answer)
 
     def _begun(self, body: object) -> tuple[http.client.HTTPConnection, TimedResponse]:
-        """Send a request and return what begins to come; once more when a connection that was kept is closed."""
+        """Send a request and return what begins to come; once more where that is sure to bill nothing twice.
+
+        A kept connection that the server has closed meanwhile is found by asking the socket, before a byte is written;
+        one that breaks while the request is written gave the server no whole one. Either is renewed and nobody told.
+        Once all is written nobody can know whether it was carried out: what may be billed is not sent again, but is
+        the error `closed early` with a call of unknown cost, and the route's `attempts` say whether to ask again.
+        """
         content = json.dumps(body).encode()
         kept = self._taken()
-        if kept is not None:
+        if kept is not None and not _is_unused(kept):
+            self._drop(kept)
+        elif kept is not None:
+            is_written = False
             try:
-                return kept, self._sent(kept, content)
+                self._write(kept, content)
+                is_written = True
+                return kept, self._response(kept)
             except UpstreamError as error:
-                if error.kind != "closed early":
+                if error.kind != "closed early" or (is_written and self.is_billed):
                     raise
         new = self._connect(self._host, self._port, timeout=self._timeout_seconds)
         new.response_class = partial(TimedResponse, seconds=self._timeout_seconds)  # pyright: ignore[reportAttributeAccessIssue] — it makes one
         self._kept.add(new)
-        return new, self._sent(new, content)
+        self._write(new, content)
+        return new, self._response(new)
 
-    def _sent(self, connection: http.client.HTTPConnection, content: bytes) -> TimedResponse:
+    def _write(self, connection: http.client.HTTPConnection, content: bytes) -> None:
         with self._faults(connection):
             if connection.sock is not None:  # the last answer left it what was left of its time
                 connection.sock.settimeout(self._timeout_seconds)
             connection.request("POST", self._path, content, self._headers)
+
+    def _response(self, connection: http.client.HTTPConnection) -> TimedResponse:
+        with self._faults(connection):
             return cast("TimedResponse", connection.getresponse())
 
     def _rest(self, connection: http.client.HTTPConnection, response: TimedResponse) -> bytes:
@@ -305,6 +321,15 @@ class Upstream:
         except OSError as error:
             self._drop(connection)
             raise UpstreamError(kind="unreachable", detail=str(error)) from error
+
+
+def _is_unused(connection: http.client.HTTPConnection) -> bool:
+    """Return whether a connection is open and nothing came on it since the last answer: not even its end."""
+    if connection.sock is None:
+        return False
+    coming = select.poll()  # `select` knows no descriptor above 1023
+    coming.register(connection.sock, select.POLLIN)
+    return not coming.poll(0)
 
 
 class _TooLarge(http.client.HTTPException):

@@ -86,6 +86,7 @@ class UpstreamError(SetpointError):
 
     Attributes:
         kind: `timeout`, `unreachable`, `closed early`, `status 500` or the like, `not JSON`, `no answer in it`.
+        detail: What was found.
         calls: What it may bill all the same; without a cost, which is unknown.
         upstream_seconds: How long it was waited for.
     """
@@ -95,7 +96,7 @@ class UpstreamError(SetpointError):
     def __init__(self, *, kind: str, detail: str, calls: Sequence[Mapping[str, float | str | None]] = ()) -> None:
         """Keep the kind apart, so that errors can be counted by it."""
         super().__init__(f"{kind}: {detail}")
-        self.kind = kind
+        self.kind, self.detail = kind, detail
         self.calls = calls
 
 
