@@ -33,12 +33,13 @@ _SHADOW_SHOWN = ("in shadow", "sent", "failed", "unsent", "compared", "same answ
 HISTORY_COLUMNS = ("generation", "published_at", "route", "reason")
 
 
-def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
+def route(evidence: RowEvidence, *, fault: str = "", unfollowed: str = "") -> Answer:
     """Return the plan in force, beside what each version did since it was published.
 
     Args:
         evidence: The model's states.
         fault: Why services cannot read it now; empty when they can.
+        unfollowed: Why some service said lately that it does not follow it; empty when none did.
     """
     plans = evidence.plans
     zone, now = evidence.model.timezone, evidence.as_of
@@ -57,7 +58,7 @@ def route(evidence: RowEvidence, *, fault: str = "") -> Answer:
         headline = "no route is published: the first version of each endpoint answers all"
     else:
         headline = f"{told(plan)}; generation {plan.generation}, since {time_text(plan.published_at, zone)}"
-    because = [*_faults(fault), *(_doubts(plan, rows, evidence.spending(window)) if plan else ())]
+    because = [*_faults(fault, unfollowed), *(_doubts(plan, rows, evidence.spending(window)) if plan else ())]
     if is_tighter := tightening.tighter(evidence.model.route, plan):
         because.append(is_tighter)
     notes: list[str] = []
@@ -116,7 +117,9 @@ def _shadows(
     return [Table("shadows", SHADOW_COLUMNS, rows, _SHADOW_SHOWN, lines)]
 
 
-def _faults(fault: str) -> Iterator[str]:
+def _faults(fault: str, unfollowed: str) -> Iterator[str]:
+    if unfollowed:
+        yield f"{unfollowed}: it goes on by its last good plan; start it with what it lacks, or publish another"
     if fault:
         yield (
             f"{fault}: services that run stay with the last good plan, and one that starts asks its first version;"

@@ -12,10 +12,11 @@ from setpoint.control.serving_suspects import serving
 from setpoint.control.suspects import LABELS, Suspect, cohorts, labels
 from setpoint.control.symptoms import Shift, shift_of, symptom_of
 from setpoint.core.cause import Cause, CauseKind, ranked
+from setpoint.core.events import UNFOLLOWED
 from setpoint.core.window import Window
 from setpoint.store.cause_rows import TABLE, OneCohort, keep_only, load_cause_rows
 from setpoint.store.engines.duck import at, rows
-from setpoint.store.evidence import RowEvidence
+from setpoint.store.evidence import CHANGES, RowEvidence
 
 _LEAST_EXPLAINED = 0.2
 _FEWEST_LEFT = 30
@@ -204,7 +205,8 @@ def _announced(evidence: RowEvidence, shift: Shift, seen: Collection[str]) -> li
     near = shift.current.length // 2
     found = rows(
         evidence.connection,
-        "SELECT kind, coalesce(subject, ''), epoch_us(started_at), coalesce(author, '') FROM changes"
+        "SELECT kind, coalesce(subject, ''), epoch_us(started_at), coalesce(author, '')"
+        f" FROM {CHANGES}"
         f" WHERE started_at >= {at(shift.current.start - near)} AND started_at < {at(shift.current.end)}"
         " ORDER BY started_at, kind, subject",
     )
@@ -212,6 +214,6 @@ def _announced(evidence: RowEvidence, shift: Shift, seen: Collection[str]) -> li
     for kind, subject, began, author in cast("list[tuple[str, str, int, str]]", found):
         if kind in _SEEN_IN_ROWS or (kind == "config" and "threshold_changed" in seen):
             continue  # rows tell whether it did anything
-        said = f"{kind} {subject}".rstrip() + " was announced"
+        said = f"{kind} {subject}".rstrip() + (" was told by a service" if subject == UNFOLLOWED else " was announced")
         told.append(Cause("announced", f"{kind} {subject}".rstrip(), None, began, _recency(shift, began), said, author))
     return told

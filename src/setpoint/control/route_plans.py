@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from setpoint.core.clock import QUARTER_HOUR, text
 from setpoint.core.errors import StoreBusy, StoreError
+from setpoint.core.events import UNFOLLOWED
 from setpoint.core.route_plan import Route, RoutePlan
+from setpoint.store.engines.duck import at, literal, rows
 from setpoint.store.layout import Layout, write_atomically, writing
 from setpoint.store.route_file import encoded, history, history_path, last_plan, read_plan
+from setpoint.store.snapshot import Snapshot
+
+_LATELY = 2 * QUARTER_HOUR  # twice as long as until a service says it again
 
 
 def publish(
@@ -68,6 +76,22 @@ def fault(layout: Layout, model: str) -> str:
     except StoreError as error:
         return error.message
     return f"{path} is gone" if found is None and history(layout, model) else ""
+
+
+def unfollowed(layout: Layout, model: str) -> str:
+    """Return why some service did not follow the plan in force lately, and when it said so; empty when none did.
+
+    A service says it again as long as it answers requests, so what nobody says any more is mended, or has ended.
+    """
+    plan, now = last_plan(layout, model), layout.clock.now()
+    since = max(now - _LATELY, (plan.published_at if plan else None) or 0)
+    with Snapshot(layout, model, tables=("changes",)) as snapshot:
+        told = rows(
+            snapshot.connection,
+            f"SELECT note, max(epoch_us(recorded_at)) FROM changes WHERE subject = {literal(UNFOLLOWED)}"
+            f" AND author = 'setpoint' AND recorded_at >= {at(since)} GROUP BY note ORDER BY 2 DESC LIMIT 1",
+        )
+    return "".join(f"a service does not follow it, said at {text(cast('int', when))} UTC: {why}" for why, when in told)
 
 
 def restore(layout: Layout, model: str) -> None:

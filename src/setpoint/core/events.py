@@ -214,6 +214,9 @@ STAGE = "stage"
 # Subjects of changes of what is declared; a schedule has one of its own, since a run may be missed from then on.
 DECLARATION, SCHEDULE = "declaration", "schedule"
 
+UNFOLLOWED = "route not followed"
+"""Subject of a change that a service tells: it goes on by an older plan than the published one."""
+
 TABLES: dict[str, type[Event]] = {
     "predictions": Prediction,
     "unkept": Unkept,

@@ -25,7 +25,7 @@ from setpoint.predictions.late import LateBills
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
-from setpoint.predictions.router import Router
+from setpoint.predictions.router import Router, note_unfollowed
 from setpoint.predictions.rows import Value, column, rows_of
 from setpoint.predictions.shadows import Shadows
 from setpoint.predictions.streams import AsyncStream, Stream, Streams
@@ -86,7 +86,8 @@ class Endpoint:
                 msg = f"version {name} of {model} is {version!r:.40}, expected a function of the inputs, or an endpoint"
                 raise UsageError(msg, hint='pass what answers: versions={"v1": predict}')
         self.recorder = recorder or Recorder(store, model)
-        self.router = Router(self.recorder.layout, model, versions)
+        told = partial(note_unfollowed, self.recorder)
+        self.router = Router(self.recorder.layout, model, versions, tell=told)
         self.shadows = Shadows()
         self._models = self._own_models(model, versions)
         self._accept = accept

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from setpoint.answers.answer import Answer, Cell, Table
-from setpoint.control.route_plans import fault
+from setpoint.control.route_plans import fault, unfollowed
 from setpoint.core.clock import MICROS, duration_text, text
 from setpoint.core.errors import StoreError
 from setpoint.core.events import TABLES
@@ -164,6 +164,8 @@ def _loop(found: _Examination) -> None:
 def _route(found: _Examination, model: str) -> None:
     if why := fault(found.layout, model):
         found.check(f"{model}: route", f"{why}: run `setpoint apply`", is_bad=True)
+    if why := unfollowed(found.layout, model):
+        found.check(f"{model}: services", why, is_bad=True)
 
 
 def _is_torn(segment: Segment) -> bool:

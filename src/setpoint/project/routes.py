@@ -6,7 +6,7 @@ from pathlib import Path
 
 from setpoint.answers.answer import Answer
 from setpoint.answers.route import route
-from setpoint.control.route_plans import fault
+from setpoint.control.route_plans import fault, unfollowed
 from setpoint.project.log import When, open_log
 from setpoint.store.layout import Layout
 
@@ -20,4 +20,5 @@ def route_of(store: Path, model: str = "", *, as_of: When = None) -> Answer:
         as_of: Answer as if it were this time.
     """
     with open_log(store) as log, log.evidence(model, as_of) as evidence:
-        return route(evidence, fault=fault(Layout.open(store), evidence.model.name))
+        layout, name = Layout.open(store), evidence.model.name
+        return route(evidence, fault=fault(layout, name), unfollowed=unfollowed(layout, name))

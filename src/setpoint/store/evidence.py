@@ -35,6 +35,8 @@ from setpoint.store.times import is_time_type
 from setpoint.store.version_cohorts import VERSION_COHORTS, find_version_starts, version_cohort_sql
 
 COUNT_ASIDE = "SELECT count(*) FROM quarantine"
+CHANGES = "(SELECT * FROM changes QUALIFY row_number() OVER (PARTITION BY change_id ORDER BY recorded_at) = 1)"
+"""Each change once: what services tell, each of them does, and again."""
 SCORE, PREDICTION = "$score", "$prediction"
 LABELS = {SCORE: "score", PREDICTION: "prediction"}
 """What people call the features that are no input."""
@@ -302,7 +304,7 @@ class RowEvidence:
         found = rows(
             self.connection,
             "SELECT kind, coalesce(subject, ''), epoch_us(started_at), epoch_us(ended_at), coalesce(expected, ''),"
-            f" coalesce(note, '') FROM changes WHERE started_at < {at(span.end)}"
+            f" coalesce(note, '') FROM {CHANGES} WHERE started_at < {at(span.end)}"
             f" AND coalesce(ended_at, started_at) >= {at(span.start)} ORDER BY started_at, kind, subject",
         )
         return [Change(*cast("tuple[str, str, int, int | None, str, str]", row)) for row in found]
