@@ -81,8 +81,9 @@ def _scaled(counts: Counts, gone: FloatArray) -> Counts:
 
 def _counts(hours: list[Day], name: str) -> Counts:
     profiles: list[Profile] = [hour.profiles[name] for hour in hours]
-    labels = dict.fromkeys(label for profile in profiles for label in _labels(profile))
-    values = np.array([[_labels(profile).get(label, 0.0) for profile in profiles] for label in labels])
+    told = [_labels(profile) for profile in profiles]
+    labels = dict.fromkeys(label for one in told for label in one)
+    values = np.array([[one.get(label, 0.0) for one in told] for label in labels])
     rows = np.array([profile.rows for profile in profiles])
     missing = np.array([profile.missing for profile in profiles])
     return Counts(rows, missing, tuple(labels), values, profiles[0].kind == "numeric")

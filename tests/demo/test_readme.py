@@ -14,13 +14,13 @@ from setpoint.demo.posts import FILE
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("demo", ["lead-scoring", "moderation"])
-def test_the_table_of_replays_has_only_numbers_that_they_print(demo: str, tmp_path: Path) -> None:
-    if demo == "moderation" and not (REAL / FILE).exists():
-        pytest.skip("the e-mails are not on this machine")
-    done = setpoint("demo", demo, "--folder", "replay", cwd=tmp_path, environment={"SETPOINT_DATA": str(REAL)})
+@pytest.mark.skipif(not (REAL / FILE).exists(), reason="the e-mails are not on this machine")
+def test_the_table_of_replays_has_only_numbers_that_they_print(tmp_path: Path) -> None:
+    # That of lead scoring is in `test_lead_scoring.py`, where more is asked of the same run.
+    environment = {"SETPOINT_DATA": str(REAL)}
+    done = setpoint("demo", "moderation", "--folder", "replay", cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
-    assert strangers(demo, done.stdout) == set()
+    assert strangers("moderation", done.stdout) == set()
 
 
 def test_make_demo_ends_with_one_line_of_each_replay() -> None:

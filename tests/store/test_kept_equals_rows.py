@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 from decimal import Decimal
 from itertools import count
 
@@ -152,6 +153,42 @@ def test_calls_that_are_priced_anew_are_in_states_as_in_rows(name: str) -> None:
                 totals.append(rows.spending(windows[0]).total("usd"))
         assert totals == pytest.approx([totals[0], 1.5 * totals[0], 1.5 * totals[0], totals[0]])
         assert totals[0] > 0
+
+
+def test_days_of_which_all_some_or_no_hours_are_kept_equal_days_of_rows() -> None:
+    with temporary_store(Model("m", outcome_horizon=30 * DAY), replay_now=START) as (layout, spool):
+        assert isinstance(layout.clock, ReplayClock)
+        recorder = Recorder(layout, "m", spool=spool)
+        for hour in range(6 * 24):
+            layout.clock.set(START + hour * HOUR)
+            recorder.record({"amount": hour % 7}, score=hour / 200, key=str(hour))
+        recorder.flush(60)
+        spool.close()
+        layout.clock.set(START + 6 * DAY)
+        tick(layout)
+        with closing(Recorder(layout, "m")) as later:
+            for hour in range(6 * 24, 8 * 24):
+                layout.clock.set(START + hour * HOUR)
+                later.record({"amount": hour % 5}, score=hour / 200, key=str(hour))
+            late = [*range(24, 72), 100]  # two whole days, and an hour of another
+            for hour in late:
+                later.outcome(hour % 3 == 0, key=str(hour), observed_at=START + 8 * DAY - HOUR)
+        layout.clock.set(START + 8 * DAY)
+        window, now, model = Window(START, START + 8 * DAY), START + 8 * DAY, layout.model("m")
+        with (
+            Summaries.reading(layout.summaries("m")) as summaries,
+            Snapshot(layout, "m") as snapshot,
+            closing(KeptEvidence(layout, model, now, now, summaries)) as kept,
+        ):
+            rows = RowEvidence(snapshot.connection, model, snapshot.columns, now)
+            rows.definition = kept.definition
+            assert {(start - START) // HOUR for start in kept.dirty if start < START + 6 * DAY} == set(late)
+            for by_day in ("profile_by_day", "quality_by_day", "arrivals_by_day"):
+                found, expected = getattr(kept, by_day)(window), getattr(rows, by_day)(window)
+                assert [day for day, _ in found] == [START + n * DAY for n in range(8)]
+                for (day, state), (other, state_of_rows) in zip(found, expected, strict=True):
+                    assert day == other
+                    assert_same(state, state_of_rows)
 
 
 def test_states_alone_answer_without_opening_the_event_log() -> None:

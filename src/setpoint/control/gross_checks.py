@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -37,8 +38,19 @@ def gross_drift(evidence: RowEvidence, now: int) -> list[Episode]:
     return declared_beside(evidence, found)
 
 
+_FOUND: WeakKeyDictionary[RowEvidence, dict[int, dict[int, list[Gross]]]] = WeakKeyDictionary()
+"""What was found: three checks of a tick want it, and today's hours come from rows."""
+
+
 def gross_days(evidence: RowEvidence, now: int) -> dict[int, list[Gross]]:
     """Return the gross changes of each day that has a reference, by its midnight; today's as far as it is known."""
+    found = _FOUND.setdefault(evidence, {})
+    if now not in found:
+        found[now] = _gross_days(evidence, now)
+    return found[now]
+
+
+def _gross_days(evidence: RowEvidence, now: int) -> dict[int, list[Gross]]:
     past, today = past_days(evidence, now), local_midnight(now, evidence.model.timezone)
     midnights, prints = [*past.midnights, today], past.prints
     kept, keys = noted(evidence, NOTE, _Kept), dict[int, tuple[str, str, range]]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
@@ -112,6 +113,11 @@ def shipped_runbooks() -> dict[str, Runbook]:
         >>> sorted(shipped_runbooks())[:3]
         ['cost-rose', 'inputs-changed', 'latency-rose']
     """
+    return dict(_shipped())
+
+
+@cache
+def _shipped() -> dict[str, Runbook]:
     found: dict[str, Runbook] = {}
     for file in resources.files("setpoint.declare").joinpath(FOLDER).iterdir():
         name, dot, ending = file.name.rpartition(".")

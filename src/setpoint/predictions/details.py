@@ -41,10 +41,14 @@ class BatchDetails(SharedDetails, total=False):
     features_seconds: float | None
 
 
-class RequestDetails(CallerDetails, BatchDetails, total=False):
-    """What may be known of a request before anybody answers it."""
+class MoreDetails(BatchDetails, total=False):
+    """What may be known of a request before anybody answers it, besides whose it is."""
 
     prediction_id: str | None
+
+
+class RequestDetails(CallerDetails, MoreDetails, total=False):
+    """What may be known of a request before anybody answers it."""
 
 
 class Details(RequestDetails, total=False):
@@ -81,7 +85,7 @@ class RowDetails(Details, total=False):
     text: str | None
 
 
-def add_details(event: Prediction, details: RowDetails | RequestDetails) -> None:
+def add_details(event: Prediction, details: RowDetails | RequestDetails | MoreDetails) -> None:
     """Set what is known of a prediction besides its inputs and answer; a null changes nothing."""
     for name, value in details.items():
         if value is not None and name != "predicted_at":
@@ -89,6 +93,11 @@ def add_details(event: Prediction, details: RowDetails | RequestDetails) -> None
             setattr(event, name, value if read is None else read(value))
     if event.root_id != event.prediction_id and event.parent_id is None:
         event.parent_id = event.root_id  # what has a root has a parent: readers look for children by it
+
+
+def whose(unit: str | None, key: str | None, details: MoreDetails) -> RequestDetails:
+    """Return what is known of a request, with whose it is."""
+    return {"unit": unit, "key": key, **details}
 
 
 TEXT_OR_NONE = {str, type(None)}

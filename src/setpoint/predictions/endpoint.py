@@ -20,7 +20,7 @@ from setpoint.predictions.at_once import at_once, finished
 from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.copies import Copies
-from setpoint.predictions.details import BatchDetails, RequestDetails, name_by_text
+from setpoint.predictions.details import BatchDetails, MoreDetails, RequestDetails, name_by_text, whose
 from setpoint.predictions.late import LateBills
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
@@ -102,20 +102,31 @@ class Endpoint:
         self._streams, self._streams_async = self._both_streams()
         os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
 
-    def predict(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
+    def predict(
+        self,
+        inputs: Mapping[str, Value],
+        *,
+        unit: str | None = None,
+        key: str | None = None,
+        **details: Unpack[MoreDetails],
+    ) -> Reply:
         """Return an answer, and record it.
 
         Args:
             inputs: Value by feature name.
-            **details: See `RequestDetails`. `unit` is what is randomised, such as a user: it always gets the same
-                version; without one each request is drawn on its own. `key` is the join key for outcomes.
+            unit: What is randomised, such as a user: it always gets the same version. Without one each request is
+                drawn on its own.
+            key: The join key for outcomes.
+            **details: See `RequestDetails`.
 
         Raises:
             Exception: What the version raised, when no other is left to ask.
             UsageError: The version is a coroutine function: use `predict_async`.
         """
-        reply = self._usual.answer(inputs, details)
-        return finished(self._in_turns(self._request(details), inputs, at_once(self._ask))) if reply is None else reply
+        reply = self._usual.answer(inputs, unit, key, details)
+        if reply is not None:
+            return reply
+        return finished(self._in_turns(self._request(whose(unit, key, details)), inputs, at_once(self._ask)))
 
     def _of_one(self, request: Request, inputs: Mapping[str, Value], read: Callable[[], Reply]) -> Reply:
         """Return what the one version that was asked gave, and record it; ask others when reading it raises."""
@@ -126,9 +137,16 @@ class Endpoint:
         seconds, upstream = time.perf_counter() - request.started, reply.upstream_seconds or 0.0
         return self._told(request, inputs, Attempt(request.arm.version, reply, None, seconds, upstream, reply.calls))
 
-    async def predict_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Reply:
+    async def predict_async(
+        self,
+        inputs: Mapping[str, Value],
+        *,
+        unit: str | None = None,
+        key: str | None = None,
+        **details: Unpack[MoreDetails],
+    ) -> Reply:
         """Return an answer, and record it, as `predict`; a version that is no coroutine function runs in a thread."""
-        return await self._in_turns(self._request(details), inputs, self._versions.ask_async)
+        return await self._in_turns(self._request(whose(unit, key, details)), inputs, self._versions.ask_async)
 
     async def _in_turns(
         self, request: Request, inputs: Mapping[str, Value], ask: Ask, failed: BaseException | None = None
@@ -219,7 +237,14 @@ class Endpoint:
             for row, unit, key in columns
         )
 
-    def stream(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> Stream:
+    def stream(
+        self,
+        inputs: Mapping[str, Value],
+        *,
+        unit: str | None = None,
+        key: str | None = None,
+        **details: Unpack[MoreDetails],
+    ) -> Stream:
         """Return an answer in pieces, and record it at its end, whichever that is.
 
         A version gives pieces when it is a generator function, or has a method `stream` as an `Upstream` has; what
@@ -229,6 +254,8 @@ class Endpoint:
 
         Args:
             inputs: Value by feature name.
+            unit: See `predict`.
+            key: See `predict`.
             **details: See `predict`.
 
         Example:
@@ -242,10 +269,17 @@ class Endpoint:
             >>> endpoint.close()
             True
         """
-        request = self._request(details)
+        request = self._request(whose(unit, key, details))
         return Stream(request.prediction_id, self._streams.pieces(request, inputs))
 
-    def stream_async(self, inputs: Mapping[str, Value], **details: Unpack[RequestDetails]) -> AsyncStream:
+    def stream_async(
+        self,
+        inputs: Mapping[str, Value],
+        *,
+        unit: str | None = None,
+        key: str | None = None,
+        **details: Unpack[MoreDetails],
+    ) -> AsyncStream:
         """Return an answer in pieces to coroutines, and record it at its end, as `stream`.
 
         A version may also be an asynchronous generator function, or have one as its `stream`; its `Reply`, if it has
@@ -253,6 +287,8 @@ class Endpoint:
 
         Args:
             inputs: Value by feature name.
+            unit: See `predict`.
+            key: See `predict`.
             **details: See `predict`.
 
         Example:
@@ -268,7 +304,7 @@ class Endpoint:
             >>> endpoint.close()
             True
         """
-        request = self._request(details)
+        request = self._request(whose(unit, key, details))
         return AsyncStream(request.prediction_id, self._streams_async.pieces(request, inputs))
 
     def _both_batches(self) -> tuple[Batches, Batches]:

@@ -8,7 +8,7 @@ from typing import cast
 
 from setpoint.core.errors import Refused
 from setpoint.core.events import CACHE, Prediction
-from setpoint.predictions.details import RequestDetails, add_details
+from setpoint.predictions.details import MoreDetails, RequestDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
@@ -98,7 +98,7 @@ class TurnRows:
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 
 
-def add_request(recorder: Recorder, event: Prediction, unit: str | None, details: RequestDetails) -> None:
+def add_request(recorder: Recorder, event: Prediction, unit: str | None, details: RequestDetails | MoreDetails) -> None:
     """Add what the caller said of a request to its row, and to its latency what it had waited before.
 
     A detail that cannot be read is counted as a failure, and the row goes without it.

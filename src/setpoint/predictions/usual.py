@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 
 from setpoint.core.events import Prediction
 from setpoint.predictions.copies import Copies
-from setpoint.predictions.details import TEXT_OR_NONE, RequestDetails
+from setpoint.predictions.details import TEXT_OR_NONE, MoreDetails, whose
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Reply
 from setpoint.predictions.request import Request
 from setpoint.predictions.router import Router
-from setpoint.predictions.turn_rows import DRAWN, add_request
+from setpoint.predictions.turn_rows import add_request
 from setpoint.predictions.turns import Turns
 from setpoint.predictions.versions import Inputs, Versions
 
@@ -49,13 +49,15 @@ class Usual:
         self._versions, self._functions, self._is_score = versions, versions.functions, versions.is_score
         self._gates, self._copies, self._go_on = turns.gates, copies, go_on
 
-    def answer(self, inputs: Inputs, details: RequestDetails) -> Reply | None:  # noqa: C901 — written out on purpose
+    def answer(  # noqa: C901 — written out on purpose
+        self, inputs: Inputs, unit: str | None, key: str | None, details: MoreDetails
+    ) -> Reply | None:
         """Return the answer to a request, recorded; None when it is not usual, and nobody was asked."""
         started, router, recorder = perf_counter(), self._router, self._recorder
         plan = router.known if started < router.look_at else router.plan()
         if not plan.is_plain:
             return None
-        at, unit, name = self._now(), details.get("unit"), details.get("prediction_id")
+        at, name = self._now(), details.get("prediction_id")
         if type(unit) not in TEXT_OR_NONE or type(name) not in TEXT_OR_NONE:
             return None
         name = name or recorder.spool.make_id(at)
@@ -74,7 +76,8 @@ class Usual:
             failed = error
         if failed is not None or type(result) not in PLAIN:
             read = partial(self._versions.read, version, result) if failed is None else partial(_raise, failed)
-            return self._go_on(Request(plan, name, unit, drawn, details, arm, at, started), inputs, read)
+            request = Request(plan, name, unit, drawn, whose(unit, key, details), arm, at, started)
+            return self._go_on(request, inputs, read)
         prediction, score = result, None
         if self._is_score and type(prediction) is not str:
             prediction, score = None, float(prediction)
@@ -83,7 +86,7 @@ class Usual:
             event = Prediction(  # of more than 15 keywords Python makes a dictionary first: twice as long in all
                 prediction_id=name,
                 root_id=name,
-                key=details.get("key"),
+                key=key,
                 unit=unit,
                 predicted_at=at,
                 recorded_at=at,
@@ -99,14 +102,15 @@ class Usual:
             )
             if plan.keeps_all:
                 event.keep_probability = 1.0
-            if not DRAWN.issuperset(details):
+            if details:
                 add_request(recorder, event, unit, details)
             if recorder.takes_rows_as_they_are:
                 recorder.spool.put(recorder.model, event)
             else:
                 recorder.record_event(event)
             if plan.has_copies and (due := self._copies.due(plan, drawn, name, version, started)):
-                self._copies.send(Request(plan, name, unit, drawn, details, arm, at, started), inputs, due)
+                request = Request(plan, name, unit, drawn, whose(unit, key, details), arm, at, started)
+                self._copies.send(request, inputs, due)
         except Exception as error:  # the answer is there: what goes wrong beside it is counted
             recorder.note_failure(error)
         return Reply(prediction, score, version=version, prediction_id=name, latency_seconds=seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from setpoint.core.clock import MICROS, QUARTER_HOUR, text
@@ -318,7 +319,7 @@ class KeptEvidence(RowEvidence):
         state_of: Callable[[Window], StateTable],
         states_of: Callable[[Window], list[tuple[int, StateTable]]],
     ) -> list[tuple[int, StateTable]]:
-        """Return the state of each day that has any, asking once for whole days whose state holds, and for new days.
+        """Return the state of each day that has any: asked once for whole days whose state holds, as for days of rows.
 
         Args:
             kept: Which states.
@@ -340,12 +341,20 @@ class KeptEvidence(RowEvidence):
             and (day.start, day.end) == (midnight, shift_days(midnight, 1, zone))
             and day.end <= progress.closed_until
         }
-        new = [day for _, day in days if day.start >= progress.closed_until]
-        of_new = states_of(Window(new[0].start, new[-1].end)) if len(new) > 1 else []
-        days = days[: -len(new)] if len(new) > 1 else days
-        kept_days = summaries.tables_by_start(kept, "day", whole)
-        found = ((m, kept_days.get(m) if m in whole else state_of(day)) for m, day in days)
-        return [*((midnight, state) for midnight, state in found if state is not None and len(state)), *of_new]
+        found = summaries.tables_by_start(kept, "day", whole)
+        for is_of_rows, stretch in groupby(days, key=lambda one: self._is_of_rows(one[1], progress)):
+            asked = [(midnight, day) for midnight, day in stretch if midnight not in whole]
+            if is_of_rows and len(asked) > 1:
+                found |= states_of(Window(asked[0][1].start, asked[-1][1].end))
+            else:
+                found |= {midnight: state_of(day) for midnight, day in asked}
+        return [(midnight, state) for midnight, state in sorted(found.items()) if len(state)]
+
+    def _is_of_rows(self, day: Window, progress: Progress) -> bool:
+        """Return whether no bucket of a day is kept as it is now."""
+        step = self._bucket * MICROS
+        closed = min(day.end, progress.closed_until)
+        return all(start in self.dirty for start in range(day.start // step * step, closed, step))
 
     def _local_days(self, window: Window | None, cohort: str = "") -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""

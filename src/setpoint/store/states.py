@@ -80,12 +80,13 @@ class StateTable:
         levels: list[Levels] = []
         codes = np.empty((count, width), dtype=np.int32)
         for place, column in enumerate(columns[:width]):
-            known: dict[object, int] = {}
-            codes[:, place] = [known.setdefault(key, len(known)) for key in column]
+            known = {key: code for code, key in enumerate(dict.fromkeys(column))}
+            codes[:, place] = np.fromiter(map(known.__getitem__, column), np.int32, count)
             levels.append(_levels(known))
         values = np.empty((count, len(kind.values)))
         for place, (column, blank) in enumerate(zip(columns[width:], _blanks(kind), strict=True)):
-            values[:, place] = [blank if value is None else value for value in cast("tuple[float | None, ...]", column)]
+            told = cast("tuple[float | None, ...]", column)
+            values[:, place] = [blank if value is None else value for value in told] if None in told else told
         return cls(kind, levels, codes, values)
 
     def __len__(self) -> int:
