@@ -143,10 +143,19 @@ def test_the_responses_api_is_not_taken_for_anthropics() -> None:
         {"input_tokens": 2.5, "output_tokens": [3]},
         {"prompt_tokens_details": [1], "completion_tokens": True},
         {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 12}},
+        {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": "4"}},
+        {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 10**30}},
+        {"prompt_tokens": 10, "completion_tokens": 1, "server_tool_use": {"web_search_requests": "2"}},
+        {"input_tokens": 10, "output_tokens": 1, "cache_read_input_tokens": float("nan")},
     ],
 )
 def test_garbage_has_no_price_and_raises_nothing(usage: Mapping[str, object]) -> None:
     assert cost(usage, input="1", cached_read="1", output="1") is None
+
+
+def test_counts_that_come_as_floats_are_read() -> None:
+    usage = {"prompt_tokens": 10.0, "completion_tokens": 1.0, "prompt_tokens_details": {"cached_tokens": 4.0}}
+    assert token_fields(usage) == {"input_tokens": 6, "cached_read_tokens": 4, "output_tokens": 1}
 
 
 def test_every_token_is_in_one_class() -> None:

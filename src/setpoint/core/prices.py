@@ -32,7 +32,7 @@ _MOST_NANO = 1 << 63
 _ONE = Decimal(1)
 _MILLION = Decimal(1_000_000)
 # What providers call the tier that one gets without asking for another.
-_STANDARD_WORDS = {None: STANDARD, "": STANDARD, "default": STANDARD}
+STANDARD_WORDS: Mapping[str | None, str] = {None: STANDARD, "": STANDARD, "default": STANDARD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,9 @@ class PriceBook:
 
         What it has a `cost_nano_usd` of its own for is not looked at.
         """
+        named = cast("tuple[object, ...]", (call.provider or "", call.provider_model or "", call.tier or ""))
+        if odd := [name for name in named if not isinstance(name, str)]:  # what a caller may give
+            return Priced(unknown=f"the call names {odd[0]!r:.40}, which is no text")
         counts, why = _counts(call)
         if why:
             return Priced(unknown=why)
@@ -235,7 +238,7 @@ class PriceBook:
             others = f"; it has one from {', '.join(sorted(providers))}" if providers else ""
             return None, f"{asked} has no price{others}"
         found = providers[provider]
-        tier = _STANDARD_WORDS.get(call.tier, call.tier)
+        tier = STANDARD_WORDS.get(call.tier, call.tier)
         of_tier = [one for one in found if one.price.tier == tier]
         if not of_tier:
             known = ", ".join(sorted({one.price.tier for one in found}))
@@ -316,7 +319,7 @@ def _counts(call: Call) -> tuple[dict[str, int], str]:
 
 def _amount(price: Price, counts: Mapping[str, int], call: Call) -> tuple[Decimal | None, str]:
     """Return what a call costs in the price's currency, or what is missing."""
-    if price.per_refused_request is not None and not counts and (call.error or "").startswith(REFUSED):
+    if price.per_refused_request is not None and not counts and str(call.error).startswith(REFUSED):
         return price.per_refused_request, ""
     if price.amounts.keys() == {"per_refused_request"}:
         return None, "has a price of refused requests only"
@@ -327,7 +330,7 @@ def _amount(price: Price, counts: Mapping[str, int], call: Call) -> tuple[Decima
         amount = EXACT.add(amount, price.per_request)
     if price.per_compute_second is not None:
         seconds = cast("object", call.compute_seconds)  # what a caller may give
-        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
             return None, f"is paid by the second, and compute_seconds is {seconds}"
         amount = EXACT.fma(price.per_compute_second, Decimal(str(seconds)), amount)
     if tools := cast("object", call.tool_requests):

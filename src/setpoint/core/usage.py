@@ -8,18 +8,38 @@ is both cached and an image.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from operator import index
+from typing import SupportsIndex, cast
 
 _Block = Mapping[str, object]
+_MOST = 1 << 62
+
+
+NO_COUNT = -1
+"""The count of what was told and is no count: like counts that contradict each other it has no price, at any time."""
+
+
+def whole(told: object) -> int | None:
+    """Return what is told as a whole number that a table can keep; None when it is none.
+
+    Example:
+        >>> whole(3), whole(3.0), whole("3"), whole(True), whole(float("nan"))
+        (3, 3, None, None, None)
+    """
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    if isinstance(told, bool) or not isinstance(told, SupportsIndex):
+        return None
+    return found if abs(found := index(told)) < _MOST else None
 
 
 def token_fields(usage: Mapping[str, object]) -> dict[str, int]:
     """Return the token fields of a `Call` from the usage block of a provider's answer.
 
     Reads what the chat and responses APIs of OpenAI and all that imitate them, Anthropic and Gemini report. What
-    is not reported is left out. What the provider's own tools were asked for, such as web searches, is counted in
-    `tool_requests`: they are charged beside the tokens. Counts that contradict each other come out negative, and so
-    have no price.
+    is not reported is left out; what is reported and is no count is -1. What the provider's own tools were asked for,
+    such as web searches, is counted in `tool_requests`: they are charged beside the tokens. Counts that contradict
+    each other come out negative, and so have no price.
 
     Args:
         usage: As it was answered; of an SDK's object its `model_dump()`.
@@ -166,5 +186,6 @@ def _block(usage: _Block, *names: str) -> _Block:
 
 
 def _count(block: _Block, *names: str) -> int | None:
-    found = (block.get(name) for name in names)
-    return next((one for one in found if isinstance(one, int) and not isinstance(one, bool)), None)
+    """Return the first count that is told; -1, which has no price, when what is told is none."""
+    found = [whole(one) for name in names if (one := block.get(name)) is not None]
+    return next((one for one in found if one is not None), NO_COUNT if found else None)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from setpoint.core.clock import parse_time, text
-from setpoint.core.prices import STANDARD, USD, ExchangeRate, Price, PriceBook, with_ends
+from setpoint.core.prices import MOST_TOKENS, STANDARD, STANDARD_WORDS, USD, ExchangeRate, Price, PriceBook, with_ends
 from setpoint.declare.parts import Part
-from setpoint.declare.problems import Problem, did_you_mean
+from setpoint.declare.problems import Problem, did_you_mean, shown
 from setpoint.declare.source import Path, Source, dotted
 from setpoint.declare.spellings import TimeText, Word, refuse
 
 Amount = Annotated[float, Field(ge=0, le=1e9)]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
+def _currency(value: str) -> str:
+    if re.fullmatch(_CURRENCY, value, re.ASCII) is None:
+        refuse(f"found {shown(value)}, expected three capital letters", "write the code of ISO 4217, such as EUR")
+    return value
+
+
+_CURRENCY = r"[A-Z]{3}"
+Currency = Annotated[str, AfterValidator(_currency), Field(json_schema_extra={"pattern": f"^{_CURRENCY}$"})]
 TokenClass = Literal[
     "input",
     "cached_read",
@@ -43,8 +53,8 @@ class PriceDeclaration(Part):
     until: TimeText | None = None
     """Until when it is paid; without it until the next price of the same model and tier begins."""
     tier: Word = STANDARD
-    """As calls name it, such as batch or priority."""
-    above_input_tokens: Annotated[int, Field(ge=0)] = 0
+    """As calls name it, such as batch or priority; default is standard."""
+    above_input_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
     """It holds for calls with more input tokens of all classes than this: a long context."""
     currency: Currency = USD
     """What the amounts are in; any but USD needs its rates."""
@@ -78,7 +88,7 @@ class PriceDeclaration(Part):
             self.model,
             None if self.since is None else parse_time(self.since),
             None if self.until is None else parse_time(self.until),
-            self.tier,
+            STANDARD_WORDS.get(self.tier, self.tier),
             self.above_input_tokens,
             self.currency,
             {name: _exact(amount) for name, amount in self.per_million_tokens.items()},

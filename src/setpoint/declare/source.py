@@ -210,7 +210,10 @@ class _Reader:
                 case "int":
                     return int(text)
                 case "float":
-                    return float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
+                    number = float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
+                    if number or not re.match(r"[^e]*[1-9]", text.lower()):
+                        return number
+                    self.say(node, path, f"found {shown(text)}, which is too small to be read", "what is nothing is 0")
                 case _:
                     message = f"found the tag {node.tag.replace(_TAG, '!!')}, expected plain values"
                     self.say(node, path, message, "remove the tag")

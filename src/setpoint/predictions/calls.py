@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from operator import index
-from typing import SupportsIndex, cast
+from typing import cast
 
 from setpoint.core.events import Call
 from setpoint.core.money import NANO
-from setpoint.core.prices import PriceBook
-from setpoint.core.usage import token_fields
+from setpoint.core.prices import TOKEN_CLASSES, PriceBook
+from setpoint.core.usage import NO_COUNT, token_fields, whole
 
 
 def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) -> Call:
@@ -26,6 +25,9 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
         known = {name: fields[name] for name in ("call_id", "prediction_id", "called_at", "recorded_at")}
         return Call(**known, error=UNREADABLE)  # pyright: ignore[reportArgumentType] — as below
     call = Call(**{**reported, **fields})  # pyright: ignore[reportArgumentType] — checked by the struct's names
+    for name in _COUNTS:  # what a table would not keep as it was told must not be priced without it later on
+        if (told := cast("object", getattr(call, name))) is not None:
+            setattr(call, name, NO_COUNT if (count := whole(told)) is None else count)
     if call.cost_nano_usd is not None:
         call.cost_nano_usd = _cost(call.cost_nano_usd)
     else:
@@ -36,17 +38,15 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
 
 UNREADABLE = "unreadable"
 _NAMES = frozenset(Call.__struct_fields__)
+_COUNTS = (*(f"{name}_tokens" for name in TOKEN_CLASSES), "tool_requests")
 _MOST_NANO = 1_000_000 * NANO
 """Nobody bills a million dollars for a call."""
 
 
 def _cost(told: object) -> int | None:
     """Return what a call is said to have cost; None when that is no whole number of nano-dollars, or an absurd one."""
-    if isinstance(told, float) and told.is_integer():
-        return _cost(int(told))
-    if isinstance(told, bool) or not isinstance(told, SupportsIndex):
-        return None
-    return index(told) if 0 <= index(told) < _MOST_NANO else None
+    found = whole(told)
+    return found if found is not None and 0 <= found < _MOST_NANO else None
 
 
 def known_usd(book: PriceBook, calls: Sequence[Mapping[str, object]], at: int) -> float:
