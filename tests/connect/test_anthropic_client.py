@@ -135,6 +135,14 @@ def test_of_a_stream_that_breaks_the_prompt_is_known_and_the_cost_is_not_litellm
         assert store.calls == [(1, kind, 86, None, None) for kind in kinds]
 
 
+def test_of_a_stream_that_tells_no_usage_at_its_end_the_cost_is_unknown() -> None:
+    silent = [{**event, "usage": None} if event["type"] == "message_delta" else event for event in WHOLE]
+    with talking(streamed(silent)) as (client, store, _):
+        assert len(list(client.messages.create(**ASK, stream=True))) == len(WHOLE) - 1
+        assert store.predictions[0][1] is None
+        assert store.calls == [(1, None, 86, None, None)]
+
+
 def test_the_tool_that_a_stream_calls_is_the_prediction() -> None:
     pieces = [
         HALF[0],

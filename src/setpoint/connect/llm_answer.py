@@ -6,6 +6,7 @@ messages of Anthropic have them. Bodies may be objects of the SDK or plain JSON.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
@@ -67,6 +68,13 @@ class Answer:
             self.error = _kind(field(body, "error")) or NO_ANSWER
         self.is_whole = not self.error
 
+    def read_text(self, body: bytes) -> None:
+        """Take in a whole answer as it came."""
+        try:
+            self.read(json.loads(body))
+        except (ValueError, RecursionError):
+            self.error = "not JSON"
+
     def hear(self, piece: object) -> None:
         """Take in the next piece of an answer that comes in pieces."""
         kind = str(field(piece, "type") or "")
@@ -92,6 +100,8 @@ class Answer:
         """Take in a piece of a message of Anthropic."""
         if kind == "message_start":
             self._head(field(piece, "message"))
+            for name in ("output_tokens", "output_tokens_details"):  # of its first token; the whole is told at the end
+                self._usage.pop(name, None)
         elif kind == "content_block_start":
             self._block(field(piece, "content_block"))
         elif kind == "content_block_delta":
@@ -112,8 +122,9 @@ class Answer:
 
     def _said(self, body: object) -> None:
         """Take in the content of an answer: of several to choose from the first."""
-        for choice in _listed(body, "choices"):
-            if not field(choice, "index"):
+        for n, choice in enumerate(_listed(body, "choices")):
+            place = field(choice, "index")
+            if (n if place is None else place) == 0:
                 message = field(choice, "message") or field(choice, "delta")
                 self._text(field(message, "content"))
                 for tool in _listed(message, "tool_calls"):
@@ -161,8 +172,8 @@ def _listed(body: object, name: str) -> Iterator[object]:
 def _block_of(usage: object) -> Mapping[str, object]:
     if isinstance(usage, Mapping):
         return cast("Mapping[str, object]", usage)
-    dump = cast("Callable[[], dict[str, object]] | None", getattr(usage, "model_dump", None))
-    return dump() if dump is not None else {}
+    dump = cast("Callable[..., dict[str, object]] | None", getattr(usage, "model_dump", None))
+    return dump(warnings=False) if dump is not None else {}  # what is odd is ours to say, not pydantic's
 
 
 def _kind(error: object) -> str:

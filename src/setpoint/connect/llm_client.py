@@ -15,6 +15,7 @@ from setpoint.connect.llm_answer import field
 from setpoint.connect.llm_attempts import seen, watch
 from setpoint.connect.llm_request import CHAT, Goal, Request
 from setpoint.connect.providers import provider_at
+from setpoint.core.errors import UsageError
 from setpoint.predictions.recorder import Recorder
 
 Client = TypeVar("Client")
@@ -29,8 +30,20 @@ def is_client(wrapped: object) -> bool:
 
 
 def recorded_client(client: Client, recorder: Recorder, provider: str = "") -> Client:
-    """Return a copy of a client whose requests are recorded; see `wrap`."""
-    return cast("Client", _record(cast("_Client", client).copy(), Goal(recorder, provider)))
+    """Return a copy of a client whose requests are recorded, once, however often it is wrapped; see `wrap`.
+
+    Raises:
+        UsageError: It cannot be copied.
+    """
+    sending = getattr(cast("_Client", client).post, "__self__", None)
+    if isinstance(sending, _Sending) and sending.goal.recorder is recorder:
+        return client
+    try:
+        copy = cast("_Client", client).copy()
+    except TypeError as error:  # of a class of the application's own that takes other arguments
+        msg = f"a client that cannot be copied: {error}"
+        raise UsageError(msg, hint="let its `copy` return another one like it, or wrap a client of the SDK") from error
+    return cast("Client", _record(copy, Goal(recorder, provider)))
 
 
 class _Client(Protocol):
@@ -60,7 +73,7 @@ class _Sending:
 
     def __init__(self, post: Callable[..., Any], goal: Goal) -> None:
         self._post = post
-        self._goal = goal
+        self.goal = goal
 
     def post(self, path: str, **options: object) -> object:
         """Send a request."""
@@ -97,9 +110,9 @@ class _Sending:
         try:
             headers = cast("Mapping[str, object]", field(options.get("options"), "headers") or {})
             is_raw = any(name.lower() == _RAW for name in headers)
-            request = Request(self._goal, bare, cast("Mapping[str, object]", body), is_raw=is_raw)
+            request = Request(self.goal, bare, cast("Mapping[str, object]", body), is_raw=is_raw)
         except Exception as error:  # the caller's request must not fail because of its record
-            self._goal.recorder.note_failure(error)
+            self.goal.recorder.note_failure(error)
             return None
         options["body"] = request.body
         return request

@@ -84,7 +84,7 @@ class Request:
         if raw is None:
             self._answer.read(result)
         elif raw.is_closed:
-            self._answer.read(raw.json())
+            self._answer.read_text(raw.content)
         else:  # the caller reads it as it comes: no more is known of it than that it came
             self._answer.is_whole = True
 
@@ -103,6 +103,11 @@ class Request:
         """Note that the SDK raised."""
         if not self.waited_seconds:
             self.waited_seconds = time.perf_counter() - self.started
+        try:  # an answer that the SDK got and did not like is billed all the same
+            if (answer := field(error, "completion")) is not None:
+                self._answer.read(answer)
+        except Exception as failure:  # as above
+            self._recorder.note_failure(failure)
         self._answer.error = self._answer.error or _kind(error)
         self.finish()
 

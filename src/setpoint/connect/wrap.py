@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from setpoint.connect.estimator import recorded_estimator
 from setpoint.connect.llm_client import is_client, recorded_client
+from setpoint.core.errors import UsageError
 from setpoint.predictions.recorder import Recorder
 
 Wrapped = TypeVar("Wrapped")
@@ -27,6 +28,9 @@ def wrap(wrapped: Wrapped, recorder: Recorder, *, provider: str = "") -> Wrapped
         provider: Of a client: what price lists call it; `openai` and `anthropic` at their own addresses, the address's
             host elsewhere.
 
+    Raises:
+        UsageError: It is neither: nothing of it would be recorded.
+
     Example:
         >>> import tempfile
         >>> import numpy as np
@@ -39,4 +43,9 @@ def wrap(wrapped: Wrapped, recorder: Recorder, *, provider: str = "") -> Wrapped
         >>> recorder.flush()
         True
     """
-    return recorded_client(wrapped, recorder, provider) if is_client(wrapped) else recorded_estimator(wrapped, recorder)
+    if is_client(wrapped):
+        return recorded_client(wrapped, recorder, provider)
+    if not any(hasattr(wrapped, name) for name in ("predict", "predict_proba")):
+        msg = f"{type(wrapped).__name__} is neither a client of OpenAI or Anthropic nor has it predict or predict_proba"
+        raise UsageError(msg, hint="wrap the client itself; a function is recorded by `Recorder.predict`")
+    return recorded_estimator(wrapped, recorder)
