@@ -246,8 +246,16 @@ def test_a_role_that_there_is_not_is_said_with_its_line(folder: Path) -> None:
 QUESTIONS = ("status good", "status broken", "cost good", "route good", "status", "models", "metrics", "doctor")
 
 
-@pytest.mark.parametrize("broken", ["task: [binary\n", "task: bin\n", "name: other\n"])
-def test_a_file_of_one_model_that_does_not_hold_stops_no_question_and_no_metrics(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "broken"),
+    [
+        ("models/broken.yaml", b"task: [binary\n"),
+        ("models/broken.yaml", b"task: bin\n"),
+        ("models/broken.yaml", b"name: other\n"),
+        ("prices.yaml", b"prices: [\xff]\n"),
+    ],
+)
+def test_a_file_that_does_not_hold_stops_no_question_and_no_metrics(tmp_path: Path, file: str, broken: bytes) -> None:
     (tmp_path / "setpoint.yaml").write_text("store: ./store\n")
     (tmp_path / "models").mkdir()
     for name in ("good", "broken"):
@@ -257,11 +265,11 @@ def test_a_file_of_one_model_that_does_not_hold_stops_no_question_and_no_metrics
         assert recorder.close()
     assert run(tmp_path, "apply").returncode == 0
     before = {words: run(tmp_path, *words.split()) for words in QUESTIONS}
-    (tmp_path / "models" / "broken.yaml").write_text(broken)
+    (tmp_path / file).write_bytes(broken)
     for words, was in before.items():
         found = run(tmp_path, *words.split())
         assert (found.returncode, found.stdout[:40]) == (was.returncode, was.stdout[:40])
-        assert "not in force, what was applied last is: models/broken.yaml:" in found.stderr
+        assert f"not in force, what was applied last is: {file}:" in found.stderr
     for name in ("good", "broken"):
         assert f'setpoint_predictions_total{{model="{name}"' in run(tmp_path, "metrics").stdout
     assert "(Europe/Paris)" in run(tmp_path, "status", "broken").stdout

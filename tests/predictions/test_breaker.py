@@ -77,6 +77,27 @@ def test_an_older_request_that_ends_while_one_tries_lets_no_second_one_try() -> 
         assert endpoint.close()
 
 
+@pytest.mark.parametrize("concurrent", [None, 100])
+def test_a_breaker_that_an_older_request_closed_while_one_tried_opens_and_tries_again(concurrent: int | None) -> None:
+    version = Waiting("older", "trial")
+    version.fails = {"second", "third"}
+    limits = Limits(breaker_failures=1, breaker_seconds=0.0, concurrent=concurrent, timeout_seconds=WAIT)
+    with temporary_store() as (layout, _), ThreadPoolExecutor() as pool:
+        endpoint = endpoint_of(layout, version, limits)
+        older = version.begin(endpoint, "older", pool)
+        with pytest.raises(Sick):
+            endpoint.predict({"name": "second"})
+        trial = version.begin(endpoint, "trial", pool)
+        version.may_go["older"].set()
+        assert older.result(WAIT).prediction == 1.0
+        version.may_go["trial"].set()
+        assert trial.result(WAIT).prediction == 1.0
+        with pytest.raises(Sick):
+            endpoint.predict({"name": "third"})
+        assert endpoint.predict({"name": "fourth"}).prediction == 1.0
+        assert endpoint.close()
+
+
 def test_a_request_that_was_let_in_before_the_breaker_opened_fails_of_its_own_error() -> None:
     version = Waiting("older")
     version.fails = {"older", "second"}

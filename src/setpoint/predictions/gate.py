@@ -20,15 +20,13 @@ _FIRST_RETRIES = 10.0
 
 
 class Entry(NamedTuple):
-    """Whether a request may ask.
+    """Whether a request may ask. Each is one of its own: of a breaker that is open one is the trial.
 
     Attributes:
         refused: Why not; empty when it is let in.
-        is_trial: Whether it is the one that finds out for all others if a breaker may close.
     """
 
     refused: str = ""
-    is_trial: bool = False
 
 
 IN = Entry()
@@ -52,7 +50,7 @@ class Gate:
         """Start afresh in a forked child: what is under way in the parent is not under way here."""
         self._lock = threading.Lock()
         self._open_until: float | None = None
-        self._is_trying = False
+        self._trial: Entry | None = None
         self.failures = 0
         self._running = 0
         self._spent: deque[tuple[float, float]] = deque()
@@ -66,14 +64,15 @@ class Gate:
         if not self.failures and limits.is_uncapped:
             return IN  # nothing to count: the usual case takes no lock
         with self._lock:
-            is_trial = self._open_until is not None
-            if self._open_until is not None and (self._is_trying or self._clock() < self._open_until):
+            if self._open_until is not None and (self._trial is not None or self._clock() < self._open_until):
                 return Entry("breaker open")
-            if refused := self._over(limits):
-                return Entry(refused)
-            self._is_trying |= is_trial
+            entry = Entry(self._over(limits))
+            if entry.refused:
+                return entry
+            if self._open_until is not None:
+                self._trial = entry
             self._running += limits.concurrent is not None
-        return Entry(is_trial=is_trial)
+        return entry
 
     def _over(self, limits: Limits) -> str:
         if limits.concurrent is not None and self._running >= limits.concurrent:
@@ -87,22 +86,22 @@ class Gate:
 
         Args:
             limits: Of the plan in force.
-            entry: How it was let in: one that came before a breaker opened ends no trial.
+            entry: How it was let in: who came before a breaker opened ends no trial.
             failed: Whether the version could not answer; None when the caller left before that was known.
             usd: What it cost, as far as that is known.
         """
-        if not failed and not self.failures and limits.is_uncapped:
+        if not failed and not self.failures and limits.is_uncapped and entry is not self._trial:
             return
         with self._lock:
             self._running -= limits.concurrent is not None
-            if entry.is_trial:
-                self._is_trying = False
+            if entry is self._trial:
+                self._trial = None
             if usd:
                 self._spend(usd)
             if failed is None:
                 return
             if not failed:
-                self.failures, self._open_until = 0, None
+                self.failures, self._open_until, self._trial = 0, None, None
                 return
             self.failures += 1
             if limits.breaker_failures and self.failures >= limits.breaker_failures:

@@ -57,7 +57,7 @@ class Router:
         self._path = layout.route(model)
         self._versions = frozenset(versions)
         self._look_seconds = look_seconds
-        self._tell, self._tell_at = tell, 0.0
+        self._tell, self._told, self._tell_at = tell, "", 0.0
         self.known = RoutePlan(model, 0, Route("single", ((first, 1.0),), stable=first))
         self._seen: tuple[int, int, int] | None = None
         self.forget_parent()
@@ -74,10 +74,9 @@ class Router:
         if now >= self.look_at and self._looking.acquire(blocking=False):
             try:
                 self.look_at = now + self._look_seconds
-                before = self.fault
                 self._look()
-                if self.fault and (self.fault != before or now >= self._tell_at):
-                    self._tell_at = now + TELL_SECONDS
+                if self.fault and (self.fault != self._told or now >= self._tell_at):
+                    self._told, self._tell_at = self.fault, now + TELL_SECONDS
                     log.warning("setpoint does not follow the route plan of %s: %s", self.known.model, self.fault)
                     if self._tell is not None:
                         self._tell(self.fault)
