@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -464,7 +465,7 @@ def test_who_only_notes_violations_says_so_where_the_contract_asks_for_more(
         return None
 
     def starts(recorder: Recorder) -> None:
-        wrap(object(), recorder)
+        wrap(SimpleNamespace(predict=abs), recorder)
         SetpointMiddleware(app, recorder)
         recorder.predict()(abs)
 
