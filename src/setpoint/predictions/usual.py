@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from setpoint.core.events import Prediction
 from setpoint.predictions.copies import Copies
-from setpoint.predictions.details import TEXT_OR_NONE, MoreDetails, whose
+from setpoint.predictions.details import MoreDetails, whose
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import PLAIN, Reply
 from setpoint.predictions.request import Request
@@ -45,7 +45,8 @@ class Usual:
         copies: Copies,
         go_on: Callable[[Request, Inputs, Callable[[], Reply]], Reply],
     ) -> None:
-        self._recorder, self._now, self._router = recorder, recorder.now, router
+        self._recorder, self._router = recorder, router
+        self._now, self._put = recorder.now, recorder.spool.put
         self._versions, self._functions, self._is_score = versions, versions.functions, versions.is_score
         self._gates, self._copies, self._go_on = turns.gates, copies, go_on
 
@@ -58,7 +59,7 @@ class Usual:
         if not plan.is_plain:
             return None
         at, name = self._now(), details.get("prediction_id")
-        if type(unit) not in TEXT_OR_NONE or type(name) not in TEXT_OR_NONE:
+        if not ((unit is None or type(unit) is str) and (name is None or type(name) is str)):
             return None
         name = name or recorder.spool.make_id(at)
         drawn = name if unit is None else unit
@@ -105,7 +106,7 @@ class Usual:
             if details:
                 add_request(recorder, event, unit, details)
             if recorder.takes_rows_as_they_are:
-                recorder.spool.put(recorder.model, event)
+                self._put(recorder.model, event)
             else:
                 recorder.record_event(event)
             if plan.has_copies and (due := self._copies.due(plan, drawn, name, version, started)):
