@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -116,3 +117,33 @@ def test_a_request_that_was_let_in_before_the_breaker_opened_fails_of_its_own_er
             errors = snapshot.connection.execute("SELECT error FROM predictions ORDER BY error").fetchall()
             assert errors == [("Sick",), ("Sick",), ("breaker open",)]
             assert snapshot.connection.execute("SELECT count(*) FROM calls").fetchall() == [(2,)]
+
+
+def test_who_leaves_while_it_is_asked_again_is_no_failure_of_it() -> None:
+    again = asyncio.Event()
+    asked = 0
+
+    async def answer(_: Mapping[str, object]) -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise OSError
+        if asked == 2:
+            again.set()
+            await asyncio.Event().wait()
+        return 1.0
+
+    async def left(endpoint: Endpoint) -> None:
+        task = asyncio.create_task(endpoint.predict_async({}))
+        await asyncio.wait_for(again.wait(), WAIT)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await endpoint.predict_async({})).prediction == 1.0  # the breaker would be open
+
+    limits = Limits(attempts=2, breaker_failures=2, breaker_seconds=3600.0)
+    with temporary_store() as (layout, _):
+        publish(layout, "m", Route("single", (("v1", 1.0),), stable="v1", limits=limits))
+        endpoint = Endpoint(layout, "m", {"v1": answer})
+        asyncio.run(left(endpoint))
+        assert endpoint.close()

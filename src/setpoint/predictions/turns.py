@@ -150,15 +150,14 @@ class Turns:
                     entry.refused, hint="declare a fallback, or raise the limit of the route"
                 )
                 break
-            started, billed = time.perf_counter(), cast("Sequence[Billed]", ())
+            started, billed, failed = time.perf_counter(), cast("Sequence[Billed]", ()), cast("bool | None", None)
             try:
                 found.reply, found.error = (yield version), None
-                billed = found.note(found.reply)
+                billed, failed = found.note(found.reply), False
             except Exception as error:  # theirs: told once every way out is tried
-                found.error, billed = error, found.note(error)
+                found.error, billed, failed = error, found.note(error), True
             finally:  # also when the caller is interrupted: who was let in must leave
                 found.seconds += time.perf_counter() - started
-                failed = None if found.reply is None and found.error is None else found.reply is None
                 gate.leave(limits, entry, failed=failed, usd=self._cost_usd(billed) if billed else 0.0)
             if found.reply is not None:
                 break
