@@ -345,10 +345,10 @@ def test_nobody_at_the_address_and_a_server_that_hangs() -> None:
                 model="small", messages=MESSAGES
             )
         assert [error for _, error in store.predictions] == ["timeout", "unreachable"]
-        assert [(attempt, error) for attempt, error, *_ in store.calls] == [
-            (1, "no response"),
-            (2, "timeout"),
-            (1, "unreachable"),
+        assert [(attempt, error, cost) for attempt, error, *_, cost in store.calls] == [
+            (1, "no response", None),
+            (2, "timeout", None),
+            (1, "unreachable", 0),  # nothing was sent
         ]
 
 

@@ -275,6 +275,15 @@ def test_nobody_at_the_address_and_no_address() -> None:
         pass
     with pytest.raises(UpstreamError, match="unreachable"):
         Upstream(url)({})
+    with temporary_store() as (layout, spool):
+        chat = Upstream(url, protocol="chat", chat_model="m", prompt="{x}")
+        endpoint = Endpoint(layout, "m", {"v1": chat}, recorder=Recorder(layout, "m", spool=spool))
+        with pytest.raises(UpstreamError, match="unreachable"):
+            endpoint.predict({"x": 1.0})
+        assert endpoint.close()
+        with Snapshot(layout, "m") as snapshot:
+            calls = snapshot.connection.execute("SELECT error, cost_nano_usd FROM calls").fetchall()
+    assert calls == [("unreachable", 0)]  # nothing was sent
     with pytest.raises(UsageError, match="not an address"):
         Upstream("127.0.0.1:80")
 

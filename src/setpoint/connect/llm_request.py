@@ -11,7 +11,7 @@ from setpoint.connect.llm_attempts import Attempt
 from setpoint.connect.llm_inputs import inputs_of_request, prompt_of_request
 from setpoint.connect.llm_stream import HeardAsyncStream, HeardStream
 from setpoint.predictions.around import around
-from setpoint.predictions.calls import answered_model, prompt_version
+from setpoint.predictions.calls import UNREACHABLE, answered_model, prompt_version
 from setpoint.predictions.recorder import Recorder
 
 CHAT = "/chat/completions"
@@ -167,7 +167,7 @@ def _kind(error: BaseException) -> str:
     if "Timeout" in name:
         return "timeout"
     if name in _BROKEN:
-        return "unreachable" if type(error.__cause__).__name__ == "ConnectError" else "closed early"
+        return UNREACHABLE if type(error.__cause__).__name__ == "ConnectError" else "closed early"
     if name == "JSONDecodeError":
         return "not JSON"
     return "error in the stream" if name in {"APIError", "APIStatusError"} else name

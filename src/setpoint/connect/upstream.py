@@ -23,7 +23,7 @@ from setpoint.connect.providers import provider_at
 from setpoint.connect.timed_response import TimedResponse
 from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
-from setpoint.predictions.calls import answered_model, prompt_version
+from setpoint.predictions.calls import UNREACHABLE, answered_model, prompt_version
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.rows import Value
 
@@ -273,6 +273,11 @@ class Upstream:
         new = self._connect(self._host, self._port, timeout=self._timeout_seconds)
         new.response_class = partial(TimedResponse, seconds=self._timeout_seconds)  # pyright: ignore[reportAttributeAccessIssue] — it makes one
         self._kept.add(new)
+        try:
+            new.connect()
+        except OSError as error:  # too slow, too: nothing was sent, so nothing is billed
+            self._drop(new)
+            raise UpstreamError(kind=UNREACHABLE, detail=str(error)) from error
         self._write(new, content)
         return new, self._response(new)
 
@@ -315,12 +320,9 @@ class Upstream:
         except TimeoutError as error:
             self._drop(connection)
             raise UpstreamError(kind="timeout", detail=f"{self._timeout_seconds:g} s") from error
-        except (http.client.HTTPException, ConnectionError) as error:
+        except (http.client.HTTPException, OSError) as error:
             self._drop(connection)
             raise UpstreamError(kind=_fault(error), detail=str(error)) from error
-        except OSError as error:
-            self._drop(connection)
-            raise UpstreamError(kind="unreachable", detail=str(error)) from error
 
 
 def _is_unused(connection: http.client.HTTPConnection) -> bool:
@@ -362,11 +364,9 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "unreachable"
     if isinstance(error, _TooLarge):
         return "too large"
-    is_cut = isinstance(error, ConnectionError | http.client.IncompleteRead)
+    is_cut = isinstance(error, OSError | http.client.IncompleteRead)
     return "closed early" if is_cut else "not HTTP"
 
 

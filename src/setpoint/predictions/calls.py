@@ -15,6 +15,8 @@ from setpoint.core.usage import NO_COUNT, token_fields, whole
 def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) -> Call:
     """Return a call, priced unless its cost is known; one that cannot be read has the error `unreadable` and no cost.
 
+    One that was never sent, with the error `unreachable`, costs nothing.
+
     Args:
         book: What providers charge.
         usage: What the provider reported; what is no mapping is left out.
@@ -30,6 +32,8 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
             setattr(call, name, NO_COUNT if (count := whole(told)) is None else count)
     if call.cost_nano_usd is not None:
         call.cost_nano_usd = _cost(call.cost_nano_usd)
+    elif call.error == UNREACHABLE:
+        call.cost_nano_usd = 0
     else:
         priced = book.cost(call)
         call.cost_nano_usd, call.price_id = priced.nano_usd, priced.price_id
@@ -37,6 +41,8 @@ def priced_call(book: PriceBook, usage: object, fields: Mapping[str, object]) ->
 
 
 UNREADABLE = "unreadable"
+UNREACHABLE = "unreachable"
+"""The error of a call that was never sent: nobody bills it."""
 _NAMES = frozenset(Call.__struct_fields__)
 _COUNTS = (*(f"{name}_tokens" for name in TOKEN_CLASSES), "tool_requests")
 _MOST_NANO = 1_000_000 * NANO
