@@ -25,7 +25,7 @@ from setpoint.store.money import MONEY
 from setpoint.store.news import has_news
 from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.route_file import plans_in_force
-from setpoint.store.snapshot import Snapshot
+from setpoint.store.snapshot import FEW_QUERIES, Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.stretches import gaps_between, whole_stretches
 from setpoint.store.summaries import Kept, Progress, Summaries
@@ -42,7 +42,13 @@ _RUNS = 8
 
 
 class KeptEvidence(RowEvidence):
-    """The evidence of a recorded model. Opens the event log only for what the states do not hold."""
+    """The evidence of a recorded model. Opens the event log only for what the states do not hold.
+
+    Attributes:
+        held_bytes: See `Snapshot`; to be set before anything is asked.
+    """
+
+    held_bytes = FEW_QUERIES
 
     def __init__(self, layout: Layout, model: Model, as_of: int, now: int, summaries: Summaries | None) -> None:
         """Look at how far the states reach.
@@ -59,8 +65,7 @@ class KeptEvidence(RowEvidence):
         self._summaries = summaries
         self.model = model
         self.as_of = as_of
-        self.is_joined = False
-        self.is_recorded = True
+        self.is_joined, self.is_recorded = False, True
         self._opened: Snapshot | None = None
         self.notes = summaries.notes() if summaries is not None else {}
 
@@ -75,7 +80,7 @@ class KeptEvidence(RowEvidence):
         """The event log, opened when first needed."""
         if self._opened is None:
             as_of = None if self._is_now else self.as_of
-            self._opened = Snapshot(self._layout, self.model.name, as_of=as_of)
+            self._opened = Snapshot(self._layout, self.model.name, as_of=as_of, held_bytes=self.held_bytes)
         return self._opened
 
     @property
