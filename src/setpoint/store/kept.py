@@ -356,10 +356,10 @@ class KeptEvidence(RowEvidence):
         return [(midnight, state) for midnight, state in sorted(found.items()) if len(state)]
 
     def _is_of_rows(self, day: Window, progress: Progress) -> bool:
-        """Return whether no bucket of a day is kept as it is now."""
+        """Return whether a day's rows are there and half its buckets or more do not hold: at night nothing may come."""
         step = self._bucket * MICROS
-        closed = min(day.end, progress.closed_until)
-        return all(start in self.dirty for start in range(day.start // step * step, closed, step))
+        starts = range(day.start // step * step, min(day.end, progress.closed_until), step)
+        return day.start >= self._let_go_before and 2 * len(self.dirty.intersection(starts)) >= len(starts)
 
     def _local_days(self, window: Window | None, cohort: str = "") -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""
