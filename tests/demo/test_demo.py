@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from setpoint.control.loop import tick
 from setpoint.core.verdict import Verdict
 from setpoint.demo.flights import Flights, load
 from setpoint.demo.replay import LIVE_FROM, MODEL, ZONE, record, run
@@ -38,7 +39,8 @@ def test_every_sentence_depends_on_the_outcomes(
     flights = fewer(load())
     run(tmp_path / "real", console=quiet, flights=flights)
     real = capsys.readouterr().out
-    record(tmp_path / "shuffled", console=quiet, flights=with_outcomes_of_others(flights))
+    layout, _ = record(tmp_path / "shuffled", console=quiet, flights=with_outcomes_of_others(flights))
+    tick(layout, checks={})
     with open_log(tmp_path / "shuffled") as log:
         shuffled = read_months(log, MODEL)
     with open_log(tmp_path / "real") as log:

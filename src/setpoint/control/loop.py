@@ -43,6 +43,7 @@ from setpoint.store.refresh import refresh
 from setpoint.store.retrainings import retrainings_of
 from setpoint.store.shipper import LEASE as SHIPPING
 from setpoint.store.shipper import Shipment, ship
+from setpoint.store.snapshot import MANY_QUERIES
 from setpoint.store.summaries import Summaries
 
 LEASE = "tick"
@@ -283,6 +284,7 @@ def _sense(layout: Layout, model: Model, checks: Mapping[str, Check], now: int, 
         Summaries.reading(layout.summaries(name)) as summaries,
         closing(KeptEvidence(layout, model, now, now, summaries)) as evidence,
     ):
+        evidence.held_bytes = MANY_QUERIES
         done.noticed += [(name, one) for one in _note_changes(layout, evidence)]
         episodes = [episode for check in checks.values() for episode in check(evidence, now)]
         seen.changes[name] = evidence.changes(Window(now - _LATELY, now + 1))

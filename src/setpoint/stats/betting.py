@@ -39,14 +39,11 @@ def log_wealth(
     Source: Shin, Ramdas & Rinaldo (2024), "E-detectors: a nonparametric framework for sequential change detection",
     New England Journal of Statistics in Data Science 2, for bets that begin anew; Ville (1939) for the limit.
     """
-    found: list[FloatArray] = []
-    for won in _won(hits, rows, usual, goals):
-        wealth = np.full(won.shape[:-1], -np.inf)
-        each = np.empty_like(won)
-        for period in range(won.shape[-1]):
-            wealth = np.logaddexp(wealth, -math.log(starts)) + won[..., period]
-            each[..., period] = wealth
-        found.append(each)
+    won = np.array(_won(hits, rows, usual, goals))
+    wealth, found = np.full(won.shape[:-1], -np.inf), np.empty_like(won)
+    for period in range(won.shape[-1]):
+        wealth = np.logaddexp(wealth, -math.log(starts)) + won[..., period]
+        found[..., period] = wealth
     return np.asarray(np.logaddexp.reduce(found, axis=0) - math.log(len(goals)))
 
 

@@ -25,7 +25,7 @@ from setpoint.store.money import MONEY
 from setpoint.store.news import has_news
 from setpoint.store.quality_kinds import quality_kind
 from setpoint.store.route_file import plans_in_force
-from setpoint.store.snapshot import Snapshot
+from setpoint.store.snapshot import FEW_QUERIES, Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.stretches import gaps_between, whole_stretches
 from setpoint.store.summaries import Kept, Progress, Summaries
@@ -42,7 +42,13 @@ _RUNS = 8
 
 
 class KeptEvidence(RowEvidence):
-    """The evidence of a recorded model. Opens the event log only for what the states do not hold."""
+    """The evidence of a recorded model. Opens the event log only for what the states do not hold.
+
+    Attributes:
+        held_bytes: See `Snapshot`; to be set before anything is asked.
+    """
+
+    held_bytes = FEW_QUERIES
 
     def __init__(self, layout: Layout, model: Model, as_of: int, now: int, summaries: Summaries | None) -> None:
         """Look at how far the states reach.
@@ -59,8 +65,7 @@ class KeptEvidence(RowEvidence):
         self._summaries = summaries
         self.model = model
         self.as_of = as_of
-        self.is_joined = False
-        self.is_recorded = True
+        self.is_joined, self.is_recorded = False, True
         self._opened: Snapshot | None = None
         self.notes = summaries.notes() if summaries is not None else {}
 
@@ -75,7 +80,7 @@ class KeptEvidence(RowEvidence):
         """The event log, opened when first needed."""
         if self._opened is None:
             as_of = None if self._is_now else self.as_of
-            self._opened = Snapshot(self._layout, self.model.name, as_of=as_of)
+            self._opened = Snapshot(self._layout, self.model.name, as_of=as_of, held_bytes=self.held_bytes)
         return self._opened
 
     @property
@@ -351,10 +356,10 @@ class KeptEvidence(RowEvidence):
         return [(midnight, state) for midnight, state in sorted(found.items()) if len(state)]
 
     def _is_of_rows(self, day: Window, progress: Progress) -> bool:
-        """Return whether no bucket of a day is kept as it is now."""
+        """Return whether a day's rows are there and half its buckets or more do not hold: at night nothing may come."""
         step = self._bucket * MICROS
-        closed = min(day.end, progress.closed_until)
-        return all(start in self.dirty for start in range(day.start // step * step, closed, step))
+        starts = range(day.start // step * step, min(day.end, progress.closed_until), step)
+        return day.start >= self._let_go_before and 2 * len(self.dirty.intersection(starts)) >= len(starts)
 
     def _local_days(self, window: Window | None, cohort: str = "") -> list[tuple[int, Window]] | None:
         """Return the part of each local day that lies in a window, by its midnight; None when rows must answer."""

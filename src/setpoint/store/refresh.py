@@ -13,14 +13,15 @@ from setpoint.core.model import Model, Task
 from setpoint.core.window import Window, local_midnight, local_monday, shift_days
 from setpoint.store.arrivals import ARRIVALS
 from setpoint.store.dirty import changed_buckets, dirty_buckets
-from setpoint.store.engines.duck import at, rows
+from setpoint.store.engines.duck import rows
 from setpoint.store.evidence import RowEvidence, bucket_seconds
 from setpoint.store.exposure import EXPOSURE
 from setpoint.store.layout import Layout
 from setpoint.store.measures import COHORT_VALUES, PROFILE, SPENDING, TRAFFIC, Definition
 from setpoint.store.money import MONEY
+from setpoint.store.primitives import local_day
 from setpoint.store.quality_kinds import quality_kind
-from setpoint.store.snapshot import Snapshot
+from setpoint.store.snapshot import MANY_QUERIES, Snapshot
 from setpoint.store.states import StateTable, merge
 from setpoint.store.summaries import Grain, Kept, Progress, Summaries, basis, stored_features
 from setpoint.store.texts import texts_of
@@ -42,7 +43,7 @@ def refresh(layout: Layout, model: Model, now: int, *, notes: Mapping[str, bytes
     """
     step = bucket_seconds(model.timezone) * MICROS
     with (
-        Snapshot(layout, model.name) as snapshot,
+        Snapshot(layout, model.name, held_bytes=MANY_QUERIES) as snapshot,
         Summaries.writing(layout.summaries(model.name)) as summaries,
     ):
         last = summaries.progress()
@@ -219,9 +220,8 @@ def _replace_profiles_by_cohort(
 
 def _by_day(run: Sequence[int], zone: str) -> tuple[Window, str]:
     """Return the window of a run of local days, and SQL of the start of a row's day."""
-    ends = [*run[1:], shift_days(run[-1], 1, zone)]
-    cases = " ".join(f"WHEN predicted_at < {at(end)} THEN {start}" for start, end in zip(run, ends, strict=True))
-    return Window(run[0], ends[-1]), f"CASE {cases} END"
+    end = shift_days(run[-1], 1, zone)
+    return Window(run[0], end), local_day("predicted_at", [*run, end])
 
 
 def _whole_days(starts: Sequence[int], zone: str, reach: Window) -> list[list[int]]:

@@ -28,6 +28,10 @@ from setpoint.store.measures import Column
 from setpoint.store.segment_sql import Columns, conflicts, merged_columns, select_segments
 from setpoint.store.segments import Header, Segment, open_segments
 
+FEW_QUERIES, MANY_QUERIES = 1 << 19, 1 << 24
+"""Up to so many bytes of files it is worth to hold a table: to open a file a day for each query takes longer than most
+queries do. In memory it takes some four times as many."""
+
 
 class Since(NamedTuple):
     """Rows of a day and later, and those that came with a later shipment.
@@ -65,6 +69,7 @@ class Snapshot:
         window: Window | None = None,
         tables: tuple[str, ...] = tuple(TABLES),
         since: Since | None = None,
+        held_bytes: int = FEW_QUERIES,
     ) -> None:
         """Open the tables.
 
@@ -75,7 +80,9 @@ class Snapshot:
             window: Predictions before it may be left out; a hint that saves reading.
             tables: The tables that are needed.
             since: Only what it says is wanted, of any table; other rows may be there too.
+            held_bytes: A table of at most so many bytes of files is read once, and held for all queries.
         """
+        self._held_bytes = held_bytes
         self._segments: list[Segment] = []
         self._copies = ExitStack()
         self.connection: duckdb.DuckDBPyConnection = session()
@@ -137,7 +144,7 @@ class Snapshot:
         known = f" WHERE recorded_at <= {at(as_of)}" if as_of is not None else ""
         union = " UNION ALL BY NAME ".join(parts)
         size = sum(Path(file).stat().st_size for file in files) + sum(segment.size for segment in fresh)
-        held = "TABLE" if size <= _HELD_BYTES else "VIEW"
+        held = "TABLE" if size <= self._held_bytes else "VIEW"
         if table == "calls":
             rows(self.connection, f"CREATE TEMP {held} call_rows AS SELECT * FROM ({union}){known}")
             rows(self.connection, f"CREATE TEMP {held} calls AS {_SETTLED_CALLS}")
@@ -170,9 +177,6 @@ FROM call_rows AS c LEFT JOIN (
 ) AS a ON a.adjusts = c.call_id
 WHERE c.adjusts IS NULL"""
 
-# Up to so many bytes of files a table is read once: to open them for every query takes longer than most queries do.
-# That is half the time of a tick of a small model.
-_HELD_BYTES = 1 << 19
 _BY_PREDICTED_AT = ("predictions", "unkept", "tallies")
 
 

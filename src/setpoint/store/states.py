@@ -185,7 +185,8 @@ class StateTable:
             for place, levels in enumerate(used.levels)
         ]
         levels = [known.tobytes() if isinstance(known, np.ndarray) else known for known in used.levels]
-        columns = [_shortened(used.values, n, blank) for n, blank in enumerate(_blanks(self.kind))]
+        numbers = np.ascontiguousarray(used.values.T)
+        columns = [_shortened(numbers, n, blank) for n, blank in enumerate(_blanks(self.kind))]
         return _encoder.encode((len(used), levels, codes, columns))
 
     @classmethod
@@ -308,20 +309,18 @@ def _code_type(levels: int) -> type[np.uint8 | np.uint16 | np.int32]:
     return np.uint16 if levels <= 1 << 16 else np.int32
 
 
-def _shortened(values: Floats, n: int, blank: float) -> _Column:
+def _shortened(columns: Floats, n: int, blank: float) -> _Column:
     """Return a column as bytes: where it differs from blanks or from a column before, if that is mostly the same.
 
     Without sampling a weight is a count, and in a bin of one row the lowest score is the score.
     """
-    column = values[:, n]
-    differs = np.empty((len(column), n + 1), dtype=bool)
-    np.not_equal(column, blank, out=differs[:, 0])
-    np.not_equal(column[:, None], values[:, :n], out=differs[:, 1:])
-    counts = np.count_nonzero(differs, axis=0)
-    base = int(counts.argmin()) - 1
+    column = columns[n]
+    others = (blank, *columns[:n])
+    counts = [np.count_nonzero(column != other) for other in others]
+    base = counts.index(min(counts)) - 1
     if 2 * counts[base + 1] > len(column):
         return -1, None, *_narrowed(column)
-    places = np.flatnonzero(differs[:, base + 1])
+    places = np.flatnonzero(column != others[base + 1])
     return base, places.astype(_code_type(len(column))).tobytes(), *_narrowed(column[places])
 
 
