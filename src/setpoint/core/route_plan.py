@@ -181,17 +181,11 @@ class RoutePlan:
     @cached_property
     def draw(self) -> Callable[[str], Arm]:
         """Gives the arm of a unit; see `arm_of`."""
-        arms, bucket = self.arms, self.bucket
-        only = arms[-1]
-
-        def draw(unit: str) -> Arm:
-            place = bucket(unit)
-            for arm in arms:
-                if place < arm.end:
-                    return arm
-            return only
-
-        return (lambda _unit: only) if len(arms) == 1 else draw
+        first, *others = self.arms
+        bucket, arm_by_bucket = self.bucket, [first] * first.end
+        for arm in others:
+            arm_by_bucket += [arm] * (arm.end - len(arm_by_bucket))
+        return (lambda unit: arm_by_bucket[bucket(unit)]) if others else (lambda _unit: first)
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
@@ -259,7 +253,7 @@ def bucketing(salt: str) -> Callable[[str], int]:
             found.update(unit.encode())
         except UnicodeEncodeError:  # to allow what is no text takes longer, for all others too
             found.update(unit.encode("utf-8", "surrogatepass"))
-        return number(found.digest(), "big") % BUCKETS
+        return number(found.digest()) % BUCKETS
 
     return bucket
 
