@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import socket
 import struct
 from collections.abc import Mapping
@@ -124,3 +126,17 @@ def test_a_request_that_could_not_be_written_whole_is_sent_again() -> None:
         upstream({"x": "short"})
         assert len(upstream({"x": "long" * (1 << 23)}).calls) == 1  # more than any buffer takes
         assert connections(asked) == [0, 1]
+
+
+def test_a_forked_child_asks_on_a_connection_of_its_own() -> None:
+    with serving(told({"prediction": 1.0})) as (address, asked):
+        version = Upstream(address)
+        version({})
+        child = os.fork()
+        if not child:
+            signal.alarm(60)  # it must end, also when it is wrong
+            os._exit(version({}).prediction != 1.0)
+        assert os.waitpid(child, 0)[1] == 0
+        version({})
+        first, of_child, last = [one["client"] for one in asked]
+        assert first == last != of_child

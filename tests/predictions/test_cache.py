@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 
@@ -139,3 +143,30 @@ def test_a_cache_of_nothing_is_refused() -> None:
         cached(len, seconds=60, entries=0)
     with pytest.raises(UsageError, match="hold for 0 s"):
         cached(len, seconds=0)
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    class Compared:
+        """A value that is compared for as long as the test likes, while the memory is looked at."""
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            inside.set()
+            return leave.wait(60.0)
+
+    answer = cached(lambda _: 1.0, seconds=60)
+    answer({"x": Compared()})
+    looking = threading.Thread(target=answer, args=({"x": Compared()},))
+    looking.start()
+    assert inside.wait(10.0)
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # it must end, also when it waits
+        os._exit(cast("Reply", answer({"x": 2.0})).prediction != 1.0)
+    assert os.waitpid(child, 0)[1] == 0
+    leave.set()
+    looking.join()

@@ -590,6 +590,17 @@ def test_calls_that_cannot_be_read_cost_no_answer_and_have_an_unknown_cost(calls
         assert told == [(reply.prediction_id, None)]
 
 
+@pytest.mark.parametrize("odd", [{"scores": [0.9, 0.1]}, {"scores": {"a": None}}, {"ranking": 5}, {"ranking": {"a"}}])
+def test_scores_and_rankings_that_cannot_be_read_cost_neither_the_row_nor_its_bill(odd: dict[str, object]) -> None:
+    given = {"prediction": "a", "calls": [{"cost_nano_usd": 5}], **odd}
+    with serving(FALLBACK, {"v1": failing(ValueError("no")), "v0": constant(given)}) as (endpoint, layout):
+        assert endpoint.predict({"x": 1.0}).prediction == "a"
+        assert [row[:3] for row in rows(endpoint, layout)] == [("v0", "stable", "a"), ("v1", "stage", None)]
+        assert endpoint.recorder.spool.failed == 1
+        with Snapshot(layout, "m") as snapshot:
+            assert snapshot.connection.execute("SELECT cost_nano_usd FROM calls").fetchall() == [(5,)]
+
+
 def test_what_is_no_version_is_refused_before_anybody_asks() -> None:
     versions = cast("dict[str, Version]", {"v1": constant(1.0), "v2": 5})
     with pytest.raises(UsageError, match="v2 of m is 5, expected a function"), serving(None, versions):

@@ -92,3 +92,17 @@ def test_what_times_out_while_all_threads_hang_is_not_kept() -> None:
     leave.set()
     assert all(one.result() for one in hanging)
     assert threads.begin(lambda: 7).result(10) == 7
+
+
+@pytest.mark.parametrize("is_many", [False, True])
+def test_a_version_that_raises_stop_iteration_is_not_waited_for_forever(*, is_many: bool) -> None:
+    async def ask(endpoint: Endpoint) -> Reply:
+        if is_many:
+            return (await endpoint.predict_many_async([{"x": 1.0}]))[0]
+        return await endpoint.predict_async({"x": 1.0})
+
+    with temporary_store() as (layout, _):
+        publish(layout, "m", Route("fallback", (("v1", 1.0),), stable="v1", fallback=("v0",)))
+        endpoint = Endpoint(layout, "m", {"v1": lambda _: next(iter(())), "v0": lambda _: 2.0})
+        assert asyncio.run(asyncio.wait_for(ask(endpoint), 60.0)).version == "v0"
+        assert endpoint.close()

@@ -24,6 +24,7 @@ from setpoint.connect.timed_response import TimedResponse
 from setpoint.core.errors import UpstreamError, UsageError
 from setpoint.core.usage import token_fields
 from setpoint.predictions.calls import UNREACHABLE, answered_model, prompt_version
+from setpoint.predictions.forks import watch_forks
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.rows import Value
 
@@ -80,9 +81,15 @@ class Upstream:
         self._protocol: Protocol = protocol
         self._chat_model, self._prompt = chat_model, prompt
         self._provider = provider or provider_at(parts.hostname)
-        self._open = threading.local()
         self._kept: set[http.client.HTTPConnection] = set()
         self.close = weakref.finalize(self, _close, self._kept)
+        self.forget_parent()
+        watch_forks(self)
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: two processes on one connection would get each other's answers."""
+        self._open = threading.local()
+        self._kept.clear()  # let go, not closed: one that a thread of the parent reads from would wait for that thread
 
     def __call__(self, inputs: Mapping[str, Value]) -> Reply:
         """Return the server's answer.

@@ -14,6 +14,7 @@ import msgspec
 from setpoint.core.errors import UsageError
 from setpoint.core.events import CACHE
 from setpoint.predictions.batches import TakesMany
+from setpoint.predictions.forks import watch_forks
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.rows import Value
 
@@ -90,6 +91,11 @@ class _Memory:
     def __init__(self, seconds: float, entries: int) -> None:
         self._seconds, self._entries = seconds, entries
         self._kept: OrderedDict[Hashable, tuple[float, Reply]] = OrderedDict()
+        self.forget_parent()
+        watch_forks(self)
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child: a thread of the parent may hold the lock, and none here lets go of it."""
         self._lock = threading.Lock()
 
     def get(self, inputs: Mapping[str, Value]) -> tuple[Reply | None, Hashable]:

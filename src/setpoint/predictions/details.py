@@ -116,6 +116,9 @@ def name_by_text(details: RequestDetails) -> None:
 
 
 def _scores(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        msg = f"scores are {value!r:.40}, expected the probability of each class by its name"
+        raise UsageError(msg, hint='pass a mapping: {"ham": 0.9, "spam": 0.1}')
     return {class_name(name): float(score) for name, score in cast("Mapping[object, float]", value).items()}
 
 

@@ -5,13 +5,11 @@ Imports neither NumPy nor DuckDB: it runs inside the service that predicts.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, Unpack, cast
-from weakref import ref
 
 from setpoint.core.errors import Refused, UsageError
 from setpoint.core.events import STAGE
@@ -21,6 +19,7 @@ from setpoint.predictions.batches import Batches
 from setpoint.predictions.calls import known_usd
 from setpoint.predictions.copies import Copies
 from setpoint.predictions.details import BatchDetails, MoreDetails, RequestDetails, name_by_text, whose
+from setpoint.predictions.forks import watch_forks
 from setpoint.predictions.late import LateBills
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
@@ -100,7 +99,7 @@ class Endpoint:
         self._usual = Usual(self.recorder, self.router, self._versions, self._turns, self._copies, self._of_one)
         self._batches, self._batches_async = self._both_batches()
         self._streams, self._streams_async = self._both_streams()
-        os.register_at_fork(after_in_child=partial(self._after_fork, ref(self)))
+        watch_forks(self)
 
     def predict(
         self,
@@ -366,11 +365,6 @@ class Endpoint:
         """Start afresh in a forked child, which has none of its parent's threads."""
         for one in (self.router, self._turns, self._versions, self._late, self.shadows, self._copies):
             one.forget_parent()
-
-    @staticmethod
-    def _after_fork(endpoint: ref[Endpoint]) -> None:
-        if (alive := endpoint()) is not None:
-            alive.forget_parent()
 
     def close(self, timeout: float = 10.0) -> bool:
         """Wait for what is under way in shadow, flush and seal; False when that could not be done in time."""

@@ -79,7 +79,7 @@ class Threads:
                     result = work()
                 except BaseException as error:  # noqa: BLE001 — it is raised where it is waited for
                     self._leave()
-                    found.set_exception(error)
+                    found.set_exception(_raisable(error))
                 else:
                     self._leave()
                     found.set_result(result)
@@ -97,3 +97,12 @@ class Threads:
     def _leave(self) -> None:
         with self._lock:
             self._busy -= 1
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """Return an error as a future takes it: asyncio's refuse a `StopIteration`, and would be waited for forever."""
+    if not isinstance(error, StopIteration):
+        return error
+    found = RuntimeError("a version raised StopIteration")  # as Python says of coroutines and generators
+    found.__cause__ = error
+    return found

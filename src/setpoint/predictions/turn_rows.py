@@ -8,7 +8,7 @@ from typing import cast
 
 from setpoint.core.errors import Refused
 from setpoint.core.events import CACHE, Prediction
-from setpoint.predictions.details import MoreDetails, RequestDetails, add_details
+from setpoint.predictions.details import MoreDetails, RequestDetails, RowDetails, add_details
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, Reply
 from setpoint.predictions.request import Request
@@ -88,7 +88,7 @@ class TurnRows:
             event.compute_seconds = max(attempt.seconds - attempt.upstream_seconds, 0.0)
             event.upstream_seconds = attempt.upstream_seconds
         if reply.scores is not None or reply.ranking is not None:
-            add_details(event, {"scores": reply.scores, "ranking": reply.ranking})
+            _add_readable(self._recorder, event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
 
     def _record_calls(self, event: Prediction, version: str, calls: Sequence[Billed]) -> None:
@@ -99,20 +99,22 @@ class TurnRows:
 
 
 def add_request(recorder: Recorder, event: Prediction, unit: str | None, details: RequestDetails | MoreDetails) -> None:
-    """Add what the caller said of a request to its row, and to its latency what it had waited before.
-
-    A detail that cannot be read is counted as a failure, and the row goes without it.
-    """
-    try:
-        add_details(event, details)
-    except (TypeError, ValueError) as error:
-        recorder.note_failure(error)
-        for name, value in details.items():
-            with suppress(TypeError, ValueError):
-                add_details(event, cast("RequestDetails", {name: value}))
+    """Add what the caller said of a request to its row, and to its latency what it had waited before."""
+    _add_readable(recorder, event, details)
     event.unit = unit
     waited = (event.queue_seconds or 0.0) + (event.features_seconds or 0.0)
     event.latency_seconds = (event.latency_seconds or 0.0) + waited
+
+
+def _add_readable(recorder: Recorder, event: Prediction, details: RowDetails | RequestDetails | MoreDetails) -> None:
+    """Add details to a row; one that cannot be read is counted as a failure, and the row goes without it."""
+    try:
+        add_details(event, details)
+    except Exception as error:  # noqa: BLE001 — theirs: a row and its bill are worth more than one detail
+        recorder.note_failure(error)
+        for name, value in details.items():
+            with suppress(Exception):
+                add_details(event, cast("RowDetails", {name: value}))
 
 
 def _kind(error: BaseException) -> str:
