@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.store.spooled import PREAMBLE, Store, count, query, reasons, recorded, requests, run, ship_all, wait_until
 
 from setpoint.predictions.recorder import Recorder
+from setpoint.store.segments import SegmentWriter, new_header, open_segments
 from setpoint.store.snapshot import Snapshot
 from setpoint.store.spool import Spool
 from setpoint.testing import temporary_store
@@ -126,6 +129,45 @@ def test_a_forked_multiprocessing_worker_flushes_when_it_ends(store: Store) -> N
     """
     run(layout, code)
     assert count(layout) == 201
+
+
+def test_a_child_that_is_forked_while_a_segment_is_sealed_keeps_no_lock_and_closes_no_file_of_its_own(
+    store: Store, tmp_path: Path
+) -> None:
+    layout, _ = store
+    folder = layout.spool("m", "predictions")
+    writer = SegmentWriter(folder, new_header("m", "predictions", "a-b", 1, {}, {}), 0.0)
+    lost = os.dup(writer._descriptor)  # pyright: ignore[reportPrivateUsage] — what a child has that was forked meanwhile
+    writer.close()
+    (segment,) = open_segments(folder)
+    assert segment.is_sealed()
+    segment.close()
+    with (tmp_path / "own").open("w") as own:  # by the number that is free again
+        writer.abandon()
+        own.write("kept")
+        own.flush()
+    os.close(lost)
+    assert (tmp_path / "own").read_text() == "kept"
+
+
+def test_a_child_records_whatever_its_parent_was_at_when_it_forked(store: Store) -> None:
+    layout, _ = store
+    code = """
+    recorder.record({"x": 1.0}, key="parent")
+    recorder.flush()
+    (files,) = recorder.spool._models.values()
+    for file in files._files.values():
+        os.close(file.segment._descriptor)  # as between two lines of the thread that writes
+    child = os.fork()
+    if child == 0:
+        recorder.record({"x": 1.0}, key="child")
+        print(recorder.close(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    os._exit(0)
+    """
+    assert run(layout, code).splitlines() == ["True"]
+    assert query(layout, "SELECT key FROM predictions ORDER BY key") == [("child",), ("parent",)]
 
 
 def test_setpoint_off_records_nothing(store: Store) -> None:

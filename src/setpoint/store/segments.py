@@ -95,13 +95,17 @@ class SegmentWriter:
             self.is_dirty = False
 
     def close(self) -> None:
-        """Sync and let go of the lock: the segment is sealed."""
+        """Sync and let go of the lock, of which a child that was just forked may have a copy: the segment is sealed."""
         self.sync()
-        os.close(self._descriptor)
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.abandon()
 
     def abandon(self) -> None:
         """Close a forked child's copy; the parent keeps the lock."""
-        os.close(self._descriptor)
+        # Forgotten first: whoever is forked here must not close by its number what it has opened since.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Segment:

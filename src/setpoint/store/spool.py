@@ -214,11 +214,12 @@ class Spool:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child: what the parent queued and opened stays the parent's."""
-        for files in self._models.values():
-            files.abandon()
+        parents = self._models
         self.drops, self.failures = {}, {}
         self.failed = 0
         self._reset()
+        for files in parents.values():
+            files.abandon()
 
 
 class _File:
