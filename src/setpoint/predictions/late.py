@@ -9,7 +9,7 @@ from typing import cast
 
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Billed, readable
-from setpoint.predictions.turns import Turns
+from setpoint.predictions.turns import Turns, tells_no_bill
 from setpoint.store.exits import ask_before_end
 
 
@@ -70,6 +70,8 @@ class LateBills:
             answers = cast("Sequence[object]", told) if isinstance(told, list) else [told]
             for row, answer in zip(rows, answers, strict=False):
                 self._record(row, version, readable(getattr(answer, "calls", ())))
+                if tells_no_bill(answer):
+                    self.lose([row], version)
         except Exception as error:  # the request is long over: what goes wrong here is counted
             self._recorder.note_failure(error)
 

@@ -64,7 +64,9 @@ class Threads:
             if not is_done and not found.cancel() and late is not None:
                 late(found)
         if not is_done:
-            raise TimeoutError
+            error = TimeoutError()
+            error.calls = ()  # pyright: ignore[reportAttributeAccessIssue] — what it is billed comes later, if it does
+            raise error
         return found.result()
 
     def _run(self) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import cast
 
-from setpoint.core.errors import Refused
 from setpoint.core.events import CACHE, Prediction
 from setpoint.predictions.details import MoreDetails, RequestDetails, RowDetails, add_details
 from setpoint.predictions.recorder import Recorder
-from setpoint.predictions.reply import Billed, Reply
+from setpoint.predictions.reply import Reply
 from setpoint.predictions.request import Request
-from setpoint.predictions.turns import Attempt
+from setpoint.predictions.turns import Attempt, kind_of
 from setpoint.predictions.versions import Inputs
 
 
@@ -38,8 +37,8 @@ class TurnRows:
         if not DRAWN.issuperset(request.details):
             add_request(self._recorder, event, request.unit, request.details)
         self._recorder.record_event(event)
-        if attempt.calls:
-            self._record_calls(event, attempt.version, attempt.calls)
+        if attempt.calls or attempt.untold:
+            self._record_calls(event, attempt)
 
     def record_child(self, request: Request, inputs: Inputs, attempt: Attempt, role: str) -> None:
         """Record a version's turn of which the caller got nothing, under what the caller got."""
@@ -53,7 +52,7 @@ class TurnRows:
         if role == "shadow":
             event.assignment_probability = None
         self._recorder.record_event(event)
-        self._record_calls(event, attempt.version, attempt.calls)
+        self._record_calls(event, attempt)
 
     def _event(self, request: Request, inputs: Inputs, attempt: Attempt, reply: Reply, role: str) -> Prediction:
         """Return a version's turn as it is recorded for the caller."""
@@ -81,7 +80,7 @@ class TurnRows:
         if request.plan.keeps_all:
             event.keep_probability = 1.0
         if attempt.error is not None:
-            event.error = _kind(attempt.error)
+            event.error = kind_of(attempt.error)
         if attempt.first_chunk_seconds is not None:
             event.first_chunk_seconds = attempt.first_chunk_seconds
         if attempt.upstream_seconds:
@@ -91,9 +90,12 @@ class TurnRows:
             _add_readable(self._recorder, event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
 
-    def _record_calls(self, event: Prediction, version: str, calls: Sequence[Billed]) -> None:
+    def _record_calls(self, event: Prediction, attempt: Attempt) -> None:
+        version, calls = attempt.version, list(attempt.calls)
         if version not in self.billed and any(call.get("purpose") != CACHE for call in calls):
             self.billed.add(version)
+        if version in self.billed:
+            calls += [{"error": kind} for kind in attempt.untold]
         for n, call in enumerate(calls):
             self._recorder.call(event.prediction_id, **{"attempt": n + 1, **call})  # pyright: ignore[reportArgumentType] — fields of a Call
 
@@ -115,13 +117,6 @@ def _add_readable(recorder: Recorder, event: Prediction, details: RowDetails | R
         for name, value in details.items():
             with suppress(Exception):
                 add_details(event, cast("RowDetails", {name: value}))
-
-
-def _kind(error: BaseException) -> str:
-    """Return what errors are counted by: what the error calls its kind, else its class."""
-    if isinstance(error, Refused):
-        return error.message
-    return str(getattr(error, "kind", "")) or type(error).__name__
 
 
 _NOTHING = Reply()

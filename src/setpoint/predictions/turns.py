@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from setpoint.core.errors import Refused
+from setpoint.core.errors import Refused, SetpointError
 from setpoint.core.route_plan import Cascade, Limits, Route
 from setpoint.predictions.gate import IN, Gate, RetryBudget
 from setpoint.predictions.reply import Billed, Reply, readable
@@ -29,6 +29,7 @@ class Attempt(msgspec.Struct):
         upstream_seconds: How much of it was waited for another server, as far as that was told.
         calls: What providers billed for it, failed tries too.
         first_chunk_seconds: When the first piece of its answer came, since the request did; None without pieces.
+        untold: The kinds of errors that said nothing of a bill: of a version that is billed, nobody knows what.
     """
 
     version: str
@@ -38,13 +39,28 @@ class Attempt(msgspec.Struct):
     upstream_seconds: float = 0.0
     calls: Sequence[Billed] = ()
     first_chunk_seconds: float | None = None
+    untold: Sequence[str] = ()
 
     def note(self, told: object) -> Sequence[Billed]:
         """Add what a reply or an error says that a try took; return what it was billed."""
         billed = readable(getattr(told, "calls", ()))
         self.calls = (*self.calls, *billed)
+        if tells_no_bill(told):
+            self.untold = (*self.untold, kind_of(cast("Exception", told)))
         self.upstream_seconds += getattr(told, "upstream_seconds", None) or 0.0
         return billed
+
+
+def tells_no_bill(told: object) -> bool:
+    """Return whether it is an error of a version's own that does not say what was billed all the same, by `calls`."""
+    return isinstance(told, Exception) and not isinstance(told, SetpointError) and not hasattr(told, "calls")
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what errors are counted by: what the error calls its kind, else its class."""
+    if isinstance(error, Refused):
+        return error.message
+    return str(getattr(error, "kind", "")) or type(error).__name__
 
 
 def billed(attempts: Iterable[Attempt]) -> list[Billed]:

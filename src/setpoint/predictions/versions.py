@@ -231,9 +231,10 @@ class Versions:
         begun = self._threads[version].begin(work)
         try:
             return cast("Given", await asyncio.wait_for(asyncio.wrap_future(begun), timeout_seconds))
-        except (TimeoutError, asyncio.CancelledError):
+        except (TimeoutError, asyncio.CancelledError) as error:
             if not begun.done():
                 self._leave(requests, version, end, begun)
+                error.calls = ()  # pyright: ignore[reportAttributeAccessIssue] — its bill comes later
             raise
 
     async def _awaited(
@@ -245,6 +246,7 @@ class Versions:
         except (TimeoutError, asyncio.CancelledError) as error:
             if not hasattr(error, "calls"):
                 self._late.lose(_rows_of(requests), version)
+                error.calls = ()  # pyright: ignore[reportAttributeAccessIssue] — as above
             raise
 
     def _leave(self, requests: Sequence[Request], version: str, end: Callable[[], None], found: Future[object]) -> None:
