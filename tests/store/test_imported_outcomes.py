@@ -13,7 +13,7 @@ import setpoint
 from setpoint.answers.answer import Answer
 from setpoint.control.loop import tick
 from setpoint.core.clock import DAY
-from setpoint.core.errors import ColumnError
+from setpoint.core.errors import ColumnError, UsageError
 from setpoint.core.model import Feature, Model, OutcomeKind, Rates, Silence, Success, Task
 from setpoint.project.keeping import import_file
 from setpoint.store.findings import read_findings
@@ -292,15 +292,16 @@ def test_what_is_asked_for_too_late_is_said(tmp_path: Path) -> None:
     past.write_text("ts,key,was_bad,paid\n2026-01-01T00:00:00Z,a,1,0.5\n2026-01-01T01:00:00Z,b,1,0.5\n")
     columns = {"time": "ts", "key": "key"}
     assert import_file(store, "m", str(past), columns=columns)[0] == Imported(2, 0)
-    done, notes = import_file(store, "m", str(past), columns={**columns, "outcome": "was_bad", "cost_usd": "paid"})
-    assert done.is_repeat
-    assert notes == [
-        "the rows are in, without 'was_bad': import the file again with --outcomes",
-        "the rows are in, without 'paid': costs go in with their rows, or not at all",
-    ]
+    with pytest.raises(UsageError, match="not with outcome=was_bad, cost_usd=paid"):
+        import_file(store, "m", str(past), columns={**columns, "outcome": "was_bad", "cost_usd": "paid"})
     columns |= {"outcome": "was_bad"}
+    with pytest.raises(UsageError, match="--outcomes adds outcomes alone"):
+        import_file(store, "m", str(past), columns=columns)
     assert import_file(store, "m", str(past), outcomes=True, columns=columns)[0] == Imported(2, 0)
     assert import_file(store, "m", str(past), columns=columns) == (Imported(0, 0, is_repeat=True), [])
+    for outcomes in (True, False):
+        with pytest.raises(UsageError, match="not with outcome=paid"):
+            import_file(store, "m", str(past), outcomes=outcomes, columns={**columns, "outcome": "paid"})
 
 
 def test_an_identifier_that_stands_twice_is_no_identifier(tmp_path: Path) -> None:

@@ -303,20 +303,30 @@ def _faults(route: Route) -> Iterator[tuple[str, str]]:
     shares = dict(route.shares)
     for name, share in (*route.shares, *route.shadows):
         if not 0.0 < share <= 1.0:
-            yield f"version {name} has a share of {share:g}, expected more than 0 and at most 1", "leave it out instead"
+            hint = f"for {share:g} % write {share / 100:g}" if 1.0 < share <= 100.0 else "leave it out instead"  # noqa: PLR2004 - per cent
+            yield f"version {name} has a share of {share:g}, expected more than 0 and at most 1", hint
         if share * BUCKETS < 1.0:
             yield f"version {name} has a share of {share:g}, and the smallest is {1 / BUCKETS:g}", "give it more"
     if len(shares) < len(route.shares):
         yield "a version has two shares", "give it one"
     if abs(sum(shares.values()) - 1.0) > 1e-6:  # noqa: PLR2004 - thirds as people write them
         yield f"the shares of the versions sum to {sum(shares.values()):g}, expected 1", "every unit gets one version"
+    if len(shares) > 1 and not route.stable:
+        yield "a route with two or more versions needs stable", f"write stable: {' or '.join(shares)}"
     if route.stable not in {*shares, *([route.cascade.expensive] if route.cascade else [])}:
         yield f"stable is {route.stable or 'nothing'}, which has no share", f"name one of {', '.join(shares)}"
-    if not 0.0 <= (route.cascade.at_least if route.cascade else 0.0) <= 1.0:
-        yield "a cascade takes answers with a confidence of 0 to 1", "write at_least: 0.8"
-    if not 0.0 < (route.cascade.loss if route.cascade else 0.5) < 1.0:
-        yield "a cascade may lose more than 0 and less than 1 of the answers", "write loss: 0.01"
+    if route.cascade is not None:
+        yield from _cascade_faults(route.cascade)
     yield from _misfits(route)
+
+
+def _cascade_faults(cascade: Cascade) -> Iterator[tuple[str, str]]:
+    if not 0.0 <= cascade.at_least <= 1.0:
+        yield "a cascade takes answers with a confidence of 0 to 1", "write at_least: 0.8"
+    if not 0.0 < cascade.loss < 1.0:
+        yield "a cascade may lose more than 0 and less than 1 of the answers", "write loss: 0.01"
+    if cascade.cheap == cascade.expensive:
+        yield f"cheap and expensive are the same version, {cascade.cheap}", "name another one as expensive"
 
 
 _NEEDS: Mapping[Strategy, str] = {
@@ -335,7 +345,7 @@ def _misfits(route: Route) -> Iterator[tuple[str, str]]:
         "ab": len(route.shares) > 1,
         "canary": len(route.shares) == 2,  # noqa: PLR2004 - stable and candidate
         "shadow": bool(route.shadows),
-        "cascade": route.cascade is not None and route.cascade.cheap != route.cascade.expensive,
+        "cascade": route.cascade is not None,
         "fallback": bool(route.fallback),
     }
     if not has[route.strategy]:

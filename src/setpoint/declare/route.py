@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from setpoint.core.clock import MICROS, parse_duration
 from setpoint.core.errors import DeclarationError
 from setpoint.core.route_plan import Cascade, Limits, OnLoss, Route, Strategy
-from setpoint.declare.parts import Part, Share, Usd
+from setpoint.declare.parts import Part, Share
 from setpoint.declare.spellings import Duration, Word, duration_spelling, refuse
 
 Positive = Annotated[int, Field(ge=1)]
@@ -48,7 +48,7 @@ class LimitsDeclaration(Part):
     """How long that is, before one request tries it again."""
     concurrent: Positive | None = None
     """Requests that a version has at once in a process, at most."""
-    usd_per_hour: Usd | None = None
+    usd_per_hour: Annotated[float, Field(gt=0)] | None = None
     """Known cost of a version in any hour and process, at most."""
 
     def to_core(self) -> Limits:

@@ -80,6 +80,8 @@ def _unread(error: SetpointError, value: object, expected: str, hint: str = "") 
 
 def _unit_needed(value: object) -> object:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value <= 0:
+            refuse(f"found {shown(value)}, expected a duration above zero", "write a number and a unit: 1s, 1h or 1d")
         message = f"found {shown(value)}, expected a duration"
         refuse(message, f"add a unit: {value}s, {value}h or {value}d")
     return value

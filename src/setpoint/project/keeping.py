@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +28,15 @@ from setpoint.store.files import (
     load_history,
 )
 from setpoint.store.imported_copies import put_beside_requests
-from setpoint.store.imports import Files, Imported, file_token, import_outcomes, import_predictions, outcome_mark
+from setpoint.store.imports import (
+    Files,
+    Imported,
+    file_token,
+    import_outcomes,
+    import_predictions,
+    outcome_mark,
+    read_otherwise,
+)
 from setpoint.store.lake import LakeTable
 from setpoint.store.layout import Layout, ReplayClock, check_name
 from setpoint.store.retention import Collected, collect
@@ -92,19 +100,23 @@ def import_file(
     lake = LakeTable(layout.lake(model, "outcomes" if outcomes else "predictions"))
     mark = partial(outcome_mark, declared, kind=kind) if outcomes else str
     fresh = {token: file for token, file in found.items() if not lake.shipped(mark(token))}
-    if not fresh:
-        return Imported(0, 0, is_repeat=True), [] if outcomes else _not_added(layout, model, found, given)
+    told = _told(declared, outcomes=outcomes, shadow=shadow)
+    lakes = [lake, LakeTable(layout.lake(model, "outcomes"))]  # outcomes of a file may have come with --outcomes
+    otherwise = read_otherwise(lakes, [mark(token) for token in found if token not in fresh], told | given)
+    if not (fresh or otherwise):
+        return Imported(0, 0, is_repeat=True), []
     notes = [f"in already: {len(found) - len(fresh):,} of {len(found):,} files"] if len(fresh) < len(found) else []
     with TemporaryDirectory() as folder, closing(connect()) as connection:
-        types, behind, broken = load_history(connection, list(fresh.values()), _TABLE, Path(folder))
+        types, behind, broken = load_history(connection, list((fresh or found).values()), _TABLE, Path(folder))
+        given = {role: name for role, name in told.items() if not name or name in types} | given
+        notes += _otherwise_words({role: name for role, name in otherwise.items() if role in given}, found, fresh)
+        if not fresh:
+            return Imported(0, 0, is_repeat=True), []
         token_of = {file: token for token, file in fresh.items()}
         files = Files(
             {named: token_of[file] for named, file in behind.items()},
             [(token_of[line.path], line) for line in broken],
         )
-        told = {role: name for role, name in declared.columns if not outcomes or role in _OF_OUTCOMES}
-        told = {role: name for role, name in told.items() if not shadow or role not in _OF_REQUESTS}
-        given = {role: name for role, name in told.items() if not name or name in types} | given
         source = _Source(connection, layout, declared, types, tz or declared.timezone, shadow)
         if outcomes:
             done, said_now = _import_outcomes(source, given, files, kind)
@@ -152,6 +164,7 @@ def _import_outcomes(source: _Source, given: Mapping[str, str], files: Files, ki
         raise UsageError(msg, hint="name the column: --map key=COLUMN or --map prediction_id=COLUMN")
     views = ((_TABLE, source.types, Mapped(mapped.roles, ())), (_TABLE, source.types, mapped))
     create_views(source.connection, *views, source.zone, names_files=True)
+    files = replace(files, columns=mapped.roles)
     done = import_outcomes(source.connection, source.layout, source.declared, files, kind=kind)
     notes = _notes(mapped, wanted, source.zone)
     if done.misfits:
@@ -190,7 +203,7 @@ def _import_predictions(
         layout,
         declared,
         features,
-        files,
+        replace(files, columns=mapped.roles),
         version=version,
         run_id=run_id,
         kind=kind,
@@ -268,18 +281,31 @@ def _along_words(done: Imported, roles: Mapping[str, str], judge: str) -> list[s
     return notes
 
 
-def _not_added(layout: Layout, model: str, tokens: Iterable[str], given: Mapping[str, str]) -> list[str]:
-    """Return what is asked for now and was not when the same files were imported."""
-    later = {
-        "outcome": ("outcomes", "import the file again with --outcomes"),
-        "cost_usd": ("calls", "costs go in with their rows, or not at all"),
-    }
-    notes: list[str] = []
-    for role, (table, hint) in later.items():
-        lake = LakeTable(layout.lake(model, table))
-        if given.get(role) and not all(lake.shipped(token) for token in tokens):
-            notes.append(f"the rows are in, without {given[role]!r}: {hint}")
-    return notes
+def _told(declared: Model, *, outcomes: bool, shadow: bool) -> dict[str, str]:
+    """Return the declared column of each role that a file of outcomes, or of answers in shadow, can have."""
+    told = {role: name for role, name in declared.columns if not outcomes or role in _OF_OUTCOMES}
+    return {role: name for role, name in told.items() if not shadow or role not in _OF_REQUESTS}
+
+
+def _otherwise_words(columns: Mapping[str, str], found: Mapping[str, Path], fresh: Mapping[str, Path]) -> list[str]:
+    """Return that files are in which were not read with some columns; refuse when there is nothing else to import."""
+    if not columns:
+        return []
+    spelled = ", ".join(f"{role}={name}" for role, name in columns.items())
+    if fresh:
+        return [f"of these some were not imported with {spelled}: {_ANEW}"]
+    what = "this file was" if len(found) == 1 else "of these files some were"
+    added = (
+        "--outcomes adds outcomes alone, and their column stays an input; else " if set(columns) == {"outcome"} else ""
+    )
+    msg = f"{what} imported before, and not with {spelled}"
+    raise UsageError(msg, hint=f"{added}{_ANEW}")
+
+
+_ANEW = (
+    "rows that are in stay as they were read. Start anew: name another folder by --store, or as `store` in"
+    " setpoint.yaml and `setpoint apply`; then import all files again"
+)
 
 
 def _broken_words(broken: Sequence[BrokenLine]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -68,10 +68,12 @@ class Files:
     Attributes:
         tokens: Name of each file's content, from `file_token`, by what stands in the column `FILE`.
         broken: Lines that are no rows, by their file's token.
+        columns: Column by role, as they are read.
     """
 
     tokens: Mapping[str, str]
     broken: Sequence[tuple[str, BrokenLine]] = ()
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def file_token(path: Path) -> str:
@@ -84,6 +86,26 @@ def file_token(path: Path) -> str:
 def outcome_mark(model: Model, token: str, kind: str) -> str:
     """Return the name under which the outcomes of a kind in a file are imported: once a kind."""
     return token if kind == model.final_kind else f"{token}/{kind}"
+
+
+def read_otherwise(lakes: Sequence[LakeTable], marks: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some columns, by role, that a file which is in was not read with; empty names mean none.
+
+    Args:
+        lakes: The table that the rows went to, and others that had a column of the files later.
+        marks: The names there under which the files are in; what is not known of one does not count.
+        columns: Column by role.
+    """
+    known = [mark for mark in marks if lakes[0].shipped(f"{mark}:columns")]
+    return {
+        role: name
+        for role, name in columns.items()
+        if role in _REMEMBERED
+        and not all(any(lake.shipped(f"{mark}:{role}={name}") for lake in lakes) for mark in known)
+    }
+
+
+_REMEMBERED = ("time", "key", "score", "prediction", "outcome", "cost_usd")
 
 
 def import_predictions(
@@ -347,7 +369,12 @@ class _Batch:
         if missing:
             day = f"CAST({PARTITIONED_BY[table]} AS DATE) AS day"
             whole = f"SELECT *, {day}, {lake.ship + 1}::BIGINT AS {SHIP} FROM ({select})"
-            lake.append(self._connection.sql(self._over(missing, whole)), {marks[token]: 1 for token in missing})
+            done = [marks[token] for token in missing]
+            if table == self._table:  # what `read_otherwise` asks for
+                columns = self._files.columns
+                said = ["columns", *(f"{role}={columns.get(role, '')}" for role in _REMEMBERED)]
+                done += [f"{mark}:{one}" for mark in done for one in said]
+            lake.append(self._connection.sql(self._over(missing, whole)), dict.fromkeys(done, 1))
 
     def _over(self, tokens: Sequence[str], select: str) -> str:
         which = f"token IN ({', '.join(literal(token) for token in tokens)})"
