@@ -25,7 +25,8 @@ def cached(version: Asked, *, seconds: float, entries: int = 10_000, is_score: b
     """Return a version that gives the answer it gave before to the same inputs.
 
     A hit is recorded as a prediction, with a call of the purpose `cache` that costs nothing. What the version raises
-    is not remembered, nor are inputs that cannot be compared, such as lists. Each process has its own memory. Two
+    is not remembered, nor what a function that is no coroutine function gives to be awaited, nor are inputs that cannot
+    be compared, such as lists. Each process has its own memory. Two
     requests at once may both ask the version.
 
     Args:
@@ -60,7 +61,12 @@ class _Cached:
 
     def __call__(self, inputs: Mapping[str, Value]) -> object:
         known, key = self.memory.get(inputs)
-        return known or self.memory.put(key, Reply.of(self.version(inputs), is_score=self.is_score))
+        if known is not None:
+            return known
+        told = self.version(inputs)
+        if inspect.isawaitable(told) or inspect.isasyncgen(told):
+            return told  # to be awaited by who asks
+        return self.memory.put(key, Reply.of(told, is_score=self.is_score))
 
 
 class _CachedAsync(_Cached):

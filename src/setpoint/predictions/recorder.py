@@ -465,7 +465,7 @@ class Recorder:
         """Put aside what cannot be recorded, its inputs under their policies; never raises."""
         try:
             reason = error.message if isinstance(error, UsageError) else f"it cannot be recorded: {error}"
-            told = dict(inputs) if inputs else {}
+            told = dict(inputs) if isinstance(inputs, Mapping) else {}
             self._protection.of_inputs(told)
             told = clean(cast("dict[str, InputValue]", told), frozenset())
             self._quarantine(table, reason, repr({"inputs": told, **row}))

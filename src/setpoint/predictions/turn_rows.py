@@ -11,6 +11,7 @@ from setpoint.predictions.details import MoreDetails, RequestDetails, RowDetails
 from setpoint.predictions.recorder import Recorder
 from setpoint.predictions.reply import Reply
 from setpoint.predictions.request import Request
+from setpoint.predictions.rows import Value
 from setpoint.predictions.turns import Attempt, kind_of
 from setpoint.predictions.versions import Inputs
 
@@ -69,7 +70,7 @@ class TurnRows:
             role=role,
             # What answered in another's place was not drawn: it is no evidence for who was.
             assignment_probability=arm.share if attempt.version == arm.version else None,
-            inputs=dict(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
+            inputs=self._copied(inputs),  # pyright: ignore[reportArgumentType] — as the writer takes them
             prediction=reply.prediction,  # pyright: ignore[reportArgumentType] — as above
             score=reply.confidence if score is None and reply.scores is None else score,
             latency_seconds=attempt.seconds or None,  # who was refused was not asked
@@ -89,6 +90,14 @@ class TurnRows:
         if reply.scores is not None or reply.ranking is not None:
             _add_readable(self._recorder, event, {"scores": reply.scores, "ranking": reply.ranking})
         return event
+
+    def _copied(self, inputs: Inputs) -> dict[str, Value]:
+        """Return inputs as they are now; none, and a failure that is counted, where a caller gave no mapping."""
+        try:
+            return dict(inputs)
+        except Exception as error:  # noqa: BLE001 — theirs: who answered what is worth more than the inputs alone
+            self._recorder.note_failure(error)
+            return {}
 
     def _record_calls(self, event: Prediction, attempt: Attempt) -> None:
         version, calls = attempt.version, list(attempt.calls)

@@ -7,7 +7,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any, NoReturn
@@ -56,7 +56,8 @@ class Usual:
         """Return the answer to a request, recorded; None when it is not usual, and nobody was asked."""
         started, router, recorder = perf_counter(), self._router, self._recorder
         plan = router.known if started < router.look_at else router.plan()
-        if not plan.is_plain:
+        given: object = inputs
+        if not plan.is_plain or (type(given) is not dict and not isinstance(given, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance] — a caller's word for it
             return None
         at, name = self._now(), details.get("prediction_id")
         if not ((unit is None or type(unit) is str) and (name is None or type(name) is str)):

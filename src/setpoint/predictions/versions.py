@@ -124,10 +124,12 @@ class Versions:
             told: object = self._inner[version].predict_async(inputs, **request.passed_on())
         elif self._is_async[version]:
             told = self.functions[version](inputs)
-            told = _joined(cast("AsyncIterator[object]", told)) if inspect.isasyncgen(told) else told
         else:
-            work = partial(self._asked, version, self.functions[version], inputs)
-            return await self._in_thread(work, (request,), version, timeout_seconds)
+            given = await self._in_thread(partial(self._begun, version, inputs), (request,), version, timeout_seconds)
+            if isinstance(given, Reply):
+                return given
+            told = given
+        told = _joined(cast("AsyncIterator[object]", told)) if inspect.isasyncgen(told) else told
         return self._reply(await self._awaited(told, (request,), version, timeout_seconds))
 
     def ask_many(
@@ -204,6 +206,11 @@ class Versions:
 
     def _asked(self, version: str, function: Callable[[Inputs], object], inputs: Inputs) -> Reply:
         return self.read(version, function(inputs))
+
+    def _begun(self, version: str, inputs: Inputs) -> object:
+        """Return what a function answers, or what of it is to be awaited where a loop runs."""
+        result = self.functions[version](inputs)
+        return result if inspect.isawaitable(result) or inspect.isasyncgen(result) else self.read(version, result)
 
     def _in_time(
         self,
