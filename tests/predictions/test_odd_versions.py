@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import numpy as np
 import pytest
 
 from setpoint import Endpoint, Recorder, cached
@@ -49,6 +50,35 @@ def test_inputs_that_are_no_mapping_cost_themselves_and_not_the_row(inputs: obje
         with Snapshot(layout, "m") as snapshot:
             told = snapshot.connection.execute("SELECT key, prediction FROM predictions").fetchall()
         assert told == [("k", 0.5)]
+
+
+class Unspeakable:
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ({"checkpoint": np.array([1, 2])}, "v1@[1 2]"),
+        ({"checkpoint": 0}, "v1@0"),
+        ({"checkpoint": Unspeakable()}, "v1"),
+        ({"checkpoint": None}, "v1"),
+        ({"upstream_seconds": 10**400}, "v1"),
+        ({"upstream_seconds": float("nan")}, "v1"),
+    ],
+)
+def test_a_word_of_a_version_that_cannot_be_read_costs_no_row(told: dict[str, object], version: str) -> None:
+    with temporary_store() as (layout, spool):
+        versions = {"v1": lambda _: {"prediction": 1.0, **told}}
+        endpoint = Endpoint(layout, "m", versions, recorder=Recorder(layout, "m", spool=spool))
+        assert endpoint.predict({}).prediction == 1.0
+        assert endpoint.close()
+        with Snapshot(layout, "m") as snapshot:
+            query = "SELECT version, upstream_seconds FROM predictions"
+            assert snapshot.connection.execute(query).fetchall() == [(version, None)]
 
 
 @pytest.mark.parametrize("inputs", [[1.0, 2.0], "text", 5])

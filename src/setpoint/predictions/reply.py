@@ -68,8 +68,10 @@ class Reply(msgspec.Struct):
         if isinstance(result, Reply):
             # A copy, as a version may give the same one twice; who fell back for whom inside it is another's affair.
             found = msgspec.structs.replace(result, is_fallback=False)
-            if type(found.upstream_seconds) not in _SECONDS or (found.upstream_seconds or 0.0) < 0.0:
+            if type(found.upstream_seconds) not in _SECONDS or not 0.0 <= (found.upstream_seconds or 0.0) < _YEAR:
                 found.upstream_seconds = None  # what is no time is not known, and must not cost the row
+            if type(found.checkpoint) is not str:
+                found.checkpoint = _spelled(found.checkpoint)
             found.calls = readable(found.calls)
             return found
         if isinstance(result, Generator):  # a version that gives its answer in pieces, asked for the whole
@@ -125,7 +127,15 @@ def _share(value: object) -> float | None:
     return float(number) if isinstance(number, float | int) and 0.0 <= number <= 1.0 else None
 
 
-_SECONDS = (float, int, type(None))
+def _spelled(value: object) -> str:
+    """Return a checkpoint as text, such as the count of a learner's updates; none for what cannot be spelled."""
+    try:
+        return "" if value is None else str(value)
+    except Exception:  # noqa: BLE001 — theirs: an answer is worth more than which state gave it
+        return ""
+
+
+_SECONDS, _YEAR = (float, int, type(None)), 366 * 86_400.0
 _FIELDS = {"prediction", "score", "scores", "ranking", "text", "confidence", "calls", "upstream_seconds", "checkpoint"}
 
 

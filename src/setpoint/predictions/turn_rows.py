@@ -65,7 +65,7 @@ class TurnRows:
             unit=request.unit,
             predicted_at=at,
             recorded_at=at,
-            version=attempt.version if reply.checkpoint in _NO_CHECKPOINT else f"{attempt.version}@{reply.checkpoint}",
+            version=f"{attempt.version}@{reply.checkpoint}" if reply.checkpoint else attempt.version,
             endpoint=self._recorder.endpoint,
             role=role,
             # What answered in another's place was not drawn: it is no evidence for who was.
@@ -129,6 +129,5 @@ def _add_readable(recorder: Recorder, event: Prediction, details: RowDetails | R
 
 
 _NOTHING = Reply()
-_NO_CHECKPOINT = ("", None)  # a learner that counts its updates begins with 0
 DRAWN = {"unit", "key"}
 """Details of a request that its row has from the start."""
