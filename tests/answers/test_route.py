@@ -178,10 +178,13 @@ def test_copies_of_requests_are_counted_compared_and_billed(tmp_path: Path) -> N
     text = MODEL.replace("shadow: {v3: 0.5}", "shadow: {v3: 1.0}")
     apply(project(tmp_path, text))
 
+    class Unsent(OSError):
+        calls = ()  # else nobody knew whether it was billed
+
     def shadow(inputs: object) -> object:
         x = int(str(inputs["x"]))  # pyright: ignore[reportIndexIssue] — inputs by name
         if x % 10 == 0:
-            raise OSError
+            raise Unsent
         return {"prediction": x % 4 == 0, "score": 0.75, "calls": [{"cost_nano_usd": 1_000_000}]}
 
     served = {"prediction": False, "score": 0.5}
